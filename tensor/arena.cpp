@@ -1,0 +1,131 @@
+#include "tensor/arena.h"
+
+#include <vector>
+
+#include "tensor/device.h"
+
+namespace patchcl {
+
+namespace {
+constexpr size_t kAlign = 256;
+constexpr size_t kSegment = size_t(64) << 20;
+size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+}  // namespace
+
+struct Arena::Impl {
+  std::string name;
+  Device device;
+  bool plan_only;
+  struct Segment { char* base; size_t size; };
+  std::vector<Segment> segments;
+  std::map<char*, size_t> free_blocks;  // by address
+  Stats stats;
+
+  ~Impl() {
+    if (!plan_only)
+      for (const Segment& s : segments) device_free(device, s.base, s.size);
+  }
+
+  void add_segment(size_t size) {
+    size = round_up(size, size_t(2) << 20);
+    char* base;
+    if (plan_only) {
+      // Distinct, aligned, never dereferenced. A gap keeps segments from merging.
+      base = reinterpret_cast<char*>((size_t(1) << 40) + stats.reserved * 2 + (stats.segments + 1) * kSegment);
+    } else {
+      try {
+        base = static_cast<char*>(device_alloc(device, size));
+      } catch (const Error& e) {
+        fail(e.code(), "memory", "arena '", name, "' holds ", stats.reserved >> 20, " MiB and needs ", size >> 20, " MiB more: ", e.what());
+      }
+    }
+    segments.push_back({base, size});
+    stats.reserved += size;
+    ++stats.segments;
+    free_blocks[base] = size;
+  }
+
+  std::map<char*, size_t>::iterator best_fit(size_t size) {
+    auto best = free_blocks.end();
+    for (auto it = free_blocks.begin(); it != free_blocks.end(); ++it)
+      if (it->second >= size && (best == free_blocks.end() || it->second < best->second)) best = it;
+    return best;
+  }
+
+  char* take(size_t size) {
+    auto block = best_fit(size);
+    if (block == free_blocks.end()) {
+      add_segment(size > kSegment ? size : kSegment);
+      block = best_fit(size);
+    }
+    char* p = block->first;
+    const size_t rest = block->second - size;
+    free_blocks.erase(block);
+    if (rest) free_blocks[p + size] = rest;
+    stats.live += size;
+    if (stats.live > stats.peak) stats.peak = stats.live;
+    return p;
+  }
+
+  const Segment& segment_of(const char* p) const {
+    for (const Segment& s : segments)
+      if (p >= s.base && p < s.base + s.size) return s;
+    fail(ExitCode::internal, "memory", "arena '", name, "' was given back memory that is not its own");
+  }
+
+  void give_back(char* p, size_t size) {
+    stats.live -= size;
+    const Segment& s = segment_of(p);
+    auto next = free_blocks.lower_bound(p);
+    if (next != free_blocks.end() && next->first == p + size && next->first < s.base + s.size) {
+      size += next->second;
+      next = free_blocks.erase(next);
+    }
+    if (next != free_blocks.begin()) {
+      auto previous = std::prev(next);
+      if (previous->first >= s.base && previous->first + previous->second == p) {
+        previous->second += size;
+        return;
+      }
+    }
+    free_blocks[p] = size;
+  }
+};
+
+Arena::Arena(std::string name, Device device) : impl_(std::make_shared<Impl>()) {
+  impl_->name = std::move(name);
+  impl_->device = device;
+  impl_->plan_only = false;
+}
+
+Arena Arena::plan(std::string name, Device device) {
+  Arena a(std::move(name), device);
+  a.impl_->plan_only = true;
+  return a;
+}
+
+Tensor Arena::empty(const Shape& shape, DType dtype) const {
+  for (int i = 0; i < shape.rank(); ++i) require(shape[i] >= 0, "arena", "negative axis in ", shape);
+  const size_t bytes = size_t(shape.numel()) * dtype_size(dtype);
+  const size_t size = round_up(bytes ? bytes : 1, kAlign);
+  char* p = impl_->take(size);
+  std::shared_ptr<void> owner(p, [impl = impl_, size](void* q) { impl->give_back(static_cast<char*>(q), size); });
+  return Tensor(std::move(owner), p, shape, dtype, impl_->device);
+}
+
+Tensor Arena::zeros(const Shape& shape, DType dtype) const {
+  Tensor t = empty(shape, dtype);
+  if (!impl_->plan_only) fill_zero(t);
+  return t;
+}
+
+void Arena::reserve(size_t bytes) const {
+  if (impl_->best_fit(bytes) == impl_->free_blocks.end()) impl_->add_segment(bytes);
+}
+
+Arena::Stats Arena::stats() const { return impl_->stats; }
+Device Arena::device() const { return impl_->device; }
+const std::string& Arena::name() const { return impl_->name; }
+bool Arena::is_plan() const { return impl_->plan_only; }
+
+}  // namespace patchcl

@@ -1,0 +1,33 @@
+// Device and kernel choice: process-wide settings and the few raw memory calls that know about devices.
+#pragma once
+#include <cstddef>
+
+#include "tensor/shape.h"
+
+namespace patchcl {
+
+// Which CPU kernels run. naive: the plain loops that define the result, kept as the oracle. direct: fast kernels
+// that compute the same sums. fast: the same, plus Winograd convolutions where they win (other rounding).
+enum class Kernels { naive, direct, fast };
+Kernels kernels();
+void set_kernels(Kernels k);
+
+// Threads of the OpenMP team that every kernel uses. Results do not depend on it.
+int threads();
+void set_threads(int n);
+
+// Instruction sets that the SIMD kernels (files *.simd.cpp) are compiled for; chosen once from the running CPU.
+// PATCHCL_ISA=plain|avx2|avx512 in the environment lowers the choice, for tests.
+enum class Isa { plain, avx2, avx512 };
+Isa isa();
+const char* isa_name(Isa i);
+
+// True when this program was built with CUDA and a GPU answers. Otherwise `why` says what is missing.
+bool cuda_available(std::string* why = nullptr);
+
+void* device_alloc(Device d, size_t bytes);  // throws Error(device) naming the size; huge pages on the CPU
+void device_free(Device d, void* p, size_t bytes);
+void copy_bytes(void* to, Device to_device, const void* from, Device from_device, size_t bytes);
+void zero_bytes(void* p, Device d, size_t bytes);
+
+}  // namespace patchcl

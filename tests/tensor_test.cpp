@@ -1,0 +1,82 @@
+// Tensor, arena, RNG and the fixed-chunk loops.
+#include <gtest/gtest.h>
+
+#include "tensor/arena.h"
+#include "tensor/device.h"
+#include "tensor/parallel.h"
+#include "tensor/random.h"
+
+using namespace patchcl;
+
+TEST(Arena, SameSequenceGetsSameAddressesAndNoNewSegment) {
+  Arena arena("test");
+  std::vector<void*> first, second;
+  const auto step = [&](std::vector<void*>& seen) {
+    Tensor a = arena.empty({100, 7}, DType::f32), b = arena.empty({3}, DType::f64);
+    seen = {a.raw(), b.raw()};
+    a = Tensor();
+    seen.push_back(arena.empty({50, 7}, DType::f32).raw());
+  };
+  step(first);
+  const auto before = arena.stats();
+  step(second);
+  EXPECT_EQ(first, second);
+  EXPECT_EQ(before.segments, arena.stats().segments);
+  EXPECT_EQ(arena.stats().live, 0u);
+}
+
+TEST(Arena, FreedBlocksMergeSoThatAllMemoryIsOneBlockAgain) {
+  Arena arena("test");
+  arena.reserve(1 << 20);
+  {
+    std::vector<Tensor> t;
+    for (int i = 0; i < 64; ++i) t.push_back(arena.empty({1000 + i}, DType::f32));
+    for (int i = 0; i < 64; i += 2) t[i] = Tensor();
+  }
+  const Tensor all = arena.empty({int64_t(arena.stats().reserved)}, DType::u8);
+  EXPECT_EQ(arena.stats().segments, 1u);
+}
+
+TEST(Arena, PlanMeasuresThePeakWithoutMemory) {
+  const Arena plan = Arena::plan("plan");
+  { Tensor a = plan.empty({1 << 20}, DType::f64), b = plan.empty({1 << 20}, DType::f64); }
+  EXPECT_EQ(plan.stats().peak, size_t(16) << 20);
+}
+
+TEST(Philox, KnownAnswers) {  // Random123, kat_vectors: philox4x32 10
+  const Philox4 zero = philox(0, 0, 0, 0, 0);
+  EXPECT_EQ(zero.v[0], 0x6627e8d5u);
+  EXPECT_EQ(zero.v[1], 0xe169c58du);
+  EXPECT_EQ(zero.v[2], 0xbc57ac4cu);
+  EXPECT_EQ(zero.v[3], 0x9b00dbd8u);
+  const Philox4 ones = philox(~0ull, ~0u, ~0u, ~0u, ~0u);
+  EXPECT_EQ(ones.v[0], 0x408f276du);
+  EXPECT_EQ(ones.v[1], 0x41c83b0eu);
+}
+
+TEST(ChunkedSum, IsBitEqualForAnyThreadCount) {
+  std::vector<float> v(1000003);
+  Rng rng(7);
+  for (float& x : v) x = float(rng.normal());
+  const auto sum = [&] { return chunked_sum<float>(int64_t(v.size()), [&](int64_t i) { return v[i]; }); };
+  set_threads(1);
+  const float one = sum();
+  for (int t : {2, 3, 8}) {
+    set_threads(t);
+    EXPECT_EQ(one, sum());
+  }
+  set_threads(2);
+}
+
+TEST(Tensor, WrongTypeAndWindowAreErrorsThatNameTheShapes) {
+  Arena arena("test");
+  const Tensor t = arena.zeros({2, 3}, DType::f32);
+  EXPECT_THROW(t.data<double>(), Error);
+  EXPECT_THROW(t.window(4, {3}), Error);
+  EXPECT_THROW(t.reshape({7}), Error);
+  try {
+    t.reshape({7});
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("(2,3)"), std::string::npos);
+  }
+}

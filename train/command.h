@@ -1,0 +1,23 @@
+// Sub-commands of the executable register themselves: one file train/cmd_NAME.cpp each.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace patchcl {
+
+struct Command {
+  int order;               // position in --help
+  std::string name, help;  // "train", "Train a network"
+  std::string examples;    // printed at the end of `patchcl NAME --help`
+  // Adds options to the sub-command and returns what runs when it was chosen; the result is the exit code.
+  std::function<std::function<int()>(CLI::App&)> add;
+};
+
+std::vector<Command>& commands();
+struct AddCommand {
+  explicit AddCommand(Command c) { commands().push_back(std::move(c)); }
+};
+
+}  // namespace patchcl

@@ -1,0 +1,60 @@
+// Method: what one training step minimises. supervised, mean-teacher, ua-mt, fixmatch and patchcl are one class each;
+// the loop (train/trainer.h) owns data, optimiser, schedule, checkpoints and logs, and asks a Method for the loss.
+#pragma once
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "layers/unet.h"
+#include "tensor/io.h"
+
+namespace patchcl {
+
+// One batch on the training device. The first `labeled` images have labels; the rows behind hold 255 and a method
+// that read them would fail in the loss (label outside the classes).
+struct Batch {
+  Tensor images;               // (N,H,W,C) f32 or f64, in [0,1], weakly augmented
+  Tensor labels;               // (N,H,W) u8
+  int64_t labeled = 0;
+  std::vector<std::string> ids;  // file or slice of each image: for error messages and pictures
+};
+
+// Everything a step may look at. Lives as long as the run.
+struct TrainState {
+  const UNet* model = nullptr;
+  ParamStore* student = nullptr;
+  ParamStore* teacher = nullptr;   // null when the method has none
+  const Arena* arena = nullptr;    // activations of this step
+  Tensor rng;                      // i64 (2) on the device: seed, iteration
+  uint64_t seed = 0;
+  int64_t iteration = 0, iterations = 0;
+};
+
+// Named scalars of a step in the order in which they print: loss, ce, dice, consistency, contrastive, weight ...
+// Values are read back from the device when the line is logged, not before.
+struct LossTerms {
+  std::vector<std::pair<std::string, Var>> terms;     // scalar Vars
+  std::vector<std::pair<std::string, double>> values;  // host numbers: weights, counts
+};
+
+class Method {
+ public:
+  virtual ~Method() = default;
+  virtual std::string name() const = 0;
+  virtual bool has_teacher() const { return false; }
+  virtual bool wants_unlabeled() const { return false; }
+  // Further parameters (a projection head), declared before the stores are made.
+  virtual void declare(ParamLayout&, const UNetConfig&) {}
+  // Called once after the stores exist and whenever a run starts or resumes.
+  virtual void start(const TrainState&) {}
+  // Records one step on the tape and returns the total loss, shape (1). May run dry (memory plan).
+  virtual Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) = 0;
+  // After the optimiser's step: EMA of the teacher, queues.
+  virtual void after_step(const TrainState&) {}
+  // State beyond the stores (queues, thresholds) for bit-exact resume.
+  virtual void save(TensorFile&) const {}
+  virtual void load(const TensorFile&) {}
+};
+
+}  // namespace patchcl
