@@ -1,27 +1,59 @@
-# make            build/patchcl           make test      all tests           make info    what was found
-# make deps       install what is missing  make demo      train on the phantom
-# Choices: CUDA=0|1  HDF5=0|1  NIFTI=0|1  SAN=1 (AddressSanitizer + UBSan)  DEBUG=1
+# make              build/patchcl, for the CPU and, where nvcc, cuBLAS and cuDNN are found, for the GPU
+# make demo         train on generated heart slices, print a results table, draw pictures
+# make test         all tests                    make info    what was found, and why something was not
+# make deps         install missing Debian packages (demo and test do this by themselves)
+# Choices: CUDA=0|1  HDF5=0|1  NIFTI=0|1 (default: what is found)   SAN=1 AddressSanitizer + UBSan   DEBUG=1
 .DEFAULT_GOAL := all
 CXX ?= g++
-CUDA_HOME ?= $(firstword $(wildcard /usr/local/cuda) $(patsubst %/bin/nvcc,%,$(shell command -v nvcc 2>/dev/null)))
+CUDA_HOME ?= $(or $(firstword $(wildcard /usr/local/cuda)),$(patsubst %/bin/nvcc,%,$(shell command -v nvcc 2>/dev/null)),/usr/local/cuda)
 NVCC ?= $(CUDA_HOME)/bin/nvcc
-EIGEN ?= /usr/include/eigen3
+BUNDLE ?= bundle
+
+# --- What is there: .ci/probe.sh compiles and links a few lines against each library, once. -------------------------
+REQUIRED := COMPILER EIGEN STB CLI11 JSON
+PROBE := build/probe$(subst /,-,$(CUDA_HOME)).mk
+ifeq (,$(filter clean deps,$(MAKECMDGOALS)))
+  include $(PROBE)
+endif
+$(PROBE): .ci/probe.sh .ci/deps.sh
+	@mkdir -p build
+	@$(if $(filter demo test bench,$(MAKECMDGOALS)),.ci/deps.sh)
+	@CXX="$(CXX)" CUDA_HOME="$(CUDA_HOME)" BUNDLE="$(BUNDLE)" .ci/probe.sh > $@.tmp
+	@for lib in $(REQUIRED); do if grep -q "HAVE_$$lib := 0" $@.tmp; then \
+	  grep WHY_ $@.tmp | sed 's/^WHY_/missing: /'; echo "make: required libraries are missing; run: make deps"; rm $@.tmp; exit 1; fi; done
+	@mv $@.tmp $@
+
+FOUND_CUDA := $(if $(filter 111,$(HAVE_NVCC)$(HAVE_CUBLAS)$(HAVE_CUDNN)),1,0)
 CUDA ?= 0
-
-CONFIG := $(if $(SAN),san,$(if $(DEBUG),debug,release))$(if $(filter 1,$(CUDA)),-cuda)
-B := build/$(CONFIG)
-
-CPPFLAGS += -I. -isystem $(EIGEN) -isystem /usr/include/hdf5/serial -isystem /usr/include/nifti -MMD -MP
-CXXFLAGS ?= -O3 -g1
-CXXFLAGS += -std=c++20 -Wall -Wextra -fopenmp
-LDLIBS += -lhdf5_serial -lniftiio -lznz -lz -lpthread
-ifeq ($(SAN),1)
-  CXXFLAGS += -O1 -fsanitize=address,undefined -fno-omit-frame-pointer
-  LDFLAGS += -fsanitize=address,undefined
+HDF5 ?= $(HAVE_HDF5)
+NIFTI ?= $(HAVE_NIFTI)
+ifneq (,$(HAVE_COMPILER))
+  ifeq ($(CUDA)$(FOUND_CUDA),10)
+    $(error CUDA=1 was asked for but: $(or $(WHY_NVCC),$(WHY_CUBLAS),$(WHY_CUDNN)))
+  endif
+  ifeq ($(HDF5)$(HAVE_HDF5),10)
+    $(error HDF5=1 was asked for but: $(WHY_HDF5))
+  endif
+  ifeq ($(NIFTI)$(HAVE_NIFTI),10)
+    $(error NIFTI=1 was asked for but: $(WHY_NIFTI))
+  endif
 endif
 
-MODULES := tensor autograd autograd/ops layers losses data train
-SRC := $(filter-out %/main.cpp tensor/cuda_absent.cpp,$(foreach d,$(MODULES),$(wildcard $(d)/*.cpp)))
+# --- Flags --------------------------------------------------------------------------------------------------------
+CONFIG := $(if $(SAN),san,$(if $(DEBUG),debug,release))$(if $(filter 1,$(CUDA)),-cuda)$(if $(filter 0,$(HDF5)),-nohdf5)$(if $(filter 0,$(NIFTI)),-nonifti)
+B := build/$(CONFIG)
+CPPFLAGS += -I. $(patsubst %,-isystem %,$(wildcard $(BUNDLE)/include) /usr/include/eigen3 /usr/include/hdf5/serial /usr/include/nifti /usr/include/stb) -MMD -MP
+CXXFLAGS ?= $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,$(if $(DEBUG),-O0 -g,-O3 -g1))
+comma := ,
+override CXXFLAGS += -std=c++20 -Wall -Wextra -fopenmp
+LDLIBS += $(if $(filter 1,$(HDF5)),-lhdf5_serial) $(if $(filter 1,$(NIFTI)),-lniftiio -lznz) -lz -lpthread
+
+# --- Sources: every .cpp and .cu of a module; NAME.simd.cpp once per instruction set; NAME_absent.cpp stands in for a
+#     library that is not used. ----------------------------------------------------------------------------------------
+MODULES := tensor autograd autograd/ops layers losses data train train/methods
+ABSENT := $(if $(filter 1,$(CUDA)),,tensor/cuda_absent.cpp) $(if $(filter 1,$(HDF5)),,data/h5_absent.cpp) $(if $(filter 1,$(NIFTI)),,data/nifti_absent.cpp)
+SKIPPED := $(if $(filter 1,$(HDF5)),,data/h5.cpp) $(if $(filter 1,$(NIFTI)),,data/nifti.cpp)
+SRC := $(filter-out %/main.cpp %_absent.cpp $(SKIPPED),$(foreach d,$(MODULES),$(wildcard $(d)/*.cpp))) $(ABSENT)
 SIMD := $(filter %.simd.cpp,$(SRC))
 ISAS := $(if $(filter x86_64,$(shell uname -m)),plain avx2 avx512,plain)
 ISA_avx2 := -mavx2 -mfma
@@ -31,10 +63,9 @@ OBJ := $(patsubst %.cpp,$(B)/%.o,$(filter-out $(SIMD),$(SRC))) \
 ifeq ($(CUDA),1)
   CPPFLAGS += -DWITH_CUDA -isystem $(CUDA_HOME)/include
   OBJ += $(patsubst %.cu,$(B)/%.cu.o,$(foreach d,$(MODULES),$(wildcard $(d)/*.cu)))
-  LDLIBS += -L$(CUDA_HOME)/lib64 -lcudnn -lcublas -lcudart
-  NVCCFLAGS ?= -O3 -std=c++20 --extended-lambda -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90,compute_90]
-else
-  OBJ += $(B)/tensor/cuda_absent.o
+  LDLIBS += -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -lcudnn -lcublas -lcudart
+  # Machine code for A100 and H100/H200, PTX for what comes after.
+  NVCCFLAGS ?= -O3 -std=c++20 --extended-lambda --expt-relaxed-constexpr -Xcompiler -Wall -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90$(comma)compute_90]
 endif
 TEST_OBJ := $(patsubst %.cpp,$(B)/%.o,$(wildcard tests/*.cpp))
 
@@ -63,9 +94,21 @@ $(B)/%.cu.o: %.cu
 test: build/patchcl $(B)/tests/all
 	$(B)/tests/all
 
+deps:
+	@.ci/deps.sh
+	@rm -f build/probe*.mk
+
+info:
+	@printf '%-10s %-10s %s\n' library found 'used / why not'
+	@$(foreach l,COMPILER EIGEN STB CLI11 JSON GTEST,printf '%-10s %-10s %s\n' $(l) '$(if $(filter 1,$(HAVE_$(l))),yes,no)' '$(WHY_$(l))';)
+	@printf '%-10s %-10s %s\n' HDF5 '$(if $(filter 1,$(HAVE_HDF5)),yes,no)' '$(or $(WHY_HDF5),$(if $(filter 1,$(HDF5)),used,switched off))'
+	@printf '%-10s %-10s %s\n' NIFTI '$(if $(filter 1,$(HAVE_NIFTI)),yes,no)' '$(or $(WHY_NIFTI),$(if $(filter 1,$(NIFTI)),used,switched off))'
+	@printf '%-10s %-10s %s\n' CUDA '$(if $(filter 1,$(FOUND_CUDA)),yes,no)' '$(or $(WHY_NVCC),$(WHY_CUBLAS),$(WHY_CUDNN),$(if $(filter 1,$(CUDA)),nvcc $(NVCC_VERSION) used,switched off))'
+	@printf 'builds into %s\n' $(B)
+
 clean:
 	rm -rf build
 
-.PHONY: all test clean
+.PHONY: all test deps info clean
 .SECONDARY:
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/main.d
