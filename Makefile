@@ -76,7 +76,7 @@ build/patchcl: $(B)/patchcl
 $(B)/patchcl: $(OBJ) $(B)/train/main.o
 	$(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 $(B)/tests/all: $(OBJ) $(TEST_OBJ)
-	$(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest -lgtest_main $(LDLIBS)
+	$(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
 
 $(B)/%.o: %.cpp
 	@mkdir -p $(@D)
