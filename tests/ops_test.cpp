@@ -1,21 +1,27 @@
-// The gradient battery over every registered op: one GoogleTest per op and case.
+// The gradient battery over every registered op: one GoogleTest per op, case and kernel choice.
 #include <gtest/gtest.h>
 
 #include "autograd/spec.h"
+#include "tensor/device.h"
 
 using namespace patchcl;
 
 namespace {
-struct Item { const OpSpec* spec; const OpCase* c; };
+struct Item { const OpSpec* spec; const OpCase* c; Kernels kernels; };
 
 std::vector<Item> items() {
   std::vector<Item> all;
   for (const OpSpec& s : specs())
-    for (const OpCase& c : s.cases) all.push_back({&s, &c});
+    for (const OpCase& c : s.cases)
+      for (Kernels k : {Kernels::naive, Kernels::fast}) all.push_back({&s, &c, k});
   return all;
 }
 
-class Battery : public testing::TestWithParam<Item> {};
+class Battery : public testing::TestWithParam<Item> {
+ protected:
+  void SetUp() override { set_kernels(GetParam().kernels); }
+  void TearDown() override { set_kernels(Kernels::fast); }
+};
 
 TEST_P(Battery, HoldsInEveryCheck) {
   const std::vector<Check> checks = audit(*GetParam().spec, *GetParam().c);
@@ -27,7 +33,7 @@ std::string test_name(const testing::TestParamInfo<Item>& info) {
   std::string s = info.param.spec->op + "_" + info.param.c->label;
   for (char& c : s)
     if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
-  return s + "_" + std::to_string(info.index);
+  return s + (info.param.kernels == Kernels::naive ? "_naive_" : "_fast_") + std::to_string(info.index);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ops, Battery, testing::ValuesIn(items()), test_name);

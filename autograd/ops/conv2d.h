@@ -1,0 +1,51 @@
+// 2-D convolution (cross-correlation) of NHWC images, with stride s, zero padding p and dilation d:
+//
+//   y[n,i,j,o] = b[o] + sum_{u,v,c} x[n, i*s - p + u*d, j*s - p + v*d, c] * w[u,v,c,o]        x is 0 outside the image
+//
+// Inputs: one or more data tensors (N,H,W,Ci), read as if concatenated along channels (the UNet's skip connection
+// without a copy); the weight (KH,KW,Cin,Cout) with Cin = sum of the Ci; optionally the bias (Cout).
+// Output: (N, (H + 2p - d(KH-1) - 1)/s + 1, likewise W, Cout).
+// Backward, by the chain rule, each a sum over the same triples (y element, x element, tap):
+//   dx[n,i*s-p+u*d, j*s-p+v*d, c] += sum_o dy[n,i,j,o] w[u,v,c,o]
+//   dw[u,v,c,o] = sum_{n,i,j} x[n, i*s-p+u*d, j*s-p+v*d, c] dy[n,i,j,o]          db[o] = sum_{n,i,j} dy[n,i,j,o]
+// CPU kernels (tensor/device.h): naive = the loops above, any shape, sums in double; otherwise im2col + gemm.
+#pragma once
+#include <vector>
+
+#include "autograd/tape.h"
+
+namespace patchcl {
+
+struct Conv2dOptions {
+  int64_t stride = 1, padding = 0, dilation = 1;
+};
+
+// Sizes of one convolution, derived from the shapes.
+struct Conv2dSizes {
+  int64_t n, h, w, cin, oh, ow, cout, kh, kw;
+  int64_t stride, padding, dilation;
+  int64_t taps() const { return kh * kw; }
+};
+
+class Conv2d final : public Op {
+ public:
+  // `data_inputs` tensors that stand for one input, then the weight, then the bias if `bias`.
+  Conv2d(int data_inputs, bool bias, Conv2dOptions options) : data_inputs_(data_inputs), bias_(bias), options_(options) {}
+  const char* name() const override { return "conv2d"; }
+  Shape shape(const Shapes& x) const override;
+  Saves saves() const override { return {.inputs = (2u << data_inputs_) - 1, .output = false}; }
+  size_t workspace(const Shapes& x, DType dtype, Device device) const override;
+
+ protected:
+  OP_CPU OP_CUDA
+
+ private:
+  Conv2dSizes sizes(const Shapes& x) const;
+  int data_inputs_;
+  bool bias_;
+  Conv2dOptions options_;
+};
+
+Var conv2d(const std::vector<Var>& x, const Var& w, const Var& b, Conv2dOptions options = {}, Loc loc = Loc::current());
+
+}  // namespace patchcl
