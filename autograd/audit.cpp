@@ -242,7 +242,8 @@ void check_numeric(const Bench& bench, const OpCase& c, const Vec& dy, const std
     std::ostringstream where;
     where.precision(9);
     for (size_t k = 0; k < index.size(); ++k) {
-      const double a = analytic[t][index[k]], ratio = std::fabs(a - numeric[k]) / (1e-6 * scale + noise[k]);
+      const double a = analytic[t][index[k]];
+      const double ratio = a == numeric[k] ? 0 : std::fabs(a - numeric[k]) / (1e-6 * scale + noise[k]);
       if (!(ratio <= worst)) {
         worst = ratio;
         where.str({});
