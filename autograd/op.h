@@ -24,6 +24,8 @@ struct GradOut {
   bool accumulate = false;
   explicit operator bool() const { return bool(t); }
 };
+// What a kernel does with each element of a gradient.
+template <class T> HD inline void store(T& to, T value, bool accumulate) { to = accumulate ? to + value : value; }
 
 // What backward reads besides dy and aux. Everything else may be gone by then.
 struct Saves {
