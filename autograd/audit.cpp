@@ -1,12 +1,14 @@
 // The gradient battery: what a correct op must satisfy, and the rule by which it is judged.
 //
 // For every differentiable input x and upstream v ~ N(0,1), f(x) = <v, op(x)> in f64. Central differences
-//   n_i = (f(x + h e_i) - f(x - h e_i)) / 2h,   h = 1e-5 max(1, |x_i|)
+//   n_i = <v, op(x + h e_i) - op(x - h e_i)> / 2h,   h = 1e-5 max(1, |x_i|)
 // have a truncation error ~ h^2 and a rounding error ~ eps |f| / h. An element passes when
-//   |a_i - n_i| <= 1e-6 max_j |n_j| + 8 eps (|f+| + |f-|) / h,
-// written as !(err <= tol) => fail, so that NaN fails. Relative to the tensor's largest element, because a loss averaged
-// over pixels has gradients of 1e-6 that an absolute tolerance waves through. Left out: kinks (specs keep away) and
-// mistakes that forward and backward share (the spec's independent reference catches those).
+//   |a_i - n_i| <= 1e-6 max_j |n_j| + 8 eps (|f+| + |f-|) / h,   |f+-| = sum of |v_k y+-_k| over the outputs that moved,
+// written as !(ratio <= 1) => fail, so that NaN fails. Relative to the tensor's largest element, because a loss averaged
+// over pixels has gradients of 1e-6 that an absolute tolerance waves through. Outputs that did not move are left out
+// of |f| because they cancel exactly; those that moved count by their size, because a sum that happens to be near zero
+// is not rounded any better. A gradient that the rounding term would hide is vacuous and fails too.
+// Left out: kinks (specs keep away) and mistakes that forward and backward share (the spec's reference catches those).
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -63,6 +65,7 @@ namespace {
 
 using Vec = std::vector<double>;
 const double kNaN = std::nan("");
+constexpr double kEps = 2.2e-16;
 
 double max_abs(const Vec& v) {
   double m = 0;
@@ -70,40 +73,57 @@ double max_abs(const Vec& v) {
   return m;
 }
 
-// One case at one draw: moves numbers in and out of the op, with every kind of poison.
+// Bytes that memory holds before anybody wrote to it: 0xFF is NaN as f32 and f64, -1 as an integer.
+void fill_bytes(const Tensor& t, uint8_t byte) {
+  const std::vector<uint8_t> bytes(t.bytes(), byte);
+  copy_bytes(t.raw(), t.device(), bytes.data(), Device::cpu, t.bytes());
+}
+
+// How one backward pass is provoked.
+struct Provocation {
+  DType dtype = DType::f64;
+  double fill = kNaN;       // what the gradient buffers hold before
+  bool accumulate = false;
+  double poison = kNaN;     // what tensors hold that the op did not save
+  int only = -1;            // >= 0: this input's gradient is wanted and no other
+};
+
+// One case at one draw of its inputs: moves numbers in and out of the op.
 class Bench {
  public:
   Bench(const OpCase& c, const AuditOptions& options, Rng& rng) : case_(c), arena_("audit", options.device), host_("audit host") {
     for (const OpInput& in : c.inputs) {
       shapes_.push_back(in.shape);
       x_.push_back(in.draw(in.shape, rng));
+      require(int64_t(x_.back().size()) == in.shape.numel(), "audit", "drew ", x_.back().size(), " numbers for ", in.shape);
       for (double& e : x_.back()) e = double(float(e));  // exact in f32 too
     }
     y_shape_ = c.op->shape(shapes_);
   }
 
+  size_t inputs() const { return x_.size(); }
   const std::vector<Vec>& x() const { return x_; }
-  int64_t y_numel() const { return y_shape_.numel(); }
-  bool floating(size_t i) const { return case_.inputs[i].dtype == DType::f64 && case_.op->differentiable(i); }
+  const Shape& x_shape(size_t i) const { return shapes_[i]; }
+  const Shape& y_shape() const { return y_shape_; }
+  bool checked(size_t i) const { return is_float(i) && case_.op->differentiable(i); }
 
-  Vec forward(const std::vector<Vec>& x, DType d) const {
-    Run r = run(x, d);
-    return read(r.y);
-  }
+  Vec forward(const std::vector<Vec>& x, DType d) const { return read(run(x, d, 0xFF).y); }
 
-  // fill: what the gradient buffers hold before; poison: what unsaved tensors hold. only >= 0: ask for that dx alone.
-  std::vector<Vec> backward(const Vec& dy, DType d, double fill, bool accumulate, double poison, int only = -1) const {
-    Run r = run(x_, d);
+  // The gradients of all inputs; empty for those that carry none.
+  std::vector<Vec> backward(const Vec& dy, const Provocation& p = {}) const {
+    const uint8_t rubbish = std::isnan(p.poison) ? 0xFF : 0;
+    Run r = run(x_, p.dtype, rubbish);
     const Saves saves = case_.op->saves();
-    for (size_t i = 0; i < r.x.size(); ++i)
-      if (!saves.input(i)) r.x[i] = make(Vec(x_[i].size(), std::isnan(poison) && !is_float(i) ? 0 : is_float(i) ? poison : 1), shapes_[i], type(i, d));
-    if (!saves.output) r.y = make(Vec(size_t(y_numel()), poison), y_shape_, d);
-    std::vector<GradOut> dx;
-    for (size_t i = 0; i < x_.size(); ++i) {
-      const bool wanted = floating(i) && (only < 0 || only == int(i));
-      dx.push_back(wanted ? GradOut{make(Vec(x_[i].size(), fill), shapes_[i], d), accumulate} : GradOut{});
+    for (size_t i = 0; i < r.x.size(); ++i) {
+      const double value = is_float(i) ? p.poison : std::isnan(p.poison) ? 0 : 1;  // integers: valid, but not the input's
+      if (!saves.input(i)) r.x[i] = make(Vec(x_[i].size(), value), shapes_[i], type(i, p.dtype));
     }
-    const Tensor upstream = make(dy, y_shape_, d), scratch = workspace(d);
+    if (!saves.output) r.y = make(Vec(size_t(y_shape_.numel()), p.poison), y_shape_, p.dtype);
+    std::vector<GradOut> dx(x_.size());
+    for (size_t i = 0; i < x_.size(); ++i)
+      if (checked(i) && (p.only < 0 || p.only == int(i)))
+        dx[i] = {make(Vec(x_[i].size(), p.fill), shapes_[i], p.dtype), p.accumulate};
+    const Tensor upstream = make(dy, y_shape_, p.dtype), scratch = workspace(p.dtype, rubbish);
     case_.op->backward({r.x, r.y, r.aux, upstream, dx, scratch});
     std::vector<Vec> out;
     for (const GradOut& g : dx) out.push_back(g ? read(g.t) : Vec());
@@ -119,20 +139,26 @@ class Bench {
   bool is_float(size_t i) const { return case_.inputs[i].dtype == DType::f64; }
   DType type(size_t i, DType d) const { return is_float(i) ? d : case_.inputs[i].dtype; }
 
-  Run run(const std::vector<Vec>& x, DType d) const {
+  Run run(const std::vector<Vec>& x, DType d, uint8_t rubbish) const {
     Run r;
     for (size_t i = 0; i < x.size(); ++i) r.x.push_back(make(x[i], shapes_[i], type(i, d)));
-    r.y = make(Vec(size_t(y_numel()), kNaN), y_shape_, d);
-    for (const AuxSpec& a : case_.op->aux(shapes_, d)) r.aux.push_back(arena_.zeros(a.shape, a.dtype));
-    const Tensor scratch = workspace(d);
+    r.y = make(Vec(size_t(y_shape_.numel()), kNaN), y_shape_, d);
+    for (const AuxSpec& a : case_.op->aux(shapes_, d)) {
+      r.aux.push_back(arena_.empty(a.shape, a.dtype));
+      fill_bytes(r.aux.back(), rubbish);
+    }
+    const Tensor scratch = workspace(d, rubbish);
     if (case_.op->is_view()) copy(r.x[0].reshape(y_shape_), r.y);
     else case_.op->forward({r.x, r.y, r.aux, scratch});
     return r;
   }
 
-  Tensor workspace(DType d) const {
+  Tensor workspace(DType d, uint8_t rubbish) const {
     const int64_t bytes = int64_t(case_.op->workspace(shapes_, d, arena_.device()));
-    return bytes ? make(Vec(size_t(bytes), 255), {bytes}, DType::u8) : Tensor();  // all bits set: NaN as f32 and f64
+    if (!bytes) return {};
+    const Tensor t = arena_.empty({bytes}, DType::u8);
+    fill_bytes(t, rubbish);
+    return t;
   }
 
   Tensor make(const Vec& v, const Shape& shape, DType d) const {
@@ -178,23 +204,30 @@ class Report {
   void add(const std::string& check, double ratio, const std::string& where = {}) {
     checks.push_back({spec_.op, case_.label, check, ratio, where, ratio <= 1});  // NaN fails
   }
-  // Largest |a - b| / tol; `tol` may be 0: then any difference is infinite.
-  void compare(const std::string& check, const Vec& a, const Vec& b, double tol) {
-    double worst = a.size() == b.size() ? 0 : kNaN;
-    size_t at = 0;
-    for (size_t i = 0; i < a.size() && i < b.size(); ++i) {
-      const double difference = std::fabs(a[i] - b[i]);
-      const double ratio = a[i] == b[i] ? 0 : tol > 0 ? difference / tol : std::isnan(difference) ? kNaN : HUGE_VAL;
-      if (!(ratio <= worst)) {
-        worst = ratio;
-        at = i;
-        if (std::isnan(ratio)) break;
-      }
+  void not_run(const std::string& why) { checks.push_back({spec_.op, case_.label, "runs", kNaN, why, false, false}); }
+
+  // Adds the worst |a - b| / tol over elements `index` of a tensor called `what`. NaN is worse than anything.
+  void compare(const std::string& check, const std::string& what, const Shape& shape, const std::vector<size_t>& index,
+               const Vec& a, const Vec& b, const Vec& tol) {
+    double worst = 0;
+    std::string where;
+    for (size_t k = 0; k < index.size() && !std::isnan(worst); ++k) {
+      const double ratio = a[k] == b[k] ? 0 : std::fabs(a[k] - b[k]) / tol[k];  // tol 0: any difference is infinite
+      if (ratio <= worst) continue;
+      worst = ratio;
+      std::ostringstream s;
+      s.precision(9);
+      s << what << shape.position(int64_t(index[k])) << " is " << a[k] << ", wanted " << b[k];
+      where = s.str();
     }
-    std::ostringstream where;
-    where.precision(9);
-    if (worst != 0 && at < a.size() && at < b.size()) where << "element " << at << ": " << a[at] << ", wanted " << b[at];
-    add(check, worst, where.str());
+    add(check, worst, where);
+  }
+  // All elements, one tolerance.
+  void compare(const std::string& check, const std::string& what, const Shape& shape, const Vec& a, const Vec& b, double tol) {
+    if (a.size() != b.size()) return add(check, HUGE_VAL, std::to_string(a.size()) + " elements, wanted " + std::to_string(b.size()));
+    std::vector<size_t> index(a.size());
+    std::iota(index.begin(), index.end(), 0);
+    compare(check, what, shape, index, a, b, Vec(a.size(), tol));
   }
 
   std::vector<Check> checks;
@@ -203,6 +236,8 @@ class Report {
   const OpSpec& spec_;
   const OpCase& case_;
 };
+
+std::string indexed(std::string name, size_t i) { return name.append("[").append(std::to_string(i)).append("]"); }
 
 // The elements to probe by differences: all, or a sample without repetition.
 std::vector<size_t> probes(size_t n, int samples, Rng& rng) {
@@ -214,114 +249,133 @@ std::vector<size_t> probes(size_t n, int samples, Rng& rng) {
   return index;
 }
 
-void check_numeric(const Bench& bench, const OpCase& c, const Vec& dy, const std::vector<Vec>& analytic, const AuditOptions& options, Rng& rng, const std::string& title, Report& report) {
-  const double eps = 2.2e-16;
-  const auto f = [&](const std::vector<Vec>& x) {
-    const Vec y = bench.forward(x, DType::f64);
-    double s = 0;
-    for (size_t i = 0; i < y.size(); ++i) s += y[i] * dy[i];
-    return s;
-  };
-  for (size_t t = 0; t < analytic.size(); ++t) {
-    if (!bench.floating(t)) continue;
-    std::vector<Vec> p = bench.x();
-    const std::vector<size_t> index = probes(p[t].size(), options.samples, rng);
-    Vec numeric, noise;
-    for (size_t i : index) {
-      const double x = p[t][i], h = 1e-5 * std::max(1., std::fabs(x));
-      p[t][i] = x + h;
-      const double up = f(p);
-      p[t][i] = x - h;
-      const double down = f(p);
-      p[t][i] = x;
-      numeric.push_back((up - down) / (2 * h));
-      noise.push_back(8 * eps * (std::fabs(up) + std::fabs(down)) / h);
+struct Difference { double derivative, noise; };
+
+// The derivative of <dy, op(x)> when x[t] moves to `up` and to `down`, h to each side.
+Difference central_difference(const Bench& bench, const Vec& dy, size_t t, const Vec& up, const Vec& down, double h) {
+  std::vector<Vec> x = bench.x();
+  x[t] = up;
+  const Vec y_up = bench.forward(x, DType::f64);
+  x[t] = down;
+  const Vec y_down = bench.forward(x, DType::f64);
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < dy.size(); ++i) {
+    if (y_up[i] == y_down[i]) continue;
+    difference += dy[i] * (y_up[i] - y_down[i]);
+    size += std::fabs(dy[i]) * (std::fabs(y_up[i]) + std::fabs(y_down[i]));
+  }
+  return {difference / (2 * h), 8 * kEps * size / h};
+}
+
+// dx of input t against differences of the forward pass.
+void check_numeric(const Bench& bench, const OpCase& c, size_t t, const Vec& dy, const Vec& dx, const AuditOptions& options,
+                   Rng& rng, const std::string& upstream, Report& report) {
+  const Vec& x = bench.x()[t];
+  const std::vector<size_t> index = probes(x.size(), options.samples, rng);
+  Vec analytic, numeric, noise;
+  for (size_t i : index) {
+    const double h = 1e-5 * std::max(1., std::fabs(x[i]));
+    Vec up = x, down = x;
+    up[i] += h;
+    down[i] -= h;
+    const Difference d = central_difference(bench, dy, t, up, down, h);
+    analytic.push_back(dx[i]);
+    numeric.push_back(d.derivative);
+    noise.push_back(d.noise);
+  }
+  const double scale = max_abs(numeric);
+  Vec tolerance = noise;
+  for (double& e : tolerance) e += 1e-6 * scale;
+  const std::string name = indexed("x", t), gradient = indexed("dx", t);
+  report.compare(name + " against central differences, " + upstream, gradient, bench.x_shape(t), index, analytic, numeric, tolerance);
+  if (c.zero_gradient >> t & 1) {
+    report.compare(name + " is zero as declared, " + upstream, gradient, bench.x_shape(t), dx, Vec(dx.size(), 0), 0);
+  } else {
+    const bool vacuous = !(scale > 100 * max_abs(noise));
+    report.add(name + " is not vacuous, " + upstream, vacuous ? HUGE_VAL : 0, vacuous ? "no difference stands out of the rounding" : "");
+  }
+  if (index.size() == x.size()) return;
+  double norm = 0;
+  for (double e : dx) norm += e * e;
+  for (int k = 0; k < options.directions; ++k) {
+    const double h = 1e-5;
+    double along = 0;
+    Vec up = x, down = x;
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double e = rng.normal();
+      along += dx[i] * e;
+      up[i] += h * e;
+      down[i] -= h * e;
     }
-    const double scale = max_abs(numeric);
-    double worst = 0;
-    std::ostringstream where;
-    where.precision(9);
-    for (size_t k = 0; k < index.size(); ++k) {
-      const double a = analytic[t][index[k]];
-      const double ratio = a == numeric[k] ? 0 : std::fabs(a - numeric[k]) / (1e-6 * scale + noise[k]);
-      if (!(ratio <= worst)) {
-        worst = ratio;
-        where.str({});
-        where << "x[" << t << "] element " << index[k] << " of " << c.inputs[t].shape << ": analytic " << a << ", numeric " << numeric[k];
-        if (std::isnan(ratio)) break;
-      }
-    }
-    const std::string name = title + ", x[" + std::to_string(t) + "]";
-    report.add(name + " against central differences", worst, where.str());
-    const bool vacuous = !(scale > max_abs(noise)), declared = c.zero_gradient >> t & 1;
-    if (declared) report.add(name + " is zero as declared", max_abs(analytic[t]) == 0 ? 0 : HUGE_VAL);
-    else report.add(name + " is not vacuous", vacuous ? HUGE_VAL : 0, vacuous ? "all differences are below rounding" : "");
-    if (index.size() == p[t].size()) continue;
-    for (int k = 0; k < options.directions; ++k) {
-      Vec direction(p[t].size());
-      for (double& e : direction) e = rng.normal();
-      const double h = 1e-5;
-      double along = 0, norm = 0;
-      for (size_t i = 0; i < direction.size(); ++i) {
-        along += analytic[t][i] * direction[i];
-        norm += analytic[t][i] * analytic[t][i];
-        p[t][i] = bench.x()[t][i] + h * direction[i];
-      }
-      const double up = f(p);
-      for (size_t i = 0; i < direction.size(); ++i) p[t][i] = bench.x()[t][i] - h * direction[i];
-      const double down = f(p);
-      p[t] = bench.x()[t];
-      const double n = (up - down) / (2 * h), tol = 1e-6 * std::max(std::fabs(n), std::sqrt(norm)) + 8 * eps * (std::fabs(up) + std::fabs(down)) / h;
-      report.add(name + " along a Gaussian direction", std::fabs(along - n) / tol);
-    }
+    const Difference d = central_difference(bench, dy, t, up, down, h);
+    const double tol = 1e-6 * std::max(std::fabs(d.derivative), std::sqrt(norm)) + d.noise;
+    report.compare(name + " along a Gaussian direction, " + upstream, "slope", {1}, {along}, {d.derivative}, tol);
+  }
+}
+
+// Runs fn with a team of n threads.
+template <class F> auto with_threads(int n, F&& fn) {
+  const int before = threads();
+  set_threads(n);
+  const auto result = fn();
+  set_threads(before);
+  return result;
+}
+
+void check_forward(const Bench& bench, const OpCase& c, Report& report) {
+  const Shape& shape = bench.y_shape();
+  const Vec y = bench.forward(bench.x(), DType::f64);
+  const auto single = [&] { return bench.forward(bench.x(), DType::f32); };
+  const Vec y_single = with_threads(1, single);
+  if (!c.reference) report.add("forward has an independent reference", HUGE_VAL, "the spec gives none");
+  else {
+    const Vec reference = c.reference(bench.x());
+    report.compare("forward f64 against the reference", "y", shape, y, reference, c.tolerance_f64 * max_abs(reference));
+  }
+  report.compare("forward f32 against f64", "y", shape, y_single, y, c.tolerance_f32 * max_abs(y));
+  report.compare("forward, 1 and 3 threads bit-equal", "y", shape, with_threads(3, single), y_single, 0);
+}
+
+// What the contract of an op says about gradient buffers, saved tensors and repeatability.
+void check_contract(const Bench& bench, const OpCase& c, const Vec& dy, const std::vector<Vec>& dx, Report& report) {
+  const auto single = [&] { return bench.backward(dy, {.dtype = DType::f32}); };
+  const auto zero = bench.backward(Vec(dy.size(), 0));
+  const auto unsaved = bench.backward(dy, {.fill = 1e30, .poison = 1e30});
+  const auto added = bench.backward(dy, {.fill = 3, .accumulate = true});
+  const auto dx_single = with_threads(1, single), again = with_threads(1, single), team = with_threads(3, single);
+  const auto added_single = bench.backward(dy, {.dtype = DType::f32, .fill = 3, .accumulate = true});
+  for (size_t t = 0; t < dx.size(); ++t) {
+    if (!bench.checked(t)) continue;
+    const auto compare = [&](const char* check, const Vec& a, const Vec& b, double tol) {
+      report.compare(indexed("x", t) + " " + check, indexed("dx", t), bench.x_shape(t), a, b, tol);
+    };
+    const auto plus3 = [](Vec v) {
+      for (double& e : v) e += 3;
+      return v;
+    };
+    const double scale = max_abs(dx[t]);
+    compare("zero upstream gives exactly zero", zero[t], Vec(dx[t].size(), 0), 0);
+    compare("reads only what the op saved", unsaved[t], dx[t], 0);
+    compare("f64 accumulates onto what is there", added[t], plus3(dx[t]), 1e-13 * (scale + 3));
+    compare("f32 accumulates onto what is there", added_single[t], plus3(dx_single[t]), 1e-6 * (scale + 3));
+    compare("f32 against f64", dx_single[t], dx[t], c.tolerance_grad_f32 * scale);
+    compare("second run bit-equal", again[t], dx_single[t], 0);
+    compare("1 and 3 threads bit-equal", team[t], dx_single[t], 0);
+    compare("asked for alone bit-equal", bench.backward(dy, {.only = int(t)})[t], dx[t], 0);
   }
 }
 
 void audit_into(const OpCase& c, const AuditOptions& options, Report& report) {
   Rng rng(options.seed);
   const Bench bench(c, options, rng);
-  const Vec y = bench.forward(bench.x(), DType::f64);
-  if (c.reference) {
-    const Vec reference = c.reference(bench.x());
-    report.compare("forward f64 against the reference", y, reference, c.tolerance_f64 * std::max(max_abs(reference), 1e-300));
-  }
-  report.compare("forward f32 against f64", bench.forward(bench.x(), DType::f32), y, c.tolerance_f32 * std::max(max_abs(y), 1e-300));
+  check_forward(bench, c, report);
   for (int round = 0; round < 2; ++round) {
-    Vec dy(y.size());
+    Vec dy(size_t(bench.y_shape().numel()));
     for (double& e : dy) e = double(float(rng.normal()));
-    const std::string title = "upstream " + std::to_string(round + 1);
-    const std::vector<Vec> g = bench.backward(dy, DType::f64, kNaN, false, kNaN);
-    check_numeric(bench, c, dy, g, options, rng, title, report);
-    if (round) break;  // the bit-level checks below need one upstream only
-    const std::vector<Vec> finite = bench.backward(dy, DType::f64, 1e30, false, 1e30);
-    const std::vector<Vec> added = bench.backward(dy, DType::f64, 3, true, kNaN);
-    const std::vector<Vec> zero = bench.backward(Vec(y.size(), 0), DType::f64, kNaN, false, kNaN);
-    const std::vector<Vec> single = bench.backward(dy, DType::f32, kNaN, false, kNaN), again = bench.backward(dy, DType::f32, kNaN, false, kNaN);
-    const std::vector<Vec> single_added = bench.backward(dy, DType::f32, 3, true, kNaN);
-    const int before = threads();
-    set_threads(1);
-    const std::vector<Vec> serial = bench.backward(dy, DType::f32, kNaN, false, kNaN);
-    const Vec y_serial = bench.forward(bench.x(), DType::f32);
-    set_threads(3);
-    report.compare("forward is bit-equal for 1 and 3 threads", bench.forward(bench.x(), DType::f32), y_serial, 0);
-    const std::vector<Vec> team = bench.backward(dy, DType::f32, kNaN, false, kNaN);
-    set_threads(before);
-    for (size_t t = 0; t < g.size(); ++t) {
-      if (!bench.floating(t)) continue;
-      const std::string name = "x[" + std::to_string(t) + "] ";
-      const double scale = std::max(max_abs(g[t]), 1e-300);
-      Vec minus3 = added[t], minus3_single = single_added[t];
-      for (double& e : minus3) e -= 3;
-      for (double& e : minus3_single) e -= 3;
-      report.compare(name + "does not read what it did not save", finite[t], g[t], 0);
-      report.compare(name + "f64 accumulates onto what is there", minus3, g[t], 1e-13 * scale + 1e-14);
-      report.compare(name + "f32 accumulates onto what is there", minus3_single, single[t], 1e-5 * scale + 1e-6);
-      report.compare(name + "f32 against f64", single[t], g[t], c.tolerance_grad_f32 * scale);
-      report.compare(name + "zero upstream gives exactly zero", zero[t], Vec(g[t].size(), 0), 0);
-      report.compare(name + "second run is bit-equal", again[t], single[t], 0);
-      report.compare(name + "1 and 3 threads are bit-equal", serial[t], team[t], 0);
-      report.compare(name + "asked for alone is bit-equal", bench.backward(dy, DType::f64, kNaN, false, kNaN, int(t))[t], g[t], 0);
-    }
+    const std::vector<Vec> dx = bench.backward(dy);
+    for (size_t t = 0; t < dx.size(); ++t)
+      if (bench.checked(t)) check_numeric(bench, c, t, dy, dx[t], options, rng, "upstream " + std::to_string(round + 1), report);
+    if (round == 0) check_contract(bench, c, dy, dx, report);
   }
 }
 
@@ -332,10 +386,19 @@ std::vector<Check> audit(const OpSpec& spec, const OpCase& c, const AuditOptions
   try {
     if (spec.op != c.op->name()) report.add("the spec names its op", HUGE_VAL, c.op->name());
     audit_into(c, options, report);
+  } catch (const Error& e) {
+    if (e.code() == ExitCode::device) report.not_run(e.what());
+    else report.add("runs without an exception", HUGE_VAL, e.what());
   } catch (const std::exception& e) {
     report.add("runs without an exception", HUGE_VAL, e.what());
   }
   return report.checks;
+}
+
+ExitCode verdict(const std::vector<Check>& checks) {
+  for (const Check& c : checks)
+    if (!c.ok) return ExitCode::audit;
+  return checks.empty() ? ExitCode::audit : ExitCode::ok;
 }
 
 }  // namespace patchcl

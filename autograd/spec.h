@@ -58,10 +58,11 @@ struct AddSpec {
 
 // One line of the battery's report.
 struct Check {
-  std::string op, label, check;  // "conv2d", "3x3 pad 1, odd size", "f64 x[1] against central differences"
+  std::string op, label, check;     // "conv2d", "3x3 pad 1, odd size", "x[1] against central differences, upstream 2"
   double error_over_tolerance = 0;  // at most 1 passes; NaN fails
-  std::string where;                // the worst element: "x[1](2,0,3,4): analytic 0.125, numeric 0.25"
+  std::string where;                // the worst element: "dx[1](2,0,3,4) is 0.125, wanted 0.25"
   bool ok = false;
+  bool ran = true;                  // false: the device lacks this op's kernel, `where` says why
 };
 
 struct AuditOptions {
@@ -73,5 +74,8 @@ struct AuditOptions {
 
 // The whole battery for one case. Never throws for a wrong gradient; a throwing op is a failed check.
 std::vector<Check> audit(const OpSpec& spec, const OpCase& c, const AuditOptions& options = {});
+
+// ok when there is at least one check and all passed; ExitCode::audit when one failed or did not run.
+ExitCode verdict(const std::vector<Check>& checks);
 
 }  // namespace patchcl

@@ -166,12 +166,7 @@ void Tape::check_finite(const Node& n, const Tensor& t, const char* what) const 
   int64_t at = 0;
   while (std::isfinite(h.item(at))) ++at;
   const Shape& s = h.shape();
-  int64_t rest = at;
-  Shape position = s;
-  for (int a = s.rank() - 1; a >= 0; --a) {
-    position[a] = rest % s[a];
-    rest /= s[a];
-  }
+  const Shape position = s.position(at);
   fail(ExitCode::non_finite, n.op->name(), what, " ", s, " holds ", h.item(at), " at ", position.str(),
        s.rank() == 4 ? " (image " + std::to_string(position[0]) + " of the batch)" : std::string(), "; ", where(n));
 }

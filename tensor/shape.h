@@ -48,6 +48,15 @@ class Shape {
       if (dims_[i] != o.dims_[i]) return false;
     return true;
   }
+  // Coordinates of element i, last axis fastest: Shape{2,3}.position(4) is (1,1).
+  Shape position(int64_t i) const {
+    Shape p = *this;
+    for (int a = rank_ - 1; a >= 0; --a) {
+      p.dims_[a] = i % dims_[a];
+      i /= dims_[a];
+    }
+    return p;
+  }
   std::string str() const;  // "(1,64,64,17)"
 
  private:
