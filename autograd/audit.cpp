@@ -356,8 +356,8 @@ void check_contract(const Bench& bench, const OpCase& c, const Vec& dy, const st
     const double scale = max_abs(dx[t]);
     compare("zero upstream gives exactly zero", zero[t], Vec(dx[t].size(), 0), 0);
     compare("reads only what the op saved", unsaved[t], dx[t], 0);
-    compare("f64 accumulates onto what is there", added[t], plus3(dx[t]), 1e-13 * (scale + 3));
-    compare("f32 accumulates onto what is there", added_single[t], plus3(dx_single[t]), 1e-6 * (scale + 3));
+    compare("f64 accumulates onto what is there", added[t], plus3(dx[t]), 1e-12 * (scale + 3));
+    compare("f32 accumulates onto what is there", added_single[t], plus3(dx_single[t]), 1e-5 * (scale + 3));
     compare("f32 against f64", dx_single[t], dx[t], c.tolerance_grad_f32 * scale);
     compare("second run bit-equal", again[t], dx_single[t], 0);
     compare("1 and 3 threads bit-equal", team[t], dx_single[t], 0);
