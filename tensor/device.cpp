@@ -13,7 +13,7 @@ namespace patchcl {
 namespace {
 Kernels g_kernels = Kernels::fast;
 
-Isa detect_isa() {
+Isa best_isa() {
   Isa best = Isa::plain;
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -22,10 +22,20 @@ Isa detect_isa() {
       __builtin_cpu_supports("avx512dq"))
     best = Isa::avx512;
 #endif
+  return best;
+}
+
+Isa wished_isa() {
+  const Isa best = best_isa();
   if (const char* wish = std::getenv("PATCHCL_ISA"))
     for (Isa i : {Isa::plain, Isa::avx2, Isa::avx512})
-      if (std::strcmp(wish, isa_name(i)) == 0 && i < best) best = i;
+      if (std::strcmp(wish, isa_name(i)) == 0 && i < best) return i;
   return best;
+}
+
+Isa& chosen_isa() {
+  static Isa chosen = wished_isa();
+  return chosen;
 }
 }  // namespace
 
@@ -38,9 +48,10 @@ void set_threads(int n) {
   omp_set_num_threads(n);
 }
 
-Isa isa() {
-  static const Isa chosen = detect_isa();
-  return chosen;
+Isa isa() { return chosen_isa(); }
+void set_isa(Isa i) {
+  if (i > best_isa()) fail(ExitCode::usage, "isa", "this CPU has no ", isa_name(i));
+  chosen_isa() = i;
 }
 
 const char* isa_name(Isa i) {

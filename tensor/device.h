@@ -20,6 +20,7 @@ void set_threads(int n);
 // PATCHCL_ISA=plain|avx2|avx512 in the environment lowers the choice, for tests.
 enum class Isa { plain, avx2, avx512 };
 Isa isa();
+void set_isa(Isa i);  // for tests; throws Error(usage) when the CPU lacks it
 const char* isa_name(Isa i);
 
 // True when this program was built with CUDA and a GPU answers. Otherwise `why` says what is missing.
