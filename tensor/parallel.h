@@ -38,19 +38,28 @@ template <class F> void parallel_chunks(int64_t n, F&& fn, int64_t chunk = kChun
   parallel_for(chunks(n, chunk), [&](int64_t c) { fn(c * chunk, c * chunk + chunk < n ? c * chunk + chunk : n); });
 }
 
+// Reductions over [0, n) have at most this many partial sums, so that they fit on the stack; each covers
+// reduce_chunk(n) elements.
+constexpr int64_t kMaxPartials = 64;
+inline int64_t reduce_chunk(int64_t n) { return chunks(n, kMaxPartials) > kChunk ? chunks(n, kMaxPartials) : kChunk; }
+
+// Sum of partial(begin, end) over the chunks of [0, n), added in order.
+template <class Acc, class F> Acc chunked_reduce(int64_t n, F&& partial) {
+  Acc sums[kMaxPartials] = {};
+  const int64_t chunk = reduce_chunk(n);
+  parallel_chunks(n, [&](int64_t begin, int64_t end) { sums[begin / chunk] = partial(begin, end); }, chunk);
+  Acc total = 0;
+  for (int64_t c = 0; c < chunks(n, chunk); ++c) total += sums[c];
+  return total;
+}
+
 // Sum of term(i) over [0, n): each chunk in order, then the chunks in order. Acc is the type of the running sums.
 template <class Acc, class F> Acc chunked_sum(int64_t n, F&& term) {
-  constexpr int64_t kMax = 64;  // at most this many partial sums, so they fit on the stack
-  const int64_t chunk = chunks(n, kMax) > kChunk ? chunks(n, kMax) : kChunk;
-  Acc partial[kMax] = {};
-  parallel_chunks(n, [&](int64_t begin, int64_t end) {
+  return chunked_reduce<Acc>(n, [&](int64_t begin, int64_t end) {
     Acc s = 0;
     for (int64_t i = begin; i < end; ++i) s += Acc(term(i));
-    partial[begin / chunk] = s;
-  }, chunk);
-  Acc total = 0;
-  for (int64_t c = 0; c < chunks(n, chunk); ++c) total += partial[c];
-  return total;
+    return s;
+  });
 }
 
 }  // namespace patchcl
