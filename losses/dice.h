@@ -1,0 +1,31 @@
+// Dice loss over the whole batch, mean over all K classes (METHODS 4.4):
+//
+//   y = 1/K sum_k (1 - (2 I_k + e) / D_k),   I_k = sum_p w_p g_pk p_pk,   D_k = sum_p w_p (p_pk^2 + g_pk) + e,   e = 1e-5
+//   dp_pk = dy w_p / K ( -2 g_pk / D_k + 2 p_pk (2 I_k + e) / D_k^2 )
+// where g_pk = [label(p) = k]. Inputs: probabilities (N,H,W,K), usually a softmax; labels u8 (N,H,W); optionally weights
+// (N,H,W), 1 when absent, which get no gradient. Output: (1). A class that is absent and not predicted costs 0.
+// A label >= K is Error(data) naming the image on the CPU and makes y NaN on the GPU.
+#pragma once
+#include "autograd/tape.h"
+
+namespace patchcl {
+
+class Dice final : public Op {
+ public:
+  static constexpr double kSmooth = 1e-5;
+  const char* name() const override { return "dice"; }
+  Saves saves() const override { return {.inputs = Saves::all, .output = false}; }
+  bool differentiable(size_t i) const override { return i == 0; }
+  Shape shape(const Shapes& x) const override;
+  // Per class the two factors of the gradient: dp_pk = dy w_p (a_k g_pk + b_k p_pk).
+  std::vector<AuxSpec> aux(const Shapes& x, DType) const override { return {{{x[0][-1], 2}, DType::f64}}; }
+  size_t workspace(const Shapes& x, DType dtype, Device device) const override;
+
+ protected:
+  OP_CPU
+  OP_CUDA
+};
+
+Var dice_loss(const Var& probabilities, const Var& labels, const Var& weight = {}, Loc loc = Loc::current());
+
+}  // namespace patchcl
