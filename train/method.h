@@ -6,19 +6,11 @@
 #include <utility>
 #include <vector>
 
+#include "data/batch.h"
 #include "layers/unet.h"
 #include "tensor/io.h"
 
 namespace patchcl {
-
-// One batch on the training device. The first `labeled` images have labels; the rows behind hold 255 and a method
-// that read them would fail in the loss (label outside the classes).
-struct Batch {
-  Tensor images;               // (N,H,W,C) f32 or f64, in [0,1], weakly augmented
-  Tensor labels;               // (N,H,W) u8
-  int64_t labeled = 0;
-  std::vector<std::string> ids;  // file or slice of each image: for error messages and pictures
-};
 
 // Everything a step may look at. Lives as long as the run.
 struct TrainState {

@@ -1,0 +1,53 @@
+// Canvas: a small RGB picture to draw images, label overlays, heat maps and captions on, for sheets in run folders.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace patchcl {
+
+using Color = std::array<uint8_t, 3>;
+
+constexpr Color kWhite{255, 255, 255}, kBlack{0, 0, 0}, kGrey{128, 128, 128};
+// Colour of class k: RV blue, Myo green, LV red, then further distinct ones; background black.
+Color class_color(int64_t k);
+// Heat map: 0 dark violet, 1 yellow (perceptually ordered); values outside [0,1] are clamped.
+Color heat_color(double value);
+
+class Canvas {
+ public:
+  Canvas(int64_t width, int64_t height, Color background = kBlack);
+  int64_t width() const { return width_; }
+  int64_t height() const { return height_; }
+  Color at(int64_t x, int64_t y) const;
+  // Outside the canvas nothing is drawn.
+  void set(int64_t x, int64_t y, Color c, double alpha = 1);
+  void rectangle(int64_t x, int64_t y, int64_t w, int64_t h, Color c, int64_t thickness = 1);
+  void fill(int64_t x, int64_t y, int64_t w, int64_t h, Color c, double alpha = 1);
+  void line(int64_t x0, int64_t y0, int64_t x1, int64_t y1, Color c);
+  // Characters of 5x7 pixels times `scale`, 6 apart. Printable ASCII; others draw a box.
+  void text(int64_t x, int64_t y, const std::string& s, Color c = kWhite, int64_t scale = 1);
+  static int64_t text_width(const std::string& s, int64_t scale = 1) { return int64_t(s.size()) * 6 * scale; }
+
+  // image (h,w,channels) in [0,1], each pixel a square of `zoom`.
+  void image(int64_t x, int64_t y, const float* image, int64_t h, int64_t w, int64_t channels, int64_t zoom = 1);
+  // Classes > 0 as a wash of strength `alpha` and a solid contour. 255 ("no label") draws nothing.
+  void overlay(int64_t x, int64_t y, const uint8_t* label, int64_t h, int64_t w, int64_t zoom = 1, double alpha = 0.3);
+  // value (h,w) from `low` to `high` as heat_color.
+  void heat(int64_t x, int64_t y, const float* value, int64_t h, int64_t w, double low, double high, int64_t zoom = 1);
+  void paste(int64_t x, int64_t y, const Canvas& other);
+
+  // Throws Error(io) naming the path.
+  void save(const std::string& path) const;
+
+ private:
+  int64_t width_, height_;
+  std::vector<uint8_t> rgb_;
+};
+
+// Pictures in rows of `columns` with a caption above each (may be empty) and an optional title.
+Canvas sheet(const std::vector<Canvas>& pictures, const std::vector<std::string>& captions, int64_t columns,
+             const std::string& title = "");
+
+}  // namespace patchcl
