@@ -36,10 +36,10 @@ TEST(Metrics, AgreeWithTheBruteForceCases) {
   ASSERT_GE(cases.size(), 30u);
   for (const json& c : cases) {
     const std::vector<uint8_t> p = mask(c["prediction"]), r = mask(c["reference"]);
-    const Grid grid{c["shape"][0], c["shape"][1], c["shape"][2], c["spacing"]};
+    const Extent extent{c["shape"][0], c["shape"][1], c["shape"][2], c["spacing"]};
     for (const auto& [unit, unit_name] : units)
       for (const auto& [rule, rule_name] : rules) {
-        const Scores s = score(p.data(), r.data(), 1, grid, {unit, rule});
+        const Scores s = score(p.data(), r.data(), 1, extent, {unit, rule});
         const json& want = c[unit_name][rule_name];
         const std::string at = c["name"].get<std::string>() + ", " + unit_name + ", " + rule_name + ": ";
         expect_value(s.dice, want[0], at + "Dice");
@@ -52,8 +52,8 @@ TEST(Metrics, AgreeWithTheBruteForceCases) {
 
 TEST(Metrics, AreThoseOfTheClassAlone) {
   const std::vector<uint8_t> p{0, 1, 1, 2, 2, 3}, r{1, 1, 2, 2, 2, 0};
-  const Grid grid{1, 2, 3};
-  const CaseScores all = score_case("x", p.data(), r.data(), 4, grid, {});
+  const Extent extent{1, 2, 3};
+  const CaseScores all = score_case("x", p.data(), r.data(), 4, extent, {});
   ASSERT_EQ(all.classes.size(), 3u);
   EXPECT_DOUBLE_EQ(all.classes[0].dice, 0.5);
   EXPECT_DOUBLE_EQ(all.classes[1].dice, 0.8);
@@ -62,7 +62,7 @@ TEST(Metrics, AreThoseOfTheClassAlone) {
 }
 
 TEST(Metrics, DistanceTransformIsExactOnAnisotropicGrids) {
-  const Grid g{3, 5, 4, {2.5, 0.5, 1.25}};
+  const Extent g{3, 5, 4, {2.5, 0.5, 1.25}};
   std::vector<uint8_t> site(60);
   site[7] = site[33] = site[58] = 1;
   const std::vector<double> got = squared_distances(site, g);
@@ -70,7 +70,8 @@ TEST(Metrics, DistanceTransformIsExactOnAnisotropicGrids) {
     double best = INFINITY;
     for (int64_t j = 0; j < 60; ++j) {
       if (!site[j]) continue;
-      const double dz = 2.5 * double(i / 20 - j / 20), dy = 0.5 * double(i / 4 % 5 - j / 4 % 5), dx = 1.25 * double(i % 4 - j % 4);
+      const double dz = 2.5 * double(i / 20 - j / 20), dy = 0.5 * double(i / 4 % 5 - j / 4 % 5);
+      const double dx = 1.25 * double(i % 4 - j % 4);
       best = std::min(best, dz * dz + dy * dy + dx * dx);
     }
     EXPECT_NEAR(got[i], best, 1e-12) << i;

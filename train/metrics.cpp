@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "tensor/error.h"
+#include "tensor/parallel.h"
 
 namespace patchcl {
 
@@ -55,18 +56,18 @@ class LowerEnvelope {
 // The voxels of one class inside the box that holds the class in both masks. Cutting to the box changes no distance
 // between surfaces and no surface: outside of it there is background only.
 struct Pair {
-  Grid box;
+  Extent box;
   std::vector<uint8_t> prediction, reference;
   int64_t in_prediction = 0, in_reference = 0, in_both = 0;
 };
 
-Pair cut(const uint8_t* prediction, const uint8_t* reference, int c, const Grid& grid) {
-  std::array<int64_t, 3> low{grid.depth, grid.height, grid.width}, high{-1, -1, -1};
+Pair cut(const uint8_t* prediction, const uint8_t* reference, int c, const Extent& extent) {
+  std::array<int64_t, 3> low{extent.depth, extent.height, extent.width}, high{-1, -1, -1};
   Pair pair;
   int64_t i = 0;
-  for (int64_t z = 0; z < grid.depth; ++z)
-    for (int64_t y = 0; y < grid.height; ++y)
-      for (int64_t x = 0; x < grid.width; ++x, ++i) {
+  for (int64_t z = 0; z < extent.depth; ++z)
+    for (int64_t y = 0; y < extent.height; ++y)
+      for (int64_t x = 0; x < extent.width; ++x, ++i) {
         const bool p = prediction[i] == c, r = reference[i] == c;
         if (!p && !r) continue;
         pair.in_prediction += p;
@@ -79,11 +80,11 @@ Pair cut(const uint8_t* prediction, const uint8_t* reference, int c, const Grid&
         }
       }
   pair.box = {std::max<int64_t>(high[0] - low[0] + 1, 0), std::max<int64_t>(high[1] - low[1] + 1, 0),
-              std::max<int64_t>(high[2] - low[2] + 1, 0), grid.spacing};
+              std::max<int64_t>(high[2] - low[2] + 1, 0), extent.spacing};
   for (int64_t z = low[0]; z <= high[0]; ++z)
     for (int64_t y = low[1]; y <= high[1]; ++y)
       for (int64_t x = low[2]; x <= high[2]; ++x) {
-        const int64_t at = (z * grid.height + y) * grid.width + x;
+        const int64_t at = (z * extent.height + y) * extent.width + x;
         pair.prediction.push_back(prediction[at] == c);
         pair.reference.push_back(reference[at] == c);
       }
@@ -91,10 +92,11 @@ Pair cut(const uint8_t* prediction, const uint8_t* reference, int c, const Grid&
 }
 
 // The mask minus its erosion by the 6-neighbourhood, or by the 4-neighbourhood when `planar`.
-std::vector<uint8_t> surface(const std::vector<uint8_t>& mask, const Grid& g, bool planar) {
+std::vector<uint8_t> surface(const std::vector<uint8_t>& mask, const Extent& g, bool planar) {
   std::vector<uint8_t> out(mask.size());
   const auto in = [&](int64_t z, int64_t y, int64_t x) {
-    return z >= 0 && z < g.depth && y >= 0 && y < g.height && x >= 0 && x < g.width && mask[(z * g.height + y) * g.width + x];
+    const bool inside = z >= 0 && z < g.depth && y >= 0 && y < g.height && x >= 0 && x < g.width;
+    return inside && mask[(z * g.height + y) * g.width + x];
   };
   int64_t i = 0;
   for (int64_t z = 0; z < g.depth; ++z)
@@ -108,8 +110,9 @@ std::vector<uint8_t> surface(const std::vector<uint8_t>& mask, const Grid& g, bo
 }
 
 // d(from -> to): for each voxel of the surface `from` the distance to the surface `to`.
-std::vector<double> surface_distances(const std::vector<uint8_t>& from, const std::vector<uint8_t>& to, const Grid& grid) {
-  const std::vector<double> d2 = squared_distances(to, grid);
+std::vector<double> surface_distances(const std::vector<uint8_t>& from, const std::vector<uint8_t>& to,
+                                      const Extent& extent) {
+  const std::vector<double> d2 = squared_distances(to, extent);
   std::vector<double> d;
   for (size_t i = 0; i < from.size(); ++i)
     if (from[i]) d.push_back(std::sqrt(d2[i]));
@@ -132,7 +135,7 @@ double quantile(std::vector<double> v, double q) {
   return a + (b - a) * (at - double(below));
 }
 
-Scores score_empty(bool both, const Grid& grid, EmptyRule rule) {
+Scores score_empty(bool both, const Extent& extent, EmptyRule rule) {
   const auto side = [](int64_t n, double spacing) { return double(n - 1) * spacing; };
   switch (rule) {
     case EmptyRule::nan: return both ? Scores{kNaN, kNaN, kNaN, kNaN} : Scores{0, 0, kNaN, kNaN};
@@ -140,8 +143,8 @@ Scores score_empty(bool both, const Grid& grid, EmptyRule rule) {
     case EmptyRule::penalty: break;
   }
   if (both) return {1, 1, 0, 0};
-  const double diagonal = std::hypot(side(grid.depth, grid.spacing[0]), side(grid.height, grid.spacing[1]),
-                                     side(grid.width, grid.spacing[2]));
+  const double diagonal = std::hypot(side(extent.depth, extent.spacing[0]), side(extent.height, extent.spacing[1]),
+                                     side(extent.width, extent.spacing[2]));
   return {0, 0, diagonal, diagonal};
 }
 
@@ -163,19 +166,21 @@ Scores mean_of(const std::vector<Scores>& all, int64_t* undefined = nullptr) {
 }  // namespace
 
 std::string describe(const MetricOptions& options) {
-  std::string s = options.spacing == Spacing::voxel ? "HD95 and ASD in voxels (distance 1 between neighbours, spacing ignored)"
-                                                    : "HD95 and ASD in mm (the file's spacing)";
+  const std::string unit = options.spacing == Spacing::voxel
+                               ? "HD95 and ASD in voxels (distance 1 between neighbours, spacing ignored)"
+                               : "HD95 and ASD in mm (the file's spacing)";
+  const std::string one = "; empty prediction or reference: ";
   switch (options.empty) {
     case EmptyRule::nan:
-      return s + "; empty prediction or reference: Dice 0, distances undefined; both empty: all undefined; means leave undefined values out";
-    case EmptyRule::zero: return s + "; empty prediction or reference: all four score 0, which flatters distances";
+      return unit + one + "Dice 0, distances undefined; both empty: all undefined; means leave undefined values out";
+    case EmptyRule::zero: return unit + one + "all four score 0, which flatters distances";
     case EmptyRule::penalty:
-      return s + "; empty prediction or reference: Dice 0, distances = image diagonal; both empty: Dice 1, distances 0";
+      return unit + one + "Dice 0, distances = image diagonal; both empty: Dice 1, distances 0";
   }
-  return s;
+  return unit;
 }
 
-std::vector<double> squared_distances(const std::vector<uint8_t>& site, const Grid& g) {
+std::vector<double> squared_distances(const std::vector<uint8_t>& site, const Extent& g) {
   std::vector<double> d(site.size());
   for (size_t i = 0; i < site.size(); ++i) d[i] = site[i] ? 0 : kInfinity;
   const int64_t size[3] = {g.depth, g.height, g.width}, stride[3] = {g.height * g.width, g.width, 1};
@@ -195,13 +200,14 @@ std::vector<double> squared_distances(const std::vector<uint8_t>& site, const Gr
   return d;
 }
 
-Scores score(const uint8_t* prediction, const uint8_t* reference, int c, const Grid& grid, const MetricOptions& options) {
-  Grid measured = grid;
+Scores score(const uint8_t* prediction, const uint8_t* reference, int c, const Extent& extent,
+             const MetricOptions& options) {
+  Extent measured = extent;
   if (options.spacing == Spacing::voxel) measured.spacing = {1, 1, 1};
   const Pair pair = cut(prediction, reference, c, measured);
   if (pair.in_prediction == 0 || pair.in_reference == 0)
     return score_empty(pair.in_prediction + pair.in_reference == 0, measured, options.empty);
-  const bool planar = grid.depth == 1;
+  const bool planar = extent.depth == 1;
   const std::vector<uint8_t> p = surface(pair.prediction, pair.box, planar), r = surface(pair.reference, pair.box, planar);
   const std::vector<double> forth = surface_distances(p, r, pair.box), back = surface_distances(r, p, pair.box);
   std::vector<double> both = forth;
@@ -214,9 +220,11 @@ Scores score(const uint8_t* prediction, const uint8_t* reference, int c, const G
 }
 
 CaseScores score_case(const std::string& id, const uint8_t* prediction, const uint8_t* reference, int class_count,
-                      const Grid& grid, const MetricOptions& options) {
-  CaseScores result{id, {}};
-  for (int c = 1; c < class_count; ++c) result.classes.push_back(score(prediction, reference, c, grid, options));
+                      const Extent& extent, const MetricOptions& options) {
+  CaseScores result{id, std::vector<Scores>(class_count - 1)};
+  parallel_for(class_count - 1, [&](int64_t i) {
+    result.classes[i] = score(prediction, reference, int(i) + 1, extent, options);
+  });
   return result;
 }
 

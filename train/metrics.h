@@ -40,7 +40,7 @@ struct MetricOptions {
 std::string describe(const MetricOptions& options);
 
 // The size of a mask (D,H,W) and the distance between neighbouring voxels along each axis in mm.
-struct Grid {
+struct Extent {
   int64_t depth, height, width;
   std::array<double, 3> spacing{1, 1, 1};
 };
@@ -50,14 +50,15 @@ struct Scores {
 };
 
 // Scores of class `c` of two label masks (D,H,W).
-Scores score(const uint8_t* prediction, const uint8_t* reference, int c, const Grid& grid, const MetricOptions& options);
+Scores score(const uint8_t* prediction, const uint8_t* reference, int c, const Extent& extent,
+             const MetricOptions& options);
 
 struct CaseScores {
   std::string id;
   std::vector<Scores> classes;  // foreground classes 1..K-1
 };
 CaseScores score_case(const std::string& id, const uint8_t* prediction, const uint8_t* reference, int class_count,
-                      const Grid& grid, const MetricOptions& options);
+                      const Extent& extent, const MetricOptions& options);
 
 // Mean over cases for each class, then over classes.
 struct Summary {
@@ -68,8 +69,8 @@ struct Summary {
 };
 Summary summarise(std::vector<CaseScores> cases);
 
-// Squared Euclidean distance from each voxel of the grid to the nearest voxel where `site` is not 0; infinite when there
-// is none. With the grid's spacing.
-std::vector<double> squared_distances(const std::vector<uint8_t>& site, const Grid& grid);
+// Squared Euclidean distance from each voxel to the nearest voxel where `site` is not 0; infinite when there
+// is none. With the extent's spacing.
+std::vector<double> squared_distances(const std::vector<uint8_t>& site, const Extent& extent);
 
 }  // namespace patchcl

@@ -121,6 +121,7 @@ void put_model_info(TensorFile& file, const ModelInfo& info) {
   file.metadata["size"] = std::to_string(info.size);
   file.metadata["class_names"] = json(info.class_names).dump();
   file.metadata["normalisation"] = info.normalisation;
+  file.metadata["fit"] = info.fit == Fit::resize ? "resize" : "crop";
   file.metadata["iteration"] = std::to_string(info.iteration);
 }
 
@@ -142,13 +143,14 @@ ModelInfo get_model_info(const TensorFile& file, const std::string& path) {
     info.size = std::stoll(m.at("size"));
     info.class_names = json::parse(m.at("class_names")).get<std::vector<std::string>>();
     info.normalisation = m.at("normalisation");
+    info.fit = m.at("fit") == "crop" ? Fit::crop : Fit::resize;
     info.iteration = std::stoll(m.at("iteration"));
   } catch (const std::exception& e) {
     fail(ExitCode::checkpoint, "weights", path, " describes its network in a way that cannot be read: ", e.what());
   }
   if (info.normalisation != ModelInfo{}.normalisation)
-    fail(ExitCode::checkpoint, "weights", path, " wants input normalised as '", info.normalisation, "', this program knows '",
-         ModelInfo{}.normalisation, "'");
+    fail(ExitCode::checkpoint, "weights", path, " wants input normalised as '", info.normalisation,
+         "', this program knows '", ModelInfo{}.normalisation, "'");
   return info;
 }
 

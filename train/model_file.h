@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "data/dataset.h"
 #include "layers/unet.h"
 #include "tensor/io.h"
 
@@ -21,7 +22,8 @@ struct ModelInfo {
   UNetConfig unet;
   int64_t size = 256;                                // height and width that it was trained at
   std::vector<std::string> class_names;              // one per class, [0] the background; empty: unknown
-  std::string normalisation = "minmax-per-volume";   // of the input, METHODS 4.1; the only kind so far
+  std::string normalisation = "unit-range";          // of the input: to [0,1] as data/readers.h does, the only kind so far
+  Fit fit = Fit::resize;                             // how images met that size: predictions do the same
   int64_t iteration = 0;                             // training steps behind these weights
 };
 
