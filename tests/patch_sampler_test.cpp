@@ -1,0 +1,246 @@
+// Where patches come from: entropy windows, the samplers, the area filter, connected components.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+
+#include "data/components.h"
+#include "data/patch_sampler.h"
+
+using namespace patchcl;
+
+namespace {
+
+// n images of h x w with random content; a disc of class 1 with soft borders, class 0 elsewhere, class 2 nowhere.
+struct Discs {
+  Discs(int64_t n, int64_t h, int64_t w, int64_t classes = 3) : batch{n, h, w, 1, classes} {
+    Rng rng(5);
+    for (int64_t i = 0; i < n * h * w; ++i) images.push_back(float(rng.uniform()));
+    for (int64_t image = 0; image < n; ++image)
+      for (int64_t r = 0; r < h; ++r)
+        for (int64_t c = 0; c < w; ++c) {
+          const double away = std::hypot(double(r) - h * 0.4, double(c) - w * 0.6) - double(h) / 5;
+          const float inside = float(1 / (1 + std::exp(away)));
+          for (int64_t k = 0; k < classes; ++k) confidence.push_back(k == 0 ? 1 - inside : k == 1 ? inside : 0);
+        }
+    batch.images = images.data();
+    batch.confidence = confidence.data();
+  }
+  std::vector<float> images, confidence;
+  PatchImages batch;
+};
+
+AreaFilter no_filter(int64_t classes = 3) { return {AreaFilterMode::off, classes}; }
+
+}  // namespace
+
+TEST(PatchEntropy, IsOneAtOneHalfAndZeroAtCertainty) {
+  EXPECT_EQ(binary_entropy(0.5f), 1);
+  EXPECT_EQ(binary_entropy(0), 0);
+  EXPECT_EQ(binary_entropy(1), 0);
+  EXPECT_NEAR(binary_entropy(0.25f), 0.8112781, 1e-6);
+}
+
+TEST(PatchEntropy, WindowMeansEqualPlainSumsForAnySideAndStride) {
+  Rng rng(1);
+  const int64_t h = 23, w = 17;
+  std::vector<float> map;
+  for (int64_t i = 0; i < h * w; ++i) map.push_back(float(rng.uniform()));
+  for (int64_t side : {1, 5, 16, 17})
+    for (int64_t stride : {1, 3, 40}) {
+      const WindowGrid g(h, w, side, stride);
+      const std::vector<float> means = window_means(map, g);
+      for (int64_t i = 0; i < g.count(); ++i) {
+        double sum = 0;
+        for (int64_t r = 0; r < side; ++r)
+          for (int64_t c = 0; c < side; ++c) sum += map[size_t((g.top(i) + r) * w + g.left(i) + c)];
+        ASSERT_NEAR(means[size_t(i)], sum / double(side * side), 1e-6);
+      }
+      EXPECT_EQ(g.top(g.count() - 1), h - side) << "the last window reaches the border";
+      EXPECT_EQ(g.left(g.count() - 1), w - side);
+    }
+}
+
+TEST(PatchEntropy, PatchLargerThanTheImageIsAnErrorThatNamesBoth) {
+  try {
+    WindowGrid(32, 48, 64, 8);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ExitCode::usage);
+    EXPECT_NE(std::string(e.what()).find("64x64 does not fit into images of 32x48"), std::string::npos) << e.what();
+  }
+}
+
+TEST(PatchEntropy, AttendedImageUsesImageTimesConfidence) {
+  Discs d(1, 8, 8);
+  const std::vector<float> h = entropy_map(d.batch, 0, 1, EntropyOf::attended_image);
+  for (size_t m = 0; m < h.size(); ++m) EXPECT_EQ(h[m], binary_entropy(d.images[m] * d.confidence[3 * m + 1]));
+}
+
+TEST(PatchSampler, EverySamplerFindsTheDiscAndRepeatsItself) {
+  Discs d(2, 48, 40);
+  for (Sampling s : {Sampling::entropy, Sampling::uniform, Sampling::confidence, Sampling::cosine, Sampling::top_k, Sampling::boxes})
+    for (Parity parity : {Parity::bernoulli, Parity::threshold}) {
+      const PatchOptions options{.side = 8, .stride = 4, .sampling = s, .parity = parity, .top_k = 5};
+      AreaFilter filter = no_filter(), again = no_filter();
+      Rng a(3, 7, 2), b(3, 7, 2);
+      const SampledPatches x = sample_patches(d.batch, 21, options, filter, a), y = sample_patches(d.batch, 21, options, again, b);
+      ASSERT_EQ(x.positive.size(), 21u) << int(s);
+      int discs = 0;
+      for (size_t i = 0; i < x.positive.size(); ++i) {
+        const Patch& p = x.positive[i];
+        EXPECT_TRUE(p.top == y.positive[i].top && p.left == y.positive[i].left && p.image == y.positive[i].image);
+        EXPECT_TRUE(p.top >= 0 && p.left >= 0 && p.top + 8 <= 48 && p.left + 8 <= 40);
+        EXPECT_NE(p.label, 2) << "class 2 is in no image";
+        if (p.label != 1) continue;
+        ++discs;
+        EXPECT_GT(p.confidence, 0) << int(s);
+        if (parity == Parity::threshold && s != Sampling::boxes) {
+          EXPECT_GT(p.confidence, 0.5f);
+        }
+      }
+      EXPECT_EQ(discs, 10) << "the rest of the budget of two classes";
+      for (const Patch& p : x.negative) EXPECT_FALSE(p.positive);
+    }
+}
+
+TEST(PatchSampler, EntropyWeightFollowsTheFormulaAndNeverVanishes) {
+  Discs d(1, 32, 32);
+  std::vector<Patch> windows(3);
+  windows[0].entropy = 0.25f;
+  windows[1].entropy = 1;
+  const std::vector<double> w = sampling_weights(d.batch, windows, {});
+  EXPECT_DOUBLE_EQ(w[0], 0.75);
+  EXPECT_DOUBLE_EQ(w[1], 1e-3);
+  EXPECT_DOUBLE_EQ(w[2], 1);
+}
+
+TEST(PatchSampler, DrawsInProportionToTheWeights) {
+  Rng rng(11);
+  std::vector<int> count(4);
+  for (size_t i : draw_categorical({1, 0, 3, 4}, 80000, rng)) ++count[i];
+  EXPECT_NEAR(count[0], 10000, 400);
+  EXPECT_EQ(count[1], 0);
+  EXPECT_NEAR(count[2], 30000, 600);
+  EXPECT_NEAR(count[3], 40000, 600);
+  EXPECT_TRUE(draw_categorical({0, 0}, 5, rng).empty());
+  EXPECT_TRUE(draw_categorical({}, 5, rng).empty());
+}
+
+TEST(PatchSampler, NoClassAnywhereGivesNoPatch) {
+  Discs d(1, 32, 32);
+  std::fill(d.confidence.begin(), d.confidence.end(), 0.f);
+  AreaFilter filter = no_filter();
+  Rng rng(1);
+  EXPECT_TRUE(sample_patches(d.batch, 12, {.side = 8, .stride = 8}, filter, rng).positive.empty());
+}
+
+TEST(PatchSampler, BoxWindowsAreClampedOnEachAxisAndSuppressedPerImage) {
+  const int64_t side = 16;
+  PatchImages batch{2, 40, 32, 1, 2};
+  std::vector<float> images(size_t(2 * 40 * 32)), confidence(size_t(2 * 40 * 32 * 2));
+  const auto paint = [&](int64_t image, int64_t top, int64_t left, int64_t bottom, int64_t right) {
+    for (int64_t r = top; r < bottom; ++r)
+      for (int64_t c = left; c < right; ++c) confidence[size_t(((image * 40 + r) * 32 + c) * 2 + 1)] = 1;
+  };
+  for (int64_t image : {0, 1}) paint(image, 36, 28, 40, 32);  // a small box in the far corner: both axes need a shift
+  paint(0, 0, 0, 20, 4);                                      // taller than a patch, narrower
+  batch.images = images.data();
+  batch.confidence = confidence.data();
+  const std::vector<Patch> first = box_windows(batch, 0, 1, side), second = box_windows(batch, 1, 1, side);
+  std::set<std::pair<int64_t, int64_t>> corners;
+  for (const Patch& p : first) corners.insert({p.top, p.left});
+  EXPECT_EQ(corners, (std::set<std::pair<int64_t, int64_t>>{{24, 16}, {0, 0}, {4, 0}}));
+  ASSERT_EQ(second.size(), 1u) << "windows of one image do not suppress those of another";
+  EXPECT_EQ(second[0].top, 24);
+  EXPECT_EQ(second[0].left, 16);
+  EXPECT_EQ(box_windows(batch, 0, 0, side).size(), 6u) << "background: 3 x 2 disjoint windows";
+}
+
+TEST(PatchSampler, CutsTheAttendedWindow) {
+  Discs d(2, 16, 16);
+  const Patch p{.image = 1, .top = 3, .left = 5, .label = 1};
+  std::vector<float> attended(16), raw(16);
+  cut_patch(d.batch, p, 4, true, attended.data());
+  cut_patch(d.batch, p, 4, false, raw.data());
+  for (int64_t i = 0; i < 16; ++i) {
+    const size_t pixel = size_t((16 + 3 + i / 4) * 16 + 5 + i % 4);
+    EXPECT_EQ(raw[size_t(i)], d.images[pixel]);
+    EXPECT_EQ(attended[size_t(i)], d.images[pixel] * d.confidence[3 * pixel + 1]);
+  }
+}
+
+// Areas uniform in (0,1), 20 a step, as in METHODS 1.5.
+double keep_rate(AreaFilterMode mode, double* threshold, bool* keeps_large) {
+  AreaFilter filter(mode, 1);
+  Rng rng(2);
+  double kept = 0, total = 0;
+  for (int step = 0; step < 4000; ++step) {
+    std::vector<float> areas(20);
+    for (float& a : areas) a = float(rng.uniform());
+    const std::vector<bool> stays = filter.keep(0, areas);
+    if (step < 2000) continue;
+    for (size_t i = 0; i < 20; ++i) {
+      kept += stays[i];
+      ++total;
+      if (areas[i] > 0.9f) *keeps_large = stays[i];
+    }
+  }
+  *threshold = filter.threshold(0);
+  return kept / total;
+}
+
+TEST(AreaFilter, CorrectedKeepsTheLargestFourFifths) {
+  double threshold;
+  bool keeps_large = false;
+  EXPECT_NEAR(keep_rate(AreaFilterMode::corrected, &threshold, &keeps_large), 0.8, 0.01);
+  EXPECT_NEAR(threshold, 0.2, 0.02);
+  EXPECT_TRUE(keeps_large);
+}
+
+TEST(AreaFilter, AsReleasedKeepsTheSmallest) {
+  double threshold;
+  bool keeps_large = true;
+  EXPECT_GT(keep_rate(AreaFilterMode::released, &threshold, &keeps_large), 0.7);
+  EXPECT_GT(threshold, 0.7);
+  EXPECT_FALSE(keeps_large);
+}
+
+TEST(AreaFilter, ClassWithoutPatchesKeepsItsThreshold) {
+  AreaFilter filter(AreaFilterMode::corrected, 2);
+  EXPECT_TRUE(filter.keep(1, {}).empty());
+  EXPECT_EQ(filter.threshold(1), 0.5);
+}
+
+TEST(AreaFilter, StateSurvivesAFile) {
+  AreaFilter a(AreaFilterMode::corrected, 2), b(AreaFilterMode::corrected, 2);
+  a.keep(0, {0.1f, 0.7f, 0.9f});
+  TensorFile file;
+  a.save(file);
+  b.load(file);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(a.keep(0, {0.3f, 0.6f}), b.keep(0, {0.3f, 0.6f}));
+  EXPECT_EQ(a.threshold(0), b.threshold(0));
+  AreaFilter other(AreaFilterMode::corrected, 3);
+  EXPECT_THROW(other.load(file), Error);
+}
+
+TEST(Components, LargestOfEachClassStays) {
+  std::vector<uint8_t> y = {1, 1, 0, 2, 0,  //
+                            0, 1, 0, 0, 1,  // the lone 1 goes; diagonal neighbours belong together
+                            2, 0, 1, 0, 2,  // two 2s of one pixel and one of two: the larger stays
+                            0, 0, 0, 2, 0};
+  keep_largest_components(y.data(), 4, 5);
+  EXPECT_EQ(y, (std::vector<uint8_t>{1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 2, 0}));
+  std::vector<uint8_t> empty(12, 0);
+  keep_largest_components(empty.data(), 3, 4);
+  EXPECT_EQ(empty, std::vector<uint8_t>(12, 0));
+}
+
+TEST(Components, BoxAndSizeOfARegion) {
+  const std::vector<uint8_t> y = {0, 3, 3, 0, 3, 0, 0, 0, 0};
+  const Components found = find_components(y.data(), 3, 3);
+  ASSERT_EQ(found.list.size(), 1u);
+  const Component& c = found.list[0];
+  EXPECT_EQ(c.pixels, 3);
+  EXPECT_TRUE(c.top == 0 && c.left == 1 && c.bottom == 2 && c.right == 3 && c.label == 3);
+}
