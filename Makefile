@@ -69,7 +69,11 @@ ifeq ($(CUDA),1)
 endif
 TEST_OBJ := $(patsubst %.cpp,$(B)/%.o,$(wildcard tests/*.cpp))
 
-all: build/patchcl
+all: house-rules build/patchcl
+
+# An op without a spec or an include that points upwards stops the build.
+house-rules:
+	@tests/house_rules.sh
 
 build/patchcl: $(B)/patchcl
 	@ln -sf $(CONFIG)/patchcl $@
@@ -91,7 +95,7 @@ $(B)/%.cu.o: %.cu
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCCFLAGS) -DWITH_CUDA -I. -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 
-test: build/patchcl $(B)/tests/all
+test: house-rules build/patchcl $(B)/tests/all
 	$(B)/tests/all
 
 deps:
@@ -109,6 +113,6 @@ info:
 clean:
 	rm -rf build
 
-.PHONY: all test deps info clean
+.PHONY: all house-rules test deps info clean
 .SECONDARY:
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/main.d

@@ -1,0 +1,49 @@
+#!/bin/sh
+# The rules of the house that no compiler checks; `make` runs them and stops when one is broken.
+#   1. Dependencies run one way: tensor <- autograd <- layers, losses <- train; data needs tensor only.
+#   2. Every op, that is every class with OP_CPU, lives in autograd/ops or losses, and its NAME.spec.cpp names it.
+# Usage: tests/house_rules.sh [ROOT]
+set -u
+cd "${1:-.}" || exit 1
+broken=0
+complain() {
+  echo "house rules: $*" >&2
+  broken=1
+}
+
+# allow FOLDER "FOLDERS IT MAY INCLUDE FROM"
+allow() {
+  [ -d "$1" ] || return 0
+  upward=$(grep -rnE '^[[:space:]]*#[[:space:]]*include "' "$1" | grep -vE "include \"($(echo "$1 $2" | tr ' ' '|'))/")
+  [ -z "$upward" ] || complain "$1 may include from $1 $2 only:
+$upward"
+}
+allow tensor ""
+allow autograd "tensor"
+allow layers "autograd tensor"
+allow losses "autograd tensor"
+allow data "tensor"
+allow train "data losses layers autograd tensor"
+
+for file in $(grep -rlE '^[[:space:]]*OP_CPU' --include='*.h' --include='*.cpp' tensor autograd layers losses data train 2> /dev/null); do
+  case $file in
+    autograd/ops/*.h | losses/*.h) ;;
+    *) complain "$file declares an op; ops live in a header of autograd/ops or losses" ;;
+  esac
+  spec=${file%.*}.spec.cpp
+  if ! grep -q AddSpec "$spec" 2> /dev/null; then
+    complain "$file declares an op, but $spec registers no AddSpec: the gradient battery would never see it"
+    continue
+  fi
+  # The op's name is a string in name(), or belongs to a functor: `struct Exp {` ... `name = "exp"`.
+  grep -oE 'struct [A-Za-z0-9_]+|[^_]name = "[^"]+"|name\(\) const override \{.*' "$file" | while read -r line; do
+    case $line in
+      struct*) functor=${line#struct } ;;
+      *name\ =*) grep -qE "\b$functor\b" "$spec" || echo "$functor" ;;
+      *) echo "$line" | grep -oE '"[^"]+"' | while read -r name; do grep -q -- "$name" "$spec" || echo "$name"; done ;;
+    esac
+  done > "${TMPDIR:-/tmp}/house_rules.$$"
+  while read -r name; do complain "$file: op $name is not in $spec"; done < "${TMPDIR:-/tmp}/house_rules.$$"
+  rm -f "${TMPDIR:-/tmp}/house_rules.$$"
+done
+exit $broken
