@@ -87,16 +87,10 @@ class Op {
   [[noreturn]] void no_cuda() const;
 };
 
-// Declares an op's kernels in its header. OP_CUDA is the only place in the project that asks whether CUDA is there.
+// Declares an op's kernels in its header.
 #define OP_CPU                                    \
   void forward_cpu(const Forward&) const override; \
   void backward_cpu(const Backward&) const override;
-#ifdef WITH_CUDA
-#define OP_CUDA                                    \
-  void forward_cuda(const Forward&) const override; \
-  void backward_cuda(const Backward&) const override;
-#else
-#define OP_CUDA
-#endif
+#define OP_CUDA CUDA_ONLY(void forward_cuda(const Forward&) const override; void backward_cuda(const Backward&) const override;)
 
 }  // namespace patchcl
