@@ -1,0 +1,62 @@
+#include "autograd/ops/dropout.h"
+
+#include "tensor/parallel.h"
+#include "tensor/random.h"
+
+namespace patchcl {
+
+void DropoutMask::draw(const Tensor& rng, DropoutSite where, const Tensor& mask) {
+  const uint64_t seed = uint64_t(rng.data<int64_t>()[0]), step = uint64_t(rng.data<int64_t>()[1]);
+  const uint32_t threshold = where.threshold();
+  int64_t* words = mask.data<int64_t>();
+  parallel_chunks(mask.numel(), [&](int64_t begin, int64_t end) {
+    for (int64_t w = begin; w < end; ++w) {
+      uint64_t kept = 0;
+      for (int i = 0; i < 64; ++i)
+        kept |= uint64_t(random_bits(seed, step, where.site, uint64_t(w * 64 + i)) >= threshold) << i;
+      words[w] = int64_t(kept);
+    }
+  }, kChunk / 64);
+}
+
+Dropout::Dropout(DropoutSite where) : where_(where) {
+  require(where.p >= 0 && where.p < 1, name(), "wants 0 <= p < 1, got p = ", where.p);
+}
+
+Shape Dropout::shape(const Shapes& x) const {
+  require(x.size() == 2 && x[1] == Shape{2}, name(), "takes x and rng (2)");
+  return x[0];
+}
+
+namespace {
+// to_i = m_i from_i / (1 - p): forward and backward are the same map.
+template <class T>
+void apply_mask(const T* from, const int64_t* mask, DropoutSite where, T* to, int64_t n, bool accumulate) {
+  const T scale = T(where.scale());
+  parallel_chunks(n, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) store(to[i], DropoutMask::kept(mask, i) ? from[i] * scale : T(0), accumulate);
+  });
+}
+}  // namespace
+
+void Dropout::forward_cpu(const Forward& p) const {
+  DropoutMask::draw(p.x[1], where_, p.aux[0]);
+  dispatch(p.y.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    apply_mask(p.x[0].data<T>(), p.aux[0].data<int64_t>(), where_, p.y.data<T>(), p.y.numel(), false);
+  });
+}
+
+void Dropout::backward_cpu(const Backward& p) const {
+  if (!p.dx[0]) return;
+  dispatch(p.dy.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    apply_mask(p.dy.data<T>(), p.aux[0].data<int64_t>(), where_, p.dx[0].t.data<T>(), p.dy.numel(), p.dx[0].accumulate);
+  });
+}
+
+Var dropout(const Var& x, double p, const Var& rng, uint32_t site, Loc loc) {
+  return x.tape().apply(std::make_shared<Dropout>(DropoutSite{p, site}), {x, rng}, loc);
+}
+
+}  // namespace patchcl
