@@ -78,10 +78,9 @@ class Decoder(nn.Module):
 
 
 class UNet(nn.Module):
-    def __init__(self, channels=1, classes=4):
+    def __init__(self, channels=1, classes=4, widths=(16, 32, 64, 128, 256), dropout=(0.05, 0.1, 0.2, 0.3, 0.5)):
         super().__init__()
-        widths = [16, 32, 64, 128, 256]
-        self.encoder = Encoder(channels, widths, [0.05, 0.1, 0.2, 0.3, 0.5])
+        self.encoder = Encoder(channels, widths, dropout)
         self.decoder = Decoder(classes, widths)
 
     def forward(self, x):
@@ -143,4 +142,5 @@ def main():
     print("parameters", sum(p.numel() for p in model.parameters()), "max |logit|", logits.abs().max().item())
 
 
-main()
+if __name__ == "__main__":
+    main()
