@@ -1,16 +1,22 @@
 // What the C++ side may ask of CUDA. tensor/cuda.cu implements it; tensor/cuda_absent.cpp throws
-// "built without CUDA" instead, and the Makefile links one of the two.
+// "built without CUDA" instead, and the Makefile links one of the two. All work is on one stream, in order.
 #pragma once
 #include <cstddef>
 #include <string>
 
 namespace patchcl::cuda {
 
+// A GPU answers; otherwise `why` says what is missing.
 bool available(std::string* why);
-void* alloc(size_t bytes);
+void* alloc(size_t bytes);  // throws Error(device) with what is free and what was asked for
 void free(void* p);
+// Returns once `from` may be reused; a copy to the host also waits until the bytes are there.
 void copy(void* to, bool to_gpu, const void* from, bool from_gpu, size_t bytes);
 void zero(void* p, size_t bytes);
 void synchronize();
+
+// Workspace of a reduction to one number (cuda_runtime.cuh): a partial sum for each of at most this many blocks.
+constexpr int kReduceBlocks = 256;
+constexpr size_t kReduceBytes = kReduceBlocks * sizeof(double);
 
 }  // namespace patchcl::cuda

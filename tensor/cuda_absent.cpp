@@ -1,10 +1,10 @@
 // Linked when the program is built without CUDA: every call says so.
 #include "tensor/cuda.h"
-#include "tensor/device.h"
 
-namespace patchcl {
+#include "tensor/error.h"
 
-namespace cuda {
+namespace patchcl::cuda {
+
 namespace {
 [[noreturn]] void absent() {
   fail(ExitCode::device, "cuda", "this program was built without CUDA; install the CUDA Toolkit and cuDNN and run `make CUDA=1`, or use --device cpu");
@@ -20,8 +20,5 @@ void free(void*) { absent(); }
 void copy(void*, bool, const void*, bool, size_t) { absent(); }
 void zero(void*, size_t) { absent(); }
 void synchronize() { absent(); }
-}  // namespace cuda
 
-bool cuda_available(std::string* why) { return cuda::available(why); }
-
-}  // namespace patchcl
+}  // namespace patchcl::cuda

@@ -59,6 +59,8 @@ const char* isa_name(Isa i) {
   return names[int(i)];
 }
 
+bool cuda_available(std::string* why) { return cuda::available(why); }
+
 void* device_alloc(Device d, size_t bytes) {
   if (d == Device::cuda) return cuda::alloc(bytes);
   void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

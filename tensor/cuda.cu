@@ -1,0 +1,80 @@
+#include "tensor/cuda.h"
+
+#include "tensor/cuda_runtime.cuh"
+#include "tensor/device.h"
+
+namespace patchcl::cuda {
+
+void check(cudaError_t status, const char* call, const char* file, int line) {
+  if (status == cudaSuccess) return;
+  fail(ExitCode::device, "cuda", call, " at ", file, ":", line, " failed: ", cudaGetErrorString(status), " (", cudaGetErrorName(status),
+       "); the last checkpoint is intact, --resume goes on from it");
+}
+
+void check(cublasStatus_t status, const char* call, const char* file, int line) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  fail(ExitCode::device, "cublas", call, " at ", file, ":", line, " failed: ", cublasGetStatusString(status));
+}
+
+bool available(std::string* why) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaSuccess && count > 0) return true;
+  cudaGetLastError();  // forget it: asking is no failure
+  if (why) *why = status == cudaSuccess ? "the driver lists no GPU" : std::string("the driver says: ") + cudaGetErrorString(status);
+  return false;
+}
+
+cudaStream_t stream() {
+  static const cudaStream_t the_stream = [] {
+    cudaStream_t s;
+    CUDA_CHECK(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking));
+    return s;
+  }();
+  return the_stream;
+}
+
+cublasHandle_t cublas() {
+  static const cublasHandle_t handle = [] {
+    cublasHandle_t h;
+    CUDA_CHECK(cublasCreate(&h));
+    CUDA_CHECK(cublasSetStream(h, stream()));
+    // Its own workspace, because a captured graph must not depend on memory that cuBLAS manages. 32 MiB is what cuBLAS
+    // takes by default on Hopper.
+    constexpr size_t kWorkspace = size_t(32) << 20;
+    CUDA_CHECK(cublasSetWorkspace(h, alloc(kWorkspace), kWorkspace));
+    CUDA_CHECK(cublasSetMathMode(h, CUBLAS_DEFAULT_MATH));
+    return h;
+  }();
+  return handle;
+}
+
+void* alloc(size_t bytes) {
+  void* p = nullptr;
+  const cudaError_t status = cudaMalloc(&p, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    size_t free_bytes = 0, total = 0;
+    CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total));
+    fail(ExitCode::device, "memory", "the GPU has ", free_bytes >> 20, " of ", total >> 20, " MiB free, ", bytes >> 20,
+         " MiB were asked for; lower --batch or --size");
+  }
+  CUDA_CHECK(status);
+  return p;
+}
+
+// No check: it runs in destructors, also while an earlier error is being reported or the driver shuts down.
+void free(void* p) { cudaFree(p); }
+
+void copy(void* to, bool to_gpu, const void* from, bool from_gpu, size_t bytes) {
+  const cudaMemcpyKind kind = !to_gpu ? cudaMemcpyDeviceToHost : from_gpu ? cudaMemcpyDeviceToDevice : cudaMemcpyHostToDevice;
+  CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, kind, stream()));
+  // From pageable host memory the driver has taken its own copy by now; only the way back has to wait.
+  if (!to_gpu) synchronize();
+}
+
+void zero(void* p, size_t bytes) { CUDA_CHECK(cudaMemsetAsync(p, 0, bytes, stream())); }
+
+void synchronize() { CUDA_CHECK(cudaStreamSynchronize(stream())); }
+
+}  // namespace patchcl::cuda
