@@ -94,7 +94,7 @@ void Concat::backward_cpu(const Backward& p) const {
   });
 }
 
-Shape Slice::shape(const Shapes& x) const {
+Shape SliceOp::shape(const Shapes& x) const {
   require(x.size() == 1 && valid_axis(x[0], axis_), name(), "axis ", axis_, " of ", x.at(0));
   require(begin_ >= 0 && count_ >= 0 && begin_ + count_ <= x[0][axis_], name(), "[", begin_, ",", begin_ + count_, ") leaves axis ", axis_, " of ", x[0]);
   Shape y = x[0];
@@ -102,7 +102,7 @@ Shape Slice::shape(const Shapes& x) const {
   return y;
 }
 
-void Slice::forward_cpu(const Forward& p) const {
+void SliceOp::forward_cpu(const Forward& p) const {
   dispatch(p.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const AxisView v = axis_view(p.x[0].shape(), axis_);
@@ -110,7 +110,7 @@ void Slice::forward_cpu(const Forward& p) const {
   });
 }
 
-void Slice::backward_cpu(const Backward& p) const {
+void SliceOp::backward_cpu(const Backward& p) const {
   const GradOut& out = p.dx[0];
   if (!out) return;
   if (!out.accumulate) fill_zero(out.t);
@@ -127,7 +127,7 @@ Var concat(const std::vector<Var>& x, int axis, Loc loc) {
   return x[0].tape().apply(std::make_shared<Concat>(axis), x, loc);
 }
 Var slice(const Var& x, int axis, int64_t begin, int64_t count, Loc loc) {
-  return x.tape().apply(std::make_shared<Slice>(axis, begin, count), {x}, loc);
+  return x.tape().apply(std::make_shared<SliceOp>(axis, begin, count), {x}, loc);
 }
 
 }  // namespace patchcl

@@ -41,9 +41,9 @@ class Concat final : public Op {
   int axis_;
 };
 
-class Slice final : public Op {
+class SliceOp final : public Op {
  public:
-  Slice(int axis, int64_t begin, int64_t count) : axis_(axis), begin_(begin), count_(count) {}
+  SliceOp(int axis, int64_t begin, int64_t count) : axis_(axis), begin_(begin), count_(count) {}
   const char* name() const override { return "slice"; }
   Saves saves() const override { return {}; }
   Shape shape(const Shapes& x) const override;

@@ -23,7 +23,7 @@ OpCase concat_case(const std::vector<Shape>& shapes, int axis) {
 }
 
 OpCase slice_case(const Shape& s, int axis, int64_t begin, int64_t count) {
-  return {"axis " + std::to_string(axis) + " of " + s.str(), std::make_shared<Slice>(axis, begin, count), {{s}}, [=](auto& x) {
+  return {"axis " + std::to_string(axis) + " of " + s.str(), std::make_shared<SliceOp>(axis, begin, count), {{s}}, [=](auto& x) {
             const int at = axis < 0 ? axis + s.rank() : axis;
             std::vector<double> y;
             for (size_t e = 0; e < x[0].size(); ++e) {
