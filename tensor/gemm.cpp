@@ -5,6 +5,7 @@
 #include <Eigen/Core>
 #include <algorithm>
 
+#include "tensor/device.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
@@ -15,29 +16,73 @@ template <class T> using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynami
 template <class T> using In = Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>;
 template <class T> using Out = Eigen::Map<Matrix<T>, 0, Eigen::OuterStride<>>;
 
-// Tile sides: large enough for Eigen's packing to pay, small enough that a few tiles per thread come out.
-constexpr int64_t kTileM = 96, kTileN = 256;
+template <class T> struct Problem {
+  bool ta, tb;
+  int64_t m, n, k;
+  T alpha;
+  const T* a;
+  int64_t lda;
+  const T* b;
+  int64_t ldb;
+  T beta;
+  T* c;
+  int64_t ldc;
+};
+
+// Rows [i, i + rows) and columns [j, j + columns) of C through Eigen.
+template <class T> void eigen_tile(const Problem<T>& p, int64_t i, int64_t j, int64_t rows, int64_t columns) {
+  Out<T> c(p.c + i * p.ldc + j, rows, columns, Eigen::OuterStride<>(p.ldc));
+  if (p.beta == T(0)) c.setZero();
+  else if (p.beta != T(1)) c *= p.beta;
+  const In<T> a(p.ta ? p.a + i : p.a + i * p.lda, p.ta ? p.k : rows, p.ta ? rows : p.k, Eigen::OuterStride<>(p.lda));
+  const In<T> b(p.tb ? p.b + j * p.ldb : p.b + j, p.tb ? columns : p.k, p.tb ? p.k : columns, Eigen::OuterStride<>(p.ldb));
+  const auto add_product = [&](const auto& left, const auto& right) { c.noalias() += p.alpha * (left * right); };
+  if (p.ta && p.tb) add_product(a.transpose(), b.transpose());
+  else if (p.ta) add_product(a.transpose(), b);
+  else if (p.tb) add_product(a, b.transpose());
+  else add_product(a, b);
+}
+
+// The same through gemm_block: a panel of B is copied, untransposed and padded to whole vectors, then multiplied into a
+// tile of sums; both are small enough for the stack and the nearest caches.
+constexpr int64_t kTileM = 96, kTileN = 64, kTileK = 256;
+
+void block_tile(const Problem<float>& p, int64_t i, int64_t j, int64_t rows, int64_t columns) {
+  alignas(64) float panel[kTileK * kTileN], sum[kTileM * kTileN] = {};
+  const int64_t width = chunks(columns, 16) * 16;
+  std::fill_n(panel, kTileK * width, 0.f);
+  for (int64_t k = 0; k < p.k; k += kTileK) {
+    const int64_t depth = std::min(kTileK, p.k - k);
+    for (int64_t q = 0; q < depth; ++q)
+      for (int64_t o = 0; o < columns; ++o)
+        panel[q * width + o] = p.tb ? p.b[(j + o) * p.ldb + k + q] : p.b[(k + q) * p.ldb + j + o];
+    ISA_PICK(gemm_block)(rows, width, depth, p.ta ? p.a + k * p.lda + i : p.a + i * p.lda + k, p.ta ? 1 : p.lda,
+                         p.ta ? p.lda : 1, panel, width, sum, width, /*accumulate=*/true);
+  }
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t o = 0; o < columns; ++o) {
+      float& c = p.c[(i + r) * p.ldc + j + o];
+      c = p.beta == 0 ? p.alpha * sum[r * width + o] : p.alpha * sum[r * width + o] + p.beta * c;
+    }
+}
+
+template <class T, class Tile> void tiles(const Problem<T>& p, int64_t tile_n, Tile tile) {
+  const int64_t across = chunks(p.n, tile_n);
+  parallel_for(chunks(p.m, kTileM) * across, [&](int64_t t) {
+    const int64_t i = t / across * kTileM, j = t % across * tile_n;
+    tile(p, i, j, std::min(kTileM, p.m - i), std::min(tile_n, p.n - j));
+  });
+}
 
 }  // namespace
 
 template <class T>
 void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, const T* b, int64_t ldb,
           T beta, T* c, int64_t ldc) {
-  const int64_t tiles_n = chunks(n, kTileN);
-  parallel_for(chunks(m, kTileM) * tiles_n, [&](int64_t tile) {
-    const int64_t i = tile / tiles_n * kTileM, j = tile % tiles_n * kTileN;
-    const int64_t rows = std::min(kTileM, m - i), cols = std::min(kTileN, n - j);
-    Out<T> out(c + i * ldc + j, rows, cols, Eigen::OuterStride<>(ldc));
-    if (beta == T(0)) out.setZero();
-    else if (beta != T(1)) out *= beta;
-    const auto product = [&](const auto& left, const auto& right) { out.noalias() += alpha * (left * right); };
-    const In<T> an(ta ? a + i : a + i * lda, ta ? k : rows, ta ? rows : k, Eigen::OuterStride<>(lda));
-    const In<T> bn(tb ? b + j * ldb : b + j, tb ? cols : k, tb ? k : cols, Eigen::OuterStride<>(ldb));
-    if (ta && tb) product(an.transpose(), bn.transpose());
-    else if (ta) product(an.transpose(), bn);
-    else if (tb) product(an, bn.transpose());
-    else product(an, bn);
-  });
+  const Problem<T> p{ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc};
+  if constexpr (std::is_same_v<T, float>)
+    if (kernels() != Kernels::naive) return tiles<float>(p, kTileN, block_tile);
+  tiles<T>(p, /*tile_n=*/256, eigen_tile<T>);
 }
 
 template void gemm(bool, bool, int64_t, int64_t, int64_t, float, const float*, int64_t, const float*, int64_t, float,

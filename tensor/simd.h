@@ -16,11 +16,13 @@ typedef float f32x16_u __attribute__((vector_size(64), aligned(4), may_alias));
 typedef double f64x8 __attribute__((vector_size(64)));
 typedef double f64x8_u __attribute__((vector_size(64), aligned(8), may_alias));
 
+#ifdef PATCHCL_ISA
 // Internal linkage on purpose: each file keeps the copy compiled for its own instruction set. No alignment is assumed.
 #define SIMD_INLINE static inline __attribute__((always_inline, unused))
 SIMD_INLINE f32x16 load16(const float* p) { return *reinterpret_cast<const f32x16_u*>(p); }
 SIMD_INLINE void store16(float* p, f32x16 v) { *reinterpret_cast<f32x16_u*>(p) = v; }
 SIMD_INLINE f32x16 splat16(float v) { return v - f32x16{}; }
+#endif
 
 }  // namespace patchcl
 
