@@ -4,7 +4,8 @@
 // its kernels in namespace patchcl::PATCHCL_ISA, and NAME.h declares them for all three with a table that picks
 // by isa() (tensor/device.h). Such a file includes nothing but this header and <cstdint>/<cstddef>: an inline
 // function of a standard header, compiled here for AVX-512, could be the copy that the linker keeps for everybody.
-// The types are the compiler's own 64-byte vectors: where registers are narrower it splits them.
+// The types are the compiler's own vectors: 64-byte ones, which it splits where registers are narrower (fine for a few
+// values at a time), and Vec, one register of the instruction set, for kernels that fill the register file.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -17,11 +18,23 @@ typedef double f64x8 __attribute__((vector_size(64)));
 typedef double f64x8_u __attribute__((vector_size(64), aligned(8), may_alias));
 
 #ifdef PATCHCL_ISA
-// Internal linkage on purpose: each file keeps the copy compiled for its own instruction set. No alignment is assumed.
+namespace PATCHCL_ISA {
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+typedef float Vec __attribute__((vector_size(kLanes * 4)));
+typedef float VecUnaligned __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
+
+// Internal linkage on purpose: each file keeps the copy compiled for its own instruction set.
 #define SIMD_INLINE static inline __attribute__((always_inline, unused))
-SIMD_INLINE f32x16 load16(const float* p) { return *reinterpret_cast<const f32x16_u*>(p); }
-SIMD_INLINE void store16(float* p, f32x16 v) { *reinterpret_cast<f32x16_u*>(p) = v; }
-SIMD_INLINE f32x16 splat16(float v) { return v - f32x16{}; }
+SIMD_INLINE Vec load(const float* p) { return *reinterpret_cast<const VecUnaligned*>(p); }
+SIMD_INLINE void store(float* p, Vec v) { *reinterpret_cast<VecUnaligned*>(p) = v; }
+SIMD_INLINE Vec splat(float v) { return v - Vec{}; }
+}  // namespace PATCHCL_ISA
 #endif
 
 }  // namespace patchcl

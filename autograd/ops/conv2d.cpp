@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "autograd/ops/conv2d_direct.h"
 #include "tensor/device.h"
 #include "tensor/gemm.h"
 #include "tensor/parallel.h"
@@ -11,21 +12,31 @@ namespace patchcl {
 
 namespace {
 
-// One of the data inputs: channels [begin, begin + count) of the concatenation. Data is x, or dx when it is written.
-template <class T> struct Source {
-  T* data;
-  int64_t begin, count;
-  bool accumulate = false;
+// The data inputs, or their gradients, as the kernels take them.
+template <class T> class Concatenation {
+ public:
+  explicit Concatenation(std::span<const Tensor> x) {
+    for (const Tensor& t : x) add(t.raw() ? t.data<std::remove_const_t<T>>() : nullptr, t.shape()[3], false);
+  }
+  Concatenation(std::span<const GradOut> dx, std::span<const Tensor> x) {
+    for (size_t i = 0; i < x.size(); ++i) add(dx[i] ? dx[i].t.data<std::remove_const_t<T>>() : nullptr, x[i].shape()[3], dx[i].accumulate);
+  }
+  bool wanted() const { return std::any_of(items_, items_ + count_, [](auto& s) { return s.data != nullptr; }); }
+  operator ConvSources<T>() const { return {items_, count_}; }
+
+ private:
+  void add(T* data, int64_t channels, bool accumulate) {
+    const int64_t begin = count_ ? items_[count_ - 1].begin + items_[count_ - 1].count : 0;
+    items_[count_++] = {data, begin, channels, accumulate};
+  }
+  ConvSource<T> items_[kMaxConvSources];
+  int count_ = 0;
 };
 
-template <class T> std::vector<Source<const T>> sources(std::span<const Tensor> x) {
-  std::vector<Source<const T>> s;
-  int64_t begin = 0;
-  for (const Tensor& t : x) {
-    s.push_back({t.data<T>(), begin, t.shape()[3]});
-    begin += t.shape()[3];
-  }
-  return s;
+Shapes shapes_of(std::span<const Tensor> x) {
+  Shapes shapes;
+  for (const Tensor& t : x) shapes.push_back(t.shape());
+  return shapes;
 }
 
 // Which source pixel a tap reads, along one axis: (i * mul + offset + tap * step) / div, if that is whole and inside.
@@ -43,7 +54,7 @@ Gather backward_gather(const Conv2dSizes& s) { return {1, s.padding, -s.dilation
 // ---- naive: the definition, the oracle of every other kernel ----
 
 template <class T>
-void naive_forward(const Conv2dSizes& s, const std::vector<Source<const T>>& x, const T* w, const T* b, T* y) {
+void naive_forward(const Conv2dSizes& s, ConvSources<const T> x, const T* w, const T* b, T* y) {
   const Gather from = forward_gather(s);
   parallel_for(s.n * s.oh, [&](int64_t row) {
     const int64_t n = row / s.oh, i = row % s.oh;
@@ -65,7 +76,7 @@ void naive_forward(const Conv2dSizes& s, const std::vector<Source<const T>>& x, 
 }
 
 template <class T>
-void naive_backward_data(const Conv2dSizes& s, const T* dy, const T* w, const Source<T>& dx) {
+void naive_backward_data(const Conv2dSizes& s, const T* dy, const T* w, const ConvSource<T>& dx) {
   const Gather from = backward_gather(s);
   parallel_for(s.n * s.h, [&](int64_t row) {
     const int64_t n = row / s.h, iy = row % s.h;
@@ -87,7 +98,7 @@ void naive_backward_data(const Conv2dSizes& s, const T* dy, const T* w, const So
 }
 
 template <class T>
-void naive_backward_weight(const Conv2dSizes& s, const std::vector<Source<const T>>& x, const T* dy, const GradOut& dw) {
+void naive_backward_weight(const Conv2dSizes& s, ConvSources<const T> x, const T* dy, const GradOut& dw) {
   const Gather from = forward_gather(s);
   T* out = dw.t.data<T>();
   for (const auto& in : x)
@@ -122,7 +133,7 @@ int64_t rows_per_chunk(int64_t rows, int64_t row_elements, size_t element) {
 
 // Column matrix of `rows` output rows from `first` on, of image n. Sources are (N,h,w,count).
 template <class T>
-void im2col(const std::vector<Source<const T>>& x, const Gather& from, int64_t channels, int64_t h, int64_t w, int64_t kh,
+void im2col(ConvSources<const T> x, const Gather& from, int64_t channels, int64_t h, int64_t w, int64_t kh,
             int64_t kw, int64_t n, int64_t first, int64_t rows, int64_t width, T* column) {
   for (int64_t i = first; i < first + rows; ++i)
     for (int64_t j = 0; j < width; ++j)
@@ -139,12 +150,12 @@ void im2col(const std::vector<Source<const T>>& x, const Gather& from, int64_t c
 }
 
 template <class T>
-void general_forward(const Conv2dSizes& s, const std::vector<Source<const T>>& x, const T* w, const T* b, T* y, T* scratch) {
+void general_forward(const Conv2dSizes& s, ConvSources<const T> x, const T* w, const T* b, T* y, T* scratch) {
   const int64_t k = s.taps() * s.cin, rows = rows_per_chunk(s.oh, s.ow * k, sizeof(T)), per_image = chunks(s.oh, rows);
   parallel_for(s.n * per_image, [&](int64_t task) {
     const int64_t n = task / per_image, first = task % per_image * rows, count = std::min(rows, s.oh - first);
     T* column = scratch + omp_get_thread_num() * rows * s.ow * k;
-    im2col(x, forward_gather(s), s.cin, s.h, s.w, s.kh, s.kw, n, first, count, s.ow, column);
+    im2col<T>(x, forward_gather(s), s.cin, s.h, s.w, s.kh, s.kw, n, first, count, s.ow, column);
     T* out = y + (n * s.oh + first) * s.ow * s.cout;
     for (int64_t p = 0; b && p < count * s.ow; ++p) std::copy_n(b, s.cout, out + p * s.cout);
     gemm<T>(false, false, count * s.ow, s.cout, k, 1, column, k, w, s.cout, b ? 1 : 0, out, s.cout);
@@ -153,7 +164,7 @@ void general_forward(const Conv2dSizes& s, const std::vector<Source<const T>>& x
 
 // dx is the same product with dy gathered the other way round and the weight transposed within each tap.
 template <class T>
-void general_backward_data(const Conv2dSizes& s, const T* dy, const T* w, const std::vector<Source<T>>& dx, T* scratch) {
+void general_backward_data(const Conv2dSizes& s, const T* dy, const T* w, ConvSources<T> dx, T* scratch) {
   const int64_t k = s.taps() * s.cout, rows = rows_per_chunk(s.h, s.w * k, sizeof(T)), per_image = chunks(s.h, rows);
   T* transposed = scratch;  // (KH,KW,Cout,Cin)
   parallel_for(s.taps(), [&](int64_t tap) {
@@ -162,11 +173,11 @@ void general_backward_data(const Conv2dSizes& s, const T* dy, const T* w, const 
         transposed[(tap * s.cout + o) * s.cin + c] = w[(tap * s.cin + c) * s.cout + o];
   });
   scratch += k * s.cin;
-  const std::vector<Source<const T>> source{{dy, 0, s.cout}};
+  const ConvSource<const T> source{dy, 0, s.cout};
   parallel_for(s.n * per_image, [&](int64_t task) {
     const int64_t n = task / per_image, first = task % per_image * rows, count = std::min(rows, s.h - first);
     T* column = scratch + omp_get_thread_num() * rows * s.w * k;
-    im2col(source, backward_gather(s), s.cout, s.oh, s.ow, s.kh, s.kw, n, first, count, s.w, column);
+    im2col<T>({&source, 1}, backward_gather(s), s.cout, s.oh, s.ow, s.kh, s.kw, n, first, count, s.w, column);
     for (const auto& out : dx)
       if (out.data)
         gemm<T>(false, false, count * s.w, out.count, k, 1, column, k, transposed + out.begin, s.cin, out.accumulate,
@@ -181,7 +192,7 @@ int64_t weight_partials(const Conv2dSizes& s, int64_t tasks) {
 }
 
 template <class T>
-void general_backward_weight(const Conv2dSizes& s, const std::vector<Source<const T>>& x, const T* dy, const GradOut& dw,
+void general_backward_weight(const Conv2dSizes& s, ConvSources<const T> x, const T* dy, const GradOut& dw,
                              T* scratch) {
   const int64_t k = s.taps() * s.cin, size = k * s.cout;
   const int64_t rows = rows_per_chunk(s.oh, s.ow * k, sizeof(T)), per_image = chunks(s.oh, rows), tasks = s.n * per_image;
@@ -193,7 +204,7 @@ void general_backward_weight(const Conv2dSizes& s, const std::vector<Source<cons
     T* column = columns + omp_get_thread_num() * rows * s.ow * k;
     for (int64_t task = tasks * part / partials; task < tasks * (part + 1) / partials; ++task) {
       const int64_t n = task / per_image, first = task % per_image * rows, count = std::min(rows, s.oh - first);
-      im2col(x, forward_gather(s), s.cin, s.h, s.w, s.kh, s.kw, n, first, count, s.ow, column);
+      im2col<T>(x, forward_gather(s), s.cin, s.h, s.w, s.kh, s.kw, n, first, count, s.ow, column);
       gemm<T>(true, false, k, s.cout, count * s.ow, 1, column, k, dy + (n * s.oh + first) * s.ow * s.cout, s.cout, 1,
               sum, s.cout);
     }
@@ -236,6 +247,42 @@ template <class T> void backward_bias(const Conv2dSizes& s, const T* dy, const G
   }
 }
 
+// ---- which kernel computes which pass ----
+
+enum class Route { naive, general, direct };
+struct Routes { Route forward, data, weight; };
+
+// `blocks`: the channels of every data input are a multiple of 16.
+Routes routes(const Conv2dSizes& s, bool blocks, DType dtype) {
+  if (kernels() == Kernels::naive) return {Route::naive, Route::naive, Route::naive};
+  const auto direct_if = [&](bool can) { return dtype == DType::f32 && can ? Route::direct : Route::general; };
+  return {direct_if(direct::can_forward(s, blocks)), direct_if(direct::can_backward_data(s, blocks)),
+          direct_if(direct::can_backward_weight(s, blocks))};
+}
+
+ConvGrad destination(const GradOut& g) { return {g ? g.t.data<float>() : nullptr, g.accumulate}; }
+
+template <class T>
+void backward_data(Route route, const Conv2dSizes& s, const T* dy, const T* w, ConvSources<T> dx, T* scratch) {
+  if (route == Route::naive) {
+    for (const ConvSource<T>& out : dx)
+      if (out.data) naive_backward_data(s, dy, w, out);
+    return;
+  }
+  if constexpr (std::is_same_v<T, float>)
+    if (route == Route::direct) return direct::backward_data(s, dy, w, dx, scratch);
+  general_backward_data<T>(s, dy, w, dx, scratch);
+}
+
+template <class T>
+void backward_parameters(Route route, const Conv2dSizes& s, ConvSources<const T> x, const T* dy, const GradOut& dw,
+                         const GradOut& db, T* scratch) {
+  if constexpr (std::is_same_v<T, float>)
+    if (route == Route::direct && dw) return direct::backward_weight(s, x, dy, destination(dw), destination(db), scratch);
+  if (dw) route == Route::naive ? naive_backward_weight<T>(s, x, dy, dw) : general_backward_weight<T>(s, x, dy, dw, scratch);
+  if (db) backward_bias(s, dy, db, reinterpret_cast<double*>(scratch));
+}
+
 }  // namespace
 
 Conv2dSizes Conv2d::sizes(const Shapes& x) const {
@@ -273,52 +320,51 @@ Shape Conv2d::shape(const Shapes& x) const {
 
 size_t Conv2d::workspace(const Shapes& x, DType dtype, Device) const {
   const Conv2dSizes s = sizes(x);
-  const size_t bias = bias_ ? size_t(kBiasChunks * s.cout) * sizeof(double) : 0;
-  return std::max(bias, kernels() == Kernels::naive ? 0 : general_workspace(s, dtype_size(dtype)));
+  const Routes r = routes(s, in_blocks(x), dtype);
+  size_t bytes = size_t(kBiasChunks * s.cout) * sizeof(double);
+  for (Route route : {r.forward, r.data, r.weight}) {
+    if (route == Route::general) bytes = std::max(bytes, general_workspace(s, dtype_size(dtype)));
+    if (route == Route::direct) bytes = std::max(bytes, direct::workspace(s));
+  }
+  return bytes;
+}
+
+bool Conv2d::in_blocks(const Shapes& x) const {
+  return std::all_of(x.begin(), x.begin() + data_inputs_, [](const Shape& s) { return s[3] % 16 == 0; });
 }
 
 void Conv2d::forward_cpu(const Forward& f) const {
-  Shapes shapes;
-  for (const Tensor& t : f.x) shapes.push_back(t.shape());
+  const Shapes shapes = shapes_of(f.x);
   const Conv2dSizes s = sizes(shapes);
+  const Route route = routes(s, in_blocks(shapes), f.y.dtype()).forward;
   dispatch(f.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const auto x = sources<T>(f.x.first(size_t(data_inputs_)));
+    const Concatenation<const T> x(f.x.first(size_t(data_inputs_)));
     const T* w = f.x[size_t(data_inputs_)].data<T>();
     const T* b = bias_ ? f.x.back().data<T>() : nullptr;
-    if (kernels() == Kernels::naive) naive_forward(s, x, w, b, f.y.data<T>());
-    else general_forward(s, x, w, b, f.y.data<T>(), static_cast<T*>(f.workspace.raw()));
+    T* y = f.y.data<T>();
+    T* scratch = static_cast<T*>(f.workspace.raw());
+    if (route == Route::naive) return naive_forward<T>(s, x, w, b, y);
+    if constexpr (std::is_same_v<T, float>)
+      if (route == Route::direct) return direct::forward(s, x, w, b, y, scratch);
+    general_forward<T>(s, x, w, b, y, scratch);
   });
 }
 
 void Conv2d::backward_cpu(const Backward& p) const {
-  Shapes shapes;
-  for (const Tensor& t : p.x) shapes.push_back(t.shape());
+  const Shapes shapes = shapes_of(p.x);
   const Conv2dSizes s = sizes(shapes);
+  const Routes r = routes(s, in_blocks(shapes), p.dy.dtype());
+  const size_t k = size_t(data_inputs_);
   dispatch(p.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const bool naive = kernels() == Kernels::naive;
+    const Concatenation<const T> x(p.x.first(k));
+    const Concatenation<T> dx(p.dx.first(k), p.x.first(k));
+    const T* w = p.x[k].data<T>();
     const T* dy = p.dy.data<T>();
-    const T* w = p.x[size_t(data_inputs_)].data<T>();
     T* scratch = static_cast<T*>(p.workspace.raw());
-    const GradOut& dw = p.dx[size_t(data_inputs_)];
-    const auto x = sources<T>(p.x.first(size_t(data_inputs_)));
-
-    std::vector<Source<T>> dx;
-    bool any = false;
-    for (size_t i = 0; i < x.size(); ++i) {
-      const GradOut& out = p.dx[i];
-      dx.push_back({out ? out.t.data<T>() : nullptr, x[i].begin, x[i].count, out.accumulate});
-      any |= bool(out);
-    }
-    if (any && naive) {
-      for (const auto& out : dx)
-        if (out.data) naive_backward_data(s, dy, w, out);
-    } else if (any) {
-      general_backward_data(s, dy, w, dx, scratch);
-    }
-    if (dw) naive ? naive_backward_weight(s, x, dy, dw) : general_backward_weight(s, x, dy, dw, scratch);
-    if (bias_ && p.dx.back()) backward_bias(s, dy, p.dx.back(), static_cast<double*>(p.workspace.raw()));
+    if (dx.wanted()) backward_data<T>(r.data, s, dy, w, dx, scratch);
+    backward_parameters<T>(r.weight, s, x, dy, p.dx[k], bias_ ? p.dx.back() : GradOut(), scratch);
   });
 }
 

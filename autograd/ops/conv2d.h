@@ -8,10 +8,12 @@
 // Backward, by the chain rule, each a sum over the same triples (y element, x element, tap):
 //   dx[n,i*s-p+u*d, j*s-p+v*d, c] += sum_o dy[n,i,j,o] w[u,v,c,o]
 //   dw[u,v,c,o] = sum_{n,i,j} x[n, i*s-p+u*d, j*s-p+v*d, c] dy[n,i,j,o]          db[o] = sum_{n,i,j} dy[n,i,j,o]
-// CPU kernels (tensor/device.h): naive = the loops above, any shape, sums in double; otherwise im2col + gemm.
+// CPU kernels (tensor/device.h). naive: the loops above, sums in double. Otherwise f32 with channels in multiples of 16
+// goes to conv2d_direct.h, and everything else through im2col and gemm.
 #pragma once
 #include <vector>
 
+#include "autograd/ops/conv2d_kernels.h"
 #include "autograd/tape.h"
 
 namespace patchcl {
@@ -20,16 +22,9 @@ struct Conv2dOptions {
   int64_t stride = 1, padding = 0, dilation = 1;
 };
 
-// Sizes of one convolution, derived from the shapes.
-struct Conv2dSizes {
-  int64_t n, h, w, cin, oh, ow, cout, kh, kw;
-  int64_t stride, padding, dilation;
-  int64_t taps() const { return kh * kw; }
-};
-
 class Conv2d final : public Op {
  public:
-  // `data_inputs` tensors that stand for one input, then the weight, then the bias if `bias`.
+  // `data_inputs` (at most 4) tensors that stand for one input, then the weight, then the bias if `bias`.
   Conv2d(int data_inputs, bool bias, Conv2dOptions options) : data_inputs_(data_inputs), bias_(bias), options_(options) {}
   const char* name() const override { return "conv2d"; }
   Shape shape(const Shapes& x) const override;
@@ -41,6 +36,7 @@ class Conv2d final : public Op {
 
  private:
   Conv2dSizes sizes(const Shapes& x) const;
+  bool in_blocks(const Shapes& x) const;  // every data input has a multiple of 16 channels
   int data_inputs_;
   bool bias_;
   Conv2dOptions options_;
