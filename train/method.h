@@ -36,6 +36,7 @@ class Method {
   virtual std::string name() const = 0;
   virtual bool has_teacher() const { return false; }
   virtual bool wants_unlabeled() const { return false; }
+  virtual bool wants_strong() const { return false; }  // Batch::strong
   // Further parameters (a projection head), declared before the stores are made.
   virtual void declare(ParamLayout&, const UNetConfig&) {}
   // Called once after the stores exist and whenever a run starts or resumes.
