@@ -1,0 +1,42 @@
+// What the CPU kernels of conv2d share: sizes, and data inputs that are read as one concatenation.
+// Included by files that are compiled per instruction set, so no standard headers here (tensor/simd.h).
+#pragma once
+#include <cstdint>
+
+namespace patchcl {
+
+// One convolution, derived from the shapes: x (n,h,w,cin), weight (kh,kw,cin,cout), y (n,oh,ow,cout).
+struct Conv2dSizes {
+  int64_t n, h, w, cin, oh, ow, cout, kh, kw;
+  int64_t stride, padding, dilation;
+  int64_t taps() const { return kh * kw; }
+  int64_t weights() const { return taps() * cin * cout; }
+  bool same(int64_t kernel) const {  // a square kernel with stride 1 and y as large as x
+    return kh == kernel && kw == kernel && stride == 1 && padding == kernel / 2 && (dilation == 1 || kernel == 1);
+  }
+};
+
+// One tensor (N,H,W,count) of a concatenation: its channels are [begin, begin + count) of the whole.
+template <class T> struct ConvSource {
+  T* data;  // null: nobody wants this gradient
+  int64_t begin, count;
+  bool accumulate = false;
+};
+
+// The tensors of a concatenation, in order.
+constexpr int kMaxConvSources = 4;
+template <class T> struct ConvSources {
+  const ConvSource<T>* first;
+  int count;
+  const ConvSource<T>* begin() const { return first; }
+  const ConvSource<T>* end() const { return first + count; }
+  int64_t channels() const { return first[count - 1].begin + first[count - 1].count; }
+};
+
+// Where a weight or bias gradient goes; null when nobody wants it.
+struct ConvGrad {
+  float* data = nullptr;
+  bool accumulate = false;
+};
+
+}  // namespace patchcl
