@@ -5,6 +5,7 @@
 // A teacher's target is passed through detach(): then no dt is asked for. Any rank does.
 #pragma once
 #include "autograd/tape.h"
+#include "tensor/cuda.h"
 
 namespace patchcl {
 
@@ -14,6 +15,7 @@ class MeanSquaredError final : public Op {
   Saves saves() const override { return {.inputs = Saves::all, .output = false}; }
   bool differentiable(size_t i) const override { return i < 2; }
   Shape shape(const Shapes& x) const override;
+  size_t workspace(const Shapes&, DType, Device d) const override { return d == Device::cuda ? cuda::kReduceBytes : 0; }
 
  protected:
   OP_CPU

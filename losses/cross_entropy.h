@@ -8,6 +8,7 @@
 // CPU kernels: naive = the formulas; fast = f32 through the vectorised e^x and log of tensor/simd_math.h.
 #pragma once
 #include "autograd/tape.h"
+#include "tensor/cuda.h"
 
 namespace patchcl {
 
@@ -18,6 +19,7 @@ class CrossEntropy final : public Op {
   bool differentiable(size_t i) const override { return i == 0; }
   Shape shape(const Shapes& x) const override;
   std::vector<AuxSpec> aux(const Shapes& x, DType dtype) const override { return {{{x[0].rows()}, dtype}}; }  // lse
+  size_t workspace(const Shapes&, DType, Device d) const override { return d == Device::cuda ? cuda::kReduceBytes : 0; }
 
  protected:
   OP_CPU

@@ -3,13 +3,12 @@
 #include <algorithm>
 
 #include "losses/labels.h"
+#include "tensor/cuda.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
 
 namespace {
-
-struct ClassSums { double i, d; };  // I_k and D_k without e
 
 // Adds pixels [begin, end) to the sums of each class.
 template <class T> void add_pixels(std::span<const Tensor> x, int64_t begin, int64_t end, int64_t classes, ClassSums* sums) {
@@ -31,10 +30,10 @@ Shape Dice::shape(const Shapes& x) const {
   return {1};
 }
 
-// The sums of each chunk of pixels.
-size_t Dice::workspace(const Shapes& x, DType, Device) const {
-  const int64_t pixels = x[0].rows();
-  return size_t(chunks(pixels, reduce_chunk(pixels)) * x[0][-1]) * sizeof(ClassSums);
+// The sums of each class over each chunk of pixels, or each block.
+size_t Dice::workspace(const Shapes& x, DType, Device d) const {
+  const int64_t parts = d == Device::cuda ? int64_t(cuda::kReduceBlocks) : kMaxPartials;
+  return size_t(parts * x[0][-1]) * sizeof(ClassSums);
 }
 
 // One loop is both the reference and the fast kernel: it runs at a third of memory speed, and the softmax before it
@@ -54,11 +53,8 @@ void Dice::forward_cpu(const Forward& f) const {
     double loss = 0;
     for (int64_t k = 0; k < classes; ++k) {
       ClassSums s{};
-      for (int64_t c = 0; c < chunks(pixels, chunk); ++c) {
-        s.i += partial[c * classes + k].i;
-        s.d += partial[c * classes + k].d;
-      }
-      const double numerator = 2 * s.i + kSmooth, d = s.d + kSmooth;
+      for (int64_t c = 0; c < chunks(pixels, chunk); ++c) s += partial[c * classes + k];
+      const double numerator = 2 * s.i + kDiceSmooth, d = s.d + kDiceSmooth;
       loss += 1 - numerator / d;  // EQ: 4.4 Dice loss
       factors[2 * k] = -2 / (d * double(classes));
       factors[2 * k + 1] = 2 * numerator / (d * d * double(classes));  // EQ: 4.4 Dice loss gradient

@@ -10,9 +10,20 @@
 
 namespace patchcl {
 
+constexpr double kDiceSmooth = 1e-5;  // e
+
+// I_k and D_k without e, over some of the pixels.
+struct ClassSums {
+  double i, d;
+  HD ClassSums& operator+=(const ClassSums& o) {
+    i += o.i;
+    d += o.d;
+    return *this;
+  }
+};
+
 class Dice final : public Op {
  public:
-  static constexpr double kSmooth = 1e-5;
   const char* name() const override { return "dice"; }
   Saves saves() const override { return {.inputs = Saves::all, .output = false}; }
   bool differentiable(size_t i) const override { return i == 0; }

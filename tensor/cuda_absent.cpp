@@ -21,4 +21,13 @@ void copy(void*, bool, const void*, bool, size_t) { absent(); }
 void zero(void*, size_t) { absent(); }
 void synchronize() { absent(); }
 
+template <class T>
+void gemm(bool, bool, int64_t, int64_t, int64_t, T, const T*, int64_t, const T*, int64_t, T, T*, int64_t) {
+  absent();
+}
+template void gemm(bool, bool, int64_t, int64_t, int64_t, float, const float*, int64_t, const float*, int64_t, float,
+                   float*, int64_t);
+template void gemm(bool, bool, int64_t, int64_t, int64_t, double, const double*, int64_t, const double*, int64_t, double,
+                   double*, int64_t);
+
 }  // namespace patchcl::cuda

@@ -7,6 +7,7 @@
 // Multiplication by a constant is affine() of pointwise.h.
 #pragma once
 #include "autograd/tape.h"
+#include "tensor/cuda.h"
 
 namespace patchcl {
 
@@ -57,6 +58,7 @@ class Scale final : public Op {
     require(x.size() == 2 && x[1] == Shape{1}, "scale", "takes a tensor and a scalar (1), got ", x.at(0), " and ", x.at(1));
     return x[0];
   }
+  size_t workspace(const Shapes&, DType, Device d) const override { return d == Device::cuda ? cuda::kReduceBytes : 0; }
 
  protected:
   OP_CPU

@@ -25,7 +25,7 @@ void Linear::forward_cpu(const Forward& f) const {
       const T* b = f.x[2].data<T>();
       for (int64_t i = 0; i < n; ++i) std::copy(b, b + out, y + i * out);
     }
-    multiply(false, false, n, out, in, f.x[0].data<T>(), f.x[1].data<T>(), /*accumulate=*/bias, y);
+    multiply(Device::cpu, false, false, n, out, in, f.x[0].data<T>(), f.x[1].data<T>(), /*accumulate=*/bias, y);
   });
 }
 
@@ -34,8 +34,8 @@ void Linear::backward_cpu(const Backward& p) const {
     using T = decltype(zero);
     const T *x = p.x[0].data<T>(), *w = p.x[1].data<T>(), *dy = p.dy.data<T>();
     const int64_t n = p.dy.shape()[0], out = p.dy.shape()[1], in = p.x[0].shape()[1];
-    if (const GradOut& dx = p.dx[0]) multiply(false, true, n, in, out, dy, w, dx.accumulate, dx.t.data<T>());
-    if (const GradOut& dw = p.dx[1]) multiply(true, false, in, out, n, x, dy, dw.accumulate, dw.t.data<T>());
+    if (const GradOut& dx = p.dx[0]) multiply(Device::cpu, false, true, n, in, out, dy, w, dx.accumulate, dx.t.data<T>());
+    if (const GradOut& dw = p.dx[1]) multiply(Device::cpu, true, false, in, out, n, x, dy, dw.accumulate, dw.t.data<T>());
     if (p.dx.size() > 2 && p.dx[2])
       parallel_for(out, [&](int64_t o) {
         double sum = 0;

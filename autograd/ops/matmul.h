@@ -1,7 +1,7 @@
 // Matrix product   Y = op(A) op(B)      A (m,k) or, transposed, (k,m); B (k,n) or, transposed, (n,k); Y (m,n)
 //
 //   d op(A) = dY op(B)^T,  d op(B) = op(A)^T dY, each transposed once more when its factor is.
-// CPU kernels: naive = three loops, sums in double; otherwise tensor/gemm.h.
+// CPU kernels: naive = three loops, sums in double; otherwise tensor/gemm.h, as on the GPU.
 #pragma once
 #include "autograd/tape.h"
 
@@ -19,12 +19,15 @@ class Matmul final : public Op {
   OP_CUDA
 
  private:
+  // The same lines on both devices.
+  void forward_any(const Forward& f) const;
+  void backward_any(const Backward& b) const;
   bool ta_, tb_;
 };
 
-// C = op(A) op(B), or C += for `accumulate`, all tightly packed, by the chosen CPU kernel. linear.cpp uses it too.
+// C = op(A) op(B), or C += for `accumulate`, all tightly packed, on `device` by the chosen kernel. linear uses it too.
 template <class T>
-void multiply(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const T* a, const T* b, bool accumulate, T* c);
+void multiply(Device device, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const T* a, const T* b, bool accumulate, T* c);
 
 Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false, Loc loc = Loc::current());
 

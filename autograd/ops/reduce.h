@@ -1,6 +1,7 @@
 // Sum and mean of all elements:   y = c sum_i x_i,  c = 1 or 1/n      dx_i = c dy      x any shape, y (1)
 #pragma once
 #include "autograd/tape.h"
+#include "tensor/cuda.h"
 
 namespace patchcl {
 
@@ -12,6 +13,7 @@ class Reduce final : public Op {
   const char* name() const override { return kind_ == Reduction::sum ? "sum" : "mean"; }
   Saves saves() const override { return {}; }
   Shape shape(const Shapes& x) const override;
+  size_t workspace(const Shapes&, DType, Device d) const override { return d == Device::cuda ? cuda::kReduceBytes : 0; }
 
  protected:
   OP_CPU

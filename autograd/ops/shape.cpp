@@ -6,6 +6,14 @@
 
 namespace patchcl {
 
+namespace {
+
+// A tensor as rows cut at `axis`: row r holds shape[axis] * inner consecutive numbers.
+struct AxisView {
+  int64_t outer, width;  // rows, numbers per row
+  int64_t inner;         // numbers per step along the axis
+};
+
 AxisView axis_view(const Shape& s, int axis) {
   if (axis < 0) axis += s.rank();
   AxisView v{1, 1, 1};
@@ -15,23 +23,22 @@ AxisView axis_view(const Shape& s, int axis) {
   return v;
 }
 
-namespace {
-
-// to(r, i) = from(r, i) for r < rows, i < width; the strides are the distances between rows. One loop is both the
-// reference and the fast kernel.
-template <class T>
-void copy_rows(int64_t rows, int64_t width, const T* from, int64_t from_stride, T* to, int64_t to_stride, bool accumulate) {
+// One loop is both the reference and the fast kernel.
+void copy_rows_cpu(int64_t count, int64_t width, const RowWindow& from, const RowWindow& to, bool accumulate) {
   if (width == 0) return;
   // Fixed pieces of about kChunk numbers: many short rows together, long rows cut.
   const int64_t cut = std::min(width, kChunk), pieces = chunks(width, cut);
-  parallel_chunks(rows * pieces, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      const int64_t r = p / pieces, first = p % pieces * cut, last = std::min(width, first + cut);
-      const T* f = from + r * from_stride;
-      T* t = to + r * to_stride;
-      for (int64_t i = first; i < last; ++i) store(t[i], f[i], accumulate);
-    }
-  }, std::max<int64_t>(1, kChunk / cut));
+  dispatch(to.t.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    parallel_chunks(count * pieces, [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p) {
+        const int64_t r = p / pieces, first = p % pieces * cut, last = std::min(width, first + cut);
+        const T* f = from.t.data<T>() + from.offset + r * from.stride;
+        T* t = to.t.data<T>() + to.offset + r * to.stride;
+        for (int64_t i = first; i < last; ++i) store(t[i], f[i], accumulate);
+      }
+    }, std::max<int64_t>(1, kChunk / cut));
+  });
 }
 
 bool valid_axis(const Shape& s, int axis) { return axis < s.rank() && axis >= -s.rank(); }
@@ -43,16 +50,12 @@ Shape Reshape::shape(const Shapes& x) const {
   return to_;
 }
 
-// The tape shares memory instead of calling this, except when dx already holds another consumer's gradient.
+// The tape shares memory instead of calling these, except when dx already holds another consumer's gradient.
 void Reshape::forward_cpu(const Forward& p) const { copy(p.x[0].reshape(to_), p.y); }
+void Reshape::backward_cpu(const Backward& p) const { backward_with(copy_rows_cpu, p); }
 
-void Reshape::backward_cpu(const Backward& p) const {
-  if (!p.dx[0]) return;
-  dispatch(p.dy.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const int64_t n = p.dy.numel();
-    copy_rows(1, n, p.dy.data<T>(), n, p.dx[0].t.data<T>(), n, p.dx[0].accumulate);
-  });
+void Reshape::backward_with(CopyRows copy_rows, const Backward& p) const {
+  if (p.dx[0]) copy_rows(1, p.dy.numel(), {p.dy, 0, 0}, {p.dx[0].t, 0, 0}, p.dx[0].accumulate);
 }
 
 Shape Concat::shape(const Shapes& x) const {
@@ -68,30 +71,25 @@ Shape Concat::shape(const Shapes& x) const {
   return y;
 }
 
-void Concat::forward_cpu(const Forward& p) const {
-  dispatch(p.y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const int64_t stride = axis_view(p.y.shape(), axis_).width;
-    T* y = p.y.data<T>();
-    for (const Tensor& x : p.x) {
-      const AxisView v = axis_view(x.shape(), axis_);
-      copy_rows(v.outer, v.width, x.data<T>(), v.width, y, stride, false);
-      y += v.width;
-    }
-  });
+void Concat::forward_cpu(const Forward& p) const { forward_with(copy_rows_cpu, p); }
+void Concat::backward_cpu(const Backward& p) const { backward_with(copy_rows_cpu, p); }
+
+void Concat::forward_with(CopyRows copy_rows, const Forward& p) const {
+  RowWindow y{p.y, 0, axis_view(p.y.shape(), axis_).width};
+  for (const Tensor& x : p.x) {
+    const AxisView v = axis_view(x.shape(), axis_);
+    copy_rows(v.outer, v.width, {x, 0, v.width}, y, false);
+    y.offset += v.width;
+  }
 }
 
-void Concat::backward_cpu(const Backward& p) const {
-  dispatch(p.dy.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const int64_t stride = axis_view(p.dy.shape(), axis_).width;
-    const T* dy = p.dy.data<T>();
-    for (size_t i = 0; i < p.x.size(); ++i) {
-      const AxisView v = axis_view(p.x[i].shape(), axis_);
-      if (const GradOut& out = p.dx[i]) copy_rows(v.outer, v.width, dy, stride, out.t.data<T>(), v.width, out.accumulate);
-      dy += v.width;
-    }
-  });
+void Concat::backward_with(CopyRows copy_rows, const Backward& p) const {
+  RowWindow dy{p.dy, 0, axis_view(p.dy.shape(), axis_).width};
+  for (size_t i = 0; i < p.x.size(); ++i) {
+    const AxisView v = axis_view(p.x[i].shape(), axis_);
+    if (const GradOut& out = p.dx[i]) copy_rows(v.outer, v.width, dy, {out.t, 0, v.width}, out.accumulate);
+    dy.offset += v.width;
+  }
 }
 
 Shape SliceOp::shape(const Shapes& x) const {
@@ -102,23 +100,22 @@ Shape SliceOp::shape(const Shapes& x) const {
   return y;
 }
 
-void SliceOp::forward_cpu(const Forward& p) const {
-  dispatch(p.y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const AxisView v = axis_view(p.x[0].shape(), axis_);
-    copy_rows(v.outer, count_ * v.inner, p.x[0].data<T>() + begin_ * v.inner, v.width, p.y.data<T>(), count_ * v.inner, false);
-  });
+void SliceOp::forward_cpu(const Forward& p) const { forward_with(copy_rows_cpu, p); }
+void SliceOp::backward_cpu(const Backward& p) const { backward_with(copy_rows_cpu, p); }
+
+void SliceOp::forward_with(CopyRows copy_rows, const Forward& p) const {
+  const AxisView v = axis_view(p.x[0].shape(), axis_);
+  const int64_t width = count_ * v.inner;
+  copy_rows(v.outer, width, {p.x[0], begin_ * v.inner, v.width}, {p.y, 0, width}, false);
 }
 
-void SliceOp::backward_cpu(const Backward& p) const {
+void SliceOp::backward_with(CopyRows copy_rows, const Backward& p) const {
   const GradOut& out = p.dx[0];
   if (!out) return;
   if (!out.accumulate) fill_zero(out.t);
-  dispatch(p.dy.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const AxisView v = axis_view(out.t.shape(), axis_);
-    copy_rows(v.outer, count_ * v.inner, p.dy.data<T>(), count_ * v.inner, out.t.data<T>() + begin_ * v.inner, v.width, out.accumulate);
-  });
+  const AxisView v = axis_view(out.t.shape(), axis_);
+  const int64_t width = count_ * v.inner;
+  copy_rows(v.outer, width, {p.dy, 0, width}, {out.t, begin_ * v.inner, v.width}, out.accumulate);
 }
 
 Var reshape(const Var& x, const Shape& shape, Loc loc) { return x.tape().apply(std::make_shared<Reshape>(shape), {x}, loc); }

@@ -10,6 +10,14 @@
 
 namespace patchcl {
 
+// Rows of equal width inside a tensor: row r starts at element offset + r * stride.
+struct RowWindow {
+  Tensor t;
+  int64_t offset, stride;
+};
+// Copies (or, accumulating, adds) `count` rows of `width` numbers; each device has one.
+using CopyRows = void (*)(int64_t count, int64_t width, const RowWindow& from, const RowWindow& to, bool accumulate);
+
 class Reshape final : public Op {
  public:
   explicit Reshape(const Shape& to) : to_(to) {}
@@ -23,6 +31,7 @@ class Reshape final : public Op {
   OP_CUDA
 
  private:
+  void backward_with(CopyRows copy_rows, const Backward& p) const;
   Shape to_;
 };
 
@@ -38,6 +47,8 @@ class Concat final : public Op {
   OP_CUDA
 
  private:
+  void forward_with(CopyRows copy_rows, const Forward& p) const;
+  void backward_with(CopyRows copy_rows, const Backward& p) const;
   int axis_;
 };
 
@@ -53,16 +64,11 @@ class SliceOp final : public Op {
   OP_CUDA
 
  private:
+  void forward_with(CopyRows copy_rows, const Forward& p) const;
+  void backward_with(CopyRows copy_rows, const Backward& p) const;
   int axis_;
   int64_t begin_, count_;
 };
-
-// A tensor as rows cut at `axis`: row r holds shape[axis] * inner consecutive numbers.
-struct AxisView {
-  int64_t outer, width;  // rows, numbers per row
-  int64_t inner;         // numbers per step along the axis
-};
-AxisView axis_view(const Shape& s, int axis);
 
 Var reshape(const Var& x, const Shape& shape, Loc loc = Loc::current());
 Var concat(const std::vector<Var>& x, int axis, Loc loc = Loc::current());
