@@ -107,7 +107,7 @@ const std::vector<Case> kCases = {
     {1, 7, 6, {5}, 7, 3}, {2, 6, 9, {3, 4}, 5, 5}};
 
 struct Tolerance { double forward, data, weight; };
-constexpr Tolerance kDirect{2e-6, 2e-6, 2e-6};
+constexpr Tolerance kDirect{2e-6, 2e-6, 2e-6}, kWinograd{1.2e-5, 1.2e-5, 1.6e-4};
 
 class KernelTest : public testing::TestWithParam<Isa> {
  protected:
@@ -137,6 +137,8 @@ class KernelTest : public testing::TestWithParam<Isa> {
 };
 
 TEST_P(KernelTest, DirectEqualsNaive) { compare(Kernels::direct, kDirect); }
+
+TEST_P(KernelTest, WinogradEqualsNaive) { compare(Kernels::fast, kWinograd); }
 
 TEST_P(KernelTest, ThreadsDoNotChangeABit) {
   const int before = threads();

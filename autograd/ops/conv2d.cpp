@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "autograd/ops/conv2d_direct.h"
+#include "autograd/ops/conv2d_winograd.h"
 #include "tensor/device.h"
 #include "tensor/gemm.h"
 #include "tensor/parallel.h"
@@ -249,12 +250,14 @@ template <class T> void backward_bias(const Conv2dSizes& s, const T* dy, const G
 
 // ---- which kernel computes which pass ----
 
-enum class Route { naive, general, direct };
+enum class Route { naive, general, direct, winograd };
 struct Routes { Route forward, data, weight; };
 
 // `blocks`: the channels of every data input are a multiple of 16.
 Routes routes(const Conv2dSizes& s, bool blocks, DType dtype) {
   if (kernels() == Kernels::naive) return {Route::naive, Route::naive, Route::naive};
+  if (dtype == DType::f32 && kernels() == Kernels::fast && winograd::can(s, blocks))
+    return {Route::winograd, Route::winograd, Route::winograd};
   const auto direct_if = [&](bool can) { return dtype == DType::f32 && can ? Route::direct : Route::general; };
   return {direct_if(direct::can_forward(s, blocks)), direct_if(direct::can_backward_data(s, blocks)),
           direct_if(direct::can_backward_weight(s, blocks))};
@@ -269,16 +272,20 @@ void backward_data(Route route, const Conv2dSizes& s, const T* dy, const T* w, C
       if (out.data) naive_backward_data(s, dy, w, out);
     return;
   }
-  if constexpr (std::is_same_v<T, float>)
+  if constexpr (std::is_same_v<T, float>) {
+    if (route == Route::winograd) return winograd::backward_data(s, dy, w, dx, scratch);
     if (route == Route::direct) return direct::backward_data(s, dy, w, dx, scratch);
+  }
   general_backward_data<T>(s, dy, w, dx, scratch);
 }
 
 template <class T>
 void backward_parameters(Route route, const Conv2dSizes& s, ConvSources<const T> x, const T* dy, const GradOut& dw,
                          const GradOut& db, T* scratch) {
-  if constexpr (std::is_same_v<T, float>)
-    if (route == Route::direct && dw) return direct::backward_weight(s, x, dy, destination(dw), destination(db), scratch);
+  if constexpr (std::is_same_v<T, float>) {
+    if (route == Route::winograd) return winograd::backward_weight(s, x, dy, destination(dw), destination(db), scratch);
+    if (route == Route::direct) return direct::backward_weight(s, x, dy, destination(dw), destination(db), scratch);
+  }
   if (dw) route == Route::naive ? naive_backward_weight<T>(s, x, dy, dw) : general_backward_weight<T>(s, x, dy, dw, scratch);
   if (db) backward_bias(s, dy, db, reinterpret_cast<double*>(scratch));
 }
@@ -325,6 +332,7 @@ size_t Conv2d::workspace(const Shapes& x, DType dtype, Device) const {
   for (Route route : {r.forward, r.data, r.weight}) {
     if (route == Route::general) bytes = std::max(bytes, general_workspace(s, dtype_size(dtype)));
     if (route == Route::direct) bytes = std::max(bytes, direct::workspace(s));
+    if (route == Route::winograd) bytes = std::max(bytes, winograd::workspace(s));
   }
   return bytes;
 }
@@ -345,8 +353,10 @@ void Conv2d::forward_cpu(const Forward& f) const {
     T* y = f.y.data<T>();
     T* scratch = static_cast<T*>(f.workspace.raw());
     if (route == Route::naive) return naive_forward<T>(s, x, w, b, y);
-    if constexpr (std::is_same_v<T, float>)
+    if constexpr (std::is_same_v<T, float>) {
+      if (route == Route::winograd) return winograd::forward(s, x, w, b, y, scratch);
       if (route == Route::direct) return direct::forward(s, x, w, b, y, scratch);
+    }
     general_forward<T>(s, x, w, b, y, scratch);
   });
 }
@@ -364,7 +374,8 @@ void Conv2d::backward_cpu(const Backward& p) const {
     const T* dy = p.dy.data<T>();
     T* scratch = static_cast<T*>(p.workspace.raw());
     if (dx.wanted()) backward_data<T>(r.data, s, dy, w, dx, scratch);
-    backward_parameters<T>(r.weight, s, x, dy, p.dx[k], bias_ ? p.dx.back() : GradOut(), scratch);
+    const GradOut db = bias_ ? p.dx.back() : GradOut();
+    if (p.dx[k] || db) backward_parameters<T>(r.weight, s, x, dy, p.dx[k], db, scratch);
   });
 }
 

@@ -90,25 +90,6 @@ template <int Pixels, int Vectors> void forward(const DirectForward& p) {
 
 // ---- forward, up to 4 outputs ----
 
-template <int... L> struct Lanes {};
-template <int N, int... L> struct FirstLanes : FirstLanes<N - 1, N - 1, L...> {};
-template <int... L> struct FirstLanes<0, L...> { using type = Lanes<L...>; };
-using AllLanes = FirstLanes<kLanes>::type;
-
-// Lanes whose bit Half is clear: a[L] + a[L + Half]; the others: b[L - Half] + b[L].
-template <int Half, int... L> SIMD_INLINE Vec add_halves(Vec a, Vec b, Lanes<L...>) {
-  return __builtin_shufflevector(a, b, (L & Half ? kLanes + L - Half : L)...) +
-         __builtin_shufflevector(a, b, (L & Half ? kLanes + L : L + Half)...);
-}
-
-// Lane L of the result is the sum over all lanes of sum[L].
-template <int Half = kLanes / 2> SIMD_INLINE Vec sum_each(Vec* sum) {
-#pragma GCC unroll 8
-  for (int k = 0; k < Half; ++k) sum[k] = add_halves<Half>(sum[k], sum[k + Half], AllLanes());
-  if constexpr (Half > 1) return sum_each<Half / 2>(sum);
-  else return sum[0];
-}
-
 template <int Pixels, bool Left, bool Right> void narrow_tile(const DirectNarrow& n, int64_t i, int64_t j, int64_t done) {
   const DirectForward& p = n.p;
   Vec sum[kLanes] = {};  // [pixel][output]

@@ -1,7 +1,10 @@
 // What the CPU kernels of conv2d share: sizes, and data inputs that are read as one concatenation.
 // Included by files that are compiled per instruction set, so no standard headers here (tensor/simd.h).
+// Their few functions are always inlined, or the linker could keep a copy compiled for AVX-512 for everybody.
 #pragma once
 #include <cstdint>
+
+#define CONV_INLINE inline __attribute__((always_inline))
 
 namespace patchcl {
 
@@ -9,9 +12,9 @@ namespace patchcl {
 struct Conv2dSizes {
   int64_t n, h, w, cin, oh, ow, cout, kh, kw;
   int64_t stride, padding, dilation;
-  int64_t taps() const { return kh * kw; }
-  int64_t weights() const { return taps() * cin * cout; }
-  bool same(int64_t kernel) const {  // a square kernel with stride 1 and y as large as x
+  CONV_INLINE int64_t taps() const { return kh * kw; }
+  CONV_INLINE int64_t weights() const { return taps() * cin * cout; }
+  CONV_INLINE bool same(int64_t kernel) const {  // a square kernel with stride 1 and y as large as x
     return kh == kernel && kw == kernel && stride == 1 && padding == kernel / 2 && (dilation == 1 || kernel == 1);
   }
 };
@@ -28,9 +31,9 @@ constexpr int kMaxConvSources = 4;
 template <class T> struct ConvSources {
   const ConvSource<T>* first;
   int count;
-  const ConvSource<T>* begin() const { return first; }
-  const ConvSource<T>* end() const { return first + count; }
-  int64_t channels() const { return first[count - 1].begin + first[count - 1].count; }
+  CONV_INLINE const ConvSource<T>* begin() const { return first; }
+  CONV_INLINE const ConvSource<T>* end() const { return first + count; }
+  CONV_INLINE int64_t channels() const { return first[count - 1].begin + first[count - 1].count; }
 };
 
 // Where a weight or bias gradient goes; null when nobody wants it.

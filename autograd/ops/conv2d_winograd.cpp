@@ -1,0 +1,270 @@
+#include "autograd/ops/conv2d_winograd.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "tensor/device.h"
+#include "tensor/gemm.h"
+#include "tensor/parallel.h"
+
+// Two schedules. Shallow layers have many tiles and small weights: a task takes some tiles through all three stages, with
+// V and M (or Z) in its own cache and U shared. Deep layers have few tiles and large weights: all tiles are transformed
+// first, then a task takes a block of channels through the rest, with its part of U in its own cache.
+namespace patchcl::winograd {
+
+namespace {
+
+constexpr int64_t kPoints = 36;
+constexpr int64_t kOutputs = 32;        // output channels per task of a deep layer's forward pass
+constexpr int64_t kRows = 32, kColumns = 64;  // block of dw per task of a deep layer
+constexpr int64_t kPartialWeights = 32768;    // weights per tap in all partial gradients of a shallow layer together
+
+// A matrix for each of the 36 points, `rows` x `columns`. 16 more floats keep the points off each other's cache lines.
+int64_t point_size(int64_t rows, int64_t columns) { return rows * columns + 16; }
+WinogradPoints<float> points(float* data, int64_t rows, int64_t columns) { return {data, point_size(rows, columns), columns}; }
+WinogradPoints<const float> read_only(const WinogradPoints<float>& p) { return {p.data, p.point, p.pitch}; }
+
+int64_t tile_count(const Conv2dSizes& s) { return s.n * ((s.h + 3) / 4) * ((s.w + 3) / 4); }
+WinogradTiles tiles(const Conv2dSizes& s, int64_t first, int64_t count) { return {s.h, s.w, first, count}; }
+
+bool deep(const Conv2dSizes& s) { return s.cin * s.cout >= 8192; }
+
+// Tiles that a task of a shallow layer takes at once: V and M fill a part of its second-level cache.
+int64_t shallow_tiles(const Conv2dSizes& s) { return std::clamp<int64_t>(4096 / (s.cin + s.cout) / 12, 1, 8) * 12; }
+// Tiles that a deep layer transforms at once: some megabytes.
+int64_t deep_tiles(const Conv2dSizes& s) { return std::min(tile_count(s), std::max<int64_t>(64, 98304 / (s.cin + s.cout))); }
+// Tiles of a deep layer's task: with its part of U in the second-level cache.
+constexpr int64_t kDeepTaskTiles = 64;
+constexpr int64_t kTransformTiles = 4;  // per task that only transforms
+
+// One direction of the convolution: forward, or backward for data with exchanged channels and flipped taps.
+struct Pass {
+  Conv2dSizes s;
+  ConvSources<const float> x;
+  WinogradWeight weight;  // all of it; u not set
+  const float* bias;
+  ConvSources<float> y;
+};
+
+// Channels [first, first + count) of one destination.
+struct Block {
+  const ConvSource<float>* to;
+  int64_t first, count;
+};
+
+std::vector<Block> blocks(ConvSources<float> y, int64_t width) {
+  std::vector<Block> all;
+  for (const ConvSource<float>& to : y)
+    for (int64_t first = 0; to.data && first < to.count; first += width)
+      all.push_back({&to, first, std::min(width, to.count - first)});
+  return all;
+}
+
+void write_block(const Pass& p, const Block& b, const WinogradTiles& t, const WinogradPoints<const float>& m) {
+  ISA_PICK(winograd_output)({t, m, p.bias ? p.bias + b.to->begin + b.first : nullptr, b.to->data + b.first, b.to->count,
+                             b.count, b.to->accumulate});
+}
+
+// M[k] = V[k] U[k] for all points.
+void multiply(const WinogradPoints<float>& v, const WinogradPoints<float>& u, const WinogradPoints<float>& m, int64_t tiles,
+              int64_t cin, int64_t cout) {
+  const auto gemm = ISA_PICK(gemm_block);
+  for (int64_t k = 0; k < kPoints; ++k)
+    gemm(tiles, cout, cin, v.data + k * v.point, v.pitch, 1, u.data + k * u.point, u.pitch, m.data + k * m.point, m.pitch,
+         /*accumulate=*/false);
+}
+
+void run_shallow(const Pass& p, float* workspace) {
+  const Conv2dSizes& s = p.s;
+  const int64_t most = shallow_tiles(s), all = tile_count(s);
+  const WinogradPoints<float> u = points(workspace, s.cin, s.cout);
+  parallel_for(s.cin / 16, [&](int64_t block) {
+    WinogradWeight w = p.weight;
+    w.w += block * 16 * (w.transposed ? 1 : w.pitch);
+    w.rows = 16;
+    w.u = {u.data + block * 16 * u.pitch, u.point, u.pitch};
+    ISA_PICK(winograd_weight)(w);
+  });
+  const int64_t v_size = kPoints * point_size(most, s.cin), m_size = kPoints * point_size(most, s.cout);
+  float* scratch = workspace + kPoints * u.point;
+  const std::vector<Block> out = blocks(p.y, s.cout);
+  parallel_for(chunks(all, most), [&](int64_t task) {
+    float* mine = scratch + omp_get_thread_num() * (v_size + m_size);
+    const WinogradTiles t = tiles(s, task * most, std::min(most, all - task * most));
+    const WinogradPoints<float> v = points(mine, most, s.cin), m = points(mine + v_size, most, s.cout);
+    ISA_PICK(winograd_input)({t, p.x, v});
+    multiply(v, u, m, t.count, s.cin, s.cout);
+    for (const Block& b : out) write_block(p, b, t, {m.data + b.to->begin + b.first, m.point, m.pitch});
+  });
+}
+
+// All tiles of a batch of them to V.
+void transform_input(const Conv2dSizes& s, ConvSources<const float> x, int64_t first, int64_t count, const WinogradPoints<float>& v) {
+  parallel_chunks(count, [&](int64_t begin, int64_t end) {
+    ISA_PICK(winograd_input)({tiles(s, first + begin, end - begin), x, {v.data + begin * v.pitch, v.point, v.pitch}});
+  }, kTransformTiles);
+}
+
+void run_deep(const Pass& p, float* workspace) {
+  const Conv2dSizes& s = p.s;
+  const int64_t most = deep_tiles(s), all = tile_count(s);
+  const WinogradPoints<float> v = points(workspace, most, s.cin);
+  const int64_t u_size = kPoints * point_size(s.cin, kOutputs), m_size = kPoints * point_size(kDeepTaskTiles, kOutputs);
+  float* scratch = workspace + kPoints * v.point;
+  const std::vector<Block> out = blocks(p.y, kOutputs);
+  for (int64_t start = 0; start < all; start += most) {
+    const int64_t count = std::min(most, all - start);
+    transform_input(s, p.x, start, count, v);
+    // Each task transforms its part of the weight, so it should have some tiles to use it for.
+    const int64_t spans = std::max<int64_t>(1, count / (2 * kDeepTaskTiles));
+    parallel_for(int64_t(out.size()) * spans, [&](int64_t task) {
+      const Block& b = out[size_t(task / spans)];
+      float* mine = scratch + omp_get_thread_num() * (u_size + m_size);
+      const WinogradPoints<float> u = points(mine, s.cin, b.count), m = points(mine + u_size, kDeepTaskTiles, b.count);
+      WinogradWeight w = p.weight;
+      w.w += (b.to->begin + b.first) * (w.transposed ? w.pitch : 1);
+      w.columns = b.count;
+      w.u = u;
+      ISA_PICK(winograd_weight)(w);
+      const int64_t end = count * (task % spans + 1) / spans;
+      for (int64_t first = count * (task % spans) / spans; first < end; first += kDeepTaskTiles) {
+        const WinogradTiles t = tiles(s, start + first, std::min(kDeepTaskTiles, end - first));
+        multiply({v.data + first * v.pitch, v.point, v.pitch}, u, m, t.count, s.cin, b.count);
+        write_block(p, b, t, read_only(m));
+      }
+    });
+  }
+}
+
+void run(const Pass& p, float* workspace) { deep(p.s) ? run_deep(p, workspace) : run_shallow(p, workspace); }
+
+size_t pass_workspace(const Conv2dSizes& s) {
+  if (deep(s))
+    return size_t(kPoints * (point_size(deep_tiles(s), s.cin) +
+                             threads() * (point_size(s.cin, kOutputs) + point_size(kDeepTaskTiles, kOutputs))));
+  return size_t(kPoints * (point_size(s.cin, s.cout) +
+                           threads() * (point_size(shallow_tiles(s), s.cin) + point_size(shallow_tiles(s), s.cout))));
+}
+
+// ---- weight gradient ----
+
+// Groups of tiles of a shallow layer, each with a partial gradient.
+int64_t shallow_groups(const Conv2dSizes& s) {
+  return std::clamp<int64_t>(kPartialWeights / (s.cin * s.cout), 4, 64);
+}
+
+void sum_bias(const Conv2dSizes& s, int64_t parts, const float* partial, ConvGrad db) {
+  for (int64_t o = 0; o < s.cout; ++o) {
+    double sum = db.accumulate ? double(db.data[o]) : 0;
+    for (int64_t p = 0; p < parts; ++p) sum += double(partial[p * s.cout + o]);
+    db.data[o] = float(sum);
+  }
+}
+
+// dU[k] += V[k]^T Z[k] for all points: `rows` channels of V times `columns` channels of Z.
+void multiply_transposed(const WinogradPoints<float>& v, const WinogradPoints<float>& z, const WinogradPoints<float>& du,
+                         int64_t tiles, int64_t rows, int64_t columns, bool accumulate) {
+  const auto gemm = ISA_PICK(gemm_block);
+  for (int64_t k = 0; k < kPoints; ++k)
+    gemm(rows, columns, tiles, v.data + k * v.point, 1, v.pitch, z.data + k * z.point, z.pitch, du.data + k * du.point,
+         du.pitch, accumulate);
+}
+
+void weight_shallow(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db, float* workspace) {
+  const int64_t most = shallow_tiles(s), all = tile_count(s), groups = shallow_groups(s);
+  const int64_t du_size = kPoints * point_size(s.cin, s.cout);
+  const int64_t v_size = kPoints * point_size(most, s.cin), z_size = kPoints * point_size(most, s.cout);
+  float* bias = workspace + groups * du_size;
+  float* scratch = bias + groups * s.cout;
+  parallel_for(groups, [&](int64_t g) {
+    float* mine = scratch + omp_get_thread_num() * (v_size + z_size);
+    const WinogradPoints<float> v = points(mine, most, s.cin), z = points(mine + v_size, most, s.cout);
+    const WinogradPoints<float> du = points(workspace + g * du_size, s.cin, s.cout);
+    std::fill_n(bias + g * s.cout, s.cout, 0.f);
+    const int64_t begin = all * g / groups, end = all * (g + 1) / groups;
+    if (begin == end) std::fill_n(du.data, du_size, 0.f);
+    for (int64_t first = begin; first < end; first += most) {
+      const WinogradTiles t = tiles(s, first, std::min(most, end - first));
+      ISA_PICK(winograd_input)({t, x, v});
+      ISA_PICK(winograd_gradient)({t, dy, s.cout, z, bias + g * s.cout});
+      multiply_transposed(v, z, du, t.count, s.cin, s.cout, first > begin);
+    }
+  });
+  if (db.data) sum_bias(s, groups, bias, db);
+  const WinogradPoints<const float> du = read_only(points(workspace, s.cin, s.cout));
+  if (dw.data)
+    parallel_for(s.cin, [&](int64_t c) {
+      ISA_PICK(winograd_weight_gradient)({{du.data + c * du.pitch, du.point, du.pitch}, groups, du_size, 1, s.cout,
+                                          dw.data + c * s.cout, s.cin * s.cout, s.cout, dw.accumulate});
+    });
+}
+
+void weight_deep(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db, float* workspace) {
+  const int64_t most = deep_tiles(s), all = tile_count(s), parts = chunks(most, kTransformTiles);
+  const WinogradPoints<float> v = points(workspace, most, s.cin), z = points(workspace + kPoints * v.point, most, s.cout);
+  float* bias = z.data + kPoints * z.point;
+  float* sums = bias + parts * s.cout;
+  std::fill_n(bias, parts * s.cout, 0.f);
+  const int64_t across = chunks(s.cout, kColumns), du_size = kPoints * point_size(kRows, kColumns);
+  for (int64_t start = 0; start < all; start += most) {
+    const int64_t count = std::min(most, all - start);
+    transform_input(s, x, start, count, v);
+    parallel_chunks(count, [&](int64_t begin, int64_t end) {
+      ISA_PICK(winograd_gradient)({tiles(s, start + begin, end - begin), dy, s.cout,
+                                   {z.data + begin * z.pitch, z.point, z.pitch}, bias + begin / kTransformTiles * s.cout});
+    }, kTransformTiles);
+    if (!dw.data) continue;
+    parallel_for(chunks(s.cin, kRows) * across, [&](int64_t task) {
+      const int64_t row = task / across * kRows, column = task % across * kColumns;
+      const int64_t rows = std::min(kRows, s.cin - row), columns = std::min(kColumns, s.cout - column);
+      const WinogradPoints<float> du = points(sums + task * du_size, kRows, columns);
+      multiply_transposed({v.data + row, v.point, v.pitch}, {z.data + column, z.point, z.pitch}, du, count, rows, columns,
+                          start > 0);
+      if (start + count == all)
+        ISA_PICK(winograd_weight_gradient)({read_only(du), 1, 0, rows, columns, dw.data + row * s.cout + column,
+                                            s.cin * s.cout, s.cout, dw.accumulate});
+    });
+  }
+  if (db.data) sum_bias(s, parts, bias, db);
+}
+
+size_t weight_workspace(const Conv2dSizes& s) {
+  if (deep(s))
+    return size_t(kPoints * (point_size(deep_tiles(s), s.cin) + point_size(deep_tiles(s), s.cout) +
+                             chunks(s.cin, kRows) * chunks(s.cout, kColumns) * point_size(kRows, kColumns)) +
+                  chunks(deep_tiles(s), kTransformTiles) * s.cout);
+  return size_t(kPoints * (shallow_groups(s) * point_size(s.cin, s.cout) +
+                           threads() * (point_size(shallow_tiles(s), s.cin) + point_size(shallow_tiles(s), s.cout))) +
+                shallow_groups(s) * s.cout);
+}
+
+Conv2dSizes exchanged(Conv2dSizes s) {
+  std::swap(s.cin, s.cout);
+  return s;
+}
+
+}  // namespace
+
+bool can(const Conv2dSizes& s, bool blocks) { return s.same(3) && s.cout % 16 == 0 && blocks; }
+
+size_t workspace(const Conv2dSizes& s) {
+  return std::max({pass_workspace(s), pass_workspace(exchanged(s)), weight_workspace(s)}) * sizeof(float);
+}
+
+void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const float* b, float* y, float* workspace) {
+  const ConvSource<float> to{y, 0, s.cout};
+  run({s, x, {w, s.cin * s.cout, s.cout, /*transposed=*/false, s.cin, s.cout, {}}, b, {&to, 1}}, workspace);
+}
+
+void backward_data(const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace) {
+  const ConvSource<const float> from{dy, 0, s.cout};
+  const int64_t tap = s.cin * s.cout;
+  run({exchanged(s), {&from, 1}, {w + 8 * tap, -tap, s.cout, /*transposed=*/true, s.cout, s.cin, {}}, nullptr, dx}, workspace);
+}
+
+void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,
+                     float* workspace) {
+  deep(s) ? weight_deep(s, x, dy, dw, db, workspace) : weight_shallow(s, x, dy, dw, db, workspace);
+}
+
+}  // namespace patchcl::winograd

@@ -1,0 +1,100 @@
+// Winograd convolution F(4x4, 3x3) in f32: 3x3, padding 1, stride 1, channels in multiples of 16.
+//
+// Lavin, Gray, "Fast algorithms for convolutional neural networks", CVPR 2016. A 4x4 tile of y needs a 6x6 tile d of x:
+//   y = A^T [ (G w G^T) o (B^T d B) ] A            o: elementwise, summed over input channels
+// 36 products per channel pair instead of 16 * 9 = 144. A, B and G interpolate at 0, +-a, +-b, infinity: row p of G is
+// (1, p, p^2) / M'(p) with M(t) = t (t^2 - a^2) (t^2 - b^2), row p of B^T the coefficients of M(t) / (t - p), column p of
+// A^T (1, p, p^2, p^3); a = 1/sqrt(2), b = sqrt(2) round better than the customary 1 and 2. The elementwise products of all
+// tiles are 36 matrix products, one for each pair of points k:
+//   M[k] = V[k] U[k],   V = B^T d B  (tiles, Cin),   U = G w G^T  (Cin, Cout),   M  (tiles, Cout)
+// dx is the forward pass of dy with the weight flipped and its channels exchanged. And, as V and U enter linearly,
+//   dw = G^T [ sum over tiles of V[k]^T Z[k] ] G,   Z = A dy A^T  (tiles, Cout).
+// The transforms add numbers of different size, so results round more coarsely than direct sums: up to 1.2e-5 of max|y|,
+// for dw 1.6e-4 of max|dw|. Tiles at the right and bottom edge read zeros and write only what exists.
+#pragma once
+#include "autograd/ops/conv2d_kernels.h"
+#include "tensor/simd.h"
+
+namespace patchcl {
+
+// ---- drivers: cut the work by shape, run it on all threads ----
+
+namespace winograd {
+
+// `blocks`: the channels of every data input are a multiple of 16.
+bool can(const Conv2dSizes& s, bool blocks);
+size_t workspace(const Conv2dSizes& s);  // bytes, enough for each of the passes
+void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const float* b, float* y, float* workspace);
+void backward_data(const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace);
+void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,
+                     float* workspace);
+
+}  // namespace winograd
+
+// ---- kernels: one thread, compiled per instruction set ----
+
+// Tiles [first, first + count) of the batch, counted along rows, then down the image, then over images.
+struct WinogradTiles {
+  int64_t h, w, first, count;
+  CONV_INLINE int64_t across() const { return (w + 3) / 4; }
+  CONV_INLINE int64_t per_image() const { return across() * ((h + 3) / 4); }
+};
+
+// A transformed operand: 36 matrices, element (row, channel) of point k at data[k * point + row * pitch + channel].
+// `point` is no multiple of 4 KiB, or all 36 would compete for the same lines of the first-level cache.
+template <class T> struct WinogradPoints {
+  T* data;
+  int64_t point, pitch;
+};
+
+// V of all channels; rows are tiles, counted from 0.
+struct WinogradInput {
+  WinogradTiles tiles;
+  ConvSources<const float> x;
+  WinogradPoints<float> v;
+};
+
+// Z; adds the tiles' sums of dy to bias (channels) unless it is null.
+struct WinogradGradient {
+  WinogradTiles tiles;
+  const float* dy;
+  int64_t channels;
+  WinogradPoints<float> z;
+  float* bias;
+};
+
+// U: rows and columns are the input and output channels of the pass. Tap t of (row, column) is
+// w[t * tap + row * pitch + column], or, transposed, w[t * tap + column * pitch + row].
+struct WinogradWeight {
+  const float* w;
+  int64_t tap, pitch;
+  bool transposed;
+  int64_t rows, columns;
+  WinogradPoints<float> u;
+};
+
+// y from M, `channels` of them.
+struct WinogradOutput {
+  WinogradTiles tiles;
+  WinogradPoints<const float> m;
+  const float* bias;  // or null
+  float* y;           // first of the channels in the first pixel of the batch
+  int64_t y_channels, channels;
+  bool accumulate;
+};
+
+// dw from its transform, which comes as `groups` partial sums, `group` elements apart.
+struct WinogradWeightGradient {
+  WinogradPoints<const float> u;
+  int64_t groups, group;
+  int64_t rows, columns;
+  float* dw;
+  int64_t tap, pitch;
+  bool accumulate;
+};
+
+FOR_EACH_ISA(void winograd_input(const WinogradInput& p); void winograd_gradient(const WinogradGradient& p);
+             void winograd_weight(const WinogradWeight& p); void winograd_output(const WinogradOutput& p);
+             void winograd_weight_gradient(const WinogradWeightGradient& p);)
+
+}  // namespace patchcl
