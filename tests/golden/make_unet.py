@@ -103,7 +103,7 @@ def unit(name, n):
 def numbers(name, shape):
     """Ranges that keep the activations of every level near 1."""
     u = unit(name, int(np.prod(shape)))
-    if len(shape) == 4:
+    if len(shape) > 1:
         v = (2 * u - 1) * np.sqrt(6 / np.prod(shape[1:]))
     elif name.endswith("running_var") or (name.endswith("weight") and len(shape) == 1):
         v = 0.5 + u
