@@ -193,4 +193,15 @@ void get_weights(const TensorFile& file, ParamStore& store, const std::string& p
   copy(buffers, store.buffers());
 }
 
+Model::Model(const ModelInfo& info, const Arena& arena)
+    : info(info), unet(layout, info.unet), weights(layout, arena, DType::f32, /*with_grad=*/false) {}
+
+std::unique_ptr<Model> load_model(const std::string& path, const Arena& arena) {
+  const Arena host("weights file");
+  const TensorFile file = load_tensors(path, host);
+  auto model = std::make_unique<Model>(get_model_info(file, path), arena);
+  get_weights(file, model->weights, path);
+  return model;
+}
+
 }  // namespace patchcl

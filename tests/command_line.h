@@ -1,0 +1,43 @@
+// Runs the program as a user does, for tests of options, messages and exit codes.
+#pragma once
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+namespace patchcl::test {
+
+struct Outcome {
+  int code;            // exit code, or -1 when a signal ended the program
+  std::string output;  // standard output and error
+};
+
+inline Outcome run_patchcl(const std::string& arguments) {
+  Outcome o{-1, ""};
+  FILE* pipe = popen(("build/patchcl " + arguments + " 2>&1").c_str(), "r");
+  if (!pipe) return o;
+  char buffer[4096];
+  for (size_t n; (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) o.output.append(buffer, n);
+  const int status = pclose(pipe);
+  if (WIFEXITED(status)) o.code = WEXITSTATUS(status);
+  return o;
+}
+
+// A folder that lives as long as the object.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "patchcl_test_XXXXXX").string();
+    path_ = mkdtemp(name.data());
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace patchcl::test

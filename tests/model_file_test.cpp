@@ -1,0 +1,213 @@
+// Weights travel to PyTorch's SSL4MIS UNet and back, and the network computes what PyTorch's does
+// (tests/golden/unet.safetensors, made by make_unet.py).
+#include "train/model_file.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+using namespace patchcl;
+using nlohmann::json;
+
+namespace {
+
+const char* const kGolden = "tests/golden/unet.safetensors";
+
+// Number i of tensor `name`, the formula of make_unet.py.
+double unit(const std::string& name, uint64_t i) {
+  uint64_t key = 0xCBF29CE484222325u;
+  for (unsigned char c : name) key = (key ^ c) * 0x100000001B3u;
+  uint64_t z = (i + key) * 0x9E3779B97F4A7C15u;
+  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+  z ^= z >> 31;
+  return double(z >> 11) * 0x1p-53;
+}
+
+float number(const std::string& name, const Shape& shape, uint64_t i) {
+  const double u = unit(name, i);
+  if (shape.rank() == 4) return float((2 * u - 1) * std::sqrt(6 / double(shape.numel() / shape[0])));
+  const bool gamma = name.ends_with("weight") && shape.rank() == 1;
+  if (gamma || name.ends_with("running_var")) return float(0.5 + u);
+  return float(name == "input" ? u : 0.4 * u - 0.2);
+}
+
+Shape shape_of(const json& dims) {
+  switch (dims.size()) {
+    case 0: return {};
+    case 1: return {dims[0]};
+    default: return {dims[0], dims[1], dims[2], dims[3]};
+  }
+}
+
+// The golden state_dict: name -> shape.
+std::map<std::string, Shape> golden_shapes(const TensorFile& golden) {
+  std::map<std::string, Shape> shapes;
+  const json names = json::parse(golden.metadata.at("state_dict"));
+  for (const auto& [name, dims] : names.items()) shapes[name] = shape_of(dims);
+  return shapes;
+}
+
+TensorFile golden_weights(const TensorFile& golden, const Arena& arena) {
+  TensorFile file;
+  for (const auto& [name, shape] : golden_shapes(golden)) {
+    if (name.ends_with("num_batches_tracked")) continue;
+    const Tensor t = arena.empty(shape, DType::f32);
+    for (int64_t i = 0; i < t.numel(); ++i) t.data<float>()[i] = number(name, shape, uint64_t(i));
+    file.tensors[name] = t;
+  }
+  return file;
+}
+
+ModelInfo small_network() {
+  ModelInfo info;
+  info.unet.widths = {4, 6, 8};
+  info.unet.dropout = {0, 0.1, 0.2};
+  info.unet.classes = 3;
+  info.unet.in_channels = 2;
+  info.size = 64;
+  info.class_names = {"background", "gland \"a\"", "other"};
+  info.iteration = 17;
+  return info;
+}
+
+std::string temporary(const std::string& name) {
+  return (std::filesystem::temp_directory_path() / ("patchcl_model_" + std::to_string(getpid()) + "_" + name)).string();
+}
+
+// The message of the Error that fn throws, which must carry `code`.
+template <class F> std::string message(ExitCode code, F&& fn) {
+  try {
+    fn();
+  } catch (const Error& e) {
+    EXPECT_EQ(int(e.code()), int(code)) << e.what();
+    return e.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return "";
+}
+
+}  // namespace
+
+TEST(ModelFile, ForwardAgreesWithPyTorch) {
+  const Arena arena("test");
+  const TensorFile golden = load_tensors(kGolden, arena);
+  Model model(ModelInfo{}, arena);
+  EXPECT_EQ(model.layout.parameter_count(), 1813764);
+  get_weights(golden_weights(golden, arena), model.weights, "golden");
+  const Tensor x = arena.empty({1, 48, 32, 1}, DType::f32);
+  for (int64_t i = 0; i < x.numel(); ++i) x.data<float>()[i] = number("input", {x.numel()}, uint64_t(i));
+  Tape tape(arena, {.grad = false});
+  Pass pass(tape, model.weights, /*training=*/false);
+  const Var logits = model.unet.forward(pass, tape.constant(x, "images")).logits;
+  const float* want = golden.tensors.at("logits").data<float>();  // (1,4,48,32)
+  double largest = 0, worst = 0;
+  for (int64_t pixel = 0; pixel < 48 * 32; ++pixel)
+    for (int64_t k = 0; k < 4; ++k) {
+      const double w = double(want[k * 48 * 32 + pixel]);
+      largest = std::max(largest, std::abs(w));
+      worst = std::max(worst, std::abs(logits.value().item(pixel * 4 + k) - w));
+    }
+  EXPECT_LE(worst, 1e-4 * largest) << "largest logit " << largest;
+  RecordProperty("worst_over_largest", std::to_string(worst / largest));
+}
+
+TEST(ModelFile, HasTheNamesShapesAndTypesOfTheStateDict) {
+  const Arena arena("test");
+  const TensorFile golden = load_tensors(kGolden, arena);
+  Model model(ModelInfo{}, arena);
+  TensorFile file;
+  put_weights(file, model.weights, /*iteration=*/30000);
+  const std::map<std::string, Shape> want = golden_shapes(golden);
+  EXPECT_EQ(file.tensors.size(), want.size());
+  for (const auto& [name, shape] : want) {
+    ASSERT_TRUE(file.tensors.count(name)) << name;
+    EXPECT_EQ(file.tensors[name].shape().str(), shape.str()) << name;
+    const bool counter = name.ends_with("num_batches_tracked");
+    EXPECT_EQ(file.tensors[name].dtype(), counter ? DType::i64 : DType::f32) << name;
+    if (counter) { EXPECT_EQ(file.tensors[name].item(), 30000); }
+  }
+}
+
+TEST(ModelFile, WeightsComeBackBitForBitInBothTypes) {
+  for (DType dtype : {DType::f32, DType::f64}) {
+    const Arena arena("test");
+    ParamLayout layout;
+    const UNet unet(layout, small_network().unet);
+    layout.add_parameter({"head.weight", {5, 3}, ParamKind::linear_weight, Init::fan_in_uniform, 5});
+    ParamStore a(layout, arena, dtype, false), b(layout, arena, dtype, false);
+    a.init(3);
+    TensorFile file;
+    put_weights(file, a, 0, "teacher.");
+    EXPECT_EQ(file.tensors.at("teacher.head.weight").shape().str(), "(3,5)");
+    get_weights(file, b, "memory", "teacher.");
+    EXPECT_EQ(0, std::memcmp(a.values().raw(), b.values().raw(), a.values().bytes()));
+    EXPECT_EQ(0, std::memcmp(a.buffers().raw(), b.buffers().raw(), a.buffers().bytes()));
+  }
+}
+
+TEST(ModelFile, DescribesTheNetworkAndIsInferredWithoutDescription) {
+  const Arena arena("test");
+  Model model(small_network(), arena);
+  model.weights.init(5);
+  TensorFile file;
+  put_weights(file, model.weights, 17);
+  const std::string path = temporary("bare");
+  for (bool described : {true, false}) {
+    if (described) put_model_info(file, model.info);
+    save_tensors(path, file);
+    file.metadata.clear();
+    const auto loaded = load_model(path, arena);
+    EXPECT_EQ(loaded->info.unet.widths, model.info.unet.widths);
+    EXPECT_EQ(loaded->info.unet.classes, 3);
+    EXPECT_EQ(loaded->info.unet.in_channels, 2);
+    EXPECT_EQ(loaded->info.iteration, described ? 17 : 0);
+    EXPECT_EQ(loaded->info.size, described ? 64 : 256);
+    EXPECT_EQ(loaded->info.class_names, described ? model.info.class_names : std::vector<std::string>{});
+    EXPECT_EQ(0, std::memcmp(loaded->weights.values().raw(), model.weights.values().raw(), model.weights.values().bytes()));
+  }
+  std::filesystem::remove(path);
+}
+
+TEST(ModelFile, WeightsOfAnotherArchitectureAreRefusedByTensorName) {
+  const Arena arena("test");
+  Model model(small_network(), arena);
+  TensorFile file;
+  put_weights(file, model.weights, 0);
+
+  TensorFile missing = file;
+  missing.tensors.erase("decoder.up1.conv1x1.bias");
+  const std::string name = message(ExitCode::checkpoint, [&] { get_weights(missing, model.weights, "w.safetensors"); });
+  EXPECT_NE(name.find("w.safetensors has no tensor 'decoder.up1.conv1x1.bias'"), std::string::npos) << name;
+
+  TensorFile other = file;
+  other.tensors["encoder.in_conv.conv_conv.4.weight"] = arena.zeros({4, 4, 5, 5}, DType::f32);
+  const std::string shape = message(ExitCode::checkpoint, [&] { get_weights(other, model.weights, "w"); });
+  EXPECT_NE(shape.find("'encoder.in_conv.conv_conv.4.weight' is f32 (4,4,5,5), the network wants (4,4,3,3)"),
+            std::string::npos) << shape;
+
+  TensorFile deeper = file;
+  deeper.tensors["encoder.down3.maxpool_conv.1.conv_conv.0.weight"] = arena.zeros({9, 8, 3, 3}, DType::f32);
+  const std::string extra = message(ExitCode::checkpoint, [&] { get_weights(deeper, model.weights, "w"); });
+  EXPECT_NE(extra.find("down3"), std::string::npos) << extra;
+
+  const std::string none = message(ExitCode::checkpoint, [&] { get_model_info(TensorFile{}, "empty.safetensors"); });
+  EXPECT_NE(none.find("empty.safetensors has no tensor 'encoder.in_conv.conv_conv.0.weight'"), std::string::npos) << none;
+}
+
+TEST(ModelFile, UnreadableDescriptionsAreRefused) {
+  TensorFile file;
+  put_model_info(file, small_network());
+  const auto broken = [&](const std::string& key, const std::string& value) {
+    TensorFile f = file;
+    f.metadata[key] = value;
+    return message(ExitCode::checkpoint, [&] { get_model_info(f, "w"); });
+  };
+  EXPECT_NE(broken("network", "{\"widths\":7}").find("cannot be read"), std::string::npos);
+  EXPECT_NE(broken("size", "large").find("cannot be read"), std::string::npos);
+  EXPECT_NE(broken("format", "other-9").find("other-9"), std::string::npos);
+  EXPECT_NE(broken("normalisation", "z-score").find("z-score"), std::string::npos);
+}
