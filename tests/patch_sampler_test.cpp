@@ -6,6 +6,7 @@
 
 #include "data/components.h"
 #include "data/patch_sampler.h"
+#include "data/patch_view.h"
 
 using namespace patchcl;
 
@@ -243,4 +244,27 @@ TEST(Components, BoxAndSizeOfARegion) {
   const Component& c = found.list[0];
   EXPECT_EQ(c.pixels, 3);
   EXPECT_TRUE(c.top == 0 && c.left == 1 && c.bottom == 2 && c.right == 3 && c.label == 3);
+}
+
+TEST(PatchView, StaysInRangeAndKeepsMaskedPixelsBlack) {
+  Discs d(1, 32, 32);
+  for (size_t i = 0; i < d.confidence.size(); ++i) d.confidence[i] = d.confidence[i] > 0.5f;
+  const Patch p{.image = 0, .top = 8, .left = 12, .label = 1};
+  std::vector<float> plain(256), strong(256), again(256);
+  cut_patch(d.batch, p, 16, true, plain.data());
+  int changed = 0;
+  for (uint64_t step = 0; step < 20; ++step) {
+    Rng a(1, step), b(1, step);
+    strong_patch(d.batch, p, 16, true, a, strong.data());
+    strong_patch(d.batch, p, 16, true, b, again.data());
+    EXPECT_EQ(strong, again);
+    changed += strong != plain;
+    for (float x : strong) EXPECT_TRUE(x >= 0 && x <= 1);
+    EXPECT_GT(std::count(strong.begin(), strong.end(), 0.f), 0) << "the disc does not fill this window";
+  }
+  EXPECT_GT(changed, 15);
+  Rng rng(1);
+  std::fill(d.confidence.begin(), d.confidence.end(), 0.f);
+  strong_patch(d.batch, p, 16, true, rng, strong.data());
+  EXPECT_EQ(strong, std::vector<float>(256, 0.f));
 }

@@ -1,0 +1,16 @@
+// Methods by name.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "train/method.h"
+#include "train/methods/options.h"
+
+namespace patchcl {
+
+std::vector<std::string> method_names();  // "supervised" first
+// Throws Error(usage) listing the names.
+std::unique_ptr<Method> make_method(const std::string& name, const MethodOptions& options);
+
+}  // namespace patchcl

@@ -1,0 +1,66 @@
+// One step of learning from labelled and unlabelled images; the methods are small variations of it.
+//
+//   warm-up:        L = L_sup(student(x_l), y_l)
+//   then:           L = L_sup + gamma w(t) L_cons(student(view of x_u), target of x_u)
+//   copy-paste:     L = L_sup of mixed images, whose labels mix y_l and the target's pseudo-labels; no L_cons
+//   with contrast:  L + beta L_plg, in the warm-up too (patchcl.h)
+// gamma w(t) is a weight times a ramp-up from the end of the warm-up on. The target comes from the teacher, an average of
+// the student (parameters and batch-norm buffers), and is a constant of the step. Labels of unlabelled images are
+// never read: only the first `labeled` rows of Batch::labels are touched.
+#pragma once
+#include <memory>
+
+#include "train/method.h"
+#include "train/methods/options.h"
+#include "train/methods/terms.h"
+#include "train/optimizer.h"
+
+namespace patchcl {
+
+class SemiSupervised : public Method {
+ public:
+  explicit SemiSupervised(const MethodOptions& options) : options_(options) {}
+  bool has_teacher() const override { return true; }
+  bool wants_unlabeled() const override { return true; }
+  void start(const TrainState& s) override;
+  Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) override;
+  void after_step(const TrainState& s) override;
+
+ protected:
+  struct Step {
+    Tape& tape;
+    const TrainState& s;
+    const Batch& b;
+    LossTerms& log;
+    bool warming_up;
+    int64_t unlabeled() const { return b.images.shape()[0] - b.labeled; }
+    Var unlabeled_images() const { return rows(tape, b.images, b.labeled, unlabeled(), "unlabelled images"); }
+    DType dtype() const { return s.student->dtype(); }
+  };
+
+  // softmax on the unlabelled images that the student is to agree with, (n,H,W,K).
+  virtual Tensor target(Step& step) = 0;
+  // The images that the student sees in place of the batch's.
+  virtual const Tensor& student_view(const Batch& b) const { return b.images; }
+  // L_cons of the student's logits on unlabelled images.
+  virtual Var consistency(Step& step, const Var& logits, const Tensor& target);
+  // L_plg, or empty. `target` is empty during the warm-up.
+  virtual Var contrast(Step&, const Tensor& /*target*/) { return {}; }
+
+  // 0 at the start of the semi-supervised stage, 1 where its ramp ends.
+  double ramp_progress(const TrainState& s) const;
+  // As terms.h; on a dry tape only shapes.
+  PseudoLabels decide(const Step& step, const Tensor& target) const;
+
+  MethodOptions options_;
+
+ private:
+  Var labeled_loss(Step& step);
+  Var consistent_loss(Step& step, const Tensor& target);
+  Var mixed_loss(Step& step, const Tensor& target);
+  Var student_logits(Step& step, const Var& images);
+
+  std::unique_ptr<Ema> ema_;
+};
+
+}  // namespace patchcl

@@ -1,0 +1,93 @@
+#include "train/methods/terms.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "autograd/ops/arith.h"
+#include "autograd/ops/pointwise.h"
+#include "autograd/ops/softmax.h"
+#include "data/components.h"
+#include "losses/cross_entropy.h"
+#include "losses/dice.h"
+#include "tensor/parallel.h"
+
+namespace patchcl {
+
+Var rows(Tape& tape, const Tensor& t, int64_t begin, int64_t count, const std::string& label) {
+  return tape.constant(t.rows(begin, count), label);
+}
+
+namespace {
+template <class From, class To> Tensor converted(const Tensor& t) {
+  const Tensor out = Arena("conversion").empty(t.shape(), DTypeOf<To>::value);
+  std::copy(t.data<From>(), t.data<From>() + t.numel(), out.data<To>());
+  return out;
+}
+}  // namespace
+
+Var upload(Tape& tape, const Tensor& host, DType floating, const std::string& label) {
+  const DType dtype = host.dtype() == DType::f32 ? floating : host.dtype();
+  if (tape.dry()) return tape.constant(tape.arena().empty(host.shape(), dtype), label);
+  const Tensor here = dtype == host.dtype() ? host : converted<float, double>(host);
+  if (tape.arena().device() == Device::cpu) return tape.constant(here, label);
+  const Tensor there = tape.arena().empty(host.shape(), dtype);
+  copy(here, there);
+  return tape.constant(there, label);
+}
+
+Var scalar(Tape& tape, double value, DType floating) {
+  const Tensor t = Arena("scalar").empty({1}, DType::f32);
+  fill(t, value);
+  return upload(tape, t, floating, "weight");
+}
+
+Tensor on_host(const Tensor& t) {
+  Tensor here = t;
+  if (t.device() != Device::cpu) {
+    here = Arena("host copy").empty(t.shape(), t.dtype());
+    copy(t, here);
+  }
+  return here.dtype() == DType::f64 ? converted<double, float>(here) : here;
+}
+
+Tensor predict(Tape& tape, const TrainState& s, const ParamStore& weights, const Var& x, bool training, uint32_t site) {
+  Tape forward_only(tape.arena(), {.grad = false, .check_finite = tape.options().check_finite});
+  Pass pass(forward_only, weights, training, s.rng, site);
+  const Tape::Scope scope(forward_only, "teacher");
+  return softmax(s.model->forward(pass, forward_only.constant(x.value(), "images")).logits).value();
+}
+
+Var supervised_loss(const Var& logits, const Var& labels, const Var& weight, LossTerms& log) {
+  const Var ce = cross_entropy(logits, labels, weight), dice = dice_loss(softmax(logits), labels, weight);
+  log.terms.push_back({"ce", ce});
+  log.terms.push_back({"dice", dice});
+  return affine(add(ce, dice), 0.5);  // EQ: 4.4 supervised loss
+}
+
+double ramp_up(double progress) {
+  const double rest = 1 - std::clamp(progress, 0., 1.);
+  return std::exp(-5 * rest * rest);  // EQ: 4.4 ramp-up
+}
+
+PseudoLabels pseudo_labels(const Tensor& probabilities, double confidence, bool largest_component) {
+  const Tensor host = on_host(probabilities);
+  const Shape& s = host.shape();
+  const Arena arena("pseudo-labels");
+  PseudoLabels out{arena.empty({s[0], s[1], s[2]}, DType::u8), arena.empty({s[0], s[1], s[2]}, DType::f32)};
+  const int64_t pixels = s[1] * s[2], K = s[3];
+  parallel_for(s[0], [&](int64_t image) {
+    uint8_t* label = out.labels.data<uint8_t>() + image * pixels;
+    float* weight = out.weight.data<float>() + image * pixels;
+    const float* p = host.data<float>() + image * pixels * K;
+    for (int64_t m = 0; m < pixels; ++m) {
+      const float* best = std::max_element(p + m * K, p + (m + 1) * K);
+      label[m] = uint8_t(best - (p + m * K));
+      weight[m] = *best >= float(confidence) ? 1 : 0;  // EQ: 1.12 confidence mask
+    }
+    if (largest_component) keep_largest_components(label, s[1], s[2]);
+  });
+  out.coverage = chunked_sum<double>(out.weight.numel(), [&](int64_t i) { return out.weight.data<float>()[i]; }) / double(out.weight.numel());
+  return out;
+}
+
+}  // namespace patchcl
