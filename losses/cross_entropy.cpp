@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "autograd/ops/softmax_fast.h"
+#include "losses/cross_entropy_fast.h"
 #include "losses/labels.h"
+#include "tensor/device.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
@@ -23,7 +26,14 @@ template <class T> struct Pixels {
             end - begin, classes};
   }
   T w(int64_t i) const { return weight ? weight[i] : T(1); }
+  Pixels from(int64_t i) const { return {z + i * classes, label + i, weight ? weight + i : nullptr, count - i, classes}; }
 };
+
+// How many of the first pixels the fast kernels take.
+template <class T> int64_t fast_pixels(const Pixels<T>& p) {
+  const bool fast = std::is_same_v<T, float> && kernels() != Kernels::naive && fast_classes(p.classes);
+  return fast ? p.count / kBlockRows * kBlockRows : 0;
+}
 
 // Writes lse and returns sum_p w_p (lse_p - z_p,label(p)).
 template <class T> double forward_pixels(const Pixels<T>& p, T* lse) {
@@ -62,7 +72,12 @@ void CrossEntropy::forward_cpu(const Forward& f) const {
     T* lse = f.aux[0].data<T>();
     const int64_t pixels = f.x[1].numel();
     const double sum = chunked_reduce<double>(pixels, [&](int64_t begin, int64_t end) {
-      return forward_pixels(Pixels<T>::window(f.x, begin, end), lse + begin);
+      const auto p = Pixels<T>::window(f.x, begin, end);
+      const int64_t done = fast_pixels(p);
+      double fast = 0;
+      if constexpr (std::is_same_v<T, float>)
+        if (done) fast = ISA_PICK(cross_entropy_forward)(p.z, p.label, p.weight, done, p.classes, lse + begin);
+      return fast + forward_pixels(p.from(done), lse + begin + done);
     });
     f.y.data<T>()[0] = T(sum / double(pixels));
   });
@@ -78,7 +93,11 @@ void CrossEntropy::backward_cpu(const Backward& b) const {
     const int64_t pixels = b.x[1].numel(), classes = out.t.shape()[-1];
     const T g = T(double(b.dy.data<T>()[0]) / double(pixels));
     parallel_chunks(pixels, [&](int64_t begin, int64_t end) {
-      backward_pixels(Pixels<T>::window(b.x, begin, end), lse + begin, g, dz + begin * classes, out.accumulate);
+      const auto p = Pixels<T>::window(b.x, begin, end);
+      const int64_t done = fast_pixels(p);
+      if constexpr (std::is_same_v<T, float>)
+        if (done) ISA_PICK(cross_entropy_backward)(p.z, p.label, p.weight, done, classes, lse + begin, g, dz + begin * classes, out.accumulate);
+      backward_pixels(p.from(done), lse + begin + done, g, dz + (begin + done) * classes, out.accumulate);
     });
   });
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "losses/labels.h"
+#include "tensor/constant.h"
 #include "tensor/cuda.h"
 #include "tensor/parallel.h"
 
@@ -11,7 +12,7 @@ namespace patchcl {
 namespace {
 
 // Adds pixels [begin, end) to the sums of each class.
-template <class T> void add_pixels(std::span<const Tensor> x, int64_t begin, int64_t end, int64_t classes, ClassSums* sums) {
+template <class T, class K> void add_pixels(std::span<const Tensor> x, int64_t begin, int64_t end, K classes, ClassSums* sums) {
   const T* p = x[0].data<T>() + begin * classes;
   const uint8_t* label = x[1].data<uint8_t>();
   const T* weight = x.size() > 2 ? x[2].data<T>() : nullptr;
@@ -48,7 +49,7 @@ void Dice::forward_cpu(const Forward& f) const {
     parallel_chunks(pixels, [&](int64_t begin, int64_t end) {
       ClassSums* sums = partial + begin / chunk * classes;
       std::fill_n(sums, classes, ClassSums{});
-      add_pixels<T>(f.x, begin, end, classes, sums);
+      with_constant(classes, [&](auto k) { add_pixels<T>(f.x, begin, end, k, sums); });
     }, chunk);
     double loss = 0;
     for (int64_t k = 0; k < classes; ++k) {
@@ -74,17 +75,19 @@ void Dice::backward_cpu(const Backward& b) const {
     const T *p = b.x[0].data<T>(), *weight = b.x.size() > 2 ? b.x[2].data<T>() : nullptr;
     T* dp = out.t.data<T>();
     const double dy = double(b.dy.data<T>()[0]);
-    T on_label[256], slope[256];  // dy a_k and dy b_k
-    for (int64_t k = 0; k < classes; ++k) {
-      on_label[k] = T(dy * factors[2 * k]);
-      slope[k] = T(dy * factors[2 * k + 1]);
-    }
     parallel_chunks(b.x[1].numel(), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const T w = weight ? weight[i] : T(1);
-        for (int64_t k = 0; k < classes; ++k)
-          store(dp[i * classes + k], w * (slope[k] * p[i * classes + k] + (k == label[i] ? on_label[k] : T(0))), out.accumulate);
-      }
+      with_constant(classes, [&](auto classes) {
+        T on_label[256], slope[256];  // dy a_k and dy b_k
+        for (int64_t k = 0; k < classes; ++k) {
+          on_label[k] = T(dy * factors[2 * k]);
+          slope[k] = T(dy * factors[2 * k + 1]);
+        }
+        for (int64_t i = begin; i < end; ++i) {
+          const T w = weight ? weight[i] : T(1);
+          for (int64_t k = 0; k < classes; ++k) store(dp[i * classes + k], w * slope[k] * p[i * classes + k], out.accumulate);
+          dp[i * classes + label[i]] += w * on_label[label[i]];
+        }
+      });
     });
   });
 }

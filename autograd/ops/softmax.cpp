@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "autograd/ops/softmax_fast.h"
+#include "tensor/constant.h"
+#include "tensor/device.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
@@ -28,12 +31,22 @@ template <class T> MaxSum<T> max_sum(const T* x, int64_t classes) {
   return {m, s};
 }
 
-template <class T> void softmax_rows(const T* x, T* y, int64_t rows, int64_t classes) {
+template <class T> void softmax_rows_any(const T* x, T* y, int64_t rows, int64_t classes) {
   for (; rows-- > 0; x += classes, y += classes) {
     const auto [m, s] = max_sum(x, classes);
     const T scale = T(1 / s);
     for (int64_t k = 0; k < classes; ++k) y[k] = std::exp(x[k] - m) * scale;
   }
+}
+
+template <class T> void softmax_rows(const T* x, T* y, int64_t rows, int64_t classes) {
+  int64_t done = 0;
+  if constexpr (std::is_same_v<T, float>)
+    if (kernels() != Kernels::naive && fast_classes(classes)) {
+      done = rows / kBlockRows * kBlockRows;
+      ISA_PICK(softmax_rows)(x, y, done, classes);
+    }
+  softmax_rows_any(x + done * classes, y + done * classes, rows - done, classes);
 }
 
 template <class T> void log_softmax_rows(const T* x, T* y, int64_t rows, int64_t classes) {
@@ -44,7 +57,8 @@ template <class T> void log_softmax_rows(const T* x, T* y, int64_t rows, int64_t
   }
 }
 
-template <class T> void softmax_grad_rows(const T* y, const T* dy, T* dx, bool accumulate, int64_t rows, int64_t classes) {
+// One loop is both the reference and the fast kernel; K may be a constant for the compiler to unroll.
+template <class T, class K> void softmax_grad_rows(const T* y, const T* dy, T* dx, bool accumulate, int64_t rows, K classes) {
   for (; rows-- > 0; y += classes, dy += classes, dx += classes) {
     double dot = 0;
     for (int64_t k = 0; k < classes; ++k) dot += double(dy[k]) * double(y[k]);
@@ -86,7 +100,7 @@ void Softmax::backward_cpu(const Backward& p) const {
     const int64_t classes = p.dy.shape()[-1];
     parallel_rows(p.dy.shape(), [&](int64_t begin, int64_t end) {
       const int64_t at = begin * classes;
-      softmax_grad_rows(y + at, dy + at, dx + at, p.dx[0].accumulate, end - begin, classes);
+      with_constant(classes, [&](auto k) { softmax_grad_rows(y + at, dy + at, dx + at, p.dx[0].accumulate, end - begin, k); });
     });
   });
 }

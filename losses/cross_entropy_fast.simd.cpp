@@ -1,0 +1,43 @@
+#include "losses/cross_entropy_fast.h"
+
+#include "autograd/ops/softmax_block.h"
+
+namespace patchcl::PATCHCL_ISA {
+
+double cross_entropy_forward(const float* z, const uint8_t* label, const float* weight, int64_t pixels, int64_t classes, float* lse) {
+  double sums[kLanes] = {};  // one per lane, so that they add in parallel
+  with_classes(classes, [&]<int K> {
+    for (int64_t begin = 0; begin < pixels; begin += kLanes) {
+      const auto b = SoftmaxBlock<K>::of(z + begin * K);
+      const Vec block_lse = b.max + fast_log(b.sum);
+      store(lse + begin, block_lse);
+      float on_label[kLanes], loss[kLanes];
+      for (int r = 0; r < kLanes; ++r) on_label[r] = z[(begin + r) * K + label[begin + r]];
+      store(loss, (block_lse - load(on_label)) * (weight ? load(weight + begin) : splat(1.f)));
+      for (int r = 0; r < kLanes; ++r) sums[r] += double(loss[r]);
+    }
+  });
+  double total = 0;
+  for (double s : sums) total += s;
+  return total;
+}
+
+void cross_entropy_backward(const float* z, const uint8_t* label, const float* weight, int64_t pixels, int64_t classes,
+                            const float* lse, float g, float* dz, bool accumulate) {
+  with_classes(classes, [&]<int K> {
+    for (int64_t begin = 0; begin < pixels; begin += kLanes) {
+      float gw[kLanes], d[kLanes * K];
+      for (int r = 0; r < kLanes; ++r) gw[r] = weight ? g * weight[begin + r] : g;
+      for (int r = 0; r < kLanes; ++r)
+        for (int k = 0; k < K; ++k) d[r * K + k] = z[(begin + r) * K + k] - lse[begin + r];
+      for (int i = 0; i < kLanes * K; i += kLanes) store(d + i, fast_exp(load(d + i)));
+      for (int r = 0; r < kLanes; ++r) d[r * K + label[begin + r]] -= 1;
+      for (int r = 0; r < kLanes; ++r)
+        for (int k = 0; k < K; ++k) d[r * K + k] *= gw[r];
+      float* to = dz + begin * K;
+      for (int i = 0; i < kLanes * K; i += kLanes) store(to + i, accumulate ? load(to + i) + load(d + i) : load(d + i));
+    }
+  });
+}
+
+}  // namespace patchcl::PATCHCL_ISA
