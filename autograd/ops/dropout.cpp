@@ -1,21 +1,28 @@
 #include "autograd/ops/dropout.h"
 
+#include "autograd/ops/dropout_kernels.h"
+#include "tensor/device.h"
 #include "tensor/parallel.h"
 #include "tensor/random.h"
 
 namespace patchcl {
 
+namespace {
+// One number at a time; dropout.simd.cpp draws the same ones.
+void draw_naive(uint64_t seed, uint64_t step, uint32_t site, uint32_t threshold, int64_t begin, int64_t end, int64_t* mask) {
+  for (int64_t w = begin; w < end; ++w) {
+    uint64_t kept = 0;
+    for (int i = 0; i < 64; ++i) kept |= uint64_t(random_bits(seed, step, site, uint64_t(w * 64 + i)) >= threshold) << i;
+    mask[w] = int64_t(kept);
+  }
+}
+}  // namespace
+
 void DropoutMask::draw(const Tensor& rng, DropoutSite where, const Tensor& mask) {
   const uint64_t seed = uint64_t(rng.data<int64_t>()[0]), step = uint64_t(rng.data<int64_t>()[1]);
-  const uint32_t threshold = where.threshold();
-  int64_t* words = mask.data<int64_t>();
+  const auto draw = kernels() == Kernels::naive ? draw_naive : ISA_PICK(draw_dropout);
   parallel_chunks(mask.numel(), [&](int64_t begin, int64_t end) {
-    for (int64_t w = begin; w < end; ++w) {
-      uint64_t kept = 0;
-      for (int i = 0; i < 64; ++i)
-        kept |= uint64_t(random_bits(seed, step, where.site, uint64_t(w * 64 + i)) >= threshold) << i;
-      words[w] = int64_t(kept);
-    }
+    draw(seed, step, where.site, where.threshold(), begin, end, mask.data<int64_t>());
   }, kChunk / 64);
 }
 

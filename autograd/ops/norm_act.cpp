@@ -1,8 +1,12 @@
 #include "autograd/ops/norm_act.h"
 
+#include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
+#include "autograd/ops/norm_act_kernels.h"
+#include "tensor/device.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
@@ -12,36 +16,128 @@ namespace {
 enum Input { kX, kGamma, kBeta, kRunningMean, kRunningVar, kRng };
 enum Aux { kMean, kRstd, kMask };
 
-// What all loops read: element e belongs to channel e % channels.
-template <class T> struct Map {
-  const T *x, *gamma, *beta, *mean, *rstd;
-  const int64_t* mask;  // null without dropout
-  T slope, scale;
-  int64_t rows, channels;
-
-  T xhat(int64_t e) const { return (x[e] - mean[e % channels]) * rstd[e % channels]; }
-  T z(int64_t e) const { return gamma[e % channels] * xhat(e) + beta[e % channels]; }
-  T k(int64_t e) const { return !mask ? T(1) : DropoutMask::kept(mask, e) ? scale : T(0); }
-  T y(int64_t e) const { return k(e) * (z(e) > T(0) ? z(e) : slope * z(e)); }          // EQ: 4.3 norm, act, dropout
-  T dz(int64_t e, T dy) const { return dy * k(e) * (z(e) > T(0) ? T(1) : slope); }
-};
-
-template <class T, class Pass> Map<T> map_of(const Pass& p, const NormAct::Config& config) {
+template <class T, class Pass> NormMap<T> map_of(const Pass& p, const NormAct::Config& config) {
+  const auto numbers = [](const Tensor& t) { return t.data<T>(); };
   const Shape& s = p.x[kX].shape();
-  return {p.x[kX].template data<T>(),   p.x[kGamma].template data<T>(), p.x[kBeta].template data<T>(),
-          p.aux[kMean].template data<T>(), p.aux[kRstd].template data<T>(),
+  return {numbers(p.x[kX]), numbers(p.x[kGamma]), numbers(p.x[kBeta]), numbers(p.aux[kMean]), numbers(p.aux[kRstd]),
           config.dropout.p > 0 ? p.aux[kMask].template data<int64_t>() : nullptr,
           T(config.slope), T(config.dropout.scale()), s.rows(), s[-1]};
 }
 
-// Mean and mean squared deviation of one channel, in two passes.
-struct Moments { double mean, variance; };
-template <class T> Moments moments(const T* x, int64_t rows, int64_t channels) {
-  double sum = 0, square = 0;
-  for (int64_t r = 0; r < rows; ++r) sum += double(x[r * channels]);
-  const double mean = sum / double(rows);
-  for (int64_t r = 0; r < rows; ++r) square += (double(x[r * channels]) - mean) * (double(x[r * channels]) - mean);
-  return {mean, square / double(rows)};
+// Rows that one partial sum covers.
+int64_t chunk_rows(int64_t rows, int64_t channels) {
+  return std::max({int64_t(1), kChunk / channels, chunks(rows, kMaxPartials)});
+}
+
+// The workspace: pairs of sums for each channel, of all rows and of each chunk of rows.
+struct Scratch {
+  double* total;     // (2, C)
+  double* partials;  // (chunks, 2, C)
+
+  static size_t bytes(int64_t rows, int64_t channels) {
+    return size_t((1 + chunks(rows, chunk_rows(rows, channels))) * 2 * channels) * sizeof(double);
+  }
+  Scratch(const Tensor& workspace, int64_t channels)
+      : total(static_cast<double*>(workspace.raw())), partials(total + 2 * channels) {}
+};
+
+// ---- naive: the formulas, any type and any number of channels ----
+
+template <class T> struct Naive {
+  NormMap<T> m;
+
+  T xhat(int64_t e) const { return (m.x[e] - m.mean[e % m.channels]) * m.rstd[e % m.channels]; }
+  T z(int64_t e) const { return m.gamma[e % m.channels] * xhat(e) + m.beta[e % m.channels]; }
+  T k(int64_t e) const { return !m.mask ? T(1) : DropoutMask::kept(m.mask, e) ? m.scale : T(0); }
+  T y(int64_t e) const { return k(e) * (z(e) > T(0) ? z(e) : m.slope * z(e)); }  // EQ: 4.3 norm, activation, dropout
+  T dz(int64_t e, T dy) const { return dy * k(e) * (z(e) > T(0) ? T(1) : m.slope); }
+
+  // fn(e) summed over the elements of channel c.
+  template <class F> double sum(int64_t c, F&& fn) const {
+    double s = 0;
+    for (int64_t e = c; e < m.rows * m.channels; e += m.channels) s += fn(e);
+    return s;
+  }
+  void moments(Scratch s) const {
+    parallel_for(m.channels, [&](int64_t c) {
+      const double mean = sum(c, [&](int64_t e) { return double(m.x[e]); }) / double(m.rows);
+      s.total[c] = mean;
+      s.total[m.channels + c] = sum(c, [&](int64_t e) { return (double(m.x[e]) - mean) * (double(m.x[e]) - mean); });
+    });
+  }
+  void forward(T* out) const {
+    parallel_chunks(m.rows * m.channels, [&](int64_t begin, int64_t end) {
+      for (int64_t e = begin; e < end; ++e) out[e] = y(e);
+    });
+  }
+  void sums(const T* dy, Scratch s) const {
+    parallel_for(m.channels, [&](int64_t c) {
+      s.total[c] = sum(c, [&](int64_t e) { return double(dz(e, dy[e])); });
+      s.total[m.channels + c] = sum(c, [&](int64_t e) { return double(dz(e, dy[e])) * double(xhat(e)); });
+    });
+  }
+  void backward(const T* dy, const T* mean_dz, T* dx, bool accumulate) const {
+    const T* mean_dz_xhat = mean_dz + m.channels;
+    parallel_chunks(m.rows * m.channels, [&](int64_t begin, int64_t end) {
+      for (int64_t e = begin; e < end; ++e) {
+        const int64_t c = e % m.channels;
+        const T inner = dz(e, dy[e]) - mean_dz[c] - xhat(e) * mean_dz_xhat[c];
+        store(dx[e], m.gamma[c] * m.rstd[c] * inner, accumulate);
+      }
+    });
+  }
+};
+
+// ---- fast: f32, channels in multiples of 16 (norm_act.simd.cpp) ----
+
+struct Fast {
+  NormMap<float> m;
+
+  // fn(begin, end, partial) for chunks of rows, each with its pair of sums; then merge(rows before, rows, partial) in order.
+  template <class F, class Merge> void reduce(Scratch s, F&& fn, Merge&& merge) const {
+    const int64_t chunk = chunk_rows(m.rows, m.channels);
+    const auto partial = [&](int64_t begin) { return s.partials + begin / chunk * 2 * m.channels; };
+    parallel_chunks(m.rows, [&](int64_t begin, int64_t end) { fn(begin, end, partial(begin)); }, chunk);
+    std::fill_n(s.total, 2 * m.channels, 0.);
+    for (int64_t begin = 0; begin < m.rows; begin += chunk)
+      merge(double(begin), double(std::min(chunk, m.rows - begin)), partial(begin));
+  }
+  void moments(Scratch s) const {
+    const auto kernel = ISA_PICK(norm_moments);
+    double *mean = s.total, *deviations = s.total + m.channels;
+    reduce(s, [&](int64_t begin, int64_t end, double* part) { kernel(m.x, m.channels, begin, end, part, part + m.channels); },
+           [&](double before, double n, const double* part) {  // Chan, Golub, LeVeque 1979
+             for (int64_t c = 0; c < m.channels; ++c) {
+               const double apart = part[c] - mean[c];
+               deviations[c] += part[m.channels + c] + apart * apart * before * n / (before + n);
+               mean[c] += apart * n / (before + n);
+             }
+           });
+  }
+  void forward(float* y) const {
+    const auto kernel = ISA_PICK(norm_act_forward);
+    parallel_chunks(m.rows, [&](int64_t begin, int64_t end) { kernel(m, begin, end, y); }, chunk_rows(m.rows, m.channels));
+  }
+  void sums(const float* dy, Scratch s) const {
+    const auto kernel = ISA_PICK(norm_act_sums);
+    reduce(s, [&](int64_t begin, int64_t end, double* part) { kernel(m, dy, begin, end, part, part + m.channels); },
+           [&](double, double, const double* part) {
+             for (int64_t c = 0; c < 2 * m.channels; ++c) s.total[c] += part[c];
+           });
+  }
+  void backward(const float* dy, const float* mean_dz, float* dx, bool accumulate) const {
+    const auto kernel = ISA_PICK(norm_act_backward);
+    parallel_chunks(m.rows, [&](int64_t begin, int64_t end) {
+      kernel(m, dy, mean_dz, mean_dz + m.channels, begin, end, dx, accumulate);
+    }, chunk_rows(m.rows, m.channels));
+  }
+};
+
+// fn(the kernels for this map)
+template <class T, class F> void with_kernels(const NormMap<T>& m, F&& fn) {
+  if constexpr (std::is_same_v<T, float>)
+    if (kernels() != Kernels::naive && m.channels % 16 == 0) return fn(Fast{m});
+  fn(Naive<T>{m});
 }
 
 }  // namespace
@@ -65,29 +161,31 @@ std::vector<AuxSpec> NormAct::aux(const Shapes& x, DType dtype) const {
   return a;
 }
 
-size_t NormAct::workspace(const Shapes& x, DType, Device) const { return size_t(2 * x[kX][-1]) * sizeof(double); }
+size_t NormAct::workspace(const Shapes& x, DType, Device) const { return Scratch::bytes(x[kX].rows(), x[kX][-1]); }
 
 void NormAct::forward_cpu(const Forward& p) const {
   if (config_.dropout.p > 0) DropoutMask::draw(p.x[kRng], config_.dropout, p.aux[kMask]);
   dispatch(p.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const Map<T> map = map_of<T>(p, config_);
+    const NormMap<T> map = map_of<T>(p, config_);
+    const Scratch scratch(p.workspace, map.channels);
     T *mean = p.aux[kMean].data<T>(), *rstd = p.aux[kRstd].data<T>();
     T *running_mean = p.x[kRunningMean].data<T>(), *running_var = p.x[kRunningVar].data<T>();
-    parallel_for(map.channels, [&](int64_t c) {
-      Moments m{double(running_mean[c]), double(running_var[c])};
-      if (config_.training) {
-        m = moments(map.x + c, map.rows, map.channels);
-        const double unbiased = m.variance * double(map.rows) / double(map.rows - 1);
-        running_mean[c] = T((1 - config_.momentum) * double(running_mean[c]) + config_.momentum * m.mean);
-        running_var[c] = T((1 - config_.momentum) * double(running_var[c]) + config_.momentum * unbiased);
+    with_kernels(map, [&](const auto& kernels) {
+      if (config_.training) kernels.moments(scratch);
+      for (int64_t c = 0; c < map.channels; ++c) {
+        double m = double(running_mean[c]), variance = double(running_var[c]);
+        if (config_.training) {
+          const double deviations = scratch.total[map.channels + c], momentum = config_.momentum;
+          running_mean[c] = T((1 - momentum) * m + momentum * scratch.total[c]);
+          running_var[c] = T((1 - momentum) * variance + momentum * deviations / double(map.rows - 1));
+          m = scratch.total[c];
+          variance = deviations / double(map.rows);
+        }
+        mean[c] = T(m);
+        rstd[c] = T(1 / std::sqrt(variance + config_.eps));
       }
-      mean[c] = T(m.mean);
-      rstd[c] = T(1 / std::sqrt(m.variance + config_.eps));
-    });
-    T* y = p.y.data<T>();
-    parallel_chunks(p.y.numel(), [&](int64_t begin, int64_t end) {
-      for (int64_t e = begin; e < end; ++e) y[e] = map.y(e);
+      kernels.forward(p.y.data<T>());
     });
   });
 }
@@ -95,28 +193,21 @@ void NormAct::forward_cpu(const Forward& p) const {
 void NormAct::backward_cpu(const Backward& p) const {
   dispatch(p.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const Map<T> map = map_of<T>(p, config_);
+    const NormMap<T> map = map_of<T>(p, config_);
+    const Scratch scratch(p.workspace, map.channels);
     const T* dy = p.dy.data<T>();
-    double* dbeta = static_cast<double*>(p.workspace.raw());
-    double* dgamma = dbeta + map.channels;
-    parallel_for(map.channels, [&](int64_t c) {
-      dbeta[c] = dgamma[c] = 0;
-      for (int64_t e = c; e < map.rows * map.channels; e += map.channels) {
-        dbeta[c] += double(map.dz(e, dy[e]));
-        dgamma[c] += double(map.dz(e, dy[e])) * double(map.xhat(e));
+    const int64_t channels = map.channels;
+    with_kernels(map, [&](const auto& kernels) {
+      kernels.sums(dy, scratch);
+      T* mean_dz = reinterpret_cast<T*>(scratch.partials);  // (2, C): of dz and of dz xhat; the partial sums are spent
+      for (int64_t c = 0; c < channels; ++c) {
+        const double dz = scratch.total[c], dz_xhat = scratch.total[channels + c];
+        if (p.dx[kGamma]) store(p.dx[kGamma].t.data<T>()[c], T(dz_xhat), p.dx[kGamma].accumulate);
+        if (p.dx[kBeta]) store(p.dx[kBeta].t.data<T>()[c], T(dz), p.dx[kBeta].accumulate);
+        mean_dz[c] = config_.training ? T(dz / double(map.rows)) : T(0);
+        mean_dz[channels + c] = config_.training ? T(dz_xhat / double(map.rows)) : T(0);
       }
-      if (p.dx[kGamma]) store(p.dx[kGamma].t.data<T>()[c], T(dgamma[c]), p.dx[kGamma].accumulate);
-      if (p.dx[kBeta]) store(p.dx[kBeta].t.data<T>()[c], T(dbeta[c]), p.dx[kBeta].accumulate);
-    });
-    if (!p.dx[kX]) return;
-    T* dx = p.dx[kX].t.data<T>();
-    const T per_row = config_.training ? T(1) / T(map.rows) : T(0);
-    parallel_chunks(p.dy.numel(), [&](int64_t begin, int64_t end) {
-      for (int64_t e = begin; e < end; ++e) {
-        const int64_t c = e % map.channels;
-        const T through_moments = (T(dbeta[c]) + map.xhat(e) * T(dgamma[c])) * per_row;
-        store(dx[e], map.gamma[c] * map.rstd[c] * (map.dz(e, dy[e]) - through_moments), p.dx[kX].accumulate);
-      }
+      if (p.dx[kX]) kernels.backward(dy, mean_dz, p.dx[kX].t.data<T>(), p.dx[kX].accumulate);
     });
   });
 }
