@@ -1,10 +1,52 @@
 #include "autograd/ops/upsample2x.h"
 
-#include <algorithm>
+#include <type_traits>
 
+#include "autograd/ops/upsample2x_kernels.h"
+#include "tensor/device.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
+
+namespace {
+
+// The naive rows, any type and any number of channels; upsample2x.simd.cpp has the fast ones.
+struct Naive {
+  template <class T> static void row(const T* x, const T* neighbour, T v, int64_t w, int64_t channels, T* y) {
+    const UpsampleAxis axis{w};
+    for (int64_t q = 0; q < 2 * w; ++q) {
+      const int64_t a = q / 2 * channels, b = axis.neighbour(q) * channels;
+      const T u = T(axis.neighbour_weight(q));
+      for (int64_t c = 0; c < channels; ++c)
+        y[q * channels + c] = (1 - v) * ((1 - u) * x[a + c] + u * x[b + c]) + v * ((1 - u) * neighbour[a + c] + u * neighbour[b + c]);
+    }
+  }
+  template <class T>
+  static void gather_row(const T* dy, const T* v, int64_t rows, int64_t w, int64_t channels, T* dx, bool accumulate) {
+    const UpsampleAxis axis{w};
+    for (int64_t j = 0; j < w; ++j)
+      for (int64_t c = 0; c < channels; ++c) {
+        T sum = 0;
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t q = axis.first(j); q <= axis.last(j); ++q)
+            sum += v[r] * T(axis.weight(q, j)) * dy[(r * 2 * w + q) * channels + c];
+        store(dx[j * channels + c], sum, accumulate);
+      }
+  }
+};
+
+struct Fast {
+  void (*row)(const float*, const float*, float, int64_t, int64_t, float*) = ISA_PICK(upsample_row);
+  void (*gather_row)(const float*, const float*, int64_t, int64_t, int64_t, float*, bool) = ISA_PICK(upsample_gather_row);
+};
+
+template <class T, class F> void with_kernels(int64_t channels, F&& fn) {
+  if constexpr (std::is_same_v<T, float>)
+    if (kernels() != Kernels::naive && channels % 16 == 0) return fn(Fast{});
+  fn(Naive{});
+}
+
+}  // namespace
 
 Shape Upsample2x::shape(const Shapes& x) const {
   require(x.size() == 1 && x[0].rank() == 4 && x[0].numel() > 0, name(), "takes one image (N,H,W,C), got ", x.at(0));
@@ -14,20 +56,16 @@ Shape Upsample2x::shape(const Shapes& x) const {
 void Upsample2x::forward_cpu(const Forward& p) const {
   dispatch(p.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const Shape& in = p.x[0].shape();
-    const int64_t h = in[1], w = in[2], channels = in[3], row = w * channels;
-    parallel_for(in[0] * 2 * h, [&](int64_t r) {
-      const UpsampleTap v = upsample_tap(r % (2 * h), h);
-      const T* top = p.x[0].data<T>() + (r / (2 * h) * h + v.i) * row;
-      const T* bottom = v.i + 1 < h ? top + row : top;
-      T* y = p.y.data<T>() + r * 2 * row;
-      for (int64_t q = 0; q < 2 * w; ++q, y += channels) {
-        const UpsampleTap u = upsample_tap(q, w);
-        const int64_t left = u.i * channels, right = u.i + 1 < w ? left + channels : left;
-        const T wa = T((1 - v.t) * (1 - u.t)), wb = T((1 - v.t) * u.t), wc = T(v.t * (1 - u.t)), wd = T(v.t * u.t);
-        for (int64_t c = 0; c < channels; ++c)
-          y[c] = wa * top[left + c] + wb * top[right + c] + wc * bottom[left + c] + wd * bottom[right + c];
-      }
+    const Shape& s = p.x[0].shape();
+    const int64_t h = s[1], row = s[2] * s[3];
+    const UpsampleAxis axis{h};
+    with_kernels<T>(s[3], [&](const auto& kernels) {
+      parallel_for(s[0] * 2 * h, [&](int64_t r) {
+        const int64_t o = r % (2 * h);
+        const T* image = p.x[0].data<T>() + r / (2 * h) * h * row;
+        kernels.row(image + o / 2 * row, image + axis.neighbour(o) * row, T(axis.neighbour_weight(o)), s[2], s[3],
+                    p.y.data<T>() + r * 2 * row);
+      });
     });
   });
 }
@@ -36,22 +74,17 @@ void Upsample2x::backward_cpu(const Backward& p) const {
   if (!p.dx[0]) return;
   dispatch(p.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const Shape& in = p.x[0].shape();
-    const int64_t h = in[1], w = in[2], channels = in[3], row = w * channels;
-    parallel_for(in[0] * h, [&](int64_t r) {
-      const int64_t i = r % h;
-      const UpsampleRange rows = upsample_outputs(i, h);
-      const T* dy = p.dy.data<T>() + r / h * 2 * h * 2 * row;
-      T* dx = p.dx[0].t.data<T>() + r * row;
-      for (int64_t j = 0; j < w; ++j, dx += channels) {
-        if (!p.dx[0].accumulate) std::fill(dx, dx + channels, T(0));
-        const UpsampleRange columns = upsample_outputs(j, w);
-        for (int64_t o = rows.begin; o < rows.end; ++o)
-          for (int64_t q = columns.begin; q < columns.end; ++q) {
-            const T a = T(upsample_weight(o, i, h) * upsample_weight(q, j, w));
-            for (int64_t c = 0; c < channels; ++c) dx[c] += a * dy[(o * 2 * w + q) * channels + c];
-          }
-      }
+    const Shape& s = p.x[0].shape();
+    const int64_t h = s[1], row = s[2] * s[3];
+    const UpsampleAxis axis{h};
+    with_kernels<T>(s[3], [&](const auto& kernels) {
+      parallel_for(s[0] * h, [&](int64_t r) {
+        const int64_t i = r % h, first = axis.first(i), rows = axis.last(i) - first + 1;
+        T v[4];
+        for (int64_t k = 0; k < rows; ++k) v[k] = T(axis.weight(first + k, i));
+        kernels.gather_row(p.dy.data<T>() + (r / h * 2 * h + first) * 2 * row, v, rows, s[2], s[3],
+                           p.dx[0].t.data<T>() + r * row, p.dx[0].accumulate);
+      });
     });
   });
 }

@@ -1,13 +1,34 @@
-// Twice the height and width by bilinear interpolation with aligned corners (PyTorch's Upsample(2, align_corners=True)):
+// Twice the height and width by bilinear interpolation with aligned corners (PyTorch's Upsample(2, align_corners=True)).
 //
-//   y[n,o,q,c] = sum_{i,j} a(o,i) b(q,j) x[n,i,j,c],   dx[n,i,j,c] = sum_{o,q} a(o,i) b(q,j) dy[n,o,q,c]
-//   a(o,i) = max(0, 1 - |s(o) - i|),  s(o) = o (H-1) / (2H-1);   b likewise with W
-// so two rows of x feed a row of y. Backward is the same sum read the other way: each dx gathers from the at most five
-// rows and columns of y that it fed, no scatter. x (N,H,W,C) -> y (N,2H,2W,C); nothing is saved.
+// Along an axis of n pixels output o lies at s(o) = o (n-1) / (2n-1), and the two inputs around it have the weights
+// 1 - |s(o) - i|. In whole numbers, because s(2j) = j - j/(2n-1) and s(2j+1) = j + (n-1-j)/(2n-1):
+//   y[2j]   = x[j] + l_j (x[j-1] - x[j]),   l_j = j / (2n-1)
+//   y[2j+1] = x[j] + r_j (x[j+1] - x[j]),   r_j = (n-1-j) / (2n-1)
+// and, read the other way, each input gathers from the four outputs that it feeds:
+//   dx[j] = r_(j-1) dy[2j-1] + (1 - l_j) dy[2j] + (1 - r_j) dy[2j+1] + l_(j+1) dy[2j+2]
+// both axes one after the other. Terms outside the image do not exist; l_0 = r_(n-1) = 0.
+// x (N,H,W,C) -> y (N,2H,2W,C); nothing is saved.
 #pragma once
 #include "autograd/tape.h"
 
 namespace patchcl {
+
+// The weights l and r along an axis of n pixels.
+struct UpsampleAxis {
+  int64_t n;
+  HD double left(int64_t j) const { return double(j) / double(2 * n - 1); }
+  HD double right(int64_t j) const { return double(n - 1 - j) / double(2 * n - 1); }
+  // Output o mixes input o / 2 with this one; o / 2 itself where there is none, at weight 0.
+  HD int64_t neighbour(int64_t o) const {
+    const int64_t i = o % 2 ? o / 2 + 1 : o / 2 - 1;
+    return i < 0 || i >= n ? o / 2 : i;
+  }
+  HD double neighbour_weight(int64_t o) const { return o % 2 ? right(o / 2) : left(o / 2); }
+  // Input j feeds the outputs [first(j), last(j)], output o with this weight.
+  HD int64_t first(int64_t j) const { return j == 0 ? 0 : 2 * j - 1; }
+  HD int64_t last(int64_t j) const { return j == n - 1 ? 2 * j + 1 : 2 * j + 2; }
+  HD double weight(int64_t o, int64_t j) const { return o / 2 == j ? 1 - neighbour_weight(o) : neighbour_weight(o); }
+};
 
 class Upsample2x final : public Op {
  public:
@@ -20,29 +41,5 @@ class Upsample2x final : public Op {
 };
 
 Var upsample2x(const Var& x, Loc loc = Loc::current());
-
-// Along one axis of n pixels, output o reads inputs i and i+1 with weights 1 - t and t. t = 0 at the last input.
-struct UpsampleTap {
-  int64_t i;
-  double t;
-};
-HD inline UpsampleTap upsample_tap(int64_t o, int64_t n) {
-  const int64_t p = o * (n - 1), q = 2 * n - 1;  // s(o) = p / q in whole numbers: no rounding decides a tap
-  return {p / q, double(p % q) / double(q)};
-}
-// The outputs that input i feeds: all o with |s(o) - i| < 1.
-struct UpsampleRange {
-  int64_t begin, end;
-};
-HD inline UpsampleRange upsample_outputs(int64_t i, int64_t n) {
-  if (n == 1) return {0, 2};
-  const int64_t q = 2 * n - 1, begin = (i - 1) * q / (n - 1) + 1, end = ((i + 1) * q + n - 2) / (n - 1);
-  return {i == 0 ? 0 : begin, end < 2 * n ? end : 2 * n};
-}
-// a(o,i) for an o of that range.
-HD inline double upsample_weight(int64_t o, int64_t i, int64_t n) {
-  const UpsampleTap tap = upsample_tap(o, n);
-  return tap.i == i ? 1 - tap.t : tap.t;
-}
 
 }  // namespace patchcl
