@@ -42,11 +42,20 @@ template <int Rows, int Vectors> SIMD_INLINE void tile(const Operands& p, int64_
     for (int v = 0; v < Vectors; ++v) store(c + r * p.ldc + v * kLanes, sum[r][v]);
 }
 
-// All rows of a column panel; what is left over goes to tiles of half the height.
-template <int Rows, int Vectors> void panel(const Operands& p, int64_t i, int64_t m, int64_t j) {
-  for (; i + Rows <= m; i += Rows) tile<Rows, Vectors>(p, i, j);
-  if constexpr (Rows > 1)
-    if (i < m) panel<Rows / 2, Vectors>(p, i, m, j);
+// The tile for a number of rows that is known only now.
+template <int Rows, int Vectors> void tile_of(const Operands& p, int64_t i, int64_t j, int64_t rows) {
+  if (rows == Rows) return tile<Rows, Vectors>(p, i, j);
+  if constexpr (Rows > 1) tile_of<Rows - 1, Vectors>(p, i, j, rows);
+}
+
+// All rows of a column panel, in tiles of nearly equal height: a low one has too few sums to hide the latency of adding.
+template <int MaxRows, int Vectors> void panel(const Operands& p, int64_t m, int64_t j) {
+  const int64_t tiles = (m + MaxRows - 1) / MaxRows;
+  for (int64_t t = 0, i = 0; t < tiles; ++t) {
+    const int64_t end = m * (t + 1) / tiles;
+    tile_of<MaxRows, Vectors>(p, i, j, end - i);
+    i = end;
+  }
 }
 
 }  // namespace
@@ -55,12 +64,12 @@ void gemm_block(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, 
                 int64_t ldb, float* c, int64_t ldc, bool accumulate) {
   const Operands p{k, a, a_row, a_column, b, ldb, c, ldc, accumulate};
   int64_t j = 0;
-  // Tiles that fill the register file: 24 of AVX-512's 32 registers hold sums, 12 of AVX2's 16, 8 of SSE's 16.
+  // Tiles that fill the register file: up to 24 of AVX-512's 32 registers hold sums, 12 of AVX2's 16, 8 of SSE's 16.
   if constexpr (kLanes == 16) {
-    for (; j + 64 <= n; j += 64) panel<6, 4>(p, 0, m, j);
-    for (; j + 32 <= n; j += 32) panel<12, 2>(p, 0, m, j);
+    for (; j + 64 <= n; j += 64) panel<6, 4>(p, m, j);
+    for (; j + 32 <= n; j += 32) panel<12, 2>(p, m, j);
   }
-  for (; j + 16 <= n; j += 16) panel<kLanes == 4 ? 2 : kLanes == 8 ? 6 : 12, 16 / kLanes>(p, 0, m, j);
+  for (; j + 16 <= n; j += 16) panel<kLanes == 4 ? 2 : kLanes == 8 ? 6 : 16, 16 / kLanes>(p, m, j);
 }
 
 }  // namespace patchcl::PATCHCL_ISA

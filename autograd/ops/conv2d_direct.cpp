@@ -33,6 +33,7 @@ struct Block {
   float* weight;           // packed, then the bias
   bool narrow() const { return outputs < 16; }
   int64_t padded() const { return narrow() ? 4 : outputs; }
+  int64_t biases() const { return narrow() ? 16 : outputs; }  // narrow: four times the same
 };
 
 // Cuts the destinations' channels into blocks, whose packed weights lie one after the other.
@@ -43,7 +44,7 @@ std::vector<Block> blocks(ConvSources<float> to, int64_t cin, float* packed) {
     for (int64_t first = 0; t.data && first < t.count; first += all.back().outputs) {
       const int64_t rest = t.count - first;
       all.push_back({&t, first, rest >= widest ? widest : rest >= 16 ? 16 : std::min<int64_t>(rest, 4), packed});
-      packed += (9 * cin + 1) * all.back().padded();
+      packed += 9 * cin * all.back().padded() + all.back().biases();
     }
   return all;
 }
@@ -62,7 +63,10 @@ void pack(const Block& b, const WeightView& w, int64_t cin, const float* bias) {
         for (int64_t v = 0; v < 3; ++v)
           for (int64_t o = 0; o < b.outputs; ++o) *out++ = w.at(u, v, c, offset + o);
     }
-  for (int64_t o = 0; o < b.padded(); ++o) *out++ = bias && o < b.outputs ? bias[offset + o] : 0;
+  for (int64_t o = 0; o < b.biases(); ++o) {
+    const int64_t k = o % b.padded();
+    *out++ = bias && k < b.outputs ? bias[offset + k] : 0;
+  }
 }
 
 // Rows per task: the block of x that they read stays in a first or second level cache for all blocks of outputs.
@@ -158,9 +162,9 @@ void sum_bias(const Conv2dSizes& s, int64_t groups, const double* partial, ConvG
   }
 }
 
-// fn(image, first row, last row) over group g of the n*h rows, in pieces that a second-level cache holds.
+// fn(image, first row, last row) over group g of the n*h rows, in pieces that a near cache holds.
 template <class F> void for_row_pieces(const Conv2dSizes& s, int64_t g, int64_t groups, F fn) {
-  const int64_t most = std::max<int64_t>(1, 8192 / s.w);  // rows; a piece reads some 50 channels of each pixel
+  const int64_t most = std::max<int64_t>(1, 512 / s.w);
   for (int64_t row = s.n * s.h * g / groups, end = s.n * s.h * (g + 1) / groups; row < end;) {
     const int64_t image = row / s.h, first = row % s.h, last = std::min({first + most, s.h, first + end - row});
     fn(image, first, last);
@@ -234,7 +238,10 @@ bool can_backward_weight(const Conv2dSizes& s, bool blocks) { return can_forward
 
 size_t workspace(const Conv2dSizes& s) {
   // Packed weights of either pass: outputs of each tensor rounded up to 4, and a bias; or partial sums of both gradients.
-  const int64_t packed = std::max((s.taps() * s.cin + 1) * (s.cout + 3), (s.taps() * s.cout + 1) * (s.cin + 3 * kMaxConvSources));
+  const auto packed_weights = [&](int64_t cin, int64_t cout, int64_t tensors) {
+    return (s.taps() * cin + 4) * (cout + 3 * tensors);
+  };
+  const int64_t packed = std::max(packed_weights(s.cin, s.cout, 1), packed_weights(s.cout, s.cin, kMaxConvSources));
   const int64_t groups = s.same(3) ? weight_groups(s) : pixel_groups(s);
   const int64_t gradients = groups * (s.weights() + 2 * s.cout) + 16;
   return size_t(std::max(packed, gradients)) * sizeof(float);

@@ -47,7 +47,7 @@ struct DirectForward {
   int64_t row_begin, row_end;
 };
 
-// 3x3: up to 4 outputs; packed weight (3, 3, 4, Cin), bias (4), both with zeros in place of outputs that do not exist;
+// 3x3: up to 4 outputs; packed weight (3, 3, 4, Cin), bias (4 times 4), with zeros in place of outputs that do not exist;
 // the sources' channels are multiples of 16.
 struct DirectNarrow {
   DirectForward p;

@@ -116,13 +116,16 @@ template <int Pixels, bool Left, bool Right> void narrow_tile(const DirectNarrow
       }
     }
   }
-  float y[kLanes];
-  store(y, sum_each(sum));
+  const Vec all = sum_each(sum) + (p.bias ? load(p.bias) : Vec{});
+  float* y = p.y + (i * p.w + j) * p.y_channels;
+  if (Pixels * 4 == kLanes && p.y_channels == 4 && done == 0) {
+    store(y, p.accumulate ? load(y) + all : all);
+    return;
+  }
   for (int64_t q = done; q < Pixels; ++q)
     for (int o = 0; o < n.outputs; ++o) {
-      float& to = p.y[(i * p.w + j + q) * p.y_channels + o];
-      const float value = y[q * 4 + o] + (p.bias ? p.bias[o] : 0);
-      to = p.accumulate ? to + value : value;
+      float& to = y[q * p.y_channels + o];
+      to = p.accumulate ? to + all[q * 4 + o] : all[q * 4 + o];
     }
 }
 
@@ -137,17 +140,19 @@ template <int Pixels> void narrow(const DirectNarrow& n) {
 // Scalar pixel q meets the vector pixels q - 1, q, q + 1: sum[d] belongs to the neighbour q - 1 + d.
 template <int Count, bool Left, bool Right>
 SIMD_INLINE void weight_pixel(const float* scalars, const float* vectors, int64_t pitch, Vec (*sum)[Count][16 / kLanes]) {
-  Vec in[Count];
-#pragma GCC unroll 8
-  for (int c = 0; c < Count; ++c) in[c] = splat(scalars[c]);
+  Vec neighbour[3][16 / kLanes];
 #pragma GCC unroll 3
   for (int d = Left; d < 3 - Right; ++d)
 #pragma GCC unroll 4
-    for (int v = 0; v < 16 / kLanes; ++v) {
-      const Vec neighbour = load(vectors + (d - 1) * pitch + v * kLanes);
+    for (int v = 0; v < 16 / kLanes; ++v) neighbour[d][v] = load(vectors + (d - 1) * pitch + v * kLanes);
 #pragma GCC unroll 8
-      for (int c = 0; c < Count; ++c) sum[d][c][v] += in[c] * neighbour;
-    }
+  for (int c = 0; c < Count; ++c) {
+    const Vec in = splat(scalars[c]);
+#pragma GCC unroll 3
+    for (int d = Left; d < 3 - Right; ++d)
+#pragma GCC unroll 4
+      for (int v = 0; v < 16 / kLanes; ++v) sum[d][c][v] += in * neighbour[d][v];
+  }
 }
 
 template <int Count> void weight_tile(const DirectWeight& p, int64_t c, int64_t u) {

@@ -30,7 +30,7 @@ WinogradTiles tiles(const Conv2dSizes& s, int64_t first, int64_t count) { return
 bool deep(const Conv2dSizes& s) { return s.cin * s.cout >= 8192; }
 
 // Tiles that a task of a shallow layer takes at once: V and M fill a part of its second-level cache.
-int64_t shallow_tiles(const Conv2dSizes& s) { return std::clamp<int64_t>(4096 / (s.cin + s.cout) / 12, 1, 8) * 12; }
+int64_t shallow_tiles(const Conv2dSizes& s) { return std::clamp<int64_t>(5120 / (s.cin + s.cout) / 12, 1, 8) * 12; }
 // Tiles that a deep layer transforms at once: some megabytes.
 int64_t deep_tiles(const Conv2dSizes& s) { return std::min(tile_count(s), std::max<int64_t>(64, 98304 / (s.cin + s.cout))); }
 // Tiles of a deep layer's task: with its part of U in the second-level cache.

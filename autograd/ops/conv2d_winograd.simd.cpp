@@ -63,24 +63,25 @@ struct WeightGradientTransform {  // G^T u
   }
 };
 
-// T X T^T: read(i, j) gives X, write(i, j, value) takes the result.
+// T X T^T: read(i, j) gives X, write(i, j, value) takes the result. The outer loops stay loops: unrolled, the compiler
+// would compute all 36 addresses beforehand, which costs more than the arithmetic where there are few channels.
 template <class T, class Read, class Write> SIMD_INLINE void transform(Read read, Write write) {
-  Vec half[T::out][T::in];
+  Vec half[T::in][T::out];
+#pragma GCC unroll 1
+  for (int i = 0; i < T::in; ++i) {
+    Vec row[T::in];
 #pragma GCC unroll 6
-  for (int j = 0; j < T::in; ++j) {
+    for (int j = 0; j < T::in; ++j) row[j] = read(i, j);
+    T::apply(row, half[i]);
+  }
+#pragma GCC unroll 1
+  for (int j = 0; j < T::out; ++j) {
     Vec column[T::in], o[T::out];
 #pragma GCC unroll 6
-    for (int i = 0; i < T::in; ++i) column[i] = read(i, j);
+    for (int i = 0; i < T::in; ++i) column[i] = half[i][j];
     T::apply(column, o);
 #pragma GCC unroll 6
-    for (int i = 0; i < T::out; ++i) half[i][j] = o[i];
-  }
-#pragma GCC unroll 6
-  for (int i = 0; i < T::out; ++i) {
-    Vec o[T::out];
-    T::apply(half[i], o);
-#pragma GCC unroll 6
-    for (int j = 0; j < T::out; ++j) write(i, j, o[j]);
+    for (int i = 0; i < T::out; ++i) write(i, j, o[i]);
   }
 }
 
@@ -99,8 +100,10 @@ struct Patch {
   int64_t h, w, channels, y0, x0;
   bool inside(int size) const { return y0 >= 0 && x0 >= 0 && y0 + size <= h && x0 + size <= w; }
   template <bool Inside> __attribute__((always_inline)) Vec read(int i, int j, int64_t c) const {
-    if (!Inside && (y0 + i < 0 || y0 + i >= h || x0 + j < 0 || x0 + j >= w)) return Vec{};
-    return load(at + (i * w + j) * channels + c);
+    static const float zeros[kLanes] = {};
+    const float* from = at + (i * w + j) * channels + c;
+    if (!Inside && (uint64_t(y0 + i) >= uint64_t(h) || uint64_t(x0 + j) >= uint64_t(w))) from = zeros;
+    return load(from);
   }
 };
 
