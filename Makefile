@@ -98,6 +98,10 @@ $(B)/%.cu.o: %.cu
 test: house-rules build/patchcl $(B)/tests/all
 	$(B)/tests/all
 
+# The figures of the README's section on speed; PyTorch takes part where python3 can import it.
+bench: build/patchcl
+	build/patchcl bench
+
 deps:
 	@.ci/deps.sh
 	@rm -f build/probe*.mk
@@ -113,6 +117,6 @@ info:
 clean:
 	rm -rf build
 
-.PHONY: all house-rules test deps info clean
+.PHONY: all house-rules test bench deps info clean
 .SECONDARY:
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/main.d

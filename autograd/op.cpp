@@ -1,10 +1,29 @@
 #include "autograd/op.h"
 
+#include <chrono>
+
 namespace patchcl {
 
-void Op::forward(const Forward& f) const { f.y.device() == Device::cpu ? forward_cpu(f) : forward_cuda(f); }
+namespace {
+OpObserver g_observer = nullptr;
 
-void Op::backward(const Backward& b) const { b.dy.device() == Device::cpu ? backward_cpu(b) : backward_cuda(b); }
+template <class F> void observed(const Op& op, const Shape& y, bool backward, F&& kernel) {
+  if (!g_observer) return kernel();
+  const auto start = std::chrono::steady_clock::now();
+  kernel();
+  g_observer(op, y, backward, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+}
+}  // namespace
+
+void observe_ops(OpObserver observer) { g_observer = observer; }
+
+void Op::forward(const Forward& f) const {
+  observed(*this, f.y.shape(), false, [&] { f.y.device() == Device::cpu ? forward_cpu(f) : forward_cuda(f); });
+}
+
+void Op::backward(const Backward& b) const {
+  observed(*this, b.dy.shape(), true, [&] { b.dy.device() == Device::cpu ? backward_cpu(b) : backward_cuda(b); });
+}
 
 void Op::no_cuda() const {
   fail(ExitCode::device, name(), "has no CUDA kernel in this program: it was built without CUDA (see `make info`)");

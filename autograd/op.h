@@ -87,6 +87,10 @@ class Op {
   [[noreturn]] void no_cuda() const;
 };
 
+// For profiles: while set, called after each kernel with its wall-clock time.
+using OpObserver = void (*)(const Op& op, const Shape& y, bool backward, double seconds);
+void observe_ops(OpObserver observer);
+
 // Declares an op's kernels in its header.
 #define OP_CPU                                    \
   void forward_cpu(const Forward&) const override; \

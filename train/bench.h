@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,73 @@ struct KernelTime {
   double flop, bytes, seconds;     // direct-equivalent: 2 * 9 * pixels * Cin * Cout, whatever the kernel does
 };
 std::vector<KernelTime> measure_kernels(int64_t batch, const std::vector<std::string>& kernels, double seconds);
+
+// The UNet at work on random images: what the peers are compared on.
+class Network {
+ public:
+  Network(int64_t batch, int64_t size);
+  ~Network();
+  void train();  // forward, cross-entropy and Dice, backward, SGD: one step
+  void infer();  // forward alone, with running statistics and without gradients
+  size_t arena_bytes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Time per kind of kernel during `steps` training steps.
+struct OpTime {
+  std::string op, shape;  // of y
+  bool backward;
+  int calls;
+  double seconds;  // of all calls
+};
+std::vector<OpTime> profile(Network& network, int steps);
+
+// A process that runs a network: it reads "train" or "infer" per line and answers with the seconds that took.
+class Peer {
+ public:
+  // Throws Error(usage) with the reason when it cannot start or does not greet with a line.
+  Peer(const std::vector<std::string>& command, const std::vector<std::pair<std::string, std::string>>& environment);
+  ~Peer();
+  Peer(const Peer&) = delete;
+  double run(const std::string& what);
+  double peak_bytes() const;  // resident memory at its highest so far
+  const std::string& greeting() const { return greeting_; }
+
+ private:
+  std::string read_line();
+  int pid_, to_, from_;
+  std::string greeting_, buffer_;
+};
+// Serves the other side of Peer on standard input and output until its end.
+void serve(Network& network);
+
+// Ours against one PyTorch setting, taken in turn; medians, and the median of the pairs' ratios.
+struct Comparison {
+  std::string peer, version, what;  // "PyTorch channels_last", "1.13.0a0", "train"
+  int64_t batch = 0;
+  double ours = 0, theirs = 0, ratio = 0;  // seconds, seconds, theirs / ours
+  double our_bytes = 0, their_bytes = 0;
+  std::string not_run;  // the reason, else empty
+};
+struct CompareOptions {
+  std::vector<int64_t> batches{1, 4, 24};
+  int64_t size = 256;
+  int pairs = 9;
+  std::string script = "train/bench_torch.py";
+};
+std::vector<Comparison> compare(const CompareOptions& options);
+
+struct Results {
+  Machine machine;
+  std::vector<KernelTime> kernels;
+  std::vector<Comparison> comparisons;
+};
+std::string markdown(const Results& r);
+// bench.md, bench.json and roofline.svg (by gnuplot, where there is one) in `folder`.
+void write_report(const Results& r, const std::string& folder);
 
 }  // namespace patchcl::bench
 

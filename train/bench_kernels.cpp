@@ -1,4 +1,4 @@
-#include <functional>
+#include <sstream>
 
 #include "autograd/ops/conv2d.h"
 #include "tensor/arena.h"
@@ -25,10 +25,10 @@ const std::vector<Layer> kLayers = {
     {{128}, 64, 32, 1, 1},    {{64}, 32, 64, 1, 1},       {{32}, 16, 128, 1, 1}};
 
 std::string label(const Layer& l) {
-  std::string s;
-  for (int64_t c : l.in) s += (s.empty() ? "" : "+") + std::to_string(c);
-  return s + " -> " + std::to_string(l.out) + ", " + std::to_string(l.size) + "x" + std::to_string(l.size) + ", " +
-         std::to_string(l.kernel) + "x" + std::to_string(l.kernel);
+  std::ostringstream s;
+  for (size_t i = 0; i < l.in.size(); ++i) s << (i ? "+" : "") << l.in[i];
+  s << " -> " << l.out << ", " << l.size << "x" << l.size << ", " << l.kernel << "x" << l.kernel;
+  return s.str();
 }
 
 Tensor random(const Arena& arena, const Shape& shape, Rng& rng) {

@@ -1,0 +1,78 @@
+// patchcl bench: how fast, against what ceiling, against whom?
+#include <cstdio>
+
+#include "tensor/device.h"
+#include "train/bench.h"
+#include "train/command.h"
+
+namespace patchcl {
+namespace {
+
+struct BenchOptions {
+  std::vector<std::string> kernels{"direct", "fast"};
+  std::string out = "runs/bench";
+  int threads = 0;
+  int64_t batch = 4;
+  double seconds = 0.3;
+  bool skip_kernels = false, skip_peers = false;
+  bench::CompareOptions compare;
+};
+
+int run_all(const BenchOptions& o) {
+  if (o.threads) set_threads(o.threads);
+  bench::Results r{.machine = bench::measure_machine(), .kernels = {}, .comparisons = {}};
+  if (!o.skip_kernels) r.kernels = bench::measure_kernels(o.batch, o.kernels, o.seconds);
+  if (!o.skip_peers) r.comparisons = bench::compare(o.compare);
+  std::fputs(bench::markdown(r).c_str(), stdout);
+  bench::write_report(r, o.out);
+  std::printf("written: %s/bench.md, bench.json, roofline.svg\n", o.out.c_str());
+  return 0;
+}
+
+int run_profile(const BenchOptions& o) {
+  if (o.threads) set_threads(o.threads);
+  bench::Network network(o.batch, o.compare.size);
+  constexpr int steps = 5;
+  double total = 0;
+  for (const bench::OpTime& t : bench::profile(network, steps)) {
+    std::printf("%9.3f ms  %3d x  %-18s %-8s %s\n", t.seconds / steps * 1e3, t.calls / steps, t.op.c_str(),
+                t.backward ? "backward" : "forward", t.shape.c_str());
+    total += t.seconds / steps;
+  }
+  std::printf("%9.3f ms  all ops of a step\n", total * 1e3);
+  return 0;
+}
+
+int run_server(const BenchOptions& o) {
+  if (o.threads) set_threads(o.threads);
+  bench::Network network(o.batch, o.compare.size);
+  bench::serve(network);
+  return 0;
+}
+
+AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, training steps against PyTorch",
+                          "Examples:\n"
+                          "  patchcl bench                      everything; a table, JSON and a roofline in runs/bench\n"
+                          "  patchcl bench --skip-peers         only this program\n"
+                          "  patchcl bench profile --batch 4    where a training step spends its time",
+                          [](CLI::App& app) {
+  auto o = std::make_shared<BenchOptions>();
+  app.add_option("--threads", o->threads, "threads; default: all")->check(CLI::PositiveNumber);
+  app.add_option("--size", o->compare.size, "image side of whole steps")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--batch", o->batch, "images per kernel call, or of the profile")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--kernels", o->kernels, "kernels to measure")->delimiter(',')->capture_default_str()
+      ->check(CLI::IsMember({"naive", "direct", "fast"}));
+  app.add_option("--batches", o->compare.batches, "batch sizes of whole steps")->delimiter(',')->capture_default_str();
+  app.add_option("--pairs", o->compare.pairs, "pairs of runs per comparison")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--seconds", o->seconds, "time for each kernel")->capture_default_str();
+  app.add_option("--out", o->out, "folder of the report")->capture_default_str();
+  app.add_flag("--skip-kernels", o->skip_kernels, "no kernel table");
+  app.add_flag("--skip-peers", o->skip_peers, "no comparison with PyTorch");
+  app.fallthrough();
+  CLI::App* profile = app.add_subcommand("profile", "Time per op of a training step");
+  CLI::App* serve = app.add_subcommand("serve", "Answer \"train\" and \"infer\" on standard input with seconds")->group("");
+  return [=]() -> int { return profile->parsed() ? run_profile(*o) : serve->parsed() ? run_server(*o) : run_all(*o); };
+}}};
+
+}  // namespace
+}  // namespace patchcl
