@@ -29,10 +29,13 @@ HD inline Philox4 philox(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c2, ui
   return {{c0, c1, c2, c3}};
 }
 
-// The 32 random bits of element i of stream `site` at `step`. Sites number the places that draw (layer, purpose).
+// Elements 4 quad .. 4 quad + 3 of stream `site` at `step`. Sites number the places that draw (layer, purpose).
+HD inline Philox4 random_quad(uint64_t seed, uint64_t step, uint32_t site, uint64_t quad) {
+  return philox(seed, uint32_t(quad), uint32_t(quad >> 32) ^ (site << 8), uint32_t(step), uint32_t(step >> 32));
+}
+// The 32 random bits of element i.
 HD inline uint32_t random_bits(uint64_t seed, uint64_t step, uint32_t site, uint64_t i) {
-  const Philox4 p = philox(seed, uint32_t(i >> 2), uint32_t(i >> 34) ^ (site << 8), uint32_t(step), uint32_t(step >> 32));
-  return p.v[i & 3];
+  return random_quad(seed, step, site, i >> 2).v[i & 3];
 }
 
 // Uniform in (0,1): never 0, never 1, so that its logarithm is finite.

@@ -5,24 +5,18 @@
 #include "autograd/ops/dropout_kernels.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
-#include "tensor/random.h"
 
 namespace patchcl {
 
 namespace {
-// One number at a time; dropout.simd.cpp draws the same ones.
 void draw_naive(uint64_t seed, uint64_t step, uint32_t site, uint32_t threshold, int64_t begin, int64_t end, int64_t* mask) {
-  for (int64_t w = begin; w < end; ++w) {
-    uint64_t kept = 0;
-    for (int i = 0; i < 64; ++i) kept |= uint64_t(random_bits(seed, step, site, uint64_t(w * 64 + i)) >= threshold) << i;
-    mask[w] = int64_t(kept);
-  }
+  for (int64_t w = begin; w < end; ++w) mask[w] = DropoutMask::word(seed, step, site, threshold, w);
 }
 }  // namespace
 
 void DropoutMask::draw(const Tensor& rng, DropoutSite where, const Tensor& mask) {
   const uint64_t seed = uint64_t(rng.data<int64_t>()[0]), step = uint64_t(rng.data<int64_t>()[1]);
-  const auto draw = kernels() == Kernels::naive ? draw_naive : ISA_PICK(draw_dropout);
+  const auto draw = kernels() == Kernels::naive ? draw_naive : ISA_PICK(draw_dropout);  // the same bits
   parallel_chunks(mask.numel(), [&](int64_t begin, int64_t end) {
     draw(seed, step, where.site, where.threshold(), begin, end, mask.data<int64_t>());
   }, kChunk / 64);
@@ -45,7 +39,7 @@ void apply_mask(const T* from, const int64_t* mask, DropoutSite where, T* to, in
   parallel_chunks(DropoutMask::words(n), [&](int64_t begin, int64_t end) {
     for (int64_t w = begin; w < end; ++w)
       for (int64_t i = w * 64; i < std::min(n, w * 64 + 64); ++i)
-        store(to[i], mask[w] >> (i % 64) & 1 ? from[i] * scale : T(0), accumulate);
+        store(to[i], DropoutMask::kept(mask, i) ? from[i] * scale : T(0), accumulate);
   }, kChunk / 64);
 }
 }  // namespace

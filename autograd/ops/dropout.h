@@ -5,6 +5,7 @@
 // 0 <= p < 1. The mask is kept for backward, one bit an element: drawing it again would cost ten times what reading does.
 #pragma once
 #include "autograd/tape.h"
+#include "tensor/random.h"
 
 namespace patchcl {
 
@@ -20,9 +21,18 @@ struct DropoutSite {
 struct DropoutMask {
   static int64_t words(int64_t n) { return (n + 63) / 64; }
   static AuxSpec aux(int64_t n) { return {{words(n)}, DType::i64}; }
-  static bool kept(const int64_t* mask, int64_t i) { return uint64_t(mask[i / 64]) >> (i % 64) & 1; }
-  // Fills `mask`, shaped as aux() says, from `rng`.
+  HD static bool kept(const int64_t* mask, int64_t i) { return mask[i / 64] >> (i % 64) & 1; }
+  HD static int64_t word(uint64_t seed, uint64_t step, uint32_t site, uint32_t threshold, int64_t w) {
+    uint64_t kept = 0;
+    for (int quad = 0; quad < 16; ++quad) {
+      const Philox4 bits = random_quad(seed, step, site, uint64_t(w * 16 + quad));
+      for (int i = 0; i < 4; ++i) kept |= uint64_t(bits.v[i] >= threshold) << (quad * 4 + i);
+    }
+    return int64_t(kept);
+  }
+  // Fill `mask`, shaped as aux() says, from `rng`; both on the CPU, or both on the GPU.
   static void draw(const Tensor& rng, DropoutSite where, const Tensor& mask);
+  static void draw_cuda(const Tensor& rng, DropoutSite where, const Tensor& mask);
 };
 
 class Dropout final : public Op {

@@ -1,18 +1,30 @@
-// The f32 kernels of norm_act, for channels in multiples of 16. Each covers the rows (pixels) [begin, end).
+// What the kernels of norm_act share (norm_act.h has the formulas).
 //
-// A strip of a few vectors of channels keeps its constants in registers while the rows stream by. Sums run in f32 lanes
-// over at most 256 rows, then continue in double: wide enough, and no slower than memory.
+// The f32 CPU kernels are for channels in multiples of 16; each covers the rows (pixels) [begin, end). A strip of a few
+// vectors of channels keeps its constants in registers while the rows stream by. Sums run in f32 lanes over at most
+// 256 rows, then continue in double: wide enough, and no slower than memory.
 #pragma once
+#include "tensor/hd.h"
 #include "tensor/simd.h"
 
 namespace patchcl {
 
-// What all passes read (norm_act.h); element e belongs to channel e % channels.
+// What all passes read, and the formulas for element e of channel c.
 template <class T> struct NormMap {
   const T *x, *gamma, *beta, *mean, *rstd;
-  const int64_t* mask;  // null without dropout
+  const int64_t* mask;  // of dropout.h; null without dropout
   T slope, scale;       // of the activation; of what dropout keeps
   int64_t rows, channels;
+
+  HD T xhat(int64_t e, int64_t c) const { return (x[e] - mean[c]) * rstd[c]; }
+  HD T z(int64_t e, int64_t c) const { return gamma[c] * xhat(e, c) + beta[c]; }
+  HD T k(int64_t e) const { return !mask ? T(1) : mask[e / 64] >> (e % 64) & 1 ? scale : T(0); }
+  // EQ: 4.3 batch norm, leaky ReLU, dropout
+  HD T y(int64_t e, int64_t c) const { return k(e) * (z(e, c) > T(0) ? z(e, c) : slope * z(e, c)); }
+  HD T dz(int64_t e, int64_t c, T dy) const { return dy * k(e) * (z(e, c) > T(0) ? T(1) : slope); }
+  HD T dx(int64_t e, int64_t c, T dy, T mean_dz, T mean_dz_xhat) const {
+    return gamma[c] * rstd[c] * (dz(e, c, dy) - mean_dz - xhat(e, c) * mean_dz_xhat);
+  }
 };
 
 FOR_EACH_ISA(

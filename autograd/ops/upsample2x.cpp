@@ -13,7 +13,7 @@ namespace {
 // The naive rows, any type and any number of channels; upsample2x.simd.cpp has the fast ones.
 struct Naive {
   template <class T> static void row(const T* x, const T* neighbour, T v, int64_t w, int64_t channels, T* y) {
-    const UpsampleAxis axis{w};
+    const UpsampleAxis axis(w);
     for (int64_t q = 0; q < 2 * w; ++q) {
       const int64_t a = q / 2 * channels, b = axis.neighbour(q) * channels;
       const T u = T(axis.neighbour_weight(q));
@@ -23,7 +23,7 @@ struct Naive {
   }
   template <class T>
   static void gather_row(const T* dy, const T* v, int64_t rows, int64_t w, int64_t channels, T* dx, bool accumulate) {
-    const UpsampleAxis axis{w};
+    const UpsampleAxis axis(w);
     for (int64_t j = 0; j < w; ++j)
       for (int64_t c = 0; c < channels; ++c) {
         T sum = 0;
@@ -58,7 +58,7 @@ void Upsample2x::forward_cpu(const Forward& p) const {
     using T = decltype(zero);
     const Shape& s = p.x[0].shape();
     const int64_t h = s[1], row = s[2] * s[3];
-    const UpsampleAxis axis{h};
+    const UpsampleAxis axis(h);
     with_kernels<T>(s[3], [&](const auto& kernels) {
       parallel_for(s[0] * 2 * h, [&](int64_t r) {
         const int64_t o = r % (2 * h);
@@ -76,7 +76,7 @@ void Upsample2x::backward_cpu(const Backward& p) const {
     using T = decltype(zero);
     const Shape& s = p.x[0].shape();
     const int64_t h = s[1], row = s[2] * s[3];
-    const UpsampleAxis axis{h};
+    const UpsampleAxis axis(h);
     with_kernels<T>(s[3], [&](const auto& kernels) {
       parallel_for(s[0] * h, [&](int64_t r) {
         const int64_t i = r % h, first = axis.first(i), rows = axis.last(i) - first + 1;

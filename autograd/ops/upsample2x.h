@@ -13,17 +13,18 @@
 
 namespace patchcl {
 
-// The weights l and r along an axis of n pixels.
+// The weights along an axis of n pixels.
 struct UpsampleAxis {
   int64_t n;
-  HD double left(int64_t j) const { return double(j) / double(2 * n - 1); }
-  HD double right(int64_t j) const { return double(n - 1 - j) / double(2 * n - 1); }
-  // Output o mixes input o / 2 with this one; o / 2 itself where there is none, at weight 0.
+  double step;
+  explicit UpsampleAxis(int64_t pixels) : n(pixels), step(1 / double(2 * pixels - 1)) {}
+  // Output o mixes input o / 2 with this one; with itself where there is none, at weight 0.
   HD int64_t neighbour(int64_t o) const {
     const int64_t i = o % 2 ? o / 2 + 1 : o / 2 - 1;
     return i < 0 || i >= n ? o / 2 : i;
   }
-  HD double neighbour_weight(int64_t o) const { return o % 2 ? right(o / 2) : left(o / 2); }
+  // r or l
+  HD double neighbour_weight(int64_t o) const { return double(o % 2 ? n - 1 - o / 2 : o / 2) * step; }
   // Input j feeds the outputs [first(j), last(j)], output o with this weight.
   HD int64_t first(int64_t j) const { return j == 0 ? 0 : 2 * j - 1; }
   HD int64_t last(int64_t j) const { return j == n - 1 ? 2 * j + 1 : 2 * j + 2; }

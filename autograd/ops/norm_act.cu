@@ -1,0 +1,138 @@
+#include "autograd/ops/norm_act_parts.h"
+#include "tensor/cuda_runtime.cuh"
+
+namespace patchcl {
+
+using namespace norm_act;
+
+namespace {
+
+// A block covers a chunk of rows and 32 channels (16 where there are no more): neighbouring threads read neighbouring
+// channels, and a thread keeps to one channel.
+struct Layout {
+  int64_t rows, channels, chunk;
+  int width;
+  Layout(int64_t r, int64_t c) : rows(r), channels(c), chunk(Scratch::chunk_rows(r, c)), width(c <= 16 ? 16 : 32) {}
+  int64_t chunks() const { return patchcl::chunks(rows, chunk); }
+  dim3 blocks() const { return dim3(unsigned(chunks()), unsigned((channels + width - 1) / width)); }
+
+  // fn(e, c) for the elements of this thread.
+  template <class F> __device__ void for_mine(F&& fn) const {
+    const int64_t c = int64_t(blockIdx.y) * width + threadIdx.x % width;
+    const int64_t begin = int64_t(blockIdx.x) * chunk, end = begin + chunk < rows ? begin + chunk : rows;
+    if (c < channels)
+      for (int64_t r = begin + threadIdx.x / width; r < end; r += cuda::kThreads / width) fn(r * channels + c, c);
+  }
+};
+
+template <class F> __global__ void each_kernel(Layout layout, F f) { layout.for_mine(f); }
+
+struct Pair { double first, second; };
+
+// partials[chunk] = the sums of term(e, c) over the chunk, by a fixed tree.
+template <class Term> __global__ void partial_kernel(Layout layout, double* partials, Term term) {
+  __shared__ Pair s[cuda::kThreads];
+  Pair sum{0, 0};
+  layout.for_mine([&](int64_t e, int64_t c) {
+    const Pair t = term(e, c);
+    sum.first += t.first;
+    sum.second += t.second;
+  });
+  const int t = int(threadIdx.x);
+  s[t] = sum;
+  for (int half = cuda::kThreads / 2; half >= layout.width; half /= 2) {
+    __syncthreads();
+    if (t < half) {
+      s[t].first += s[t + half].first;
+      s[t].second += s[t + half].second;
+    }
+  }
+  const int64_t c = int64_t(blockIdx.y) * layout.width + t;
+  if (t >= layout.width || c >= layout.channels) return;
+  double* to = partials + int64_t(blockIdx.x) * 2 * layout.channels + c;
+  to[0] = s[t].first;
+  to[layout.channels] = s[t].second;
+}
+
+// finish(c, first, second) for each channel, the partial sums added up.
+template <class Finish> struct Total {
+  const double* partials;
+  int64_t chunks, channels;
+  Finish finish;
+  template <int kLanes> __device__ void operator()(int64_t c, cuda::Lanes<kLanes> lanes) const {
+    double first = 0, second = 0;
+    for (int64_t k = lanes.lane; k < chunks; k += kLanes) {
+      first += partials[2 * k * channels + c];
+      second += partials[(2 * k + 1) * channels + c];
+    }
+    first = lanes.sum(first);
+    second = lanes.sum(second);
+    if (lanes.lane == 0) finish(c, first, second);
+  }
+};
+
+template <class Term, class Finish> void reduce(const Layout& layout, double* partials, Term term, Finish finish) {
+  partial_kernel<<<layout.blocks(), cuda::kThreads, 0, cuda::stream()>>>(layout, partials, term);
+  CUDA_CHECK(cudaGetLastError());
+  cuda::for_each_row(layout.channels, layout.chunks(), Total<Finish>{partials, layout.chunks(), layout.channels, finish});
+}
+
+template <class F> void for_each_element(const Layout& layout, F f) {
+  each_kernel<<<layout.blocks(), cuda::kThreads, 0, cuda::stream()>>>(layout, f);
+  CUDA_CHECK(cudaGetLastError());
+}
+
+template <class T> void launch_forward(const Forward& p, const NormAct::Config& config) {
+  const NormMap<T> m = map_of<T>(p, config);
+  const NormStatistics<T> channel(p, config);
+  const Layout layout(m.rows, m.channels);
+  if (config.training) {
+    const double rows = double(m.rows);
+    // About the first row's values, in double: a mean far larger than the deviations then costs no digits.
+    reduce(layout, Scratch(p.workspace, m.channels).partials,
+           [=] __device__(int64_t e, int64_t c) {
+             const double d = double(m.x[e]) - double(m.x[c]);
+             return Pair{d, d * d};
+           },
+           [=] __device__(int64_t c, double sum, double squares) {
+             channel.from_batch(c, double(m.x[c]) + sum / rows, squares - sum * sum / rows);
+           });
+  } else {
+    cuda::for_each(m.channels, [=] __device__(int64_t c) { channel.from_running(c); });
+  }
+  T* y = p.y.data<T>();
+  for_each_element(layout, [=] __device__(int64_t e, int64_t c) { y[e] = m.y(e, c); });
+}
+
+template <class T> void launch_backward(const Backward& p, const NormAct::Config& config) {
+  const NormMap<T> m = map_of<T>(p, config);
+  const Scratch scratch(p.workspace, m.channels);
+  const NormGradients<T> channel(p, config, reinterpret_cast<T*>(scratch.total));
+  const Layout layout(m.rows, m.channels);
+  const T* dy = p.dy.data<T>();
+  reduce(layout, scratch.partials,
+         [=] __device__(int64_t e, int64_t c) {
+           const double dz = double(m.dz(e, c, dy[e]));
+           return Pair{dz, dz * double(m.xhat(e, c))};
+         },
+         [=] __device__(int64_t c, double dz, double dz_xhat) { channel.finish(c, dz, dz_xhat); });
+  if (!p.dx[kX]) return;
+  T* dx = p.dx[kX].t.data<T>();
+  const bool accumulate = p.dx[kX].accumulate;
+  for_each_element(layout, [=] __device__(int64_t e, int64_t c) {
+    store(dx[e], m.dx(e, c, dy[e], channel.mean_dz[c], channel.mean_dz_xhat[c]), accumulate);
+  });
+}
+
+}  // namespace
+
+void NormAct::forward_cuda(const Forward& p) const {
+  if (config_.dropout.p > 0) DropoutMask::draw_cuda(p.x[kRng], config_.dropout, p.aux[kMask]);
+  dispatch(p.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(p, config_); });
+}
+
+void NormAct::backward_cuda(const Backward& p) const {
+  dispatch(p.dy.dtype(), [&](auto zero) { launch_backward<decltype(zero)>(p, config_); });
+}
+
+}  // namespace patchcl

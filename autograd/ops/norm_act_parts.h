@@ -1,0 +1,82 @@
+// What norm_act.cpp and norm_act.cu share: the op's tensors under their names, the work on each channel between the passes
+// over memory, and where partial sums lie.
+#pragma once
+#include <algorithm>
+#include <cmath>
+
+#include "autograd/ops/norm_act.h"
+#include "autograd/ops/norm_act_kernels.h"
+#include "tensor/parallel.h"
+
+namespace patchcl::norm_act {
+
+enum Input { kX, kGamma, kBeta, kRunningMean, kRunningVar, kRng };
+enum Aux { kMean, kRstd, kMask };
+
+template <class T, class Pass> NormMap<T> map_of(const Pass& p, const NormAct::Config& config) {
+  const auto numbers = [](const Tensor& t) { return t.data<T>(); };
+  const Shape& s = p.x[kX].shape();
+  return {numbers(p.x[kX]), numbers(p.x[kGamma]), numbers(p.x[kBeta]), numbers(p.aux[kMean]), numbers(p.aux[kRstd]),
+          config.dropout.p > 0 ? p.aux[kMask].template data<int64_t>() : nullptr,
+          T(config.slope), T(config.dropout.scale()), s.rows(), s[-1]};
+}
+
+// From a channel's moments to what normalises it, on the CPU and on the GPU.
+template <class T> struct NormStatistics {
+  T *mean, *rstd, *running_mean, *running_var;
+  double rows, eps, momentum;
+
+  NormStatistics(const Forward& p, const NormAct::Config& config)
+      : mean(p.aux[kMean].data<T>()), rstd(p.aux[kRstd].data<T>()), running_mean(p.x[kRunningMean].data<T>()),
+        running_var(p.x[kRunningVar].data<T>()), rows(double(p.x[kX].shape().rows())), eps(config.eps),
+        momentum(config.momentum) {}
+  HD void from_batch(int64_t c, double m, double deviations) const {
+    running_mean[c] = T((1 - momentum) * double(running_mean[c]) + momentum * m);
+    running_var[c] = T((1 - momentum) * double(running_var[c]) + momentum * deviations / (rows - 1));
+    set(c, m, deviations / rows);
+  }
+  HD void from_running(int64_t c) const { set(c, double(running_mean[c]), double(running_var[c])); }
+
+ private:
+  HD void set(int64_t c, double m, double variance) const {
+    mean[c] = T(m);
+    rstd[c] = T(1 / sqrt(variance + eps));
+  }
+};
+
+// From a channel's sums of dz and dz xhat to its gradients and to the means in dx, which are 0 without batch statistics.
+template <class T> struct NormGradients {
+  T *dgamma, *dbeta;  // null where nobody asks
+  bool accumulate_dgamma, accumulate_dbeta;
+  T *mean_dz, *mean_dz_xhat;
+  double per_row;  // 1/M or 0
+
+  // `means` has room for (2, C).
+  NormGradients(const Backward& p, const NormAct::Config& config, T* means)
+      : dgamma(p.dx[kGamma] ? p.dx[kGamma].t.data<T>() : nullptr), dbeta(p.dx[kBeta] ? p.dx[kBeta].t.data<T>() : nullptr),
+        accumulate_dgamma(p.dx[kGamma].accumulate), accumulate_dbeta(p.dx[kBeta].accumulate), mean_dz(means),
+        mean_dz_xhat(means + p.x[kGamma].numel()), per_row(config.training ? 1 / double(p.x[kX].shape().rows()) : 0) {}
+  HD void finish(int64_t c, double dz, double dz_xhat) const {
+    if (dgamma) store(dgamma[c], T(dz_xhat), accumulate_dgamma);
+    if (dbeta) store(dbeta[c], T(dz), accumulate_dbeta);
+    mean_dz[c] = T(dz * per_row);
+    mean_dz_xhat[c] = T(dz_xhat * per_row);
+  }
+};
+
+// The workspace: pairs of sums for each channel, of all rows and of each chunk of rows.
+struct Scratch {
+  double* total;     // (2, C)
+  double* partials;  // (chunks, 2, C)
+
+  static int64_t chunk_rows(int64_t rows, int64_t channels) {
+    return std::max({int64_t(1), kChunk / channels, chunks(rows, 512)});
+  }
+  static size_t bytes(int64_t rows, int64_t channels) {
+    return size_t((1 + chunks(rows, chunk_rows(rows, channels))) * 2 * channels) * sizeof(double);
+  }
+  Scratch(const Tensor& workspace, int64_t channels)
+      : total(static_cast<double*>(workspace.raw())), partials(total + 2 * channels) {}
+};
+
+}  // namespace patchcl::norm_act
