@@ -5,6 +5,7 @@
 
 #include "autograd/ops/norm_act_parts.h"
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 
 namespace patchcl {
 

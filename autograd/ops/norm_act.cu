@@ -13,7 +13,7 @@ struct Layout {
   int64_t rows, channels, chunk;
   int width;
   Layout(int64_t r, int64_t c) : rows(r), channels(c), chunk(Scratch::chunk_rows(r, c)), width(c <= 16 ? 16 : 32) {}
-  int64_t chunks() const { return patchcl::chunks(rows, chunk); }
+  int64_t chunks() const { return Scratch::chunks(rows, channels); }
   dim3 blocks() const { return dim3(unsigned(chunks()), unsigned((channels + width - 1) / width)); }
 
   // fn(e, c) for the elements of this thread.

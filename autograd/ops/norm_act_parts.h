@@ -6,7 +6,6 @@
 
 #include "autograd/ops/norm_act.h"
 #include "autograd/ops/norm_act_kernels.h"
-#include "tensor/parallel.h"
 
 namespace patchcl::norm_act {
 
@@ -69,11 +68,16 @@ struct Scratch {
   double* total;     // (2, C)
   double* partials;  // (chunks, 2, C)
 
+  // About 16384 numbers, at most 512 chunks: by shape alone.
   static int64_t chunk_rows(int64_t rows, int64_t channels) {
-    return std::max({int64_t(1), kChunk / channels, chunks(rows, 512)});
+    return std::max({int64_t(1), 16384 / channels, (rows + 511) / 512});
+  }
+  static int64_t chunks(int64_t rows, int64_t channels) {
+    const int64_t chunk = chunk_rows(rows, channels);
+    return (rows + chunk - 1) / chunk;
   }
   static size_t bytes(int64_t rows, int64_t channels) {
-    return size_t((1 + chunks(rows, chunk_rows(rows, channels))) * 2 * channels) * sizeof(double);
+    return size_t((1 + chunks(rows, channels)) * 2 * channels) * sizeof(double);
   }
   Scratch(const Tensor& workspace, int64_t channels)
       : total(static_cast<double*>(workspace.raw())), partials(total + 2 * channels) {}
