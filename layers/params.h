@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "autograd/tape.h"
+#include "autograd/ops/norm_act.h"
 
 namespace patchcl {
 
@@ -67,6 +67,10 @@ class ParamStore {
   Tensor values_, grads_, buffers_;
 };
 
+// What batch norm normalises with: the batch, which moves the running statistics too; the batch alone, for inputs that
+// must not spoil them; the running statistics.
+enum class Norm { batch, batch_only, running };
+
 // One forward pass of a model: the tape, whose numbers, and what the layers need to know about the pass.
 class Pass {
  public:
@@ -75,7 +79,15 @@ class Pass {
   Pass(Tape& tape, const ParamStore& store, bool training, const Tensor& rng = {}, uint32_t site = 0);
   Tape& tape() const { return *tape_; }
   const ParamStore& store() const { return *store_; }
-  bool training() const { return training_; }
+  bool training() const { return training_; }  // dropout
+  // batch when the pass trains, running otherwise, unless somebody chose.
+  Norm norm() const { return norm_; }
+  void set_norm(Norm norm) { norm_ = norm; }
+  // For the layer whose running statistics are these buffers.
+  BatchNormOptions norm_options(int running_mean, int running_var) const {
+    return {.training = norm_ != Norm::running, .running_mean = store_->buffer(running_mean), .running_var = store_->buffer(running_var),
+            .momentum = norm_ == Norm::batch ? 0.1 : 0};
+  }
   const Var& rng() const { return rng_; }
   uint32_t next_site() { return site_++; }
   // The parameter as a node of the tape; one node however often it is used.
@@ -85,6 +97,7 @@ class Pass {
   Tape* tape_;
   const ParamStore* store_;
   bool training_;
+  Norm norm_;
   uint32_t site_;
   Var rng_;
   std::vector<Var> params_;

@@ -1,6 +1,5 @@
 #include "layers/projection_head.h"
 
-#include "autograd/ops/norm_act.h"
 #include "autograd/ops/global_avg_pool.h"
 #include "autograd/ops/l2_normalize.h"
 #include "autograd/ops/linear.h"
@@ -29,9 +28,7 @@ Var ProjectionHead::forward(Pass& pass, const Var& bottleneck) const {
   const Tape::Scope scope(pass.tape(), "projection");
   const Var pooled = global_avg_pool(bottleneck);
   const Var hidden = linear(pooled, pass.param(w1_), pass.param(b1_));
-  const ParamStore& store = pass.store();
-  const Var normed = batch_norm(hidden, pass.param(gamma_), pass.param(beta_),
-                                {.training = pass.training(), .running_mean = store.buffer(mean_), .running_var = store.buffer(var_)});
+  const Var normed = batch_norm(hidden, pass.param(gamma_), pass.param(beta_), pass.norm_options(mean_, var_));
   return l2_normalize(linear(relu(normed), pass.param(w2_), pass.param(b2_)));  // EQ: 1.6 embedding g
 }
 

@@ -11,7 +11,7 @@ class ProjectionHead {
  public:
   // Declares its parameters in `layout` under "projection."
   ProjectionHead(ParamLayout& layout, int64_t in, int64_t hidden, int64_t out);
-  // (n,h,w,in) -> (n,out), rows of length 1. Batch norm uses the batch when the pass trains; then n must be at least 2.
+  // (n,h,w,in) -> (n,out), rows of length 1. With batch statistics n must be at least 2.
   Var forward(Pass& pass, const Var& bottleneck) const;
   int64_t dimension() const { return out_; }
 

@@ -64,9 +64,7 @@ UNet::Block UNet::declare_block(ParamLayout& layout, const std::string& name, in
 
 Var UNet::conv_norm_act(Pass& pass, const std::vector<Var>& x, const Conv& conv, const Norm& norm, double dropout_rate) const {
   const Var z = conv2d(x, pass.param(conv.w), pass.param(conv.b), {.padding = 1});
-  const BatchNormOptions options{.training = pass.training(),
-                                 .running_mean = pass.store().buffer(norm.mean),
-                                 .running_var = pass.store().buffer(norm.var)};
+  const BatchNormOptions options = pass.norm_options(norm.mean, norm.var);
   const Var gamma = pass.param(norm.gamma), beta = pass.param(norm.beta);
   const double p = pass.training() ? dropout_rate : 0;
   const uint32_t site = p > 0 ? pass.next_site() : 0;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 
 #include "train/methods/copy_paste.h"
 #include "train/methods/factory.h"
@@ -56,16 +57,18 @@ class Trial {
     return b;
   }
 
-  double step(int poison = 255) {
+  // `see` looks at the tape after backward, with every gradient kept.
+  double step(int poison = 255, const std::function<void(const Tape&)>& see = {}) {
     state_.rng.data<int64_t>()[1] = state_.iteration;
     student_->zero_grad();
     double value;
     {
-      Tape tape(memory_, {.check_finite = true});
+      Tape tape(memory_, {.keep = bool(see), .check_finite = true});
       LossTerms terms;
       const Var total = method_->loss(tape, state_, batch(poison), terms);
       value = total.value().item();
       tape.backward(total);
+      if (see) see(tape);
       log = terms.values;
     }
     for (int64_t i = 0; i < student_->values().numel(); ++i) student_->values().data<float>()[i] -= 0.05f * student_->grads().data<float>()[i];
@@ -98,6 +101,7 @@ class Trial {
   std::vector<float> teacher() const { return bytes_of(teacher_->values()); }
   std::vector<float> student_gradient() const { return bytes_of(student_->grads()); }
   std::vector<float> teacher_gradient() const { return bytes_of(teacher_->grads()); }
+  std::vector<float> student_buffers() const { return bytes_of(student_->buffers()); }
   std::vector<float> teacher_buffers() const { return bytes_of(teacher_->buffers()); }
   const TrainState& state() const { return state_; }
   const Method& method() const { return *method_; }
@@ -171,6 +175,17 @@ TEST_P(Methods, LeaveTheTeacherWithoutAnyGradient) {
   }
 }
 
+TEST_P(Methods, StopGradientsAtEverythingButTheStudent) {
+  Trial t = trial();
+  for (int i = 0; i < kSteps; ++i) t.step(255, [](const Tape& tape) {
+    for (const Tape::Node& n : tape.nodes()) {
+      if (n.op || n.is_parameter) continue;  // leaves: images, labels, targets, pseudo-labels, queue statistics
+      EXPECT_FALSE(n.requires_grad) << n.label;
+      EXPECT_FALSE(bool(n.grad)) << n.label;
+    }
+  });
+}
+
 TEST_P(Methods, TeachWithTheAverageOfWeightsAndBuffers) {
   Trial r = trial();
   const std::vector<float> weights = r.teacher(), buffers = r.teacher_buffers();
@@ -228,13 +243,22 @@ TEST(PatchCl, ContrastWaitsForTwoClassesWithFullEnoughQueues) {
   EXPECT_FALSE(has_term(b.log, "ready_classes"));
 }
 
-TEST(PatchCl, ContrastTrainsTheEncoderButNotTheDecoder) {
+TEST(PatchCl, ContrastTrainsTheStudent) {
   MethodOptions with, without;
   without.contrast = Contrast::off;
   Trial a("patchcl", with), b("patchcl", without);
   a.step();
   b.step();
   EXPECT_NE(a.student(), b.student());
+}
+
+TEST(PatchCl, PatchesLeaveRunningStatisticsAlone) {
+  MethodOptions with, without;
+  without.contrast = Contrast::off;
+  Trial a("patchcl", with), b("patchcl", without);
+  a.step();
+  b.step();
+  EXPECT_EQ(a.student_buffers(), b.student_buffers());
 }
 
 TEST(PatchCl, PatchThatDoesNotFitIsAnErrorThatSaysWhatToDo) {

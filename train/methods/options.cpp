@@ -1,5 +1,6 @@
 #include "train/methods/options.h"
 
+#include <algorithm>
 #include <map>
 
 namespace patchcl {
@@ -17,58 +18,81 @@ const Names<Parity> kParity{{"bernoulli", Parity::bernoulli}, {"threshold", Pari
 const Names<EntropyOf> kEntropyOf{{"confidence", EntropyOf::confidence}, {"attended", EntropyOf::attended_image}};
 const Names<AreaFilterMode> kAreaFilter{{"off", AreaFilterMode::off}, {"corrected", AreaFilterMode::corrected}, {"released", AreaFilterMode::released}};
 
-// An option whose values have names; the resolved value prints by its name too.
-template <class E> void add_choice(CLI::Option_group& group, const std::string& flag, E& value, const Names<E>& names, const std::string& help) {
-  std::string choices, chosen;
-  for (const auto& [name, e] : names) {
-    choices += (choices.empty() ? "" : "|") + name;
-    if (e == value) chosen = name;
+}  // namespace
+
+namespace {
+
+// A titled list of options; the value that an option has when it is not given prints as its default.
+class Group {
+ public:
+  Group(CLI::App& app, const std::string& title) : group_(*app.add_option_group(title)) {}
+  template <class T> void add(const std::string& flag, T& value, const std::string& help) {
+    group_.add_option(flag, value, help)->capture_default_str();
   }
-  group.add_option_function<std::string>(flag, [&value, &names](const std::string& s) { value = names.at(s); }, help)
-      ->check(CLI::IsMember(names))
-      ->type_name(choices)
-      ->default_str(chosen);
-}
+  void add(const std::string& flag, std::optional<double>& value, const std::string& help) { group_.add_option(flag, value, help); }
+  // An option whose values have names.
+  template <class E> void choose(const std::string& flag, E& value, const Names<E>& names, const std::string& help) {
+    std::string chosen;
+    for (const auto& [name, e] : names)
+      if (e == value) chosen = name;
+    group_.add_option_function<std::string>(flag, [&value, &names](const std::string& s) { value = names.at(s); }, help)
+        ->check(CLI::IsMember(names))
+        ->default_str(chosen);
+  }
+
+ private:
+  CLI::Option_group& group_;
+};
 
 }  // namespace
 
 void MethodOptions::add(CLI::App& app) {
-  MethodOptions& o = *this;
-  CLI::Option_group& g = *app.add_option_group("Semi-supervised methods");
-  const auto add = [&](const std::string& flag, auto& value, const std::string& help) { return g.add_option(flag, value, help); };
-  const auto add_default = [&](const std::string& flag, auto& value, const std::string& help) { return add(flag, value, help)->capture_default_str(); };
-  add_default("--ema", o.ema, "Decay of the teacher's average");
-  add("--warm-up", o.warm_up, "Share of the iterations on labelled images alone");
-  add("--ramp-up", o.ramp_up, "Share of the iterations over which the consistency weight grows");
-  add("--consistency-weight", o.consistency_weight, "Weight of the consistency loss after its ramp-up");
-  add_choice(g, "--consistency", o.consistency, kConsistency, "Squared error of softmax, or cross-entropy against confident pseudo-labels");
-  add_default("--confidence", o.confidence, "Pseudo-labels count where the largest probability is at least this");
-  add_default("--largest-component", o.largest_component, "Pseudo-labels keep the largest component of each class");
-  add_default("--dropout-passes", o.dropout_passes, "Noisy teacher passes of ua-mt");
-  add_default("--copy-paste", o.copy_paste, "Mix labelled and unlabelled images in both directions");
-  add_default("--pseudo-weight", o.pseudo_weight, "Weight of pseudo-labelled pixels in mixed images");
-  add_choice(g, "--contrast", o.contrast, kContrast, "Contrastive loss of patchcl");
-  add_default("--contrast-weight", o.contrast_weight, "Weight of the contrastive loss");
-  add_default("--warm-up-tau", o.warm_up_loss.tau, "Temperature during the warm-up");
-  add_default("--warm-up-lambda", o.warm_up_loss.lambda, "Scale of the class covariances during the warm-up");
-  add_default("--warm-up-psi", o.warm_up_loss.psi, "Weight of the negatives during the warm-up");
-  add_default("--tau", o.loss.tau, "Temperature");
-  add_default("--lambda", o.loss.lambda, "Scale of the class covariances");
-  add_default("--psi", o.loss.psi, "Weight of the negatives");
-  add_default("--info-nce-tau", o.info_nce_tau, "Temperature of InfoNCE");
-  add_default("--info-nce-negatives", o.info_nce_negatives, "Newest queue entries of each class that InfoNCE takes");
-  add_choice(g, "--hard-negatives", o.hard_negatives.scheme, kHardNegatives, "Synthetic hard negatives");
-  add_default("--queue", o.queue, "Teacher embeddings kept per class");
-  add_default("--queue-ready", o.queue_ready, "Embeddings before a class takes part");
-  add_default("--patch-side", o.patches.side, "Side of a patch; 0: a quarter of the image");
-  add_default("--patch-stride", o.patches.stride, "Distance of candidate windows; 0: half a side");
-  add_default("--patches", o.patches_per_class, "Patches per class and step");
-  add_choice(g, "--sampling", o.patches.sampling, kSampling, "How patches are drawn from their candidates");
-  add_choice(g, "--parity", o.patches.parity, kParity, "How a window becomes positive for a class");
-  add_choice(g, "--entropy-of", o.patches.entropy_of, kEntropyOf, "Entropy of the confidence, or of image times confidence");
-  add_default("--attended-patches", o.attended_patches, "Patches show image times confidence, not the plain image");
-  add_choice(g, "--area-filter", o.area_filter, kAreaFilter, "Drop patches that show too little of their class");
-  add_default("--area-target", o.area_target, "Share of the patches that the area filter keeps");
+  Group g(app, "Semi-supervised methods");
+  g.add("--ema", ema, "Decay of the teacher's average");
+  g.add("--warm-up", warm_up, "Share of the iterations on labelled images alone");
+  g.add("--ramp-up", ramp_up, "Share of the iterations over which the consistency weight grows");
+  g.add("--consistency-weight", consistency_weight, "Weight of the consistency loss after its ramp-up");
+  g.choose("--consistency", consistency, kConsistency, "Squared error of softmax, or cross-entropy against confident pseudo-labels");
+  g.add("--confidence", confidence, "Pseudo-labels count where the largest probability is at least this");
+  g.add("--largest-component", largest_component, "Pseudo-labels keep the largest component of each class");
+  g.add("--dropout-passes", dropout_passes, "Noisy teacher passes of ua-mt");
+  g.add("--copy-paste", copy_paste, "Mix labelled and unlabelled images in both directions");
+  g.add("--pseudo-weight", pseudo_weight, "Weight of pseudo-labelled pixels in mixed images");
+  g.choose("--contrast", contrast, kContrast, "Contrastive loss of patchcl");
+  g.add("--contrast-weight", contrast_weight, "Weight of the contrastive loss");
+  g.add("--warm-up-tau", warm_up_loss.tau, "Temperature during the warm-up");
+  g.add("--warm-up-lambda", warm_up_loss.lambda, "Scale of the class covariances during the warm-up");
+  g.add("--warm-up-psi", warm_up_loss.psi, "Weight of the negatives during the warm-up");
+  g.add("--tau", loss.tau, "Temperature");
+  g.add("--lambda", loss.lambda, "Scale of the class covariances");
+  g.add("--psi", loss.psi, "Weight of the negatives");
+  g.add("--info-nce-tau", info_nce_tau, "Temperature of InfoNCE");
+  g.add("--info-nce-negatives", info_nce_negatives, "Newest queue entries of each class that InfoNCE takes");
+  g.choose("--hard-negatives", hard_negatives.scheme, kHardNegatives, "Synthetic hard negatives");
+  g.add("--queue", queue, "Teacher embeddings kept per class");
+  g.add("--queue-ready", queue_ready, "Embeddings before a class takes part");
+  add_patches(app);
+}
+
+void MethodOptions::add_patches(CLI::App& app) {
+  Group g(app, "Patches");
+  g.add("--patch-side", patches.side, "Side of a patch; 0: a quarter of the image");
+  g.add("--patch-stride", patches.stride, "Distance of candidate windows; 0: half a side");
+  g.add("--patches", patches_per_class, "Patches per class and step");
+  g.choose("--sampling", patches.sampling, kSampling, "How patches are drawn from their candidates");
+  g.choose("--parity", patches.parity, kParity, "How a window becomes positive for a class");
+  g.choose("--entropy-of", patches.entropy_of, kEntropyOf, "Entropy of the confidence, or of image times confidence");
+  g.add("--attended-patches", attended_patches, "Patches show image times confidence, not the plain image");
+  g.choose("--area-filter", area_filter, kAreaFilter, "Drop patches that show too little of their class");
+  g.add("--area-target", area_target, "Share of the patches that the area filter keeps");
+}
+
+PatchOptions patch_options(PatchOptions o, int64_t image_side, int64_t multiple) {
+  if (o.side == 0) o.side = std::max(multiple, (image_side / 4 + multiple / 2) / multiple * multiple);
+  if (o.side % multiple != 0)
+    fail(ExitCode::usage, "patches", "--patch-side ", o.side, " is not a multiple of ", multiple, ", which the encoder wants");
+  if (o.stride == 0) o.stride = std::max<int64_t>(1, o.side / 2);
+  return o;
 }
 
 MethodOptions resolved(MethodOptions o, const std::string& method) {

@@ -44,10 +44,14 @@ struct MethodOptions {
   AreaFilterMode area_filter = AreaFilterMode::corrected;
   double area_target = 0.8;
 
-  // Declares all of them, in one group for --help.
+  // Declares all of them, in two groups for --help.
   void add(CLI::App& app);
+  // Those that say where patches come from: all that `patchcl inspect` needs.
+  void add_patches(CLI::App& app);
 };
 
+// Side and stride for images of this side; the encoder wants sides that are multiples of `multiple`, else Error(usage).
+PatchOptions patch_options(PatchOptions options, int64_t image_side, int64_t multiple);
 // With the defaults of `method` where nothing was chosen. Throws Error(usage) for values that make no sense.
 MethodOptions resolved(MethodOptions options, const std::string& method);
 

@@ -62,13 +62,6 @@ Points newest_points(const EmbeddingQueue& queue, int64_t k, int64_t count) {
 
 }  // namespace
 
-PatchOptions patch_options(PatchOptions o, int64_t image_side, int64_t multiple) {
-  if (o.side == 0) o.side = std::max(multiple, (image_side / 4 + multiple / 2) / multiple * multiple);
-  if (o.side % multiple != 0) fail(ExitCode::usage, "patches", "--patch-side ", o.side, " is not a multiple of ", multiple, ", which the encoder wants");
-  if (o.stride == 0) o.stride = std::max<int64_t>(1, o.side / 2);
-  return o;
-}
-
 void PatchCl::declare(ParamLayout& layout, const UNetConfig& config) {
   classes_ = config.classes;
   head_ = std::make_unique<ProjectionHead>(layout, config.widths.back(), config.widths.back(), kDimension);
@@ -139,8 +132,9 @@ PatchCl::Patches PatchCl::cut_patches(const Step& step, const Tensor& target) {
 }
 
 Var PatchCl::embed(Tape& tape, const TrainState& s, const ParamStore& weights, const Var& patches, bool training) const {
-  Pass encoder(tape, weights, /*training=*/false), head(tape, weights, training);
-  return head_->forward(head, s.model->encode(encoder, patches));
+  Pass pass(tape, weights, training, s.rng, site::patches);
+  pass.set_norm(Norm::batch_only);
+  return head_->forward(pass, s.model->encode(pass, patches));
 }
 
 Tensor PatchCl::enqueue(Step& step, const Patches& patches) {

@@ -6,8 +6,9 @@
 //   2 windows drawn by average patch entropy (data/patch_sampler.h), patches cut from image times confidence;
 //   3 the teacher embeds an augmented view of each patch and feeds the queue of its class (losses/embedding_queue.h);
 //   4 the student embeds the plain patches; L_plg (losses/guided_contrastive.h) or InfoNCE against the queues.
-// Everything drawn or computed on the host happens before the student's pass. Patches go through the encoder with
-// running batch-norm statistics: statistics of masked patches would spoil those that segmentation uses.
+// Everything drawn or computed on the host happens before the student's pass on patches. Patches are normalised with
+// their own batch's statistics and leave the running ones alone: statistics of masked patches would spoil those that
+// segmentation uses, and gradients through running ones drive the two apart until segmentation fails.
 // During the warm-up only labelled images take part.
 #pragma once
 #include "data/area_filter.h"
