@@ -7,17 +7,15 @@
 #include "tensor/gemm.h"
 #include "tensor/parallel.h"
 
-// Two schedules. Shallow layers have many tiles and small weights: a task takes some tiles through all three stages, with
-// V and M (or Z) in its own cache and U shared. Deep layers have few tiles and large weights: all tiles are transformed
-// first, then a task takes a block of channels through the rest, with its part of U in its own cache.
+// Two schedules. Shallow layers have many tiles and small weights: a task takes some tiles through all stages, with V and M
+// (or Z) in its own cache and U shared. Deep layers have few tiles and large weights: all tiles are transformed first, then
+// a task takes a block of channels through the rest, with its part of U in its own cache; for dw, a task takes a point.
 namespace patchcl::winograd {
 
 namespace {
 
 constexpr int64_t kPoints = 36;
-constexpr int64_t kOutputs = 32;        // output channels per task of a deep layer's forward pass
-constexpr int64_t kRows = 32, kColumns = 64;  // block of dw per task of a deep layer
-constexpr int64_t kPartialWeights = 32768;    // weights per tap in all partial gradients of a shallow layer together
+constexpr int64_t kPartialWeights = 32768;  // weights per tap in all partial gradients of a shallow layer together
 
 // A matrix for each of the 36 points, `rows` x `columns`. 16 more floats keep the points off each other's cache lines.
 int64_t point_size(int64_t rows, int64_t columns) { return rows * columns + 16; }
@@ -27,15 +25,17 @@ WinogradPoints<const float> read_only(const WinogradPoints<float>& p) { return {
 int64_t tile_count(const Conv2dSizes& s) { return s.n * ((s.h + 3) / 4) * ((s.w + 3) / 4); }
 WinogradTiles tiles(const Conv2dSizes& s, int64_t first, int64_t count) { return {s.h, s.w, first, count}; }
 
-bool deep(const Conv2dSizes& s) { return s.cin * s.cout >= 8192; }
+bool deep(const Conv2dSizes& s) { return s.cin * s.cout >= 16384; }
 
 // Tiles that a task of a shallow layer takes at once: V and M fill a part of its second-level cache.
 int64_t shallow_tiles(const Conv2dSizes& s) { return std::clamp<int64_t>(5120 / (s.cin + s.cout) / 12, 1, 8) * 12; }
 // Tiles that a deep layer transforms at once: some megabytes.
 int64_t deep_tiles(const Conv2dSizes& s) { return std::min(tile_count(s), std::max<int64_t>(64, 98304 / (s.cin + s.cout))); }
-// Tiles of a deep layer's task: with its part of U in the second-level cache.
-constexpr int64_t kDeepTaskTiles = 64;
+// Output channels of a deep layer's task, and tiles that it takes at once: its U and M fill a second-level cache.
+int64_t deep_outputs(const Conv2dSizes& s) { return s.cin <= 128 ? 64 : 32; }
+int64_t deep_task_tiles(const Conv2dSizes& s) { return 2048 / deep_outputs(s); }
 constexpr int64_t kTransformTiles = 4;  // per task that only transforms
+constexpr int64_t kRows = 64;           // input channels per task of a deep layer's weight gradient
 
 // One direction of the convolution: forward, or backward for data with exchanged channels and flipped taps.
 struct Pass {
@@ -109,26 +109,27 @@ void run_deep(const Pass& p, float* workspace) {
   const Conv2dSizes& s = p.s;
   const int64_t most = deep_tiles(s), all = tile_count(s);
   const WinogradPoints<float> v = points(workspace, most, s.cin);
-  const int64_t u_size = kPoints * point_size(s.cin, kOutputs), m_size = kPoints * point_size(kDeepTaskTiles, kOutputs);
+  const int64_t outputs = deep_outputs(s), task_tiles = deep_task_tiles(s);
+  const int64_t u_size = kPoints * point_size(s.cin, outputs), m_size = kPoints * point_size(task_tiles, outputs);
   float* scratch = workspace + kPoints * v.point;
-  const std::vector<Block> out = blocks(p.y, kOutputs);
+  const std::vector<Block> out = blocks(p.y, outputs);
   for (int64_t start = 0; start < all; start += most) {
     const int64_t count = std::min(most, all - start);
     transform_input(s, p.x, start, count, v);
     // Each task transforms its part of the weight, so it should have some tiles to use it for.
-    const int64_t spans = std::max<int64_t>(1, count / (2 * kDeepTaskTiles));
+    const int64_t spans = std::max<int64_t>(1, count / 128);
     parallel_for(int64_t(out.size()) * spans, [&](int64_t task) {
       const Block& b = out[size_t(task / spans)];
       float* mine = scratch + omp_get_thread_num() * (u_size + m_size);
-      const WinogradPoints<float> u = points(mine, s.cin, b.count), m = points(mine + u_size, kDeepTaskTiles, b.count);
+      const WinogradPoints<float> u = points(mine, s.cin, b.count), m = points(mine + u_size, task_tiles, b.count);
       WinogradWeight w = p.weight;
       w.w += (b.to->begin + b.first) * (w.transposed ? w.pitch : 1);
       w.columns = b.count;
       w.u = u;
       ISA_PICK(winograd_weight)(w);
       const int64_t end = count * (task % spans + 1) / spans;
-      for (int64_t first = count * (task % spans) / spans; first < end; first += kDeepTaskTiles) {
-        const WinogradTiles t = tiles(s, start + first, std::min(kDeepTaskTiles, end - first));
+      for (int64_t first = count * (task % spans) / spans; first < end; first += task_tiles) {
+        const WinogradTiles t = tiles(s, start + first, std::min(task_tiles, end - first));
         multiply({v.data + first * v.pitch, v.point, v.pitch}, u, m, t.count, s.cin, b.count);
         write_block(p, b, t, read_only(m));
       }
@@ -141,7 +142,7 @@ void run(const Pass& p, float* workspace) { deep(p.s) ? run_deep(p, workspace) :
 size_t pass_workspace(const Conv2dSizes& s) {
   if (deep(s))
     return size_t(kPoints * (point_size(deep_tiles(s), s.cin) +
-                             threads() * (point_size(s.cin, kOutputs) + point_size(kDeepTaskTiles, kOutputs))));
+                             threads() * (point_size(s.cin, deep_outputs(s)) + point_size(deep_task_tiles(s), deep_outputs(s)))));
   return size_t(kPoints * (point_size(s.cin, s.cout) +
                            threads() * (point_size(shallow_tiles(s), s.cin) + point_size(shallow_tiles(s), s.cout))));
 }
@@ -161,13 +162,19 @@ void sum_bias(const Conv2dSizes& s, int64_t parts, const float* partial, ConvGra
   }
 }
 
-// dU[k] += V[k]^T Z[k] for all points: `rows` channels of V times `columns` channels of Z.
-void multiply_transposed(const WinogradPoints<float>& v, const WinogradPoints<float>& z, const WinogradPoints<float>& du,
-                         int64_t tiles, int64_t rows, int64_t columns, bool accumulate) {
-  const auto gemm = ISA_PICK(gemm_block);
-  for (int64_t k = 0; k < kPoints; ++k)
-    gemm(rows, columns, tiles, v.data + k * v.point, 1, v.pitch, z.data + k * z.point, z.pitch, du.data + k * du.point,
-         du.pitch, accumulate);
+// dU[k] (+)= V[k]^T Z[k]: channels [row, row + rows) of V times all of Z.
+void multiply_transposed(int64_t k, const WinogradPoints<float>& v, const WinogradPoints<float>& z,
+                         const WinogradPoints<float>& du, int64_t tiles, int64_t row, int64_t rows, bool accumulate) {
+  ISA_PICK(gemm_block)(rows, z.pitch, tiles, v.data + k * v.point + row, 1, v.pitch, z.data + k * z.point, z.pitch,
+                       du.data + k * du.point + row * du.pitch, du.pitch, accumulate);
+}
+
+// dw from the sum of `groups` transformed gradients, `group` elements apart.
+void write_gradient(const Conv2dSizes& s, const WinogradPoints<float>& du, int64_t groups, int64_t group, ConvGrad dw) {
+  parallel_for(s.cin, [&](int64_t c) {
+    ISA_PICK(winograd_weight_gradient)({{du.data + c * du.pitch, du.point, du.pitch}, groups, group, 1, s.cout,
+                                        dw.data + c * s.cout, s.cin * s.cout, s.cout, dw.accumulate});
+  });
 }
 
 void weight_shallow(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db, float* workspace) {
@@ -187,25 +194,19 @@ void weight_shallow(const Conv2dSizes& s, ConvSources<const float> x, const floa
       const WinogradTiles t = tiles(s, first, std::min(most, end - first));
       ISA_PICK(winograd_input)({t, x, v});
       ISA_PICK(winograd_gradient)({t, dy, s.cout, z, bias + g * s.cout});
-      multiply_transposed(v, z, du, t.count, s.cin, s.cout, first > begin);
+      for (int64_t k = 0; k < kPoints; ++k) multiply_transposed(k, v, z, du, t.count, 0, s.cin, first > begin);
     }
   });
   if (db.data) sum_bias(s, groups, bias, db);
-  const WinogradPoints<const float> du = read_only(points(workspace, s.cin, s.cout));
-  if (dw.data)
-    parallel_for(s.cin, [&](int64_t c) {
-      ISA_PICK(winograd_weight_gradient)({{du.data + c * du.pitch, du.point, du.pitch}, groups, du_size, 1, s.cout,
-                                          dw.data + c * s.cout, s.cin * s.cout, s.cout, dw.accumulate});
-    });
+  if (dw.data) write_gradient(s, points(workspace, s.cin, s.cout), groups, du_size, dw);
 }
 
 void weight_deep(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db, float* workspace) {
   const int64_t most = deep_tiles(s), all = tile_count(s), parts = chunks(most, kTransformTiles);
   const WinogradPoints<float> v = points(workspace, most, s.cin), z = points(workspace + kPoints * v.point, most, s.cout);
   float* bias = z.data + kPoints * z.point;
-  float* sums = bias + parts * s.cout;
+  const WinogradPoints<float> du = points(bias + parts * s.cout, s.cin, s.cout);
   std::fill_n(bias, parts * s.cout, 0.f);
-  const int64_t across = chunks(s.cout, kColumns), du_size = kPoints * point_size(kRows, kColumns);
   for (int64_t start = 0; start < all; start += most) {
     const int64_t count = std::min(most, all - start);
     transform_input(s, x, start, count, v);
@@ -213,25 +214,20 @@ void weight_deep(const Conv2dSizes& s, ConvSources<const float> x, const float* 
       ISA_PICK(winograd_gradient)({tiles(s, start + begin, end - begin), dy, s.cout,
                                    {z.data + begin * z.pitch, z.point, z.pitch}, bias + begin / kTransformTiles * s.cout});
     }, kTransformTiles);
-    if (!dw.data) continue;
-    parallel_for(chunks(s.cin, kRows) * across, [&](int64_t task) {
-      const int64_t row = task / across * kRows, column = task % across * kColumns;
-      const int64_t rows = std::min(kRows, s.cin - row), columns = std::min(kColumns, s.cout - column);
-      const WinogradPoints<float> du = points(sums + task * du_size, kRows, columns);
-      multiply_transposed({v.data + row, v.point, v.pitch}, {z.data + column, z.point, z.pitch}, du, count, rows, columns,
-                          start > 0);
-      if (start + count == all)
-        ISA_PICK(winograd_weight_gradient)({read_only(du), 1, 0, rows, columns, dw.data + row * s.cout + column,
-                                            s.cin * s.cout, s.cout, dw.accumulate});
+    const int64_t splits = chunks(s.cin, kRows);
+    parallel_for(kPoints * splits, [&](int64_t task) {
+      const int64_t row = task % splits * kRows;
+      multiply_transposed(task / splits, v, z, du, count, row, std::min(kRows, s.cin - row), start > 0);
     });
   }
+  if (dw.data) write_gradient(s, du, 1, 0, dw);
   if (db.data) sum_bias(s, parts, bias, db);
 }
 
 size_t weight_workspace(const Conv2dSizes& s) {
   if (deep(s))
     return size_t(kPoints * (point_size(deep_tiles(s), s.cin) + point_size(deep_tiles(s), s.cout) +
-                             chunks(s.cin, kRows) * chunks(s.cout, kColumns) * point_size(kRows, kColumns)) +
+                             point_size(s.cin, s.cout)) +
                   chunks(deep_tiles(s), kTransformTiles) * s.cout);
   return size_t(kPoints * (shallow_groups(s) * point_size(s.cin, s.cout) +
                            threads() * (point_size(shallow_tiles(s), s.cin) + point_size(shallow_tiles(s), s.cout))) +
