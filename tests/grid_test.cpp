@@ -1,0 +1,63 @@
+// Plans of runs and their tables.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tensor/error.h"
+#include "train/grid.h"
+
+using namespace patchcl;
+
+namespace {
+const char* kPlan =
+    "# a comment\n"
+    "labeled 3 7\n"
+    "seeds 1 2\n"
+    "train --size 96   # of every run\n"
+    "train --iters 10\n"
+    "eval --preset ssl4mis\n"
+    "\n"
+    "variant supervised --method supervised\n"
+    "variant patchcl+cp --method patchcl --copy-paste true\n";
+}
+
+TEST(Grid, ReadsAPlan) {
+  const GridPlan p = parse_plan(kPlan, "test.plan");
+  EXPECT_EQ(p.labeled, (std::vector<int64_t>{3, 7}));
+  EXPECT_EQ(p.seeds, (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ(p.train, (std::vector<std::string>{"--size", "96", "--iters", "10"}));
+  ASSERT_EQ(p.variants.size(), 2u);
+  EXPECT_EQ(p.variants[1].name, "patchcl+cp");
+  EXPECT_EQ(p.variants[1].options.size(), 4u);
+}
+
+TEST(Grid, NamesTheLineThatIsWrong) {
+  for (const char* bad : {"labeled 3\nseeds 1\nvariant a\nvariant a\n", "labeled 3\nseeds x\n", "labels 3\n", "variant\n", ""}) {
+    try {
+      parse_plan(bad, "bad.plan");
+      ADD_FAILURE() << bad;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::usage);
+      EXPECT_NE(std::string(e.what()).find("bad.plan"), std::string::npos) << e.what();
+    }
+  }
+}
+
+TEST(Grid, TablesHoldMeanAndDeviation) {
+  EXPECT_EQ(mean_and_deviation({0.5, 0.7}, 100), "60.00 ± 14.14");
+  EXPECT_EQ(mean_and_deviation({2.5}, 1), "2.50");
+  EXPECT_EQ(mean_and_deviation({}, 1), "-");
+  const GridPlan p = parse_plan(kPlan, "test.plan");
+  GridScores s;
+  s[{"supervised", 3}] = {{0.5, 10, {{"RV", 0.4}, {"LV", 0.6}}}, {0.7, std::nan(""), {{"RV", 0.6}, {"LV", 0.8}}}};
+  EXPECT_EQ(grid_table(p, s),
+            "| method | Dice %, 3 labelled | HD95 | Dice %, 7 labelled | HD95 |\n"
+            "|---|---:|---:|---:|---:|\n"
+            "| supervised | 60.00 ± 14.14 | 10.00 | - | - |\n"
+            "| patchcl+cp | - | - | - | - |\n");
+  EXPECT_EQ(grid_class_table(p, s, 3),
+            "| Dice %, 3 labelled | LV | RV |\n"
+            "|---|---:|---:|\n"
+            "| supervised | 70.00 ± 14.14 | 50.00 ± 14.14 |\n"
+            "| patchcl+cp | - | - |\n");
+}
