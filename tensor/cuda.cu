@@ -43,9 +43,9 @@ cublasHandle_t cublas() {
     // takes by default on Hopper.
     constexpr size_t kWorkspace = size_t(32) << 20;
     CUDA_CHECK(cublasSetWorkspace(h, alloc(kWorkspace), kWorkspace));
-    CUDA_CHECK(cublasSetMathMode(h, CUBLAS_DEFAULT_MATH));
     return h;
   }();
+  CUDA_CHECK(cublasSetMathMode(handle, math_mode() == MathMode::tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH));
   return handle;
 }
 

@@ -19,7 +19,7 @@ namespace patchcl::cuda {
 
 // The stream of all kernels, copies and library calls of this program.
 cudaStream_t stream();
-// cuBLAS on that stream, strict f32, with its own fixed workspace.
+// cuBLAS on that stream, in the current math_mode(), with its own fixed workspace.
 cublasHandle_t cublas();
 
 // Throws Error(device) naming the call, the file and the line.

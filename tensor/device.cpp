@@ -12,6 +12,7 @@ namespace patchcl {
 
 namespace {
 Kernels g_kernels = Kernels::fast;
+MathMode g_math_mode = MathMode::f32;
 
 Isa best_isa() {
   Isa best = Isa::plain;
@@ -41,6 +42,9 @@ Isa& chosen_isa() {
 
 Kernels kernels() { return g_kernels; }
 void set_kernels(Kernels k) { g_kernels = k; }
+
+MathMode math_mode() { return g_math_mode; }
+void set_math_mode(MathMode m) { g_math_mode = m; }
 
 int threads() { return omp_get_max_threads(); }
 void set_threads(int n) {

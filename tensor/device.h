@@ -12,6 +12,12 @@ enum class Kernels { naive, direct, fast };
 Kernels kernels();
 void set_kernels(Kernels k);
 
+// How the GPU multiplies f32 matrices and convolutions. f32: every product in full. tf32: tensor cores, whose factors keep
+// 10 bits of the mantissa: faster, and only when asked for.
+enum class MathMode { f32, tf32 };
+MathMode math_mode();
+void set_math_mode(MathMode m);
+
 // Threads of the OpenMP team that every kernel uses. Results do not depend on it.
 int threads();
 void set_threads(int n);

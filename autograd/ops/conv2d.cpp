@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "autograd/ops/conv2d_direct.h"
+#include "autograd/ops/conv2d_parts.h"
 #include "autograd/ops/conv2d_winograd.h"
 #include "tensor/device.h"
 #include "tensor/gemm.h"
@@ -12,45 +13,6 @@
 namespace patchcl {
 
 namespace {
-
-// The data inputs, or their gradients, as the kernels take them.
-template <class T> class Concatenation {
- public:
-  explicit Concatenation(std::span<const Tensor> x) {
-    for (const Tensor& t : x) add(t.raw() ? t.data<std::remove_const_t<T>>() : nullptr, t.shape()[3], false);
-  }
-  Concatenation(std::span<const GradOut> dx, std::span<const Tensor> x) {
-    for (size_t i = 0; i < x.size(); ++i) add(dx[i] ? dx[i].t.data<std::remove_const_t<T>>() : nullptr, x[i].shape()[3], dx[i].accumulate);
-  }
-  bool wanted() const { return std::any_of(items_, items_ + count_, [](auto& s) { return s.data != nullptr; }); }
-  operator ConvSources<T>() const { return {items_, count_}; }
-
- private:
-  void add(T* data, int64_t channels, bool accumulate) {
-    const int64_t begin = count_ ? items_[count_ - 1].begin + items_[count_ - 1].count : 0;
-    items_[count_++] = {data, begin, channels, accumulate};
-  }
-  ConvSource<T> items_[kMaxConvSources];
-  int count_ = 0;
-};
-
-Shapes shapes_of(std::span<const Tensor> x) {
-  Shapes shapes;
-  for (const Tensor& t : x) shapes.push_back(t.shape());
-  return shapes;
-}
-
-// Which source pixel a tap reads, along one axis: (i * mul + offset + tap * step) / div, if that is whole and inside.
-// Forward: i*s - p + tap*d. Backward for data the other way round: (i + p - tap*d) / s.
-struct Gather {
-  int64_t mul, offset, step, div;
-  int64_t at(int64_t i, int64_t tap, int64_t size) const {
-    const int64_t t = i * mul + offset + tap * step;
-    return t >= 0 && t % div == 0 && t / div < size ? t / div : -1;
-  }
-};
-Gather forward_gather(const Conv2dSizes& s) { return {s.stride, -s.padding, s.dilation, 1}; }
-Gather backward_gather(const Conv2dSizes& s) { return {1, s.padding, -s.dilation, s.stride}; }
 
 // ---- naive: the definition, the oracle of every other kernel ----
 
@@ -325,8 +287,9 @@ Shape Conv2d::shape(const Shapes& x) const {
   return {s.n, s.oh, s.ow, s.cout};
 }
 
-size_t Conv2d::workspace(const Shapes& x, DType dtype, Device) const {
+size_t Conv2d::workspace(const Shapes& x, DType dtype, Device device) const {
   const Conv2dSizes s = sizes(x);
+  if (device == Device::cuda) return Conv2dCudaWorkspace(s, dtype_size(dtype)).bytes();
   const Routes r = routes(s, in_blocks(x), dtype);
   size_t bytes = size_t(kBiasChunks * s.cout) * sizeof(double);
   for (Route route : {r.forward, r.data, r.weight}) {
@@ -380,7 +343,7 @@ void Conv2d::backward_cpu(const Backward& p) const {
 }
 
 Var conv2d(const std::vector<Var>& x, const Var& w, const Var& b, Conv2dOptions options, Loc loc) {
-  require(!x.empty(), "conv2d", "wants at least one data input");
+  require(!x.empty() && x.size() <= kMaxConvSources, "conv2d", "wants 1 to ", kMaxConvSources, " data inputs, got ", x.size());
   std::vector<Var> inputs = x;
   inputs.push_back(w);
   if (b) inputs.push_back(b);
