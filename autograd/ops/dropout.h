@@ -2,7 +2,7 @@
 //
 // bits_i = random_bits(seed, step, site, i) (tensor/random.h): the mask depends on nothing but where it is used, so it
 // is the same on CPU and GPU, for any number of threads, and after a resume. x any shape; rng i64 (2) = (seed, step);
-// 0 <= p < 1. The mask is kept for backward, one bit an element: drawing it again would cost ten times what reading does.
+// 0 <= p < 1. The mask is kept for backward, one bit an element: drawing it again costs more than a pass over x.
 #pragma once
 #include "autograd/tape.h"
 #include "tensor/random.h"
