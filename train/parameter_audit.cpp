@@ -52,17 +52,18 @@ struct Probe {
 };
 
 Probe probe(const Prober& prober, const Line& line, double analytic, double scale) {
-  Slope n{};
+  Probe p{};
   for (double h : kSteps) {
-    n = prober.slope(line, h);
-    const auto ratio = [&](const Slope& s) { return std::fabs(analytic - s.value) / (1e-6 * scale + s.noise); };
-    const bool felt = std::fabs(n.value) > n.noise;
-    if (ratio(n) <= 1) return {Judgement::judged, n.value, ratio(n), felt};
+    const Slope n = prober.slope(line, h);
+    if (h < kSteps[0] && n.noise > 1e-3 * scale) break;  // too noisy to say anything
+    const auto tolerance = [&](const Slope& s) { return 1e-6 * scale + s.noise; };
+    p = {Judgement::judged, n.value, std::fabs(analytic - n.value) / tolerance(n), std::fabs(n.value) > n.noise};
+    if (p.ratio <= 1) return p;
     const Slope half = prober.slope(line, h / 2);
-    const bool smooth = !(std::fabs(n.value - half.value) > 1e-6 * scale + half.noise);  // a NaN is no kink
-    if (smooth) return {Judgement::judged, half.value, ratio(half), felt};
+    const bool smooth = !(std::fabs(n.value - half.value) > tolerance(half));  // a NaN is no kink
+    if (!smooth) p.judgement = Judgement::kink;
   }
-  return {Judgement::kink, n.value, 0, true};
+  return p;
 }
 
 ParameterCheck audit_tensor(const ParamInfo& info, const Tensor& value, const Tensor& gradient, const std::function<double()>& loss,

@@ -5,9 +5,10 @@
 // A probe passes when |a - n| <= 1e-6 s + 8 eps (|L+| + |L-|) / h, with s the tensor's largest |dL/dw| (its norm for a
 // direction). Written so that NaN fails.
 // A network with leaky ReLU and max-pooling has kinks: when one lies between w - h d and w + h d, n(h) is no derivative.
-// So a probe that does not pass is looked at with half the step: where n(h) and n(h/2) agree the function is smooth
-// and the gradient is wrong; where they differ the step shrinks tenfold, up to three times, and a probe that never gets
-// smooth is reported as a kink: neither passed nor failed.
+// So a probe that disagrees is repeated with steps ten times smaller, as far as rounding lets anything be seen: a kink is
+// left behind sooner or later, a wrong gradient stays wrong. If the last step still disagrees, half of it decides: where
+// n(h) and n(h/2) agree the function is smooth and the gradient is wrong; else the probe is reported as a kink, neither
+// passed nor failed.
 // Left out: what the loss holds constant (teacher, queues, pseudo-labels) has no gradient to audit.
 #pragma once
 #include <functional>
