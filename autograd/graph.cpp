@@ -54,16 +54,16 @@ std::string to_dot(const Tape& tape) {
     for (int i : n.inputs) read[size_t(i)] = true;
   for (size_t id = 0; id < tape.nodes().size(); ++id) {
     const Tape::Node& n = tape.nodes()[id];
-    const std::string name = "n" + std::to_string(id);
+    const std::string name = std::string("n") + std::to_string(id);
     if (n.op) {
       const char* style = n.requires_grad ? "" : ", color=grey60, fontcolor=grey40";
-      layers[n.label] += "    " + name + " [shape=box, label=\"" + escaped(box(tape, n)) + "\"" + style + "];\n";
+      layers[n.label] += std::string("    ") + name + " [shape=box, label=\"" + escaped(box(tape, n)) + "\"" + style + "];\n";
     } else if (!n.is_parameter && read[id]) {
-      constants += "  " + name + " [shape=octagon, style=filled, fillcolor=mistyrose, label=\"" + escaped(n.label + "  " + quantities(n) + "\nno gradient") + "\"];\n";
+      constants += std::string("  ") + name + " [shape=octagon, style=filled, fillcolor=mistyrose, label=\"" + escaped(n.label + "  " + quantities(n) + "\nno gradient") + "\"];\n";
     }
     for (int i : n.inputs) {
       const Tape::Node& in = tape.nodes()[size_t(i)];
-      if (!in.is_parameter) edges += "  n" + std::to_string(i) + " -> " + name + (in.requires_grad ? "" : " [style=dashed, color=grey60]") + ";\n";
+      if (!in.is_parameter) edges += std::string("  n") + std::to_string(i) + " -> " + name + (in.requires_grad ? "" : " [style=dashed, color=grey60]") + ";\n";
     }
   }
   std::string dot = "digraph tape {\n  node [fontname=\"Helvetica\", fontsize=10];\n  graph [fontname=\"Helvetica\", fontsize=11, color=grey70];\n";
