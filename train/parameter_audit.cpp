@@ -35,7 +35,7 @@ class Prober {
     const double up = at(h), down = at(-h);
     at(0);
     for (size_t k = 0; k < before.size(); ++k) value_[line.entries[k]] = before[k];
-    return {(up - down) / (2 * h), 8 * kEps * (std::fabs(up) + std::fabs(down)) / h};
+    return {(up - down) / (2 * h), 64 * kEps * (std::fabs(up) + std::fabs(down)) / h};
   }
 
  private:

@@ -42,10 +42,16 @@ void StepAudit::set(const Batch& batch, int64_t iteration, int64_t iterations) {
   state_.rng.data<int64_t>()[1] = iteration;
   method_state_ = {};
   method_->save(method_state_);
+  for (auto& [store, kept] : {std::pair{&student_, &student_buffers_}, {&teacher_, &teacher_buffers_}}) {
+    *kept = arena_.empty(store->buffers().shape(), DType::f64);
+    copy(store->buffers(), *kept);
+  }
 }
 
 Var StepAudit::record(Tape& tape, LossTerms& log) {
   if (!method_state_.tensors.empty()) method_->load(method_state_);
+  copy(student_buffers_, student_.buffers());
+  copy(teacher_buffers_, teacher_.buffers());
   return method_->loss(tape, state_, batch_, log);
 }
 

@@ -1,9 +1,8 @@
 // One training step under audit: a method's loss in f64 as a repeatable function of the student's weights.
 //
-// Repeatable means: before each evaluation the method's own state (queues, thresholds) is put back, and every draw depends
-// on (seed, iteration) alone. The running statistics of batch norm move with each evaluation, but no training pass reads
-// them. The teacher, pseudo-labels and queue statistics do not depend on the student within a step, so differences of
-// the loss see exactly what is differentiated.
+// Repeatable means: before each evaluation the method's own state (queues, thresholds) and the running statistics of batch
+// norm are put back, and every draw depends on (seed, iteration) alone. What a step holds constant (teacher, pseudo-labels,
+// queue statistics) does not depend smoothly on the student, so differences of the loss see what is differentiated.
 #pragma once
 #include <memory>
 #include <string>
@@ -56,6 +55,7 @@ class StepAudit {
   TrainState state_;
   Batch batch_;
   TensorFile method_state_;
+  Tensor student_buffers_, teacher_buffers_;
   uint64_t seed_;
 };
 
