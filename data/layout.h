@@ -37,6 +37,14 @@ struct Layout {
 // Throws Error(data) when `where` is missing, is no layout of the list above, or misses a file that a list names.
 Layout open_layout(const std::string& where);
 
+// One function per convention, in layout_*.cpp. `dir` exists and is of that convention.
+Layout ssl4mis_layout(const std::string& dir);
+Layout nifti_layout(const std::string& dir);
+Layout image_layout(const std::string& dir);
+
+// The lines of a list file without blanks, carriage returns and empty lines. Error(data) when it cannot be read.
+std::vector<std::string> read_list(const std::string& path);
+
 // "patient099_frame01_slice_15" -> "patient099": the name up to "_frame" or "_slice_".
 std::string patient_of(const std::string& id);
 

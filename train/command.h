@@ -11,7 +11,7 @@ struct Command {
   int order;               // position in --help
   std::string name, help;  // "train", "Train a network"
   std::string examples;    // printed at the end of `patchcl NAME --help`
-  // Adds options to the sub-command and returns what runs when it was chosen; the result is the exit code.
+  // Adds options to the command's own parser and returns what runs after parsing; the result is the exit code.
   std::function<std::function<int()>(CLI::App&)> add;
 };
 

@@ -9,7 +9,6 @@
 
 namespace patchcl {
 
-std::vector<std::string> method_names();  // "supervised" first
 // Throws Error(usage) listing the names.
 std::unique_ptr<Method> make_method(const std::string& name, const MethodOptions& options);
 

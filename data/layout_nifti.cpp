@@ -1,0 +1,5 @@
+#include "data/layout.h"
+#include "tensor/error.h"
+namespace patchcl {
+Layout nifti_layout(const std::string& dir) { fail(ExitCode::data, "data", dir, ": not yet"); }
+}  // namespace patchcl

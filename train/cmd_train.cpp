@@ -1,0 +1,46 @@
+// patchcl train
+#include <filesystem>
+
+#include "train/command.h"
+#include "train/trainer.h"
+
+namespace patchcl {
+namespace {
+
+// A resumed run is the run it was: its options come from the run folder unless a file says otherwise.
+void take_options_of_run(TrainConfig& config, std::string& resolved) {
+  const std::filesystem::path run(config.resume);
+  const auto file = (std::filesystem::is_directory(run) ? run : run.parent_path()) / "config.toml";
+  if (!std::filesystem::exists(file)) return;
+  const std::string resume = config.resume;
+  config = TrainConfig();
+  CLI::App saved;
+  add_options(saved, config);
+  try {
+    saved.parse("--config \"" + file.string() + "\"", /*program_name_included=*/false);
+  } catch (const CLI::ParseError& e) {
+    fail(ExitCode::checkpoint, "train", file.string(), " cannot be read: ", e.what());
+  }
+  config.resume = resume;
+  config.out = file.parent_path().string();
+  resolved = saved.config_to_str(/*default_also=*/true, /*write_description=*/false);
+}
+
+AddCommand train{{1, "train", "Train a network",
+                  "Examples:\n"
+                  "  patchcl train --data phantom:cases=40,size=96 --size 96 --batch 8 --iters 600 --out runs/phantom\n"
+                  "  patchcl train --data ACDC --method patchcl --labeled 7 --out runs/acdc7\n"
+                  "  patchcl train --resume runs/acdc7",
+                  [](CLI::App& app) -> std::function<int()> {
+                    auto config = std::make_shared<TrainConfig>();
+                    add_options(app, *config);
+                    return [config, &app] {
+                      std::string resolved = app.config_to_str(/*default_also=*/true, /*write_description=*/false);
+                      if (!config->resume.empty()) take_options_of_run(*config, resolved);
+                      Trainer trainer(*config, resolved);
+                      return int(trainer.run() == Outcome::finished ? ExitCode::ok : ExitCode::interrupted);
+                    };
+                  }}};
+
+}  // namespace
+}  // namespace patchcl

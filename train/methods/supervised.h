@@ -1,0 +1,13 @@
+// Supervised training on the labelled images alone: L = 1/2 (cross-entropy + Dice), METHODS 4.4.
+#pragma once
+#include "train/method.h"
+
+namespace patchcl {
+
+class Supervised final : public Method {
+ public:
+  std::string name() const override { return "supervised"; }
+  Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) override;
+};
+
+}  // namespace patchcl

@@ -1,0 +1,69 @@
+// Trainer: the loop around a Method. Owns the network, the optimiser, the data stream, the run folder and its logs.
+//
+// One step:  batch -> tape -> method->loss -> backward -> optimiser -> method->after_step
+// Run folder: config.toml (resolved), metrics.jsonl and metrics.csv (numbers only, so that equal runs have equal files),
+// last.safetensors and last.1.safetensors (checkpoints), best.safetensors (weights of the best validation),
+// overlays/*.png, results.md and results.json.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "data/dataset.h"
+#include "train/checkpoint.h"
+#include "train/config.h"
+#include "train/inference.h"
+#include "train/method.h"
+
+namespace patchcl {
+
+enum class Outcome { finished, interrupted };
+
+class Trainer {
+ public:
+  // Opens the data, builds the network, prints the memory plan, resumes when asked. `resolved` is the configuration as
+  // text: it goes into the run folder and into checkpoints.
+  Trainer(const TrainConfig& config, const std::string& resolved);
+  ~Trainer();
+  Trainer(const Trainer&) = delete;
+
+  // Trains up to `until` steps in all (default: to the end), then validates and writes a checkpoint.
+  // SIGINT or SIGTERM stop it after the current step, with a checkpoint.
+  Outcome run(int64_t until = -1);
+
+  const ParamStore& student() const { return *student_; }
+  const Optimizer& optimizer() const { return *optimizer_; }
+  const Progress& progress() const { return progress_; }
+  const Summary& validation() const { return validation_; }  // of the last one that ran
+
+ private:
+  struct Log;
+  void plan_memory();
+  TrainState state();
+  Batch to_device(const Batch& host) const;
+  Batch batch_shape(const Arena& arena) const;
+  void step(const Batch& batch, bool log);
+  [[noreturn]] void explain_non_finite(const Batch& batch);
+  void validate_now();
+  void checkpoint();
+  void write_results() const;
+
+  TrainConfig config_;
+  std::string resolved_;
+  Device device_;
+  DType dtype_;
+  Dataset dataset_;
+  std::unique_ptr<Method> method_;
+  ModelInfo info_;
+  ParamLayout layout_;
+  std::unique_ptr<UNet> unet_;
+  Arena parameters_, activations_, inputs_;
+  std::unique_ptr<ParamStore> student_, teacher_;
+  std::unique_ptr<Optimizer> optimizer_;
+  Tensor rng_;
+  Progress progress_;
+  Summary validation_;
+  std::string terms_text_;
+  std::unique_ptr<Log> log_;
+};
+
+}  // namespace patchcl
