@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/batch.h"
+#include "data/picture.h"
 #include "layers/unet.h"
 #include "tensor/io.h"
 
@@ -30,6 +31,8 @@ struct LossTerms {
   std::vector<std::pair<std::string, double>> values;  // host numbers: weights, counts
 };
 
+using NamedPicture = std::pair<std::string, Canvas>;
+
 class Method {
  public:
   virtual ~Method() = default;
@@ -45,6 +48,8 @@ class Method {
   virtual Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) = 0;
   // After the optimiser's step: EMA of the teacher, queues.
   virtual void after_step(const TrainState&) {}
+  // What the method sees and draws on this batch, for people. Changes nothing.
+  virtual std::vector<NamedPicture> pictures(const TrainState&, const Batch&, const std::vector<std::string>& /*class_names*/) { return {}; }
   // State beyond the stores (queues, thresholds) for bit-exact resume.
   virtual void save(TensorFile&) const {}
   virtual void load(const TensorFile&) {}

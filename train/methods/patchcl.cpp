@@ -5,6 +5,7 @@
 #include "data/patch_view.h"
 #include "losses/info_nce.h"
 #include "tensor/parallel.h"
+#include "train/methods/patch_sheet.h"
 
 namespace patchcl {
 
@@ -129,6 +130,23 @@ PatchCl::Patches PatchCl::cut_patches(const Step& step, const Tensor& target) {
     out.classes.push_back(int32_t(drawn[size_t(i)].label));
   }
   return out;
+}
+
+std::vector<NamedPicture> PatchCl::pictures(const TrainState& s, const Batch& b, const std::vector<std::string>& class_names) {
+  Tape tape(*s.arena, {.grad = false});
+  LossTerms log;
+  Step step{tape, s, b, log, /*warming_up=*/false};
+  const Confidence seen(b, step.unlabeled() > 0 ? target(step) : Tensor(), classes_);
+  const PatchOptions options = patch_options(options_.patches, std::min(seen.batch.height, seen.batch.width), s.model->size_multiple());
+  AreaFilter filter = *filter_;
+  Rng rng(s.seed, uint64_t(s.iteration), site::patches);
+  const SampledPatches drawn = sample_patches(seen.batch, options_.patches_per_class * classes_, options, filter, rng);
+  // One labelled image and up to three unlabelled ones.
+  std::vector<int64_t> shown{0};
+  for (int64_t i = b.labeled; i < seen.batch.n && shown.size() < 4; ++i) shown.push_back(i);
+  const std::string when = "step " + std::to_string(s.iteration);
+  return {{"patches", patch_sheet(seen.batch, shown, drawn, options, class_names, "patches, " + when)},
+          {"queue", embedding_map(*queue_, class_names, "queue embeddings, " + when)}};
 }
 
 Var PatchCl::embed(Tape& tape, const TrainState& s, const ParamStore& weights, const Var& patches, bool training) const {

@@ -26,6 +26,7 @@ class PatchCl final : public SemiSupervised {
   void declare(ParamLayout& layout, const UNetConfig& config) override;
   void save(TensorFile& file) const override;
   void load(const TensorFile& file) override;
+  std::vector<NamedPicture> pictures(const TrainState& s, const Batch& b, const std::vector<std::string>& class_names) override;
 
   const EmbeddingQueue& queue() const { return *queue_; }
 

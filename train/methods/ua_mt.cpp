@@ -37,7 +37,9 @@ Tensor UaMt::mean_prediction(Step& step) const {
     if (step.tape.dry()) return Arena("uncertainty").empty(p.shape(), DType::f32);
     const Tensor q = on_host(p);
     if (!mean) mean = Arena("uncertainty").zeros(q.shape(), DType::f32);
-    for (int64_t i = 0; i < q.numel(); ++i) mean.data<float>()[i] += q.data<float>()[i] / float(options_.dropout_passes);
+    parallel_chunks(q.numel(), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) mean.data<float>()[i] += q.data<float>()[i] / float(options_.dropout_passes);
+    });
   }
   return mean;
 }
