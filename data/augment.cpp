@@ -31,8 +31,10 @@ Plan draw(const AugmentOptions& o, int64_t height, int64_t width, Rng& rng) {
   p.quarter_turns = rng.below(4);
   p.axis = int(rng.below(2));
   p.degrees = double(rng.below(40) - 20);
-  p.top = rng.below(std::max<int64_t>(height - o.size, 0) + 1);
-  p.left = rng.below(std::max<int64_t>(width - o.size, 0) + 1);
+  if (o.fit == Fit::crop) {
+    p.top = rng.below(std::max<int64_t>(height - o.size, 0) + 1);
+    p.left = rng.below(std::max<int64_t>(width - o.size, 0) + 1);
+  }
   return p;
 }
 

@@ -22,13 +22,15 @@ struct Point { double x, y; };
 // An ellipse with semi-axes a, b turned by `angle`, its outline disturbed by a third harmonic.
 struct Blob {
   Point center;
-  double a, b, angle, bump = 0, phase = 0;
-  // 0 at the centre, 1 on the outline, growing outwards.
+  double a = 1, b = 1, angle = 0, bump = 0, phase = 0;
+  double c = std::cos(angle), s = std::sin(angle);
+  // 0 at the centre, 1 on the outline, growing outwards. The bump is left out where it cannot move a point over any
+  // level that is asked for (0.8 to 1.15): most points are far from most outlines, and the angle is dear.
   double level(Point p) const {
-    const double dx = p.x - center.x, dy = p.y - center.y, c = std::cos(angle), s = std::sin(angle);
+    const double dx = p.x - center.x, dy = p.y - center.y;
     const double u = (c * dx + s * dy) / a, v = (c * dy - s * dx) / b;
     const double r = std::sqrt(u * u + v * v);
-    return bump == 0 ? r : r / (1 + bump * std::cos(3 * std::atan2(v, u) + phase));
+    return bump == 0 || r < 0.7 || r > 1.3 ? r : r / (1 + bump * std::cos(3 * std::atan2(v, u) + phase));
   }
   bool holds(Point p) const { return level(p) < 1; }
 };
@@ -184,17 +186,25 @@ Sample sample(const Anatomy& a, const HeartSlice& h, Point p) {
   return s;
 }
 
-// Mean over 2x2 points per pixel, label at its centre.
-void render(const Anatomy& a, const HeartSlice& h, int64_t size, double* image, double* label) {
-  const auto at = [&](double i) { return 2 * i / double(size) - 1; };
+// Where pixel coordinate i (its centre at +0.5) lies between -1 and 1.
+double across(double i, int64_t size) { return 2 * i / double(size) - 1; }
+
+// Mean over 2x2 points per pixel.
+void render(const Anatomy& a, const HeartSlice& h, int64_t size, double* image) {
   for (int64_t y = 0; y < size; ++y)
     for (int64_t x = 0; x < size; ++x) {
       double sum = 0;
-      for (int sub = 0; sub < 4; ++sub) sum += sample(a, h, {at(x + 0.25 + 0.5 * (sub & 1)), at(y + 0.25 + 0.5 * (sub >> 1))}).value;
-      const Point center{at(x + 0.5), at(y + 0.5)};
+      for (const double dy : {0.25, 0.75})
+        for (const double dx : {0.25, 0.75}) sum += sample(a, h, {across(double(x) + dx, size), across(double(y) + dy, size)}).value;
+      const Point center{across(double(x) + 0.5, size), across(double(y) + 0.5, size)};
       *image++ = std::pow(sum / 4, a.gamma) * std::exp(a.bias.at(center));
-      *label++ = sample(a, h, center).label;
     }
+}
+
+// The label at a pixel's centre.
+void render_label(const Anatomy& a, const HeartSlice& h, int64_t size, double* label) {
+  for (int64_t y = 0; y < size; ++y)
+    for (int64_t x = 0; x < size; ++x) *label++ = sample(a, h, {across(double(x) + 0.5, size), across(double(y) + 0.5, size)}).label;
 }
 
 // Separable Gaussian of `sigma` pixels, borders repeated.
@@ -218,13 +228,27 @@ void blur(double* image, int64_t size, double sigma) {
     }
 }
 
+Anatomy anatomy_of(const PhantomOptions& o, int64_t i) { return draw_anatomy(Rng(o.seed, uint64_t(i), kAnatomySite)); }
+
+// Height of slice z along the long axis.
+double height_of(const PhantomOptions& o, int64_t z) { return o.slices > 1 ? double(z) / double(o.slices - 1) : 0.4; }
+
+Grid empty_grid(const PhantomOptions& o) {
+  Grid g;
+  g.depth = o.slices;
+  g.height = g.width = o.size;
+  g.spacing = {10, 160.0 / double(o.size), 160.0 / double(o.size)};
+  g.values.resize(size_t(g.numel()));
+  return g;
+}
+
 Source phantom_source(const PhantomOptions& o, int64_t i, const std::string& id) {
   Source s;
   s.id = s.group = s.path = s.label_path = id;
   s.depth = o.slices;
   s.height = s.width = o.size;
-  s.image = [o, i] { return phantom_case(o, i).image; };
-  s.label = [o, i] { return phantom_case(o, i).label; };
+  s.image = [o, i] { return phantom_image(o, i); };
+  s.label = [o, i] { return phantom_label(o, i); };
   return s;
 }
 
@@ -254,28 +278,30 @@ PhantomOptions parse_phantom(const std::string& spec) {
   return o;
 }
 
-PhantomCase phantom_case(const PhantomOptions& o, int64_t i) {
-  const Anatomy a = draw_anatomy(Rng(o.seed, uint64_t(i), kAnatomySite));
-  PhantomCase c;
-  for (Grid* g : {&c.image, &c.label}) {
-    g->depth = o.slices;
-    g->height = g->width = o.size;
-    g->spacing = {10, 160.0 / double(o.size), 160.0 / double(o.size)};
-    g->values.resize(size_t(g->numel()));
-  }
+Grid phantom_image(const PhantomOptions& o, int64_t i) {
+  const Anatomy a = anatomy_of(o, i);
+  Grid g = empty_grid(o);
   const int64_t pixels = o.size * o.size;
   for (int64_t z = 0; z < o.slices; ++z) {
-    const double t = o.slices > 1 ? double(z) / double(o.slices - 1) : 0.4;
-    render(a, cut_heart(a, t), o.size, &c.image.values[size_t(z * pixels)], &c.label.values[size_t(z * pixels)]);
-    blur(&c.image.values[size_t(z * pixels)], o.size, a.blur * double(o.size) / 96);
+    double* slice = &g.values[size_t(z * pixels)];
+    render(a, cut_heart(a, height_of(o, z)), o.size, slice);
+    blur(slice, o.size, a.blur * double(o.size) / 96);
   }
   Rng noise(o.seed, uint64_t(i), kNoiseSite);
-  for (double& v : c.image.values) {  // magnitude of a complex signal: Rician noise
+  for (double& v : g.values) {  // magnitude of a complex signal: Rician noise
     const double real = v + a.noise * noise.normal(), imaginary = a.noise * noise.normal();
     v = std::sqrt(real * real + imaginary * imaginary);
   }
-  set_range_to_extremes(c.image);
-  return c;
+  set_range_to_extremes(g);
+  return g;
+}
+
+Grid phantom_label(const PhantomOptions& o, int64_t i) {
+  const Anatomy a = anatomy_of(o, i);
+  Grid g = empty_grid(o);
+  for (int64_t z = 0; z < o.slices; ++z)
+    render_label(a, cut_heart(a, height_of(o, z)), o.size, &g.values[size_t(z * o.size * o.size)]);
+  return g;
 }
 
 Layout phantom_layout(const PhantomOptions& o) {

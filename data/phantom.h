@@ -23,8 +23,8 @@ struct PhantomOptions {
 // "phantom", "phantom:cases=40,size=96,slices=8,val=10,seed=1". Throws Error(usage) naming an unknown key.
 PhantomOptions parse_phantom(const std::string& spec);
 
-struct PhantomCase { Grid image, label; };  // label 0..3: background, RV, Myo, LV
-PhantomCase phantom_case(const PhantomOptions& options, int64_t i);
+Grid phantom_image(const PhantomOptions& options, int64_t i);
+Grid phantom_label(const PhantomOptions& options, int64_t i);  // 0..3: background, RV, Myo, LV
 
 Layout phantom_layout(const PhantomOptions& options);
 
