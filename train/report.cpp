@@ -15,7 +15,7 @@ namespace patchcl {
 namespace {
 
 std::string class_name(const std::vector<std::string>& names, size_t foreground) {
-  return foreground + 1 < names.size() ? names[foreground + 1] : "class " + std::to_string(foreground + 1);
+  return foreground + 1 < names.size() ? names[foreground + 1] : std::string("class ") + std::to_string(foreground + 1);
 }
 
 nlohmann::json number(double v) { return std::isfinite(v) ? nlohmann::json(v) : nlohmann::json(nullptr); }
@@ -32,7 +32,7 @@ std::string one_line(const Summary& s, const std::vector<std::string>& names) {
   std::string line = text;
   for (size_t i = 0; i < s.classes.size(); ++i) {
     std::snprintf(text, sizeof text, " %.3f", s.classes[i].dice);
-    line += " " + class_name(names, i) + text;
+    line.append(" ").append(class_name(names, i)).append(text);
   }
   return line;
 }
