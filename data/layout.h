@@ -41,6 +41,7 @@ Layout open_layout(const std::string& where);
 Layout ssl4mis_layout(const std::string& dir);
 Layout nifti_layout(const std::string& dir);
 Layout image_layout(const std::string& dir);
+Layout converted_layout(const std::string& dir);
 
 // The lines of a list file without blanks, carriage returns and empty lines. Error(data) when it cannot be read.
 std::vector<std::string> read_list(const std::string& path);

@@ -242,6 +242,14 @@ Grid empty_grid(const PhantomOptions& o) {
   return g;
 }
 
+// As a scanner stores them: whole numbers, here of 12 bits.
+void quantise(Grid& g) {
+  set_range_to_extremes(g);
+  const double scale = 4095 / g.high;
+  for (double& v : g.values) v = std::round(v * scale);
+  set_range_to_extremes(g);
+}
+
 Source phantom_source(const PhantomOptions& o, int64_t i, const std::string& id) {
   Source s;
   s.id = s.group = s.path = s.label_path = id;
@@ -292,7 +300,7 @@ Grid phantom_image(const PhantomOptions& o, int64_t i) {
     const double real = v + a.noise * noise.normal(), imaginary = a.noise * noise.normal();
     v = std::sqrt(real * real + imaginary * imaginary);
   }
-  set_range_to_extremes(g);
+  quantise(g);
   return g;
 }
 
