@@ -57,8 +57,8 @@ Dataset::Dataset(Layout layout, const DatasetOptions& options) : layout_(std::mo
     labeled.push_back(s);
     labeled_items_ = int64_t(items_.size());
   }
-  channels_ = item(0).channels;
   find_classes(labeled, options.classes);
+  channels_ = item(0).channels;
 }
 
 // The last cases of the list. A list of its own is shortened instead: the first `cases` of it stay.

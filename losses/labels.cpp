@@ -33,7 +33,7 @@ void check_labels(const char* name, const Tensor& labels, int64_t classes) {
   const int64_t at = std::find_if(label, label + n, [&](uint8_t v) { return v >= classes; }) - label;
   const int64_t pixels = n / labels.shape()[0];
   fail(ExitCode::data, name, "image ", at / pixels, " of the batch has label ", int(label[at]), " at pixel ", at % pixels,
-       ", outside the classes 0..", classes - 1, "; check the masks or --classes");
+       ", outside the classes 0..", classes - 1, "; check the masks");
 }
 
 }  // namespace patchcl

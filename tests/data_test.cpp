@@ -1,0 +1,364 @@
+// Every layout read, checked, converted and batched; every kind of damage named.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "data/check.h"
+#include "data/coding.h"
+#include "data/convert.h"
+#include "data/loader.h"
+#include "data/phantom.h"
+#include "tensor/error.h"
+#include "tests/command_line.h"
+#include "tests/small_data.h"
+
+using namespace patchcl;
+using namespace patchcl::test;
+
+namespace {
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+enum class Kind { ssl4mis, msd, nnunet, tiles, phantom };
+const char* name_of(Kind k) {
+  const char* names[] = {"ssl4mis", "msd", "nnunet", "tiles", "phantom"};
+  return names[int(k)];
+}
+
+// A data set of that kind below `folder`; what --data would say.
+std::string make_set(Kind kind, const std::string& folder) {
+  const std::string dir = folder + "/" + name_of(kind);
+  switch (kind) {
+    case Kind::ssl4mis: write_ssl4mis(dir); break;
+    case Kind::msd: write_nifti_set(dir, false); break;
+    case Kind::nnunet: write_nifti_set(dir, true); break;
+    case Kind::tiles: write_tiles(dir); break;
+    case Kind::phantom: return "phantom:cases=3,val=1,size=32,slices=3";
+  }
+  return dir;
+}
+
+bool needs_missing_library(Kind kind) {
+  try {
+    if (kind == Kind::ssl4mis) h5_has("/nowhere.h5", "image");
+    if (kind == Kind::msd || kind == Kind::nnunet) read_nifti_header("/nowhere.nii");
+  } catch (const Error& e) {
+    return contains(e.what(), "built without");
+  }
+  return false;
+}
+
+struct Batches {
+  std::vector<float> images;
+  std::vector<uint8_t> labels;
+  std::vector<std::string> ids;
+  bool operator==(const Batches&) const = default;
+};
+
+// Batches [first, first + count) with a strong view.
+Batches load(const std::string& data, int workers, int64_t first, int64_t count, int64_t size = 32) {
+  const Dataset dataset = Dataset::open(data, {.labeled = 1, .validation = 1});
+  const Sampler sampler(7, dataset.labeled_items(), dataset.items() - dataset.labeled_items(), 2, 2);
+  LoaderOptions options;
+  options.seed = 11;
+  options.augment = {Augmentation::ssl4mis, size, dataset.fit(size)};
+  options.strong = true;
+  options.workers = workers;
+  Loader loader(dataset, sampler, options, first);
+  Batches all;
+  for (int64_t i = 0; i < count; ++i) {
+    const Batch b = loader.next();
+    for (const Tensor& t : {b.images, b.strong}) all.images.insert(all.images.end(), t.data<float>(), t.data<float>() + t.numel());
+    all.labels.insert(all.labels.end(), b.labels.data<uint8_t>(), b.labels.data<uint8_t>() + b.labels.numel());
+    all.ids.insert(all.ids.end(), b.ids.begin(), b.ids.end());
+  }
+  return all;
+}
+
+class EveryLayout : public testing::TestWithParam<Kind> {
+ protected:
+  void SetUp() override {
+    if (needs_missing_library(GetParam())) GTEST_SKIP() << "built without the library";
+    data = make_set(GetParam(), folder.path());
+  }
+  TemporaryFolder folder;
+  std::string data;
+};
+INSTANTIATE_TEST_SUITE_P(Data, EveryLayout, testing::Values(Kind::ssl4mis, Kind::msd, Kind::nnunet, Kind::tiles, Kind::phantom),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
+
+TEST_P(EveryLayout, IsReadWithSplitsClassesAndLabels) {
+  struct Expected { const char* layout; int64_t items, validation, classes, channels, labeled_items; };
+  const std::map<Kind, Expected> expected{{Kind::ssl4mis, {"SSL4MIS", 6, 1, 4, 1, 3}},
+                                          {Kind::msd, {"MSD", 15, 1, 3, 1, 5}},
+                                          {Kind::nnunet, {"nnU-Net", 15, 1, 3, 1, 5}},
+                                          {Kind::tiles, {"images", 4, 1, 2, 3, 1}},
+                                          {Kind::phantom, {"phantom", 9, 1, 4, 1, 3}}};
+  const Expected& e = expected.at(GetParam());
+  const Dataset d = Dataset::open(data, {.labeled = 1, .validation = 1});
+  EXPECT_EQ(d.layout(), e.layout);
+  EXPECT_EQ(d.items(), e.items);
+  EXPECT_EQ(d.validation_cases(), e.validation);
+  EXPECT_EQ(d.classes(), e.classes);
+  EXPECT_EQ(d.channels(), e.channels);
+  EXPECT_EQ(d.labeled_items(), e.labeled_items);
+  for (int64_t i = 0; i < d.items(); ++i) {
+    const Slice s = d.item(i);
+    EXPECT_EQ(s.label != nullptr, i < d.labeled_items()) << i;
+    const auto [low, high] = std::minmax_element(s.image, s.image + s.height * s.width * s.channels);
+    EXPECT_GE(*low, 0);
+    EXPECT_LE(*high, 1);
+  }
+  const Volume v = d.validation(0);
+  EXPECT_EQ(int64_t(v.label.size()), v.depth * v.slice_pixels());
+}
+
+TEST_P(EveryLayout, GivesTheSameBatchesForAnyNumberOfWorkersAndFromAnyStart) {
+  const Batches all = load(data, 1, 0, 6);
+  EXPECT_EQ(all, load(data, 3, 0, 6));
+  const Batches tail = load(data, 2, 4, 2);
+  const size_t third = all.images.size() / 3;
+  EXPECT_TRUE(std::equal(tail.images.begin(), tail.images.end(), all.images.end() - std::ptrdiff_t(third)));
+}
+
+TEST_P(EveryLayout, IsConvertedWithoutLoss) {
+  const std::string png = folder / "png";
+  const ConvertReport r = convert_data(data, png);
+  EXPECT_EQ(r.rounded_cases, 0);
+  EXPECT_EQ(load(data, 1, 0, 6), load(png, 1, 0, 6));
+  const Dataset a = Dataset::open(data, {.validation = 1}), b = Dataset::open(png, {.validation = 1});
+  EXPECT_EQ(a.class_names(), b.class_names());
+  EXPECT_EQ(a.validation(0).image, b.validation(0).image);
+  EXPECT_EQ(a.validation(0).label, b.validation(0).label);
+  EXPECT_EQ(a.validation(0).spacing, b.validation(0).spacing);
+  EXPECT_THROW(convert_data(data, png), Error) << "a folder that is not empty must stay as it is";
+}
+
+TEST_P(EveryLayout, PassesTheCheck) {
+  const DataReport r = check_data(data);
+  EXPECT_EQ(r.problems, std::vector<std::string>{});
+  EXPECT_GT(r.train.slices, 0);
+  EXPECT_EQ(r.train.pixels.size(), r.class_names.size());
+}
+
+TEST_P(EveryLayout, TrainsEvaluatesAndPredicts) {
+  const std::string run = folder / "run";
+  const Outcome train = run_patchcl("train --data " + data + " --labeled 1 --val 1 --size 32 --batch 2 --iters 2 --widths 4 6 8 --dropout 0 0 0 --val-every 0 --threads 1 --out " + run);
+  ASSERT_EQ(train.code, 0) << train.output;
+  const Outcome eval = run_patchcl("eval --data " + data + " --val 1 --weights " + run + "/best.safetensors --threads 1");
+  EXPECT_EQ(eval.code, 0) << eval.output;
+}
+
+TEST(Coding, GivesBackEveryBitOfWhatItCallsExact) {
+  std::vector<double> integers, fractions, floats, twelve_bits;
+  for (int i = 0; i < 3000; ++i) {
+    integers.push_back(i * 7 % 1000 - 300);
+    fractions.push_back(double(i * 13 % 3877) / 3877);
+    floats.push_back(double(float(1.7e6 / (1 + i % 300))));
+    twelve_bits.push_back(i % 200);
+  }
+  for (const auto& values : {integers, fractions, floats, twelve_bits}) {
+    const Coding c = choose_coding(values, "test");
+    EXPECT_TRUE(c.exact);
+    const std::vector<uint16_t> pixels = encode(c, values);
+    std::vector<double> back(pixels.begin(), pixels.end());
+    decode(coding_from_json(to_json(c)), back, "test");
+    EXPECT_EQ(back, values);
+  }
+  EXPECT_EQ(choose_coding(twelve_bits, "test").bits(), 8);
+  EXPECT_EQ(choose_coding(fractions, "test").bits(), 16);
+}
+
+TEST(Coding, RoundsWhatHasTooManyValuesAndSaysSo) {
+  std::vector<double> values;
+  for (int i = 0; i < 70000; ++i) values.push_back(std::sqrt(double(i)));
+  const Coding c = choose_coding(values, "test");
+  EXPECT_FALSE(c.exact);
+  const std::vector<uint16_t> pixels = encode(c, values);
+  std::vector<double> back(pixels.begin(), pixels.end());
+  decode(c, back, "test");
+  const double range = values.back();
+  for (size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(back[i], values[i], 0.51 * range / 65535);
+}
+
+TEST(Coding, AnEditedPixelIsNamed) {
+  Coding c = choose_coding({0, 1, 2}, "test");
+  std::vector<double> edited{1};
+  EXPECT_THROW(decode(c, edited, "a.png"), Error);
+}
+
+TEST(Phantom, LabelsCoverAllClassesAndCasesDiffer) {
+  const PhantomOptions o = parse_phantom("phantom:size=48,slices=6");
+  const Grid a = phantom_image(o, 0), b = phantom_image(o, 1), label = phantom_label(o, 0);
+  EXPECT_EQ(a.values, phantom_image(o, 0).values);
+  EXPECT_NE(a.values, b.values);
+  for (double k = 0; k < 4; ++k) EXPECT_GT(std::count(label.values.begin(), label.values.end(), k), 20) << k;
+}
+
+// --- damage ----------------------------------------------------------------------------------------------------------
+
+struct Damage {
+  const char* name;
+  Kind kind;
+  void (*harm)(const std::string& dir);
+  const char* message;  // part of the error, which also names the file
+};
+
+const std::vector<double> kFlat(24 * 20, 0.5);
+
+const Damage kDamages[] = {
+    {"MissingListEntry", Kind::ssl4mis, [](const std::string& d) { std::filesystem::remove(d + "/data/slices/patient001_frame01_slice_2.h5"); },
+     "names 'patient001_frame01_slice_2', but there is no"},
+    {"MissingValidationVolume", Kind::ssl4mis, [](const std::string& d) { std::filesystem::remove(d + "/data/patient003_frame01.h5"); }, "names 'patient003_frame01'"},
+    {"TruncatedH5", Kind::ssl4mis, [](const std::string& d) { truncate_file(d + "/data/slices/patient001_frame01_slice_1.h5"); },
+     "patient001_frame01_slice_1.h5: no readable HDF5 file"},
+    {"NanInH5", Kind::ssl4mis,
+     [](const std::string& d) {
+       std::vector<double> image = kFlat;
+       image[47] = std::nan("");
+       const std::vector<uint8_t> label(image.size());
+       write_h5(d + "/data/slices/patient001_frame01_slice_1.h5", {24, 20}, &image, &label);
+     },
+     "patient001_frame01_slice_1.h5: nan at slice 0 row 2 column 7"},
+    {"LabelOutsideTheClasses", Kind::ssl4mis,
+     [](const std::string& d) { const std::vector<uint8_t> label(480, 9); write_h5(d + "/data/slices/patient001_frame01_slice_1.h5", {24, 20}, &kFlat, &label); },
+     "patient001_frame01_slice_1.h5: label 9 outside the 4 classes"},
+    {"H5WithoutLabel", Kind::ssl4mis,
+     [](const std::string& d) { write_h5(d + "/data/slices/patient001_frame01_slice_1.h5", {24, 20}, &kFlat, nullptr); }, "label"},
+    {"EmptyList", Kind::ssl4mis, [](const std::string& d) { write_file(d + "/train_slices.list", "\n"); }, "without a training case"},
+    {"TruncatedNifti", Kind::msd, [](const std::string& d) { truncate_file(d + "/imagesTr/case_000.nii.gz"); }, "case_000.nii.gz"},
+    {"NiftiOfDifferentSize", Kind::msd,
+     [](const std::string& d) { write_nifti(d + "/labelsTr/case_000.nii.gz", grid_of(5, 18, 21, std::vector<double>(5 * 18 * 21)), NiftiType::u8); },
+     "image and mask of different size"},
+    {"BrokenJson", Kind::msd, [](const std::string& d) { write_file(d + "/dataset.json", "{\"labels\": "); }, "dataset.json is broken"},
+    {"MissingNifti", Kind::nnunet, [](const std::string& d) { std::filesystem::remove(d + "/imagesTr/case_002_0000.nii.gz"); }, "case_002_0000.nii.gz, which is not there"},
+    {"TruncatedPng", Kind::tiles, [](const std::string& d) { truncate_file(d + "/images/tile_0.png"); }, "tile_0.png: PNG"},
+    {"FlippedBitInPng", Kind::tiles,
+     [](const std::string& d) { std::fstream f(d + "/images/tile_0.png", std::ios::in | std::ios::out | std::ios::binary); f.seekp(60); f.put('x'); },
+     "wrong checksum"},
+    {"MaskOfDifferentSize", Kind::tiles,
+     [](const std::string& d) { write_png(d + "/masks/tile_0.png", std::vector<uint8_t>(40 * 51).data(), 40, 51, 1); }, "image and mask of different size"},
+    {"ImageWithoutMask", Kind::tiles, [](const std::string& d) { std::filesystem::remove(d + "/masks/tile_3.png"); }, "'tile_3' has no mask"},
+    {"ColouredMask", Kind::tiles,
+     [](const std::string& d) {
+       std::vector<uint8_t> rgb(40 * 52 * 3);
+       rgb[3] = 200;
+       write_png(d + "/masks/tile_0.png", rgb.data(), 40, 52, 3);
+     },
+     "coloured mask"},
+    {"NoImageAtAll", Kind::tiles, [](const std::string& d) { write_file(d + "/images/tile_0.png", "hello"); }, "no PNG, JPEG or BMP image"},
+};
+
+class Damaged : public testing::TestWithParam<Damage> {};
+INSTANTIATE_TEST_SUITE_P(Data, Damaged, testing::ValuesIn(kDamages), [](const auto& info) { return std::string(info.param.name); });
+
+TEST_P(Damaged, StopsTrainingWithTheNameOfTheFileAndIsFoundByCheck) {
+  const Damage& d = GetParam();
+  if (needs_missing_library(d.kind)) GTEST_SKIP() << "built without the library";
+  TemporaryFolder folder;
+  const std::string data = make_set(d.kind, folder.path()), run = folder / "run";
+  d.harm(data);
+  const Outcome train = run_patchcl("train --data " + data + " --val 1 --size 32 --batch 4 --iters 3 --widths 4 6 --dropout 0 0 --threads 1 --out " + run);
+  EXPECT_EQ(train.code, 3) << train.output;
+  EXPECT_TRUE(contains(train.output, d.message)) << train.output;
+  const Outcome check = run_patchcl("data check " + data);
+  EXPECT_EQ(check.code, 3) << check.output;
+}
+
+TEST(DataCheck, ListsEveryProblem) {
+  if (needs_missing_library(Kind::ssl4mis)) GTEST_SKIP() << "built without the library";
+  TemporaryFolder folder;
+  const std::string data = make_set(Kind::ssl4mis, folder.path());
+  truncate_file(data + "/data/slices/patient001_frame01_slice_1.h5");
+  truncate_file(data + "/data/slices/patient002_frame01_slice_2.h5");
+  write_file(data + "/val.list", "patient003_frame01\npatient003_frame01\n");
+  write_h5(data + "/data/slices/patient002_frame01_slice_3.h5", {24, 20}, &kFlat, nullptr);
+  const Outcome o = run_patchcl("data check --json " + data);
+  EXPECT_EQ(o.code, 3);
+  const auto problems = nlohmann::json::parse(o.output).at("problems");
+  EXPECT_EQ(problems.size(), 4u) << problems.dump(1);
+}
+
+TEST(DataCheck, APatientInTwoSplitsIsAProblem) {
+  if (needs_missing_library(Kind::ssl4mis)) GTEST_SKIP() << "built without the library";
+  TemporaryFolder folder;
+  const std::string data = make_set(Kind::ssl4mis, folder.path());
+  std::filesystem::rename(data + "/data/patient003_frame01.h5", data + "/data/patient002_frame02.h5");
+  write_file(data + "/val.list", "patient002_frame02\n");
+  const DataReport r = check_data(data);
+  ASSERT_EQ(r.problems.size(), 1u);
+  EXPECT_TRUE(contains(r.problems[0], "'patient002' is in the training and in the validation split"));
+}
+
+TEST(Dataset, BudgetsThatMakeNoSenseAreRefused) {
+  const std::string data = "phantom:cases=3,val=1,size=32,slices=2";
+  struct Case { const char *option, *value; int code; };
+  for (const Case& c : {Case{"--labeled", "0", 3}, Case{"--labeled", "4", 2}, Case{"--val", "5", 2}}) {
+    const Outcome o = run_patchcl("train --data " + data + " --size 32 --batch 2 --iters 1 " + c.option + " " + c.value + " --out /nonexistent/run");
+    EXPECT_EQ(o.code, c.code) << o.output;
+    EXPECT_TRUE(contains(o.output, std::string(c.option) + " ")) << o.output;
+  }
+  const Outcome missing = run_patchcl("train --data /nonexistent/folder --iters 1");
+  EXPECT_EQ(missing.code, 3);
+  EXPECT_TRUE(contains(missing.output, "/nonexistent/folder: no such folder")) << missing.output;
+}
+
+// --- augmentation ------------------------------------------------------------------------------------------------------
+
+TEST(Augment, KeepsTheWholeImageWhenItIsLargerThanTheNetwork) {
+  // A ramp: the corner values tell whether a part was cut off.
+  std::vector<float> image;
+  for (int i = 0; i < 64 * 80; ++i) image.push_back(float(i) / (64 * 80 - 1));
+  Slice s;
+  s.height = 64;
+  s.width = 80;
+  s.image = image.data();
+  std::vector<float> out(16 * 16);
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    augment(s, {Augmentation::none, 16, Fit::resize}, Rng(seed), out.data(), nullptr);
+    EXPECT_EQ(out.front(), 0) << seed;
+    EXPECT_EQ(out.back(), 1) << seed;
+  }
+}
+
+TEST(Augment, QuarterTurnsFollowNumpy) {
+  const Picture<float> x{2, 3, 1, {0, 1, 2, 3, 4, 5}};
+  EXPECT_EQ(rot90_flip(x, 1, 0).values, (std::vector<float>{0, 3, 1, 4, 2, 5}));  // numpy.flip(numpy.rot90(x, 1), 0)
+  EXPECT_EQ(rot90_flip(x, 2, 1).values, (std::vector<float>{3, 4, 5, 0, 1, 2}));
+  EXPECT_EQ(rot90_flip(x, 0, 1).values, (std::vector<float>{2, 1, 0, 5, 4, 3}));
+}
+
+TEST(Augment, ImageAndLabelMoveTogether) {
+  const std::vector<uint8_t> label = square_label(1, 40, 40, 4);
+  const std::vector<float> image(label.begin(), label.end());
+  Slice s;
+  s.height = s.width = 40;
+  s.image = image.data();
+  s.label = label.data();
+  for (const auto kind : {Augmentation::ssl4mis, Augmentation::ssl4mis_2025, Augmentation::flips})
+    for (const Fit fit : {Fit::resize, Fit::crop})
+      for (uint64_t seed = 0; seed < 12; ++seed) {
+        std::vector<float> x(32 * 32);
+        std::vector<uint8_t> y(32 * 32);
+        augment(s, {kind, 32, fit}, Rng(seed), x.data(), y.data());
+        EXPECT_EQ(x, std::vector<float>(y.begin(), y.end()));
+      }
+}
+
+TEST(Sampler, TwoStreamsVisitEveryLabelledItemOncePerEpoch) {
+  const Sampler sampler(5, 9, 20, 3, 2);
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    std::vector<int64_t> seen;
+    for (int i = 0; i < 3; ++i) {
+      const std::vector<int64_t> batch = sampler.batch(epoch * 3 + i);
+      ASSERT_EQ(batch.size(), 5u);
+      seen.insert(seen.end(), batch.begin(), batch.begin() + 3);
+      EXPECT_TRUE(std::all_of(batch.begin() + 3, batch.end(), [](int64_t k) { return k >= 9 && k < 29; }));
+    }
+    std::sort(seen.begin(), seen.end());
+    EXPECT_EQ(seen, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8}));
+  }
+}
+
+}  // namespace
