@@ -1,0 +1,187 @@
+// The training loop as a user meets it: exact resume, signals, damaged checkpoints, full disks, values that are not finite.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "tensor/io.h"
+#include "tests/command_line.h"
+#include "tests/small_data.h"
+
+using namespace patchcl;
+using namespace patchcl::test;
+
+namespace {
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+std::string read_text(const std::string& path) {
+  std::ostringstream s;
+  s << std::ifstream(path, std::ios::binary).rdbuf();
+  return s.str();
+}
+
+// Options of a run that takes a second: a small network on small hearts.
+std::string options(const std::string& method, int iterations, const std::string& more = "") {
+  return "train --data phantom:cases=4,val=1,size=32,slices=3 --labeled 2 --size 32 --batch 4 --widths 4 8 --dropout 0.1 0.2 --queue-ready 8"
+         " --val-every 10 --log-every 1 --seed 5 --method " + method + " --iters " + std::to_string(iterations) + " " + more;
+}
+
+// Weights, teacher, optimiser, queues: all tensors of the two checkpoints, bit by bit.
+void expect_equal_checkpoints(const std::string& a, const std::string& b) {
+  const Arena memory("test");
+  const TensorFile x = load_tensors(a, memory), y = load_tensors(b, memory);
+  ASSERT_EQ(x.tensors.size(), y.tensors.size());
+  for (const auto& [name, t] : x.tensors) {
+    ASSERT_TRUE(y.tensors.contains(name)) << name;
+    const Tensor& u = y.tensors.at(name);
+    ASSERT_EQ(t.shape(), u.shape()) << name;
+    EXPECT_EQ(std::memcmp(t.raw(), u.raw(), t.bytes()), 0) << name;
+  }
+}
+
+// Starts `build/patchcl arguments`, waits until `folder`/metrics.csv has a line of `iteration`, sends `sig`; its exit code.
+int interrupt_at(int iteration, int sig, const std::string& arguments, const std::string& folder) {
+  const pid_t child = fork();
+  if (child == 0) {
+    if (!freopen("/dev/null", "w", stdout)) _exit(120);
+    std::istringstream words(arguments);
+    std::vector<std::string> all{"patchcl"};
+    for (std::string w; words >> w;) all.push_back(w);
+    std::vector<char*> argv;
+    for (std::string& w : all) argv.push_back(w.data());
+    argv.push_back(nullptr);
+    execv("build/patchcl", argv.data());
+    _exit(127);
+  }
+  for (int i = 0; i < 6000 && !contains(read_text(folder + "/metrics.csv"), "\n" + std::to_string(iteration) + ","); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  kill(child, sig);
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+class EveryTraining : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(TrainLoop, EveryTraining, testing::Values("supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl"),
+                         [](const auto& info) { std::string n = info.param; std::erase(n, '-'); return n; });
+
+TEST_P(EveryTraining, StoppedByASignalAndResumedIsBitEqualToOneGo) {
+  TemporaryFolder folder;
+  const std::string one = folder / "one", two = folder / "two";
+  ASSERT_EQ(run_patchcl(options(GetParam(), 40, "--threads 1 --out " + one)).code, 0);
+  EXPECT_EQ(interrupt_at(15, SIGTERM, options(GetParam(), 40, "--threads 1 --out " + two), two), 9);
+  const Outcome resumed = run_patchcl("train --resume " + two);
+  ASSERT_EQ(resumed.code, 0) << resumed.output;
+  expect_equal_checkpoints(one + "/last.safetensors", two + "/last.safetensors");
+  EXPECT_EQ(read_text(one + "/metrics.csv"), read_text(two + "/metrics.csv"));
+  EXPECT_EQ(read_text(one + "/metrics.jsonl"), read_text(two + "/metrics.jsonl"));
+}
+
+TEST_P(EveryTraining, GivesTheSameBitsForAnyNumberOfThreads) {
+  TemporaryFolder folder;
+  for (const char* threads : {"1", "2", "3"})
+    ASSERT_EQ(run_patchcl(options(GetParam(), 12, std::string("--threads ") + threads + " --out " + (folder / threads))).code, 0);
+  expect_equal_checkpoints(folder / "1/last.safetensors", folder / "2/last.safetensors");
+  expect_equal_checkpoints(folder / "1/last.safetensors", folder / "3/last.safetensors");
+}
+
+TEST_P(EveryTraining, RunsInDoublePrecision) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run";
+  const Outcome o = run_patchcl(options(GetParam(), 6, "--dtype f64 --threads 1 --out " + run));
+  ASSERT_EQ(o.code, 0) << o.output;
+  const Arena memory("test");
+  const TensorFile file = load_tensors(run + "/last.safetensors", memory);
+  EXPECT_EQ(file.tensors.at("encoder.in_conv.conv_conv.0.weight").dtype(), DType::f64);
+}
+
+TEST(TrainLoop, InterruptWritesACheckpointAndAHint) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run";
+  EXPECT_EQ(interrupt_at(3, SIGINT, options("supervised", 5000, "--threads 1 --out " + run), run), 9);
+  EXPECT_NO_THROW(load_tensors(run + "/last.safetensors", Arena("test")));
+}
+
+TEST(TrainLoop, ADamagedCheckpointIsRefusedByNameAndThePreviousOneGoesOn) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run", one = folder / "one";
+  ASSERT_EQ(run_patchcl(options("patchcl", 30, "--threads 1 --out " + one)).code, 0);
+  ASSERT_EQ(interrupt_at(22, SIGTERM, options("patchcl", 30, "--threads 1 --out " + run), run), 9);
+  std::fstream(run + "/last.safetensors", std::ios::in | std::ios::out | std::ios::binary).seekp(-100, std::ios::end).put('\x5a');
+  const Outcome damaged = run_patchcl("train --resume " + run);
+  EXPECT_EQ(damaged.code, 6);
+  EXPECT_TRUE(contains(damaged.output, run + "/last.safetensors")) << damaged.output;
+  EXPECT_TRUE(contains(damaged.output, "last.1.safetensors")) << damaged.output;
+  const Outcome previous = run_patchcl("train --resume " + run + "/last.1.safetensors");
+  EXPECT_EQ(previous.code, 0) << previous.output;
+  expect_equal_checkpoints(one + "/last.safetensors", run + "/last.safetensors");
+  truncate_file(run + "/last.safetensors");
+  EXPECT_EQ(run_patchcl("train --resume " + run).code, 6);
+}
+
+TEST(TrainLoop, ResumeWithOtherOptionsNamesThem) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run", other = folder / "other";
+  ASSERT_EQ(run_patchcl(options("supervised", 4, "--threads 1 --out " + run)).code, 0);
+  std::string config = read_text(run + "/config.toml");
+  const size_t at = config.find("momentum=0.9");
+  ASSERT_NE(at, std::string::npos);
+  write_file(run + "/config.toml", config.replace(at, 12, "momentum=0.8"));
+  const Outcome o = run_patchcl("train --resume " + run);
+  EXPECT_EQ(o.code, 6);
+  EXPECT_TRUE(contains(o.output, "momentum")) << o.output;
+}
+
+TEST(TrainLoop, ARunIsNotOverwritten) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run";
+  ASSERT_EQ(run_patchcl(options("supervised", 2, "--out " + run)).code, 0);
+  const Outcome o = run_patchcl(options("supervised", 2, "--out " + run));
+  EXPECT_EQ(o.code, 2);
+  EXPECT_TRUE(contains(o.output, "--resume " + run)) << o.output;
+}
+
+TEST(TrainLoop, UnknownOptionsAndKeysAreNamed) {
+  TemporaryFolder folder;
+  const Outcome option = run_patchcl("train --learning-rate 1");
+  EXPECT_EQ(option.code, 2);
+  EXPECT_TRUE(contains(option.output, "--learning-rate")) << option.output;
+  write_file(folder / "c.toml", "iters=2\nlearning_rate=1\n");
+  const Outcome key = run_patchcl("train --config " + (folder / "c.toml") + " --out " + (folder / "run"));
+  EXPECT_EQ(key.code, 2);
+  EXPECT_TRUE(contains(key.output, "learning_rate")) << key.output;
+  const Outcome method = run_patchcl(options("patchcll", 2, "--out " + (folder / "run")));
+  EXPECT_EQ(method.code, 2);
+  EXPECT_TRUE(contains(method.output, "patchcll")) << method.output;
+}
+
+TEST(TrainLoop, AFullDiskIsSaidAndTheLastCheckpointStays) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run";
+  ASSERT_EQ(interrupt_at(12, SIGTERM, options("supervised", 40, "--threads 1 --out " + run), run), 9);
+  const std::string before = read_text(run + "/last.safetensors");
+  // No file may grow beyond a few KiB: what a full disk does to the next checkpoint.
+  const Outcome full = run_patchcl("--help > /dev/null; (trap '' XFSZ; ulimit -f 8; build/patchcl train --resume " + run + ")");
+  EXPECT_EQ(full.code, 4) << full.output;
+  EXPECT_TRUE(contains(full.output, "disk")) << full.output;
+  EXPECT_EQ(read_text(run + "/last.safetensors"), before);
+  EXPECT_EQ(run_patchcl("train --resume " + run).code, 0);
+}
+
+TEST(TrainLoop, ANonFiniteLossStopsWithOpTensorAndImages) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run";
+  const Outcome o = run_patchcl(options("supervised", 40, "--threads 1 --lr 1e30 --out " + run));
+  EXPECT_EQ(o.code, 5) << o.output;
+  for (const char* part : {"conv2d", "encoder", "phantom00", "step ", "layers/unet.cpp:"}) EXPECT_TRUE(contains(o.output, part)) << part << ": " << o.output;
+}
+
+}  // namespace
