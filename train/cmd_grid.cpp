@@ -1,18 +1,23 @@
-// patchcl grid: trains and scores every run of a plan (train/grid.h), one after the other, and writes the tables.
-// What is finished is not run again, so an interrupted grid goes on where it stopped.
+// patchcl grid: trains and scores every run of a plan (train/grid.h), --jobs at a time, and writes the tables.
+// What is finished is not run again, so an interrupted grid goes on where it stopped. Runs side by side share the cores:
+// two runs of one thread each finish sooner than two runs of two threads one after the other, with the same bits.
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <thread>
 
 #include "tensor/error.h"
 #include "train/command.h"
@@ -26,6 +31,7 @@ namespace fs = std::filesystem;
 
 struct GridFlags {
   std::string plan, out = "runs/grid", more;
+  int jobs = 1;
   bool tables_only = false;
 };
 
@@ -64,6 +70,11 @@ int run_self(std::vector<std::string> arguments, const fs::path& log) {
 
 void append(std::vector<std::string>& to, const std::vector<std::string>& from) { to.insert(to.end(), from.begin(), from.end()); }
 
+std::vector<std::string> threads_of_a_job(const GridFlags& flags) {
+  if (flags.jobs == 1) return {};
+  return {"--threads", std::to_string(std::max(1, int(std::thread::hardware_concurrency()) / flags.jobs))};
+}
+
 fs::path scores_file(const Cell& c) { return c.folder / "scores.json"; }
 
 // Trains and scores one cell; false when a step failed.
@@ -74,18 +85,51 @@ bool run(const Cell& c, const GridPlan& plan, const GridFlags& flags) {
   append(train, plan.train);
   append(train, c.variant->options);
   append(train, split(flags.more));
+  append(train, threads_of_a_job(flags));
   append(train, {"--labeled", std::to_string(c.labeled), "--seed", std::to_string(c.seed), "--out", c.folder.string()});
   if (fs::exists(c.folder / "last.safetensors")) append(train, {"--resume", c.folder.string()});
   int code = run_self(train, log);
   if (code == 0) {
     std::vector<std::string> eval{"eval"};
     append(eval, plan.eval);
+    append(eval, threads_of_a_job(flags));
     append(eval, {"--weights", (c.folder / "best.safetensors").string(), "--json", scores_file(c).string()});
     code = run_self(eval, log);
   }
   if (code == int(ExitCode::interrupted)) fail(ExitCode::interrupted, "grid", "stopped in ", c.folder.string(), "; the same command goes on");
-  if (code != 0) std::printf("  failed with exit code %d, see %s\n", code, log.c_str());
+  if (code != 0) std::printf("%s failed with exit code %d, see %s\n", c.folder.c_str(), code, log.c_str());
   return code == 0;
+}
+
+// Runs what is not there yet, `jobs` at a time in the order of `cells`; how many failed. Stops at the first exception.
+size_t run_all(const std::vector<Cell>& cells, const GridPlan& plan, const GridFlags& flags) {
+  std::mutex mutex;
+  size_t next = 0, failed = 0;
+  std::exception_ptr stopped;
+  const auto work = [&] {
+    for (std::unique_lock lock(mutex); next < cells.size() && !stopped;) {
+      const Cell& c = cells[next++];
+      if (fs::exists(scores_file(c))) continue;
+      std::printf("%zu/%zu %s\n", next, cells.size(), c.folder.c_str());
+      std::fflush(stdout);
+      lock.unlock();
+      std::exception_ptr error;
+      bool ok = false;
+      try {
+        ok = run(c, plan, flags);
+      } catch (...) {
+        error = std::current_exception();
+      }
+      lock.lock();
+      failed += !ok;
+      if (error) stopped = error;
+    }
+  };
+  std::vector<std::thread> jobs;
+  for (int i = 0; i < flags.jobs; ++i) jobs.emplace_back(work);
+  for (std::thread& job : jobs) job.join();
+  if (stopped) std::rethrow_exception(stopped);
+  return failed;
 }
 
 GridScore read_scores(const fs::path& path) {
@@ -125,21 +169,14 @@ int grid(const GridFlags& flags) {
     for (int64_t labeled : plan.labeled)
       for (const GridVariant& v : plan.variants)
         cells.push_back({&v, labeled, seed, fs::path(flags.out) / v.name / ("labeled-" + std::to_string(labeled)) / ("seed-" + std::to_string(seed))});
-  size_t done = 0, failed = 0;
-  for (const Cell& c : cells) {
-    ++done;
-    if (flags.tables_only || fs::exists(scores_file(c))) continue;
-    std::printf("%zu/%zu %s\n", done, cells.size(), c.folder.c_str());
-    std::fflush(stdout);
-    failed += !run(c, plan, flags);
-  }
+  const size_t failed = flags.tables_only ? 0 : run_all(cells, plan, flags);
   write_tables(plan, cells, flags.out);
   return int(failed == 0 ? ExitCode::ok : ExitCode::internal);
 }
 
 AddCommand grid_command{{55, "grid", "Run a plan of methods x labelled cases x seeds and write tables",
                          "Examples:\n"
-                         "  patchcl grid train/experiments/acdc-cpu.plan --out runs/acdc-cpu\n"
+                         "  patchcl grid train/experiments/acdc-cpu.plan --out runs/acdc-cpu --jobs 2\n"
                          "  patchcl grid train/experiments/ablation.plan --out runs/ablation --more \"--iters 500\"\n"
                          "The plan's format is described in train/grid.h.",
                          [](CLI::App& app) -> std::function<int()> {
@@ -147,6 +184,7 @@ AddCommand grid_command{{55, "grid", "Run a plan of methods x labelled cases x s
                            app.add_option("plan", flags->plan, "Plan file")->required();
                            app.add_option("--out", flags->out, "Folder for the runs and the tables")->capture_default_str();
                            app.add_option("--more", flags->more, "Further options of `patchcl train` for every run");
+                           app.add_option("--jobs", flags->jobs, "Runs at a time, each with its share of the cores")->check(CLI::PositiveNumber)->capture_default_str();
                            app.add_flag("--tables-only", flags->tables_only, "Run nothing, write the tables of what is finished");
                            return [flags] { return grid(*flags); };
                          }}};
