@@ -37,6 +37,7 @@ void add_options(CLI::App& app, TrainConfig& c) {
   running->add_option("--resume", c.resume, "Run folder or checkpoint to go on from, bit for bit")->configurable(false);
   running->add_option("--val-every", c.val_every, "Steps between validations; 0: at the end only");
   running->add_option("--log-every", c.log_every, "Steps between lines of metrics.jsonl")->check(CLI::PositiveNumber);
+  running->add_option("--picture-every", c.picture_every, "Steps between pictures of what the method sees; 0: at the end only");
   running->add_option("--threads", c.threads, "CPU threads; 0: all. Results do not depend on it");
   running->add_option("--kernels", c.kernels, "naive (reference loops), direct, or fast (Winograd where it wins)")->check(CLI::IsMember({"naive", "direct", "fast"}));
   running->add_option("--device", c.device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));

@@ -37,6 +37,7 @@ struct TrainConfig {
   std::string resume;             // run folder or checkpoint file
   int64_t val_every = 200;
   int64_t log_every = 10;
+  int64_t picture_every = 0;      // 0: at the end only
   int threads = 0;                // 0: all cores
   std::string kernels = "fast", device = "auto";
   bool anomaly = false;

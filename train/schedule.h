@@ -19,6 +19,6 @@ inline double gaussian_ramp(double t, double length) {
 }
 
 // Teacher's averaging factor: min(1 - 1/(t + 1), alpha), METHODS 4.4; early teachers follow the student closely.
-inline double ema_alpha(int64_t t, double alpha) { return std::min(1 - 1 / double(t + 1), alpha); }
+inline double ema_alpha(int64_t t, double alpha) { return std::min(1 - 1 / double(t + 1), alpha); }  // EQ: 4.4 alpha of the average
 
 }  // namespace patchcl

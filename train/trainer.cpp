@@ -304,13 +304,15 @@ Outcome Trainer::run(int64_t until) {
   int64_t validated = -1;
   while (progress_.iteration < until) {
     const int64_t next = progress_.iteration + 1;
-    step(to_device(loader.next()), next % config_.log_every == 0 || next == config_.iters);
+    const Batch batch = to_device(loader.next());
+    step(batch, next % config_.log_every == 0 || next == config_.iters);
     if (g_stop) {
       checkpoint();
       line.say("interrupted at step " + std::to_string(progress_.iteration) + "; go on with: patchcl train --resume " + config_.out);
       return Outcome::interrupted;
     }
     const bool last = next == config_.iters;
+    if (last || (config_.picture_every > 0 && next % config_.picture_every == 0)) draw_pictures(batch);
     if (dataset_.validation_cases() > 0 && (last || (config_.val_every > 0 && next % config_.val_every == 0))) {
       validate_now();
       validated = next;
@@ -346,6 +348,14 @@ void Trainer::validate_now() {
     put_weights(file, *student_, progress_.iteration);
     save_tensors(config_.out + "/best.safetensors", file);
     write_text(config_.out + "/best.json", to_json(validation_, info_.class_names));
+  }
+}
+
+void Trainer::draw_pictures(const Batch& batch) {
+  const fs::path folder = fs::path(config_.out) / "pictures";
+  for (const auto& [name, canvas] : method_->pictures(state(), batch, info_.class_names)) {
+    fs::create_directories(folder);
+    canvas.save((folder / (name + "-" + std::to_string(progress_.iteration) + ".png")).string());
   }
 }
 

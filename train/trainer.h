@@ -3,7 +3,7 @@
 // One step:  batch -> tape -> method->loss -> backward -> optimiser -> method->after_step
 // Run folder: config.toml (resolved), metrics.jsonl and metrics.csv (numbers only, so that equal runs have equal files),
 // last.safetensors and last.1.safetensors (checkpoints), best.safetensors (weights of the best validation),
-// overlays/*.png, results.md and results.json.
+// overlays/*.png, pictures/*.png (what the method sees), results.md and results.json.
 #pragma once
 #include <memory>
 #include <string>
@@ -44,6 +44,7 @@ class Trainer {
   void step(const Batch& batch, bool log);
   [[noreturn]] void explain_non_finite(const Batch& batch);
   void validate_now();
+  void draw_pictures(const Batch& batch);
   void checkpoint();
   void write_results() const;
 

@@ -10,6 +10,7 @@
 #include "losses/consistency.h"
 #include "losses/cross_entropy.h"
 #include "train/methods/copy_paste.h"
+#include "train/schedule.h"
 
 namespace patchcl {
 
@@ -51,14 +52,14 @@ void SemiSupervised::start(const TrainState& s) {
 
 void SemiSupervised::after_step(const TrainState& s) {
   if (!has_teacher()) return;
-  ema_->set(std::min(1 - 1 / double(s.iteration + 1), options_.ema));  // EQ: 4.4 alpha of the teacher average
+  ema_->set(ema_alpha(s.iteration, options_.ema));
   ema_->update(s.teacher->values(), s.student->values());
   ema_->update(s.teacher->buffers(), s.student->buffers());
 }
 
-double SemiSupervised::ramp_progress(const TrainState& s) const {
-  const double length = *options_.ramp_up * double(s.iterations), begin = *options_.warm_up * double(s.iterations);
-  return length > 0 ? (double(s.iteration) - begin) / length : 1;
+double SemiSupervised::ramp(const TrainState& s) const {
+  const double n = double(s.iterations);
+  return gaussian_ramp(double(s.iteration) - *options_.warm_up * n, *options_.ramp_up * n);
 }
 
 Var SemiSupervised::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) {
@@ -92,7 +93,7 @@ Var SemiSupervised::consistent_loss(Step& step, const Tensor& target) {
   const Var logits = student_logits(step, concat({labeled, unlabeled}, 0));
   const Var supervised = supervised_loss(slice(logits, 0, 0, n), rows(step.tape, step.b.labels, 0, n, "labels"), {}, step.log);
   const Var agreement = consistency(step, slice(logits, 0, n, m), target);
-  const double weight = *options_.consistency_weight * ramp_up(ramp_progress(step.s));
+  const double weight = *options_.consistency_weight * ramp(step.s);
   step.log.terms.push_back({"consistency", agreement});
   step.log.values.push_back({"consistency_weight", weight});
   return add(supervised, scale(agreement, scalar(step.tape, weight, step.dtype())));  // EQ: 1.12 total loss

@@ -47,8 +47,8 @@ class SemiSupervised : public Method {
   // L_plg, or empty. `target` is empty during the warm-up.
   virtual Var contrast(Step&, const Tensor& /*target*/) { return {}; }
 
-  // 0 at the start of the semi-supervised stage, 1 where its ramp ends.
-  double ramp_progress(const TrainState& s) const;
+  // w(t): grows to 1 over the ramp-up that follows the warm-up.
+  double ramp(const TrainState& s) const;
   // As terms.h; on a dry tape only shapes.
   PseudoLabels decide(const Step& step, const Tensor& target) const;
 

@@ -64,11 +64,6 @@ Var supervised_loss(const Var& logits, const Var& labels, const Var& weight, Los
   return affine(add(ce, dice), 0.5);  // EQ: 4.4 supervised loss
 }
 
-double ramp_up(double progress) {
-  const double rest = 1 - std::clamp(progress, 0., 1.);
-  return std::exp(-5 * rest * rest);  // EQ: 4.4 ramp-up
-}
-
 PseudoLabels pseudo_labels(const Tensor& probabilities, double confidence, bool largest_component) {
   const Tensor host = on_host(probabilities);
   const Shape& s = host.shape();

@@ -25,9 +25,6 @@ Tensor predict(Tape& tape, const TrainState& s, const ParamStore& weights, const
 // 1/2 (cross-entropy + Dice) on labelled pixels (METHODS 4.4); `weight` (n,H,W) or empty.
 Var supervised_loss(const Var& logits, const Var& labels, const Var& weight, LossTerms& log);
 
-// exp(-5 (1 - t)^2) for t = progress in [0,1], 1 beyond: the ramp-up of METHODS 4.4.
-double ramp_up(double progress);
-
 // Decisions of a teacher on unlabelled images, on the host.
 struct PseudoLabels {
   Tensor labels;        // u8 (n,H,W): argmax, the first of equals; with refinement the largest component of each class

@@ -45,7 +45,7 @@ Tensor UaMt::mean_prediction(Step& step) const {
 }
 
 Var UaMt::consistency(Step& step, const Var& logits, const Tensor& target) {
-  const double threshold = (0.75 + 0.25 * ramp_up(ramp_progress(step.s))) * std::log(2.);  // EQ: 4.4 UA-MT threshold
+  const double threshold = (0.75 + 0.25 * ramp(step.s)) * std::log(2.);  // EQ: 4.4 UA-MT threshold
   const Tensor weight = certainty_weight(mean_prediction(step), threshold);
   return mean_squared_error(softmax(logits), step.tape.constant(target, "target"), upload(step.tape, weight, step.dtype(), "certain pixels"));
 }
