@@ -20,6 +20,8 @@ class InfoNce final : public Op {
   bool differentiable(size_t i) const override { return i < 3; }
   // (n, m + 1): dL/dz, the positive's column first.
   std::vector<AuxSpec> aux(const Shapes& x, DType dtype) const override { return {{{x[0][0], x[2][0] + 1}, dtype}}; }
+  // A loss per anchor, which a GPU adds up at the end.
+  size_t workspace(const Shapes& x, DType, Device device) const override { return device == Device::cuda ? size_t(x[0][0]) * sizeof(double) : 0; }
 
  protected:
   OP_CPU
