@@ -108,6 +108,10 @@ demo: build/patchcl
 	build/patchcl train --data phantom:cases=40,size=64,val=8 --size 64 --batch 8 --iters 400 --val-every 200 --lr 0.05 --out demo
 	@echo "pictures: demo/overlays"
 
+# Pages that are made from the sources.
+docs: build/patchcl
+	docs/equations.sh > docs/equations.md
+
 deps:
 	@.ci/deps.sh
 	@rm -f build/probe*.mk
@@ -123,6 +127,6 @@ info:
 clean:
 	rm -rf build
 
-.PHONY: all house-rules test demo bench deps info clean
+.PHONY: all house-rules test demo bench docs deps info clean
 .SECONDARY:
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/main.d

@@ -4,6 +4,7 @@
 
 #include "tensor/device.h"
 #include "train/optimizer.h"
+#include "train/schedule.h"
 
 using namespace patchcl;
 
@@ -97,4 +98,17 @@ TEST(Optimizer, BuffersThatDoNotFitAreAnError) {
   Sgd sgd({}, 3, DType::f32, arena);
   sgd.set(0.1, 1);
   EXPECT_THROW(sgd.step(arena.zeros({4}, DType::f32), arena.zeros({4}, DType::f32)), Error);
+}
+
+TEST(Schedule, FollowsItsFormulas) {
+  EXPECT_EQ(poly_lr(0.01, 0, 100), 0.01);
+  EXPECT_DOUBLE_EQ(poly_lr(0.01, 50, 100), 0.01 * std::pow(0.5, 0.9));
+  EXPECT_DOUBLE_EQ(gaussian_ramp(0, 40), std::exp(-5.));
+  EXPECT_DOUBLE_EQ(gaussian_ramp(20, 40), std::exp(-1.25));
+  EXPECT_EQ(gaussian_ramp(40, 40), 1);
+  EXPECT_EQ(gaussian_ramp(500, 40), 1);
+  EXPECT_EQ(gaussian_ramp(3, 0), 1);
+  EXPECT_EQ(ema_alpha(0, 0.99), 0);
+  EXPECT_EQ(ema_alpha(1, 0.99), 0.5);
+  EXPECT_EQ(ema_alpha(100000, 0.99), 0.99);
 }

@@ -5,7 +5,8 @@ namespace patchcl {
 void add_options(CLI::App& app, TrainConfig& c) {
   app.set_config("--config", "", "TOML file with any of these options; the command line wins");
   app.allow_config_extras(CLI::config_extras_mode::error);
-  app.option_defaults()->always_capture_default();
+  // The last one wins, so that a plan's variant may say otherwise than the plan.
+  app.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 
   app.add_option("--method", c.method, "supervised, mean-teacher, ua-mt, fixmatch or patchcl");
 
