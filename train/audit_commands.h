@@ -6,7 +6,8 @@
 namespace patchcl {
 
 std::function<int()> add_audit_ops(CLI::App& app);    // audit_ops.cpp
-std::function<int()> add_audit_model(CLI::App& app);  // audit_model.cpp
+std::function<int()> add_audit_model(CLI::App& app);
+std::function<int()> add_audit_run(CLI::App& app);  // audit_model.cpp
 std::function<int()> add_audit_dump(CLI::App& app);   // audit_dump.cpp
 std::function<int()> add_audit_graph(CLI::App& app);  // audit_dump.cpp
 

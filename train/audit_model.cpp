@@ -1,5 +1,5 @@
-// patchcl audit model: a whole training loss in f64, every parameter tensor numeric against analytic, and what each loss
-// term contributes to the gradient of each layer.
+// patchcl audit model, patchcl audit run: a whole training loss in f64, every parameter tensor numeric against analytic, and
+// what each loss term contributes to the gradient of each layer.
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -8,15 +8,23 @@
 #include "train/audit_setup.h"
 #include "train/html.h"
 #include "train/parameter_audit.h"
+#include "train/run_audit.h"
 
 namespace patchcl {
 namespace {
 
-struct ModelOptions {
-  AuditSetup setup;
-  ParameterAuditOptions audit;
+struct ReportOptions {
+  ParameterAuditOptions audit{.entries = 1};
   bool json = false;
   std::string html;
+
+  void add(CLI::App& app) {
+    app.add_option("--entries", audit.entries, "Entries probed per tensor, its largest gradient first")->capture_default_str();
+    app.add_option("--directions", audit.directions, "Gaussian directions probed per tensor")->capture_default_str();
+    app.add_option("--tensors", audit.tensors, "Only so many tensors, drawn at random; 0: all")->capture_default_str();
+    app.add_flag("--json", json, "Print JSON instead of tables");
+    app.add_option("--html", html, "Write a page with figures to this file");
+  }
 };
 
 // What a loss term does to one layer: the norm of its weighted gradient, and its direction against the first term's.
@@ -89,7 +97,11 @@ void print(const ModelReport& r) {
   for (const TermReport& t : r.terms) {
     std::printf("%-20s %12.6g %12.6g\n", t.name.c_str(), t.value, t.weight);
     for (size_t k = 0; k < r.layers.size(); ++k)
-      if (t.layers[k].norm > 0) std::printf("    %-24s %10.3g  %+6.3f\n", r.layers[k].c_str(), t.layers[k].norm, t.layers[k].cosine);
+      if (t.layers[k].norm > 0) {
+        std::printf("    %-24s %10.3g", r.layers[k].c_str(), t.layers[k].norm);
+        if (std::isnan(t.layers[k].cosine)) std::printf("       -\n");
+        else std::printf("  %+6.3f\n", t.layers[k].cosine);
+      }
   }
   std::printf("\n%zu tensors: %d ok, %d ok (zero), %d failed, %d kinks only; %d probes at kinks left out; %.0f s\n", r.checks.size(), r.count("ok"),
               r.count("ok (zero)"), r.count("FAILED"), r.count("kinks only"), r.kinks(), r.seconds);
@@ -163,9 +175,9 @@ void save_page(const ModelReport& r, const AuditedStep& audited, const std::stri
   page.save(path);
 }
 
-int audit_model(const ModelOptions& o) {
+template <class Prepare> int audit(const ReportOptions& o, const Prepare& prepare) {
   const auto start = std::chrono::steady_clock::now();
-  const AuditedStep audited = o.setup.prepare();
+  const AuditedStep audited = prepare();
   StepAudit& step = *audited.step;
   ModelReport r;
   r.what = audited.what;
@@ -182,15 +194,19 @@ int audit_model(const ModelOptions& o) {
 }  // namespace
 
 std::function<int()> add_audit_model(CLI::App& app) {
-  auto o = std::make_shared<ModelOptions>();
+  struct Options { AuditSetup setup; ReportOptions report; };
+  auto o = std::make_shared<Options>();
   o->setup.add(app);
-  o->audit.entries = 1;
-  app.add_option("--entries", o->audit.entries, "Entries probed per tensor, its largest gradient first")->capture_default_str();
-  app.add_option("--directions", o->audit.directions, "Gaussian directions probed per tensor")->capture_default_str();
-  app.add_option("--tensors", o->audit.tensors, "Only so many tensors, drawn at random; 0: all")->capture_default_str();
-  app.add_flag("--json", o->json, "Print JSON instead of tables");
-  app.add_option("--html", o->html, "Write a page with figures to this file");
-  return [o] { return audit_model(*o); };
+  o->report.add(app);
+  return [o] { return audit(o->report, [&] { return o->setup.prepare(); }); };
+}
+
+std::function<int()> add_audit_run(CLI::App& app) {
+  struct Options { std::string run; ReportOptions report; };
+  auto o = std::make_shared<Options>();
+  app.add_option("run", o->run, "Run folder, or a checkpoint in it")->required();
+  o->report.add(app);
+  return [o] { return audit(o->report, [&] { return prepare_run(o->run); }); };
 }
 
 }  // namespace patchcl

@@ -1,29 +1,16 @@
 // patchcl train
-#include <filesystem>
-
 #include "train/command.h"
 #include "train/trainer.h"
 
 namespace patchcl {
 namespace {
 
-// A resumed run is the run it was: its options come from the run folder unless a file says otherwise.
+// A resumed run is the run it was: its options come from the run folder.
 void take_options_of_run(TrainConfig& config, std::string& resolved) {
-  const std::filesystem::path run(config.resume);
-  const auto file = (std::filesystem::is_directory(run) ? run : run.parent_path()) / "config.toml";
-  if (!std::filesystem::exists(file)) return;
-  const std::string resume = config.resume;
-  config = TrainConfig();
-  CLI::App saved;
-  add_options(saved, config);
-  try {
-    saved.parse("--config \"" + file.string() + "\"", /*program_name_included=*/false);
-  } catch (const CLI::ParseError& e) {
-    fail(ExitCode::checkpoint, "train", file.string(), " cannot be read: ", e.what());
-  }
+  const std::string resume = config.resume, saved = read_run_options(resume, config);
+  if (saved.empty()) return;
   config.resume = resume;
-  config.out = file.parent_path().string();
-  resolved = saved.config_to_str(/*default_also=*/true, /*write_description=*/false);
+  resolved = saved;
 }
 
 AddCommand train{{1, "train", "Train a network",

@@ -1,5 +1,9 @@
 #include "train/config.h"
 
+#include <filesystem>
+
+#include "tensor/error.h"
+
 namespace patchcl {
 
 void add_options(CLI::App& app, TrainConfig& c) {
@@ -39,12 +43,29 @@ void add_options(CLI::App& app, TrainConfig& c) {
   running->add_option("--val-every", c.val_every, "Steps between validations; 0: at the end only");
   running->add_option("--log-every", c.log_every, "Steps between lines of metrics.jsonl")->check(CLI::PositiveNumber);
   running->add_option("--picture-every", c.picture_every, "Steps between pictures of what the method sees; 0: at the end only");
+  running->add_option("--audit-every", c.audit_every, "Steps between spot checks of the gradient in f64 (audit.jsonl); 0: never");
   running->add_option("--threads", c.threads, "CPU threads; 0: all. Results do not depend on it");
   running->add_option("--kernels", c.kernels, "naive (reference loops), direct, or fast (Winograd where it wins)")->check(CLI::IsMember({"naive", "direct", "fast"}));
   running->add_option("--device", c.device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   running->add_flag("--anomaly", c.anomaly, "Check every value of every op and stop at the first that is not finite (slow)");
 
   c.methods.add(app);
+}
+
+std::string read_run_options(const std::string& run, TrainConfig& config) {
+  const std::filesystem::path at(run);
+  const auto file = (std::filesystem::is_directory(at) ? at : at.parent_path()) / "config.toml";
+  if (!std::filesystem::exists(file)) return "";
+  config = TrainConfig();
+  CLI::App saved;
+  add_options(saved, config);
+  try {
+    saved.parse("--config \"" + file.string() + "\"", /*program_name_included=*/false);
+  } catch (const CLI::ParseError& e) {
+    fail(ExitCode::checkpoint, "train", file.string(), " cannot be read: ", e.what());
+  }
+  config.out = file.parent_path().string();
+  return saved.config_to_str(/*default_also=*/true, /*write_description=*/false);
 }
 
 DType parse_dtype(const std::string& name) { return name == "f64" ? DType::f64 : DType::f32; }

@@ -38,6 +38,7 @@ struct TrainConfig {
   int64_t val_every = 200;
   int64_t log_every = 10;
   int64_t picture_every = 0;      // 0: at the end only
+  int64_t audit_every = 0;        // 0: never
   int threads = 0;                // 0: all cores
   std::string kernels = "fast", device = "auto";
   bool anomaly = false;
@@ -45,6 +46,9 @@ struct TrainConfig {
 };
 
 void add_options(CLI::App& app, TrainConfig& config);
+// The options of an earlier run, from the config.toml of its folder (or beside its checkpoint); the resolved text, empty when
+// there is no such file. Throws Error(checkpoint) when it cannot be read.
+std::string read_run_options(const std::string& run, TrainConfig& config);
 
 // What the strings stand for; the command line has checked them.
 DType parse_dtype(const std::string& name);

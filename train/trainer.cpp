@@ -10,11 +10,12 @@
 #include <fstream>
 #include <sstream>
 
-#include "data/loader.h"
-#include "data/sampler.h"
+#include "train/batches.h"
 #include "train/methods/factory.h"
+#include "train/methods/terms.h"
 #include "train/progress.h"
 #include "train/report.h"
+#include "train/run_audit.h"
 #include "train/schedule.h"
 
 namespace patchcl {
@@ -288,16 +289,8 @@ void Trainer::explain_non_finite(const Batch& batch) {
 
 Outcome Trainer::run(int64_t until) {
   until = until < 0 ? config_.iters : std::min(until, config_.iters);
-  const bool semi = method_->wants_unlabeled();
-  const int64_t labeled_batch = !semi ? config_.batch : config_.labeled_batch ? config_.labeled_batch : config_.batch / 2;
-  if (semi && (labeled_batch < 1 || labeled_batch >= config_.batch))
-    fail(ExitCode::usage, "train", "a batch of ", config_.batch, " with ", labeled_batch, " labelled images; ", config_.method, " wants both kinds: raise --batch or mend --labeled-batch");
-  const Sampler sampler(config_.seed, dataset_.labeled_items(), dataset_.items() - dataset_.labeled_items(), labeled_batch, config_.batch - labeled_batch);
-  LoaderOptions options;
-  options.seed = config_.seed;
-  options.augment = {parse_augmentation(config_.augment), config_.size, info_.fit};
-  options.strong = method_->wants_strong();
-  Loader loader(dataset_, sampler, options, progress_.iteration);
+  const Sampler sampler = training_sampler(config_, method_->wants_unlabeled(), dataset_);
+  Loader loader(dataset_, sampler, loader_options(config_, method_->wants_strong(), dataset_), progress_.iteration);
 
   const StopSignals signals;
   ProgressLine line(progress_.iteration, config_.iters, config_.batch);
@@ -305,6 +298,7 @@ Outcome Trainer::run(int64_t until) {
   while (progress_.iteration < until) {
     const int64_t next = progress_.iteration + 1;
     const Batch batch = to_device(loader.next());
+    if (config_.audit_every > 0 && next % config_.audit_every == 0) audit(batch);
     step(batch, next % config_.log_every == 0 || next == config_.iters);
     if (g_stop) {
       checkpoint();
@@ -349,6 +343,17 @@ void Trainer::validate_now() {
     save_tensors(config_.out + "/best.safetensors", file);
     write_text(config_.out + "/best.json", to_json(validation_, info_.class_names));
   }
+}
+
+// Before the step, so that a wrong gradient moves no weight.
+void Trainer::audit(const Batch& batch) {
+  Batch host = batch;
+  for (Tensor* t : {&host.images, &host.strong, &host.labels})
+    if (*t) *t = on_host(*t);
+  const SpotCheck spot = spot_check(*audit_of(config_, *method_, state(), host), config_.seed, progress_.iteration);
+  std::ofstream out(config_.out + "/audit.jsonl", std::ios::app);
+  if (!(out << spot.json << "\n" << std::flush)) fail(ExitCode::io, "train", "cannot write ", config_.out, "/audit.jsonl: is the disk full?");
+  demand(spot, progress_.iteration);
 }
 
 void Trainer::draw_pictures(const Batch& batch) {

@@ -44,6 +44,7 @@ class Trainer {
   void step(const Batch& batch, bool log);
   [[noreturn]] void explain_non_finite(const Batch& batch);
   void validate_now();
+  void audit(const Batch& batch);
   void draw_pictures(const Batch& batch);
   void checkpoint();
   void write_results() const;
