@@ -102,11 +102,11 @@ test: house-rules build/patchcl $(B)/tests/all
 bench: build/patchcl
 	build/patchcl bench
 
-# A UNet on generated hearts, from nothing to a results table and overlays of held-out cases.
+# Few labelled and many unlabelled hearts, from nothing to a table of three methods and pictures of held-out cases.
 demo: build/patchcl
 	rm -rf demo
-	build/patchcl train --data phantom:cases=40,size=64,val=8 --size 64 --batch 8 --iters 400 --val-every 200 --lr 0.05 --out demo
-	@echo "pictures: demo/overlays"
+	build/patchcl grid train/experiments/demo.plan --out demo --jobs 2
+	@echo "held-out cases: demo/patchcl/labeled-8/seed-1337/overlays; patches and queues: pictures beside them"
 
 # Pages that are made from the sources.
 docs: build/patchcl

@@ -57,6 +57,14 @@ class Network {
   std::unique_ptr<Impl> impl_;
 };
 
+// A training step of a semi-supervised method behind its warm-up, half of the batch labelled (of supervised: all of it). The
+// methods take turns, `rounds` times; median.
+struct MethodTime {
+  std::string method;
+  double seconds;
+};
+std::vector<MethodTime> measure_methods(const std::vector<std::string>& methods, int64_t batch, int64_t size, int rounds);
+
 // Time per kind of kernel during `steps` training steps.
 struct OpTime {
   std::string op, shape;  // of y

@@ -43,6 +43,15 @@ int run_profile(const BenchOptions& o) {
   return 0;
 }
 
+int run_methods(const BenchOptions& o) {
+  if (o.threads) set_threads(o.threads);
+  const auto times = bench::measure_methods({"supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl"}, o.batch, o.compare.size, o.compare.pairs);
+  const double mean_teacher = times[1].seconds;
+  std::printf("| step of | ms | of mean-teacher |\n|---|---:|---:|\n");
+  for (const bench::MethodTime& t : times) std::printf("| %s | %.1f | %.2f |\n", t.method.c_str(), t.seconds * 1e3, t.seconds / mean_teacher);
+  return 0;
+}
+
 int run_server(const BenchOptions& o) {
   if (o.threads) set_threads(o.threads);
   bench::Network network(o.batch, o.compare.size);
@@ -54,7 +63,8 @@ AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, trainin
                           "Examples:\n"
                           "  patchcl bench                      everything; a table, JSON and a roofline in runs/bench\n"
                           "  patchcl bench --skip-peers         only this program\n"
-                          "  patchcl bench profile --batch 4    where a training step spends its time",
+                          "  patchcl bench profile --batch 4    where a training step spends its time\n"
+                          "  patchcl bench methods --batch 8    what PatchCL costs over mean-teacher",
                           [](CLI::App& app) {
   auto o = std::make_shared<BenchOptions>();
   app.add_option("--threads", o->threads, "threads; default: all")->check(CLI::PositiveNumber);
@@ -70,8 +80,9 @@ AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, trainin
   app.add_flag("--skip-peers", o->skip_peers, "no comparison with PyTorch");
   app.fallthrough();
   CLI::App* profile = app.add_subcommand("profile", "Time per op of a training step");
+  CLI::App* methods = app.add_subcommand("methods", "Training steps of every method, in turns");
   CLI::App* serve = app.add_subcommand("serve", "Answer \"train\" and \"infer\" on standard input with seconds")->group("");
-  return [=]() -> int { return profile->parsed() ? run_profile(*o) : serve->parsed() ? run_server(*o) : run_all(*o); };
+  return [=]() -> int { return profile->parsed() ? run_profile(*o) : methods->parsed() ? run_methods(*o) : serve->parsed() ? run_server(*o) : run_all(*o); };
 }}};
 
 }  // namespace
