@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <fstream>
 #include <string>
 
 namespace {
@@ -19,6 +20,29 @@ std::pair<int, std::string> shell(const std::string& command) {
 TEST(Docs, EquationsAreWhereThePageSays) {
   const auto [code, difference] = shell("docs/equations.sh > build/equations.md && diff docs/equations.md build/equations.md");
   EXPECT_EQ(code, 0) << "run `make docs`\n" << difference;
+}
+
+// Every block ```console of the page: its first line is a command, the rest what that printed.
+TEST(Docs, TheWalkthroughPrintsWhatItSays) {
+  std::ifstream page("docs/walkthrough.md");
+  int blocks = 0;
+  for (std::string line; std::getline(page, line);) {
+    if (line != "```console") continue;
+    std::string command, expected;
+    std::getline(page, command);
+    ASSERT_TRUE(command.starts_with("$ ")) << command;
+    for (; std::getline(page, line) && line != "```";) expected += line + "\n";
+    EXPECT_EQ(shell(command.substr(2)).second, expected) << command;
+    ++blocks;
+  }
+  EXPECT_EQ(blocks, 7);
+}
+
+TEST(Docs, TheWalkthroughsExercisesHaveTests) {
+  const auto [code, missing] = shell(
+      "for t in $(sed -n '/^## Exercises/,$p' docs/walkthrough.md | grep -o '`[A-Z][A-Za-z]*`$' | tr -d '`'); do "
+      "grep -rqw $t tests/*.cpp || { echo $t; exit 1; }; done");
+  EXPECT_EQ(code, 0) << missing;
 }
 
 TEST(Docs, AMarkWithoutARowIsRefused) {
