@@ -65,7 +65,7 @@ struct MethodTime {
 };
 std::vector<MethodTime> measure_methods(const std::vector<std::string>& methods, int64_t batch, int64_t size, int rounds);
 
-// Time per kind of kernel during `steps` training steps.
+// Time per kind of kernel in a training step, the shortest of `steps`.
 struct OpTime {
   std::string op, shape;  // of y
   bool backward;

@@ -56,23 +56,30 @@ void Network::infer() {
 }
 
 namespace {
-std::map<std::tuple<std::string, std::string, bool>, std::pair<int, double>>* g_times = nullptr;
-}
+using OpTimes = std::map<std::tuple<std::string, std::string, bool>, OpTime>;
+OpTimes* g_times = nullptr;
 
-std::vector<OpTime> profile(Network& network, int steps) {
-  std::map<std::tuple<std::string, std::string, bool>, std::pair<int, double>> times;
-  network.train();
+OpTimes profile_step(Network& network) {
+  OpTimes times;
   g_times = &times;
   observe_ops([](const Op& op, const Shape& y, bool backward, double seconds) {
-    auto& [calls, total] = (*g_times)[{op.name(), y.str(), backward}];
-    ++calls;
-    total += seconds;
+    OpTime& t = g_times->try_emplace({op.name(), y.str(), backward}, OpTime{op.name(), y.str(), backward, 0, 0}).first->second;
+    ++t.calls;
+    t.seconds += seconds;
   });
-  for (int i = 0; i < steps; ++i) network.train();
+  network.train();
   observe_ops(nullptr);
+  return times;
+}
+}  // namespace
+
+std::vector<OpTime> profile(Network& network, int steps) {
+  network.train();
+  OpTimes shortest = profile_step(network);
+  for (int i = 1; i < steps; ++i)
+    for (const auto& [key, t] : profile_step(network)) shortest[key].seconds = std::min(shortest[key].seconds, t.seconds);
   std::vector<OpTime> sorted;
-  for (const auto& [key, value] : times)
-    sorted.push_back({std::get<0>(key), std::get<1>(key), std::get<2>(key), value.first, value.second});
+  for (const auto& [key, t] : shortest) sorted.push_back(t);
   std::sort(sorted.begin(), sorted.end(), [](const OpTime& a, const OpTime& b) { return a.seconds > b.seconds; });
   return sorted;
 }

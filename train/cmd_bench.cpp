@@ -32,12 +32,12 @@ int run_all(const BenchOptions& o) {
 int run_profile(const BenchOptions& o) {
   if (o.threads) set_threads(o.threads);
   bench::Network network(o.batch, o.compare.size);
-  constexpr int steps = 5;
+  constexpr int steps = 9;
   double total = 0;
   for (const bench::OpTime& t : bench::profile(network, steps)) {
-    std::printf("%9.3f ms  %3d x  %-18s %-8s %s\n", t.seconds / steps * 1e3, t.calls / steps, t.op.c_str(),
+    std::printf("%9.3f ms  %3d x  %-18s %-8s %s\n", t.seconds * 1e3, t.calls, t.op.c_str(),
                 t.backward ? "backward" : "forward", t.shape.c_str());
-    total += t.seconds / steps;
+    total += t.seconds;
   }
   std::printf("%9.3f ms  all ops of a step\n", total * 1e3);
   return 0;
