@@ -104,7 +104,7 @@ struct Comparison {
 struct CompareOptions {
   std::vector<int64_t> batches{1, 4, 24};
   int64_t size = 256;
-  int pairs = 9;
+  int pairs = 9;  // at most
   std::string script = "train/bench_torch.py";
 };
 std::vector<Comparison> compare(const CompareOptions& options);

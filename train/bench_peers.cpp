@@ -109,6 +109,10 @@ std::string find_python() {
   return {};
 }
 
+// A comparison stops early after so many seconds, but not before so many pairs: the large batches take long.
+constexpr double kSeconds = 12;
+constexpr int kLeastPairs = 3;
+
 void compare_one(const CompareOptions& o, const std::string& python, const Setting& setting, int64_t images,
                  std::vector<Comparison>& all) {
   const std::string batch = std::to_string(images), size = std::to_string(o.size), team = std::to_string(threads());
@@ -124,12 +128,13 @@ void compare_one(const CompareOptions& o, const std::string& python, const Setti
       Peer theirs({python, o.script, setting.layout, batch, size, team}, setting.environment);
       c.version = theirs.greeting().substr(0, theirs.greeting().find(' '));
       std::vector<double> a, b, ratio;
-      for (int pair = -2; pair < o.pairs; ++pair) {  // two to warm up
-        const double our = ours.run(what), their = theirs.run(what);
-        if (pair < 0) continue;
-        a.push_back(our);
-        b.push_back(their);
-        ratio.push_back(their / our);
+      ours.run(what);  // the first of each warms up
+      theirs.run(what);
+      const double start = omp_get_wtime();
+      for (int pair = 0; pair < o.pairs && (pair < kLeastPairs || omp_get_wtime() - start < kSeconds); ++pair) {
+        a.push_back(ours.run(what));
+        b.push_back(theirs.run(what));
+        ratio.push_back(b.back() / a.back());
       }
       c.ours = median(a);
       c.theirs = median(b);

@@ -73,7 +73,7 @@ AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, trainin
   app.add_option("--kernels", o->kernels, "kernels to measure")->delimiter(',')->capture_default_str()
       ->check(CLI::IsMember({"naive", "direct", "fast"}));
   app.add_option("--batches", o->compare.batches, "batch sizes of whole steps")->delimiter(',')->capture_default_str();
-  app.add_option("--pairs", o->compare.pairs, "pairs of runs per comparison")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--pairs", o->compare.pairs, "pairs of runs per comparison, fewer where they take long")->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--seconds", o->seconds, "time for each kernel")->capture_default_str();
   app.add_option("--out", o->out, "folder of the report")->capture_default_str();
   app.add_flag("--skip-kernels", o->skip_kernels, "no kernel table");
