@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 
 namespace patchcl {
 
@@ -86,16 +87,17 @@ void fill(const Tensor& t, double value) {
 bool all_finite(const Tensor& t) {
   if (t.dtype() != DType::f32 && t.dtype() != DType::f64) return true;
   require(t.device() == Device::cpu, "all_finite", "works on cpu tensors; copy to the host first");
-  bool ok = true;
+  int wrong = 0;
   dispatch(t.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    // v - v is 0 for a finite v and NaN otherwise: one add per element, no branch.
-    T sum = 0;
     const T* v = t.data<T>();
-    for (int64_t i = 0; i < t.numel(); ++i) sum += v[i] - v[i];
-    ok = sum == T(0);
+    wrong = chunked_reduce<int>(t.numel(), [&](int64_t begin, int64_t end) {
+      int any = 0;  // v - v is 0 for a finite v and NaN otherwise: no branch, and vectors of it
+      for (int64_t i = begin; i < end; ++i) any |= v[i] - v[i] != T(0);
+      return any;
+    });
   });
-  return ok;
+  return wrong == 0;
 }
 
 }  // namespace patchcl

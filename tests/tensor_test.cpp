@@ -1,6 +1,8 @@
 // Tensor, arena, RNG and the fixed-chunk loops.
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "tensor/arena.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
@@ -66,6 +68,24 @@ TEST(ChunkedSum, IsBitEqualForAnyThreadCount) {
     EXPECT_EQ(one, sum());
   }
   set_threads(2);
+}
+
+TEST(Tensor, OneWrongNumberAnywhereIsNotFinite) {
+  Arena arena("test");
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    const Tensor t = arena.zeros({3 * kChunk + 5}, dtype);
+    fill(t, -1e30);
+    EXPECT_TRUE(all_finite(t));
+    dispatch(dtype, [&](auto zero) {
+      using T = decltype(zero);
+      for (const int64_t at : {int64_t(0), kChunk - 1, kChunk, t.numel() - 1})
+        for (const T wrong : {std::numeric_limits<T>::infinity(), -std::numeric_limits<T>::infinity(), std::numeric_limits<T>::quiet_NaN()}) {
+          t.data<T>()[at] = wrong;
+          EXPECT_FALSE(all_finite(t)) << wrong << " at " << at;
+          t.data<T>()[at] = 1;
+        }
+    });
+  }
 }
 
 TEST(Tensor, WrongTypeAndWindowAreErrorsThatNameTheShapes) {
