@@ -96,7 +96,7 @@ void serve(Network& network);
 // Ours against one PyTorch setting, taken in turn; medians, and the median of the pairs' ratios.
 struct Comparison {
   std::string peer, version, what;  // "PyTorch channels_last", "1.13.0a0", "train"
-  int64_t batch = 0;
+  int64_t batch = 0, size = 0;
   double ours = 0, theirs = 0, ratio = 0;  // seconds, seconds, theirs / ours
   double our_bytes = 0, their_bytes = 0;
   std::string not_run;  // the reason, else empty

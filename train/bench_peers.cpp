@@ -110,7 +110,7 @@ std::string find_python() {
 }
 
 // A comparison stops early after so many seconds, but not before so many pairs: the large batches take long.
-constexpr double kSeconds = 12;
+constexpr double kSeconds = 8;
 constexpr int kLeastPairs = 3;
 
 void compare_one(const CompareOptions& o, const std::string& python, const Setting& setting, int64_t images,
@@ -121,6 +121,7 @@ void compare_one(const CompareOptions& o, const std::string& python, const Setti
     c.peer = setting.name;
     c.what = what;
     c.batch = images;
+    c.size = o.size;
     try {
       if (python.empty()) fail(ExitCode::usage, "bench", "no python3 here can import torch");
       if (access(o.script.c_str(), R_OK)) fail(ExitCode::usage, "bench", "no ", o.script, " here: run it from the repository");

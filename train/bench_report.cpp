@@ -59,10 +59,10 @@ void kernel_table(std::ostream& s, const Results& r) {
 
 void comparison_table(std::ostream& s, const Results& r) {
   if (r.comparisons.empty()) return;
-  s << "Whole UNet, 256x256; medians of pairs taken in turn; ratio = theirs / ours:\n\n"
-       "| peer | batch | what | ours, ms | theirs, ms | ratio | our peak memory, MiB | theirs |\n|---|---|---|---|---|---|---|---|\n";
+  s << "Whole UNet; medians of pairs taken in turn; ratio = theirs / ours:\n\n"
+       "| peer | images | what | ours, ms | theirs, ms | ratio | our peak memory, MiB | theirs |\n|---|---|---|---|---|---|---|---|\n";
   for (const Comparison& c : r.comparisons) {
-    s << "| " << c.peer << ' ' << c.version << " | " << c.batch << " | " << c.what << " | ";
+    s << "| " << c.peer << ' ' << c.version << " | " << c.batch << " of " << c.size << 'x' << c.size << " | " << c.what << " | ";
     if (!c.not_run.empty()) s << "not run: " << c.not_run << " | | | | |\n";
     else
       s << number(c.ours * 1e3, 1) << " | " << number(c.theirs * 1e3, 1) << " | " << number(c.ratio, 2) << " | "
@@ -79,7 +79,7 @@ nlohmann::json to_json(const Results& r) {
     j["kernels"].push_back({{"layer", k.layer}, {"pass", k.pass}, {"kernels", k.kernels}, {"times", k.times}, {"flop", k.flop},
                             {"bytes", k.bytes}, {"seconds", k.seconds}});
   for (const Comparison& c : r.comparisons) {
-    nlohmann::json row{{"peer", c.peer}, {"what", c.what}, {"batch", c.batch}};
+    nlohmann::json row{{"peer", c.peer}, {"what", c.what}, {"batch", c.batch}, {"size", c.size}};
     if (!c.not_run.empty()) row["not_run"] = c.not_run;
     else
       row.update({{"version", c.version}, {"our_seconds", c.ours}, {"their_seconds", c.theirs}, {"ratio", c.ratio},

@@ -13,7 +13,7 @@ struct BenchOptions {
   std::string out = "runs/bench";
   int threads = 0;
   int64_t batch = 4;
-  double seconds = 0.3;
+  double seconds = 0.2;
   bool skip_kernels = false, skip_peers = false;
   bench::CompareOptions compare;
 };
