@@ -98,6 +98,10 @@ $(B)/%.cu.o: %.cu
 test: house-rules build/patchcl $(B)/tests/all
 	$(B)/tests/all
 
+# Puts wrong lines into the ops, one after the other, and demands that the audit finds each.
+test-mutations: build/patchcl
+	tests/mutate.sh
+
 # The figures of the README's section on speed; PyTorch takes part where python3 can import it.
 bench: build/patchcl
 	build/patchcl bench
@@ -127,6 +131,6 @@ info:
 clean:
 	rm -rf build
 
-.PHONY: all house-rules test demo bench docs deps info clean
+.PHONY: all house-rules test test-mutations demo bench docs deps info clean
 .SECONDARY:
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/main.d

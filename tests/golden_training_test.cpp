@@ -19,6 +19,8 @@
 #include "losses/info_nce.h"
 #include "tensor/device.h"
 #include "tests/golden.h"
+#include "train/optimizer.h"
+#include "train/schedule.h"
 
 using namespace patchcl;
 
@@ -69,6 +71,19 @@ class GoldenStep : public testing::TestWithParam<Setting> {
   }
   void close(const std::string& name, const Tensor& got, double floor = 0) const {
     golden::expect_close(name, got, want(name), GetParam().tolerance(), floor);
+  }
+
+  // A tensor's norm and its products with four random directions.
+  Tensor summary(const std::string& name, const Tensor& t) const {
+    const std::vector<double> v = golden::values(t);
+    const Tensor out = arena_.zeros({5}, DType::f64);
+    double* s = out.data<double>();
+    s[0] = golden::norm(v);
+    for (int i = 0; i < 4; ++i) {
+      const std::vector<double> u = golden::unit(name + ".direction" + std::to_string(i), int64_t(v.size()));
+      for (size_t k = 0; k < v.size(); ++k) s[i + 1] += v[k] * (u[k] - 0.5);
+    }
+    return out;
   }
 
   Arena arena_{"test"};
@@ -180,15 +195,77 @@ TEST_P(GoldenStep, FullWidthGradientsAreThoseOfPyTorch) {
   tape.backward(loss);
   for (const auto& [name, g] : golden::torch_gradients(store, arena_)) {
     if (!golden_.tensors.contains("full.grad." + name)) continue;
-    const std::vector<double> v = golden::values(g);
-    const Tensor summary = arena_.zeros({5}, DType::f64);
-    double* s = summary.data<double>();
-    s[0] = golden::norm(v);
-    for (int i = 0; i < 4; ++i) {
-      const std::vector<double> u = golden::unit(name + ".direction" + std::to_string(i), int64_t(v.size()));
-      for (size_t k = 0; k < v.size(); ++k) s[i + 1] += v[k] * (u[k] - 0.5);
+    close("full.grad." + name, summary(name, g));
+  }
+}
+
+// `count` windows whose place and class a formula gives: cut_patches() of make_training.py without confidence.
+struct Windows {
+  Tensor patches, classes;
+  Windows(const Arena& arena, const Tensor& x, int64_t side, int64_t count) {
+    const Shape& s = x.shape();
+    const std::vector<double> u = golden::unit("windows", 4 * count);
+    std::vector<double> cut;
+    classes = arena.empty({count}, DType::i32);
+    for (int64_t p = 0; p < count; ++p) {
+      const double* at = &u[size_t(4 * p)];
+      const int64_t n = int64_t(double(s[0]) * at[0]), top = int64_t(double(s[1] - side + 1) * at[1]), left = int64_t(double(s[2] - side + 1) * at[2]);
+      classes.data<int32_t>()[p] = int32_t(4 * at[3]);
+      for (int64_t r = top; r < top + side; ++r)
+        for (int64_t c = left; c < left + side; ++c) cut.push_back(x.item((n * s[1] + r) * s[2] + c));
     }
-    close("full.grad." + name, summary);
+    patches = golden::tensor(arena, {count, side, side, 1}, x.dtype(), cut);
+  }
+};
+
+TEST_P(GoldenStep, TenOptimiserStepsAreThoseOfPyTorch) {
+  for (const std::string method : {"supervised", "mean_teacher", "patchcl"}) {
+    const Net net({2, 4, 4, 8, 8}, GetParam().fused);
+    ParamStore student(net.layout, arena_, dtype(), true), teacher(net.layout, arena_, dtype(), false);
+    golden::fill(student, arena_);
+    golden::fill(teacher, arena_);
+    Sgd sgd({.momentum = 0.9, .weight_decay = 1e-4}, net.layout.flat_size(), dtype(), arena_);
+    Ema ema(arena_);
+    const Tensor losses = arena_.empty({10}, DType::f64);
+    for (int64_t t = 0; t < 10; ++t) {
+      student.zero_grad();
+      Tape tape(arena_);
+      const std::string step = std::to_string(t);
+      const Var x = tape.constant(golden::images(arena_, {4, 32, 32, 1}, dtype(), "steps.images" + step));
+      const Var y = tape.constant(golden::labels(arena_, {2, 32, 32}, 4, "steps.labels" + step));
+      Pass pass(tape, student, /*training=*/true, rng(t)), eval(tape, teacher, /*training=*/false);
+      const bool semi = method != "supervised";
+      const Var logits = net.unet.forward(pass, semi ? x : slice(x, 0, 0, 2)).logits, labeled = slice(logits, 0, 0, 2);
+      Var loss = affine(add(cross_entropy(labeled, y), dice_loss(softmax(labeled), y)), 0.5);
+      if (semi) {
+        const Var target = detach(softmax(net.unet.forward(eval, slice(x, 0, 2, 2)).logits));
+        loss = add(loss, affine(mean_squared_error(softmax(slice(logits, 0, 2, 2)), target), 4 * gaussian_ramp(double(t), 10)));
+      }
+      if (method == "patchcl") {
+        const Windows w(arena_, x.value(), 16, 12);
+        const Var mean = constant(tape, "small.mean"), covariance = constant(tape, "small.covariance");
+        const Tensor ready = arena_.empty({4}, DType::u8);
+        fill(ready, 1);
+        const ClassStatistics statistics{mean, covariance, reshape(mean, {1, 4, kDimension}), reshape(covariance, {1, 4, kDimension, kDimension}),
+                                         tape.constant(ready)};
+        loss = add(loss, affine(guided_contrastive(net.embed(pass, tape.constant(w.patches)), tape.constant(w.classes), statistics,
+                                                   {.tau = 0.5, .lambda = 4, .psi = 16}), 0.5));
+      }
+      losses.data<double>()[t] = loss.value().item();
+      tape.backward(loss);
+      sgd.set(poly_lr(0.01, t, 10), t + 1);
+      sgd.step(student.values(), student.grads());
+      ema.set(ema_alpha(t, 0.99));
+      ema.update(teacher.values(), student.values());
+      ema.update(teacher.buffers(), student.buffers());
+    }
+    close("steps." + method + ".loss", losses);
+    for (const auto& [who, store] : {std::pair{"student", &student}, std::pair{"teacher", &teacher}}) {
+      TensorFile file;
+      put_weights(file, *store, 0);
+      for (const auto& [name, w] : file.tensors)
+        if (const std::string key = "steps." + method + "." + who + "." + name; golden_.tensors.contains(key)) close(key, summary(name, w));
+    }
   }
 }
 
