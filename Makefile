@@ -24,7 +24,7 @@ $(PROBE): .ci/probe.sh .ci/deps.sh
 	@mv $@.tmp $@
 
 FOUND_CUDA := $(if $(filter 111,$(HAVE_NVCC)$(HAVE_CUBLAS)$(HAVE_CUDNN)),1,0)
-CUDA ?= 0
+CUDA ?= $(FOUND_CUDA)
 HDF5 ?= $(HAVE_HDF5)
 NIFTI ?= $(HAVE_NIFTI)
 ifneq (,$(HAVE_COMPILER))
@@ -77,6 +77,8 @@ house-rules:
 
 build/patchcl: $(B)/patchcl
 	@ln -sf $(CONFIG)/patchcl $@
+build/tests: $(B)/tests/all
+	@ln -sf $(CONFIG)/tests/all $@
 $(B)/patchcl: $(OBJ) $(B)/train/main.o
 	$(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 $(B)/tests/all: $(OBJ) $(TEST_OBJ)
@@ -95,8 +97,8 @@ $(B)/%.cu.o: %.cu
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCCFLAGS) -DWITH_CUDA -I. -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 
-test: house-rules build/patchcl $(B)/tests/all
-	$(B)/tests/all
+test: house-rules build/patchcl build/tests
+	build/tests
 
 # Puts wrong lines into the ops, one after the other, and demands that the audit finds each.
 test-mutations: build/patchcl

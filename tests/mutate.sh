@@ -37,9 +37,10 @@ losses/guided_contrastive.cpp|guided_contrastive|x\[0\]|s/T(lambda \/ tau) \* do
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 make -s build/patchcl || exit 1
-cp -a --parents $(git ls-files Makefile .ci tensor autograd layers losses data train tests) build/probe*.mk build/release "$tree"
+config=$(dirname "$(readlink build/patchcl)")
+cp -a --parents $(git ls-files Makefile .ci tensor autograd layers losses data train tests) build/probe*.mk build/"$config" "$tree"
 cd "$tree"
-ln -sf release/patchcl build/patchcl
+ln -sf "$config/patchcl" build/patchcl
 
 caught=0 missed=0
 while IFS='|' read -r file op input change; do

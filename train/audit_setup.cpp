@@ -35,7 +35,9 @@ AuditedStep AuditSetup::prepare() const {
     step.teacher().copy_from(step.student());
   }
   const int64_t unlabeled_items = dataset.items() - dataset.labeled_items();
-  const int64_t unlabeled = step.method().wants_unlabeled() && unlabeled_items > 0 ? batch / 2 : 0;
+  const bool semi = step.method().wants_unlabeled();
+  if (semi && unlabeled_items == 0) fail(ExitCode::usage, "audit", method, " wants unlabelled images; lower --labeled");
+  const int64_t unlabeled = semi ? batch / 2 : 0;
   const Sampler sampler(seed, dataset.labeled_items(), unlabeled_items, batch - unlabeled, unlabeled);
   Loader loader(dataset, sampler, {.seed = seed, .augment = {.size = size, .fit = dataset.fit(size)}, .strong = step.method().wants_strong()});
   for (int64_t i = 0;; ++i) {

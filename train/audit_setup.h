@@ -18,7 +18,7 @@ struct AuditedStep {
 
 struct AuditSetup {
   std::string method = "patchcl", data = "phantom", weights;
-  int64_t size = 64, batch = 4, labeled = -1, steps = 6;
+  int64_t size = 64, batch = 4, labeled = 4, steps = 6;
   std::vector<int> widths{16, 32, 64, 128, 256};
   uint64_t seed = 1;
   int threads = 0;
