@@ -4,6 +4,7 @@
 # make deps         install missing Debian packages (demo and test do this by themselves)
 # Choices: CUDA=0|1  HDF5=0|1  NIFTI=0|1 (default: what is found)   SAN=1 AddressSanitizer + UBSan   DEBUG=1
 .DEFAULT_GOAL := all
+MAKEFLAGS += -j$(shell nproc)
 CXX ?= g++
 CUDA_HOME ?= $(or $(firstword $(wildcard /usr/local/cuda)),$(patsubst %/bin/nvcc,%,$(shell command -v nvcc 2>/dev/null)),/usr/local/cuda)
 NVCC ?= $(CUDA_HOME)/bin/nvcc
@@ -24,7 +25,8 @@ $(PROBE): .ci/probe.sh .ci/deps.sh
 	@mv $@.tmp $@
 
 FOUND_CUDA := $(if $(filter 111,$(HAVE_NVCC)$(HAVE_CUBLAS)$(HAVE_CUDNN)),1,0)
-CUDA ?= $(FOUND_CUDA)
+# The demo runs on the CPU and does not wait for nvcc.
+CUDA ?= $(if $(filter demo,$(MAKECMDGOALS)),0,$(FOUND_CUDA))
 HDF5 ?= $(HAVE_HDF5)
 NIFTI ?= $(HAVE_NIFTI)
 ifneq (,$(HAVE_COMPILER))
