@@ -47,6 +47,7 @@ B := build/$(CONFIG)
 CPPFLAGS += -I. $(patsubst %,-isystem %,$(wildcard $(BUNDLE)/include) /usr/include/eigen3 /usr/include/hdf5/serial /usr/include/nifti /usr/include/stb) -MMD -MP
 CXXFLAGS ?= $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,$(if $(DEBUG),-O0 -g,-O3 -g1))
 comma := ,
+LDFLAGS += $(patsubst %,-L%,$(wildcard $(BUNDLE)/lib))
 override CXXFLAGS += -std=c++20 -Wall -Wextra -fopenmp
 LDLIBS += $(if $(filter 1,$(HDF5)),-lhdf5_serial) $(if $(filter 1,$(NIFTI)),-lniftiio -lznz) -lz -lpthread
 
@@ -116,6 +117,14 @@ demo: build/patchcl
 	build/patchcl grid train/experiments/demo.plan --out demo --jobs 2
 	@echo "held-out cases: demo/patchcl/labeled-8/seed-1337/overlays; patches and queues: pictures beside them"
 
+# Everything that only a machine with a GPU can answer, as one table; exit code 8 where there is none.
+gpu-check: build/patchcl
+	.ci/gpu-check.sh
+
+# What a machine without a network needs beside a compiler and the CUDA Toolkit.
+gpu-bundle: build/patchcl
+	BUNDLE=$(BUNDLE) ACDC=$(ACDC) .ci/gpu-bundle.sh
+
 # Pages that are made from the sources.
 docs: build/patchcl
 	docs/equations.sh > docs/equations.md
@@ -135,6 +144,6 @@ info:
 clean:
 	rm -rf build
 
-.PHONY: all house-rules test test-mutations demo bench docs deps info clean
+.PHONY: all house-rules test test-mutations demo bench docs gpu-check gpu-bundle deps info clean
 .SECONDARY:
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/main.d

@@ -1,0 +1,64 @@
+#!/bin/bash
+# make gpu-check: everything that only a GPU can answer, as one table of passed, FAILED and not run. Needs a GPU, nvcc, cuBLAS and
+# cuDNN, and the packages of `make deps` or a folder from `make gpu-bundle`; no network. Exits with 0 when all passed, with 7
+# when something failed, with 8 when there is no GPU.
+set -u
+cd "$(dirname "$0")/.."
+out=${OUT:-build/gpu-check}
+rm -rf "$out"
+mkdir -p "$out"
+passed=0 failed=0 skipped=0
+
+row() { printf '| %-72s | %-8s |\n' "$1" "$2"; }
+pass() { row "$1" passed; passed=$((passed + 1)); }
+fail() { row "$1" FAILED; failed=$((failed + 1)); tail -n 3 "$2" | sed 's/^/    /'; }
+skip() { row "$1" "not run"; skipped=$((skipped + 1)); echo "    $2"; }
+
+# check NAME COMMAND...: passed when the command succeeds.
+check() {
+  local name=$1 log=$out/$((passed + failed + skipped)).log
+  shift
+  if [[ $have_gpu == 0 ]]; then skip "$name" "$why"
+  elif "$@" > "$log" 2>&1; then pass "$name"
+  else fail "$name" "$log"; fi
+}
+
+# A run of ten steps on a device.
+short_run() {
+  local device=$1 method=$2 folder=$3
+  build/patchcl train --device "$device" --method "$method" --data phantom:cases=12,val=2,size=64 --labeled 4 --size 64 --batch 8 --iters 10 \
+    --log-every 1 --val-every 0 --queue-ready 8 --out "$folder"
+}
+
+# Losses of two runs, line by line, within 1e-3 of each other.
+same_losses() {
+  paste -d, "$1/metrics.csv" "$2/metrics.csv" | awk -F, 'NR == 1 {half = NF / 2; next}
+    {d = $3 - $(half + 3); if (d < 0) d = -d; if (d > 1e-3 * (1 + $3)) {print "step " $1 ": " $3 " and " $(half + 3); bad = 1}} END {exit bad}'
+}
+
+cpu_and_gpu() { short_run cpu "$1" "$out/cpu-$1" && short_run cuda "$1" "$out/gpu-$1" && same_losses "$out/cpu-$1" "$out/gpu-$1"; }
+bit_equal() { short_run cuda "$1" "$out/again-$1" && cmp "$out/gpu-$1/metrics.csv" "$out/again-$1/metrics.csv"; }
+resume() {
+  local folder=$out/resume
+  short_run cuda "$1" "$folder" && build/patchcl train --resume "$folder" --out "$folder" && build/patchcl audit run "$folder" --tensors 3
+}
+
+build/patchcl audit ops add --device cuda > "$out/device.log" 2>&1
+if [[ $? == 8 ]]; then have_gpu=0; else have_gpu=1; fi
+why=$(head -n 1 "$out/device.log")
+
+row "check" "result"
+check "every op on cuda: gradients in f64 and f32, overwrite, accumulate, poison" build/patchcl audit ops --device cuda
+for method in supervised mean-teacher patchcl; do
+  check "ten steps of $method: CPU against GPU" cpu_and_gpu $method
+  check "ten steps of $method: the same bits again" bit_equal $method
+done
+check "a run on the GPU, its checkpoint resumed and audited on the CPU" resume patchcl
+if command -v compute-sanitizer > /dev/null; then
+  check "memory errors in the ops' kernels (compute-sanitizer)" compute-sanitizer --error-exitcode 1 build/patchcl audit ops --device cuda softmax dice cross_entropy max_pool2d upsample2x norm_act_dropout guided_contrastive info_nce
+else
+  skip "memory errors in the ops' kernels (compute-sanitizer)" "compute-sanitizer is not on the PATH"
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[[ $failed == 0 ]] || exit 7
+[[ $have_gpu == 1 ]] || exit 8
