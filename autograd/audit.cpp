@@ -16,6 +16,7 @@
 #include "autograd/spec.h"
 #include "tensor/arena.h"
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 
 namespace patchcl {
 

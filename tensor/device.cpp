@@ -1,6 +1,5 @@
 #include "tensor/device.h"
 
-#include <omp.h>
 #include <sys/mman.h>
 
 #include <cstdlib>
@@ -45,12 +44,6 @@ void set_kernels(Kernels k) { g_kernels = k; }
 
 MathMode math_mode() { return g_math_mode; }
 void set_math_mode(MathMode m) { g_math_mode = m; }
-
-int threads() { return omp_get_max_threads(); }
-void set_threads(int n) {
-  if (n < 1) fail(ExitCode::usage, "threads", "wants at least 1, got ", n);
-  omp_set_num_threads(n);
-}
 
 Isa isa() { return chosen_isa(); }
 void set_isa(Isa i) {

@@ -18,10 +18,6 @@ enum class MathMode { f32, tf32 };
 MathMode math_mode();
 void set_math_mode(MathMode m);
 
-// Threads of the OpenMP team that every kernel uses. Results do not depend on it.
-int threads();
-void set_threads(int n);
-
 // Instruction sets that the SIMD kernels (files *.simd.cpp) are compiled for; chosen once from the running CPU.
 // PATCHCL_ISA=plain|avx2|avx512 in the environment lowers the choice, for tests.
 enum class Isa { plain, avx2, avx512 };

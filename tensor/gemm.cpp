@@ -47,21 +47,26 @@ template <class T> void eigen_tile(const Problem<T>& p, int64_t i, int64_t j, in
 // tile of sums; both are small enough for the stack and the nearest caches.
 constexpr int64_t kTileM = 96, kTileN = 64, kTileK = 256;
 
-void block_tile(const Problem<float>& p, int64_t i, int64_t j, int64_t rows, int64_t columns) {
-  alignas(64) float panel[kTileK * kTileN], sum[kTileM * kTileN] = {};
+template <class T> auto block_kernel() {
+  if constexpr (std::is_same_v<T, float>) return ISA_PICK(gemm_block);
+  else return ISA_PICK(gemm_block_f64);
+}
+
+template <class T> void block_tile(const Problem<T>& p, int64_t i, int64_t j, int64_t rows, int64_t columns) {
+  alignas(64) T panel[kTileK * kTileN], sum[kTileM * kTileN] = {};
   const int64_t width = chunks(columns, 16) * 16;
-  std::fill_n(panel, kTileK * width, 0.f);
+  std::fill_n(panel, kTileK * width, T(0));
   for (int64_t k = 0; k < p.k; k += kTileK) {
     const int64_t depth = std::min(kTileK, p.k - k);
     for (int64_t q = 0; q < depth; ++q)
       for (int64_t o = 0; o < columns; ++o)
         panel[q * width + o] = p.tb ? p.b[(j + o) * p.ldb + k + q] : p.b[(k + q) * p.ldb + j + o];
-    ISA_PICK(gemm_block)(rows, width, depth, p.ta ? p.a + k * p.lda + i : p.a + i * p.lda + k, p.ta ? 1 : p.lda,
-                         p.ta ? p.lda : 1, panel, width, sum, width, /*accumulate=*/true);
+    block_kernel<T>()(rows, width, depth, p.ta ? p.a + k * p.lda + i : p.a + i * p.lda + k, p.ta ? 1 : p.lda,
+                      p.ta ? p.lda : 1, panel, width, sum, width, /*accumulate=*/true);
   }
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t o = 0; o < columns; ++o) {
-      float& c = p.c[(i + r) * p.ldc + j + o];
+      T& c = p.c[(i + r) * p.ldc + j + o];
       c = p.beta == 0 ? p.alpha * sum[r * width + o] : p.alpha * sum[r * width + o] + p.beta * c;
     }
 }
@@ -80,9 +85,8 @@ template <class T>
 void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, const T* b, int64_t ldb,
           T beta, T* c, int64_t ldc) {
   const Problem<T> p{ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc};
-  if constexpr (std::is_same_v<T, float>)
-    if (kernels() != Kernels::naive) return tiles<float>(p, kTileN, block_tile);
-  tiles<T>(p, /*tile_n=*/256, eigen_tile<T>);
+  if (kernels() == Kernels::naive) tiles<T>(p, /*tile_n=*/256, eigen_tile<T>);
+  else tiles<T>(p, kTileN, block_tile<T>);
 }
 
 template void gemm(bool, bool, int64_t, int64_t, int64_t, float, const float*, int64_t, const float*, int64_t, float,

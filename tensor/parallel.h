@@ -1,32 +1,30 @@
 // Threads without surprises: work is cut by shape alone, never by the number of threads, so that one and many
 // threads add the same numbers in the same order and agree bit for bit.
+// The team is our own because a machine is seldom ours alone: a thread that is not scheduled holds nobody up, since
+// others take its share, and who waits gives the core away after some microseconds.
 #pragma once
-#include <omp.h>
-
 #include <cstdint>
-#include <exception>
+#include <memory>
+#include <type_traits>
 
 namespace patchcl {
 
+// Threads that every kernel uses, the caller's among them. OMP_NUM_THREADS, else the cores that this process may use.
+int threads();
+void set_threads(int n);
+
+// Within parallel_for, a number below threads() that no other thread of the same call has: says which scratch memory is free.
+int thread_index();
+
+// body(context, i) for i in [0, n).
+void run_parallel(int64_t n, void (*body)(void* context, int64_t i), void* context);
+
 // fn(i) for i in [0, n), each i on some thread. Iterations must write to disjoint memory. The first exception
-// is rethrown on the calling thread.
+// is rethrown on the calling thread. Within fn it runs on that thread alone.
 template <class F> void parallel_for(int64_t n, F&& fn) {
-  if (n <= 0) return;
-  if (n == 1 || omp_get_max_threads() == 1 || omp_in_parallel()) {
-    for (int64_t i = 0; i < n; ++i) fn(i);
-    return;
-  }
-  std::exception_ptr error;
-#pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < n; ++i) {
-    try {
-      fn(i);
-    } catch (...) {
-#pragma omp critical(patchcl_parallel_error)
-      if (!error) error = std::current_exception();
-    }
-  }
-  if (error) std::rethrow_exception(error);
+  using Fn = std::remove_reference_t<F>;
+  run_parallel(n, [](void* f, int64_t i) { (*static_cast<Fn*>(f))(i); },
+               const_cast<std::remove_const_t<Fn>*>(std::addressof(fn)));
 }
 
 // Elements per chunk of element-wise loops and first-level sums.

@@ -28,12 +28,17 @@ constexpr int kLanes = 4;
 #endif
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef float VecUnaligned __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
+typedef double Vec64 __attribute__((vector_size(kLanes * 4)));  // half as many lanes
+typedef double Vec64Unaligned __attribute__((vector_size(kLanes * 4), aligned(8), may_alias));
 
 // Internal linkage on purpose: each file keeps the copy compiled for its own instruction set.
 #define SIMD_INLINE static inline __attribute__((always_inline, unused))
 SIMD_INLINE Vec load(const float* p) { return *reinterpret_cast<const VecUnaligned*>(p); }
 SIMD_INLINE void store(float* p, Vec v) { *reinterpret_cast<VecUnaligned*>(p) = v; }
 SIMD_INLINE Vec splat(float v) { return v - Vec{}; }
+SIMD_INLINE Vec64 load(const double* p) { return *reinterpret_cast<const Vec64Unaligned*>(p); }
+SIMD_INLINE void store(double* p, Vec64 v) { *reinterpret_cast<Vec64Unaligned*>(p) = v; }
+SIMD_INLINE Vec64 splat(double v) { return v - Vec64{}; }
 
 // Exchanges between two registers: with Half = 2, (a0 a1 a2 a3), (b0 b1 b2 b3) -> low (a0 a1 b0 b1), high (a2 a3 b2 b3).
 // Lane L of low is a[L] where bit Half of L is clear, else b[L - Half]; of high a[L + Half], else b[L].

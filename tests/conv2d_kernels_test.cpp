@@ -9,6 +9,7 @@
 #include "autograd/ops/conv2d.h"
 #include "tensor/arena.h"
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 #include "tensor/random.h"
 
 using namespace patchcl;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 #include "tensor/random.h"
 
 using namespace patchcl;

@@ -9,6 +9,7 @@
 #include "losses/cross_entropy.h"
 #include "losses/dice.h"
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 #include "tensor/random.h"
 
 using namespace patchcl;

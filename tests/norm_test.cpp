@@ -6,6 +6,7 @@
 #include "autograd/ops/norm_act.h"
 #include "autograd/ops/pointwise.h"
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 #include "tensor/random.h"
 
 using namespace patchcl;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 

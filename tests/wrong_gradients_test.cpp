@@ -10,6 +10,7 @@
 #include "autograd/spec.h"
 #include "tensor/arena.h"
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 
 using namespace patchcl;
 

@@ -2,6 +2,7 @@
 
 #include "data/loader.h"
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 #include "train/model_file.h"
 
 namespace patchcl {

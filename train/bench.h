@@ -1,9 +1,8 @@
 // What `patchcl bench` measures: the machine's ceilings, each convolution kernel as a fraction of them, and whole steps
 // against PyTorch. Times are wall-clock; where other work disturbs the machine only the shortest of many is worth anything.
 #pragma once
-#include <omp.h>
-
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,15 +11,18 @@
 
 namespace patchcl::bench {
 
+// Seconds since some moment.
+inline double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
 // Shortest time of one call of fn, which runs for about `seconds` and at least three times after one to warm up.
 template <class F> double shortest(double seconds, F&& fn) {
   fn();
   double best = 1e30;
-  const double start = omp_get_wtime();
-  for (int runs = 0; runs < 3 || omp_get_wtime() - start < seconds; ++runs) {
-    const double begin = omp_get_wtime();
+  const double start = now();
+  for (int runs = 0; runs < 3 || now() - start < seconds; ++runs) {
+    const double begin = now();
     fn();
-    best = std::min(best, omp_get_wtime() - begin);
+    best = std::min(best, now() - begin);
   }
   return best;
 }

@@ -76,9 +76,9 @@ std::vector<MethodTime> measure_methods(const std::vector<std::string>& names, i
   std::vector<std::vector<double>> seconds(names.size());
   for (int round = 0; round < rounds; ++round)
     for (size_t m = 0; m < names.size(); ++m) {
-      const double begin = omp_get_wtime();
+      const double begin = now();
       steps[m]->run();
-      seconds[m].push_back(omp_get_wtime() - begin);
+      seconds[m].push_back(now() - begin);
     }
   std::vector<MethodTime> times;
   for (size_t m = 0; m < names.size(); ++m) times.push_back({names[m], median(seconds[m])});

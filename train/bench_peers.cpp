@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 #include "tensor/error.h"
 #include "train/bench.h"
 
@@ -76,9 +77,9 @@ double Peer::peak_bytes() const {
 void serve(Network& network) {
   std::cout << "ready" << std::endl;
   for (std::string what; std::getline(std::cin, what);) {
-    const double start = omp_get_wtime();
+    const double start = now();
     what == "train" ? network.train() : network.infer();
-    std::cout << omp_get_wtime() - start << std::endl;
+    std::cout << now() - start << std::endl;
   }
 }
 
@@ -131,8 +132,8 @@ void compare_one(const CompareOptions& o, const std::string& python, const Setti
       std::vector<double> a, b, ratio;
       ours.run(what);  // the first of each warms up
       theirs.run(what);
-      const double start = omp_get_wtime();
-      for (int pair = 0; pair < o.pairs && (pair < kLeastPairs || omp_get_wtime() - start < kSeconds); ++pair) {
+      const double start = now();
+      for (int pair = 0; pair < o.pairs && (pair < kLeastPairs || now() - start < kSeconds); ++pair) {
         a.push_back(ours.run(what));
         b.push_back(theirs.run(what));
         ratio.push_back(b.back() / a.back());

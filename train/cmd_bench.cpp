@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 #include "train/bench.h"
 #include "train/command.h"
 

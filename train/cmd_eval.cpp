@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 #include "train/command.h"
 #include "train/inference_flags.h"
 

@@ -5,6 +5,7 @@
 
 #include "data/readers.h"
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 #include "train/command.h"
 #include "train/inference_flags.h"
 

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "data/patch_entropy.h"
+#include "tensor/device.h"
 #include "train/command.h"
 #include "train/methods/terms.h"
 #include "train/step_audit.h"
@@ -218,6 +219,7 @@ AddCommand command{{70, "walkthrough", "Print every intermediate of one tiny Pat
                       for (const Section& s : kSections) names.push_back(s.name);
                       app.add_option("section", *wanted, "One section; all when left out")->check(CLI::IsMember(names));
                       return [wanted] {
+                        set_kernels(Kernels::naive);  // the definitions: the same digits on every machine
                         Example example;
                         for (const Section& s : kSections) {
                           if (!wanted->empty() && *wanted != s.name) continue;

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "tensor/device.h"
+#include "tensor/parallel.h"
 #include "tensor/random.h"
 #include "train/batches.h"
 #include "train/checkpoint.h"

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "tensor/parallel.h"
 #include "train/batches.h"
 #include "train/methods/factory.h"
 #include "train/methods/terms.h"

@@ -117,7 +117,7 @@ void general_forward(const Conv2dSizes& s, ConvSources<const T> x, const T* w, c
   const int64_t k = s.taps() * s.cin, rows = rows_per_chunk(s.oh, s.ow * k, sizeof(T)), per_image = chunks(s.oh, rows);
   parallel_for(s.n * per_image, [&](int64_t task) {
     const int64_t n = task / per_image, first = task % per_image * rows, count = std::min(rows, s.oh - first);
-    T* column = scratch + omp_get_thread_num() * rows * s.ow * k;
+    T* column = scratch + thread_index() * rows * s.ow * k;
     im2col<T>(x, forward_gather(s), s.cin, s.h, s.w, s.kh, s.kw, n, first, count, s.ow, column);
     T* out = y + (n * s.oh + first) * s.ow * s.cout;
     for (int64_t p = 0; b && p < count * s.ow; ++p) std::copy_n(b, s.cout, out + p * s.cout);
@@ -139,7 +139,7 @@ void general_backward_data(const Conv2dSizes& s, const T* dy, const T* w, ConvSo
   const ConvSource<const T> source{dy, 0, s.cout};
   parallel_for(s.n * per_image, [&](int64_t task) {
     const int64_t n = task / per_image, first = task % per_image * rows, count = std::min(rows, s.h - first);
-    T* column = scratch + omp_get_thread_num() * rows * s.w * k;
+    T* column = scratch + thread_index() * rows * s.w * k;
     im2col<T>({&source, 1}, backward_gather(s), s.cout, s.oh, s.ow, s.kh, s.kw, n, first, count, s.w, column);
     for (const auto& out : dx)
       if (out.data)
@@ -164,7 +164,7 @@ void general_backward_weight(const Conv2dSizes& s, ConvSources<const T> x, const
   parallel_for(partials, [&](int64_t part) {
     T* sum = scratch + part * size;
     std::fill_n(sum, size, T(0));
-    T* column = columns + omp_get_thread_num() * rows * s.ow * k;
+    T* column = columns + thread_index() * rows * s.ow * k;
     for (int64_t task = tasks * part / partials; task < tasks * (part + 1) / partials; ++task) {
       const int64_t n = task / per_image, first = task % per_image * rows, count = std::min(rows, s.oh - first);
       im2col<T>(x, forward_gather(s), s.cin, s.h, s.w, s.kh, s.kw, n, first, count, s.ow, column);

@@ -89,7 +89,7 @@ void run_shallow(const Pass& p, float* workspace) {
   float* scratch = workspace + kPoints * u.point;
   const std::vector<Block> out = blocks(p.y, s.cout);
   parallel_for(chunks(all, most), [&](int64_t task) {
-    float* mine = scratch + omp_get_thread_num() * (v_size + m_size);
+    float* mine = scratch + thread_index() * (v_size + m_size);
     const WinogradTiles t = tiles(s, task * most, std::min(most, all - task * most));
     const WinogradPoints<float> v = points(mine, most, s.cin), m = points(mine + v_size, most, s.cout);
     ISA_PICK(winograd_input)({t, p.x, v});
@@ -120,7 +120,7 @@ void run_deep(const Pass& p, float* workspace) {
     const int64_t spans = std::max<int64_t>(1, count / 128);
     parallel_for(int64_t(out.size()) * spans, [&](int64_t task) {
       const Block& b = out[size_t(task / spans)];
-      float* mine = scratch + omp_get_thread_num() * (u_size + m_size);
+      float* mine = scratch + thread_index() * (u_size + m_size);
       const WinogradPoints<float> u = points(mine, s.cin, b.count), m = points(mine + u_size, task_tiles, b.count);
       WinogradWeight w = p.weight;
       w.w += (b.to->begin + b.first) * (w.transposed ? w.pitch : 1);
@@ -184,7 +184,7 @@ void weight_shallow(const Conv2dSizes& s, ConvSources<const float> x, const floa
   float* bias = workspace + groups * du_size;
   float* scratch = bias + groups * s.cout;
   parallel_for(groups, [&](int64_t g) {
-    float* mine = scratch + omp_get_thread_num() * (v_size + z_size);
+    float* mine = scratch + thread_index() * (v_size + z_size);
     const WinogradPoints<float> v = points(mine, most, s.cin), z = points(mine + v_size, most, s.cout);
     const WinogradPoints<float> du = points(workspace + g * du_size, s.cin, s.cout);
     std::fill_n(bias + g * s.cout, s.cout, 0.f);
