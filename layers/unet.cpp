@@ -1,6 +1,6 @@
 #include "layers/unet.h"
 
-#include "autograd/ops/conv2d.h"
+#include "autograd/ops/conv2d_norm_act.h"
 #include "autograd/ops/dropout.h"
 #include "autograd/ops/max_pool2d.h"
 #include "autograd/ops/norm_act.h"
@@ -63,10 +63,12 @@ UNet::Block UNet::declare_block(ParamLayout& layout, const std::string& name, in
 }
 
 Var UNet::conv_norm_act(Pass& pass, const std::vector<Var>& x, const Conv& conv, const Norm& norm, double dropout_rate) const {
-  const Var z = conv2d(x, pass.param(conv.w), pass.param(conv.b), {.padding = 1});
   const BatchNormOptions options = pass.norm_options(norm.mean, norm.var);
-  const Var gamma = pass.param(norm.gamma), beta = pass.param(norm.beta);
+  const Var w = pass.param(conv.w), b = pass.param(conv.b), gamma = pass.param(norm.gamma), beta = pass.param(norm.beta);
   const double p = pass.training() ? dropout_rate : 0;
+  if (config_.fused && p == 0 && !options.training && !pass.tape().options().grad)
+    return conv2d_norm_act(x, w, b, gamma, beta, options, kSlope, {.padding = 1});
+  const Var z = conv2d(x, w, b, {.padding = 1});
   const uint32_t site = p > 0 ? pass.next_site() : 0;
   if (config_.fused) return norm_act_dropout(z, gamma, beta, options, kSlope, p, pass.rng(), site);
   const Var a = leaky_relu(batch_norm(z, gamma, beta, options), kSlope);

@@ -15,7 +15,7 @@ struct UNetConfig {
   int in_channels = 1, classes = 4;
   std::vector<int> widths{16, 32, 64, 128, 256};          // one per level
   std::vector<double> dropout{0.05, 0.1, 0.2, 0.3, 0.5};  // encoder only, one per level
-  bool fused = true;  // batch norm + activation + dropout in one pass; false: one op each, the same to rounding
+  bool fused = true;  // batch norm + activation + dropout in one pass, in inference with the convolution; false: one op each, the same to rounding
 };
 
 class UNet {

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "autograd/ops/conv2d.h"
+#include "autograd/ops/conv2d_norm_act.h"
 #include "tensor/arena.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
@@ -45,6 +45,25 @@ class Convolution {
     x_.push_back(random({c.kernel, c.kernel, cin, c.cout}));
     x_.push_back(random({c.cout}));
     dy_ = random({c.n, c.h, c.w, c.cout});
+  }
+
+  // With batch norm and leaky ReLU, as in inference.
+  Tensor infer(Kernels k) {
+    set_kernels(k);
+    const Conv2dNormAct op(int(x_.size()) - 2, {.padding = x_[x_.size() - 2].shape()[0] / 2}, 1e-5, 0.1);
+    std::vector<Tensor> x = x_;
+    for (int i = 0; i < 4; ++i) x.push_back(random(x_.back().shape()));
+    for (int64_t c = 0; c < x.back().numel(); ++c) x.back().data<float>()[c] = 0.5f + std::fabs(x.back().data<float>()[c]);
+    Shapes shapes;
+    for (const Tensor& t : x) shapes.push_back(t.shape());
+    const Tensor workspace = arena_.empty({int64_t(op.workspace(shapes, DType::f32, Device::cpu))}, DType::u8);
+    std::memset(workspace.raw(), 0xff, workspace.bytes());
+    std::vector<Tensor> aux;
+    for (const AuxSpec& a : op.aux(shapes, DType::f32)) aux.push_back(arena_.empty(a.shape, a.dtype));
+    const Tensor y = arena_.empty(op.shape(shapes), DType::f32);
+    op.forward({x, y, aux, workspace});
+    set_kernels(Kernels::fast);
+    return y;
   }
 
   // `start` fills outputs before the call; with accumulate it is part of the result.
@@ -140,6 +159,12 @@ class KernelTest : public testing::TestWithParam<Isa> {
 TEST_P(KernelTest, DirectEqualsNaive) { compare(Kernels::direct, kDirect); }
 
 TEST_P(KernelTest, WinogradEqualsNaive) { compare(Kernels::fast, kWinograd); }
+
+TEST_P(KernelTest, InferenceEqualsNaive) {
+  for (const Case& c : kCases)
+    for (auto [kernels, tolerance] : {std::pair(Kernels::direct, kDirect), std::pair(Kernels::fast, kWinograd)})
+      EXPECT_LE(relative_error(Convolution(c).infer(kernels), Convolution(c).infer(Kernels::naive)), tolerance.forward) << c;
+}
 
 TEST_P(KernelTest, ThreadsDoNotChangeABit) {
   const int before = threads();

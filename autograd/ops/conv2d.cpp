@@ -317,11 +317,23 @@ void Conv2d::forward_cpu(const Forward& f) const {
     T* scratch = static_cast<T*>(f.workspace.raw());
     if (route == Route::naive) return naive_forward<T>(s, x, w, b, y);
     if constexpr (std::is_same_v<T, float>) {
-      if (route == Route::winograd) return winograd::forward(s, x, w, b, y, scratch);
-      if (route == Route::direct) return direct::forward(s, x, w, b, y, scratch);
+      if (route == Route::winograd) return winograd::forward(s, x, w, {b}, y, scratch);
+      if (route == Route::direct) return direct::forward(s, x, w, {b}, y, scratch);
     }
     general_forward<T>(s, x, w, b, y, scratch);
   });
+}
+
+bool Conv2d::forward_scaled(const Forward& f, const ConvEnd& end) const {
+  const Shapes shapes = shapes_of(f.x);
+  const Conv2dSizes s = sizes(shapes);
+  const Route route = routes(s, in_blocks(shapes), f.y.dtype()).forward;
+  const bool direct = route == Route::direct && direct::can_scale(s);
+  if (f.y.device() != Device::cpu || !(direct || route == Route::winograd)) return false;
+  const Concatenation<const float> x(f.x.first(size_t(data_inputs_)));
+  const auto forward = direct ? direct::forward : winograd::forward;
+  forward(s, x, f.x[size_t(data_inputs_)].data<float>(), end, f.y.data<float>(), static_cast<float*>(f.workspace.raw()));
+  return true;
 }
 
 void Conv2d::backward_cpu(const Backward& p) const {

@@ -31,6 +31,9 @@ class Conv2d final : public Op {
   Shape shape(const Shapes& x) const override;
   Saves saves() const override { return {.inputs = (2u << data_inputs_) - 1, .output = false}; }
   size_t workspace(const Shapes& x, DType dtype, Device device) const override;
+  // Forward with another end than `+ bias`, for conv2d_norm_act.h. False, and nothing done, where these shapes' kernel on
+  // the CPU has no such end.
+  bool forward_scaled(const Forward& f, const ConvEnd& end) const;
 
  protected:
   OP_CPU OP_CUDA

@@ -30,10 +30,10 @@ WeightView flipped(const Conv2dSizes& s, const float* w) {
 struct Block {
   const ConvSource<float>* to;
   int64_t first, outputs;  // within `to`
-  float* weight;           // packed, then the bias
+  float* weight;           // packed; of a narrow block, then four times the bias
   bool narrow() const { return outputs < 16; }
   int64_t padded() const { return narrow() ? 4 : outputs; }
-  int64_t biases() const { return narrow() ? 16 : outputs; }  // narrow: four times the same
+  int64_t biases() const { return narrow() ? 16 : 0; }
 };
 
 // Cuts the destinations' channels into blocks, whose packed weights lie one after the other.
@@ -73,21 +73,21 @@ void pack(const Block& b, const WeightView& w, int64_t cin, const float* bias) {
 int64_t forward_rows(int64_t h, int64_t w, int64_t cin) { return std::clamp<int64_t>(32768 / (w * cin), 1, std::min<int64_t>(h, 16)); }
 
 // The 3x3 convolution of x (N,H,W,Cin) with any view of a weight, into one or several tensors.
-void conv3x3(int64_t n, int64_t h, int64_t w, ConvSources<const float> x, const WeightView& weight, const float* bias,
+void conv3x3(int64_t n, int64_t h, int64_t w, ConvSources<const float> x, const WeightView& weight, const ConvEnd& end,
              ConvSources<float> y, float* packed) {
   const int64_t cin = x.channels();
   const std::vector<Block> block = blocks(y, cin, packed);
-  parallel_for(int64_t(block.size()), [&](int64_t k) { pack(block[size_t(k)], weight, cin, bias); });
+  parallel_for(int64_t(block.size()), [&](int64_t k) { pack(block[size_t(k)], weight, cin, end.bias); });
   const int64_t rows = forward_rows(h, w, cin), per_image = chunks(h, rows), count = int64_t(block.size());
   parallel_for(n * per_image * count, [&](int64_t task) {
     const Block& b = block[size_t(task % count)];
     const int64_t image = task / count / per_image, row = task / count % per_image * rows;
-    const DirectForward p{.h = h, .w = w, .image = image, .x = x, .weight = b.weight,
-                          .bias = bias ? b.weight + 9 * cin * b.padded() : nullptr,
-                          .y = b.to->data + image * h * w * b.to->count + b.first, .y_channels = b.to->count,
-                          .accumulate = b.to->accumulate, .row_begin = row, .row_end = std::min(h, row + rows)};
-    if (b.narrow()) ISA_PICK(direct_narrow)({p, int(b.outputs)});
-    else ISA_PICK(direct_forward)(p, int(b.outputs));
+    DirectForward p{.h = h, .w = w, .image = image, .x = x, .weight = b.weight, .end = end.from(b.to->begin + b.first),
+                    .y = b.to->data + image * h * w * b.to->count + b.first, .y_channels = b.to->count,
+                    .accumulate = b.to->accumulate, .row_begin = row, .row_end = std::min(h, row + rows)};
+    if (!b.narrow()) return ISA_PICK(direct_forward)(p, int(b.outputs));
+    if (p.end.bias) p.end.bias = b.weight + 9 * cin * b.padded();
+    ISA_PICK(direct_narrow)({p, int(b.outputs)});
   });
 }
 
@@ -233,6 +233,7 @@ void weight1x1(const Conv2dSizes& s, ConvSources<const float> x, const float* dy
 bool can_forward(const Conv2dSizes& s, bool blocks) {
   return s.cout % 16 == 0 ? s.same(3) || s.same(1) : s.same(3) && blocks;
 }
+bool can_scale(const Conv2dSizes& s) { return s.same(3) && s.cout % 16 == 0; }
 bool can_backward_data(const Conv2dSizes& s, bool blocks) { return s.same(3) ? s.cout % 16 == 0 || blocks : s.same(1) && blocks; }
 bool can_backward_weight(const Conv2dSizes& s, bool blocks) { return can_forward(s, blocks); }
 
@@ -247,15 +248,15 @@ size_t workspace(const Conv2dSizes& s) {
   return size_t(std::max(packed, gradients)) * sizeof(float);
 }
 
-void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const float* b, float* y, float* workspace) {
+void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y, float* workspace) {
   const ConvSource<float> to{y, 0, s.cout};
-  if (s.same(1)) conv1x1(s.n * s.h * s.w, x, w, s.cout, b, {&to, 1});
-  else conv3x3(s.n, s.h, s.w, x, as_is(s, w), b, {&to, 1}, workspace);
+  if (s.same(1)) conv1x1(s.n * s.h * s.w, x, w, s.cout, end.bias, {&to, 1});
+  else conv3x3(s.n, s.h, s.w, x, as_is(s, w), end, {&to, 1}, workspace);
 }
 
 void backward_data(const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace) {
   const ConvSource<const float> from{dy, 0, s.cout};
-  if (s.same(3)) return conv3x3(s.n, s.h, s.w, {&from, 1}, flipped(s, w), nullptr, dx, workspace);
+  if (s.same(3)) return conv3x3(s.n, s.h, s.w, {&from, 1}, flipped(s, w), {}, dx, workspace);
   parallel_for(s.cout, [&](int64_t o) {
     for (int64_t c = 0; c < s.cin; ++c) workspace[o * s.cin + c] = w[c * s.cout + o];
   });

@@ -21,11 +21,13 @@ namespace direct {
 // True where the kernels can run: vectors need channels in multiples of 16 on one side of the products.
 // `blocks` says that the channels of every data input are.
 bool can_forward(const Conv2dSizes& s, bool blocks);
+bool can_scale(const Conv2dSizes& s);
 bool can_backward_data(const Conv2dSizes& s, bool blocks);
 bool can_backward_weight(const Conv2dSizes& s, bool blocks);
 
 size_t workspace(const Conv2dSizes& s);  // bytes, enough for each of the passes
-void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const float* b, float* y, float* workspace);
+// `end` may have a scale where can_scale().
+void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y, float* workspace);
 void backward_data(const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace);
 // dw, and db, which costs little while dy is in the cache.
 void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,
@@ -40,14 +42,14 @@ struct DirectForward {
   int64_t h, w, image;
   ConvSources<const float> x;
   const float* weight;  // packed (3, Cin, 3, channels)
-  const float* bias;    // (channels), or null
+  ConvEnd end;
   float* y;             // first of the outputs in pixel (0,0) of this image
   int64_t y_channels;   // distance between pixels
   bool accumulate;
   int64_t row_begin, row_end;
 };
 
-// 3x3: up to 4 outputs; packed weight (3, 3, 4, Cin), bias (4 times 4), with zeros in place of outputs that do not exist;
+// 3x3: up to 4 outputs; packed weight (3, 3, 4, Cin), bias (4 times 4), no scale, with zeros in place of outputs that do not exist;
 // the sources' channels are multiples of 16.
 struct DirectNarrow {
   DirectForward p;

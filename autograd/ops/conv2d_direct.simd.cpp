@@ -16,7 +16,7 @@ void forward_tile(const DirectForward& p, int64_t i, int64_t j, int64_t done) {
   Vec sum[Pixels][Vectors];
 #pragma GCC unroll 8
   for (int v = 0; v < Vectors; ++v) {
-    const Vec start = p.bias ? load(p.bias + v * kLanes) : Vec{};
+    const Vec start = p.end.bias && !p.end.scale ? load(p.end.bias + v * kLanes) : Vec{};
 #pragma GCC unroll 16
     for (int q = 0; q < Pixels; ++q) sum[q][v] = start;
   }
@@ -48,6 +48,16 @@ void forward_tile(const DirectForward& p, int64_t i, int64_t j, int64_t done) {
       }
     }
   }
+  if (p.end.scale)
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; ++v) {
+      const Vec scale = load(p.end.scale + v * kLanes), bias = load(p.end.bias + v * kLanes);
+#pragma GCC unroll 16
+      for (int q = 0; q < Pixels; ++q) {
+        const Vec z = scale * sum[q][v] + bias;
+        sum[q][v] = z > 0 ? z : z * p.end.slope;
+      }
+    }
   float* y = p.y + (i * p.w + j) * p.y_channels;
 #pragma GCC unroll 16
   for (int q = 0; q < Pixels; ++q) {
@@ -116,7 +126,7 @@ template <int Pixels, bool Left, bool Right> void narrow_tile(const DirectNarrow
       }
     }
   }
-  const Vec all = sum_each(sum) + (p.bias ? load(p.bias) : Vec{});
+  const Vec all = sum_each(sum) + (p.end.bias ? load(p.end.bias) : Vec{});
   float* y = p.y + (i * p.w + j) * p.y_channels;
   if (Pixels * 4 == kLanes && p.y_channels == 4 && done == 0) {
     store(y, p.accumulate ? load(y) + all : all);

@@ -36,6 +36,17 @@ template <class T> struct ConvSources {
   CONV_INLINE int64_t channels() const { return first[count - 1].begin + first[count - 1].count; }
 };
 
+// What becomes of a finished sum, per output channel: y = sum + bias, or, with a scale, y = a(scale sum + bias), where a is
+// leaky ReLU (conv2d_norm_act.h).
+struct ConvEnd {
+  const float* bias = nullptr;
+  const float* scale = nullptr;
+  float slope = 1;
+  CONV_INLINE ConvEnd from(int64_t channel) const {
+    return {bias ? bias + channel : nullptr, scale ? scale + channel : nullptr, slope};
+  }
+};
+
 // Where a weight or bias gradient goes; null when nobody wants it.
 struct ConvGrad {
   float* data = nullptr;

@@ -42,7 +42,7 @@ struct Pass {
   Conv2dSizes s;
   ConvSources<const float> x;
   WinogradWeight weight;  // all of it; u not set
-  const float* bias;
+  ConvEnd end;
   ConvSources<float> y;
 };
 
@@ -61,8 +61,8 @@ std::vector<Block> blocks(ConvSources<float> y, int64_t width) {
 }
 
 void write_block(const Pass& p, const Block& b, const WinogradTiles& t, const WinogradPoints<const float>& m) {
-  ISA_PICK(winograd_output)({t, m, p.bias ? p.bias + b.to->begin + b.first : nullptr, b.to->data + b.first, b.to->count,
-                             b.count, b.to->accumulate});
+  ISA_PICK(winograd_output)({t, m, p.end.from(b.to->begin + b.first), b.to->data + b.first, b.to->count, b.count,
+                             b.to->accumulate});
 }
 
 // M[k] = V[k] U[k] for all points.
@@ -247,15 +247,15 @@ size_t workspace(const Conv2dSizes& s) {
   return std::max({pass_workspace(s), pass_workspace(exchanged(s)), weight_workspace(s)}) * sizeof(float);
 }
 
-void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const float* b, float* y, float* workspace) {
+void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y, float* workspace) {
   const ConvSource<float> to{y, 0, s.cout};
-  run({s, x, {w, s.cin * s.cout, s.cout, /*transposed=*/false, s.cin, s.cout, {}}, b, {&to, 1}}, workspace);
+  run({s, x, {w, s.cin * s.cout, s.cout, /*transposed=*/false, s.cin, s.cout, {}}, end, {&to, 1}}, workspace);
 }
 
 void backward_data(const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace) {
   const ConvSource<const float> from{dy, 0, s.cout};
   const int64_t tap = s.cin * s.cout;
-  run({exchanged(s), {&from, 1}, {w + 8 * tap, -tap, s.cout, /*transposed=*/true, s.cout, s.cin, {}}, nullptr, dx}, workspace);
+  run({exchanged(s), {&from, 1}, {w + 8 * tap, -tap, s.cout, /*transposed=*/true, s.cout, s.cin, {}}, {}, dx}, workspace);
 }
 
 void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,

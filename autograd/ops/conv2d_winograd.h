@@ -24,7 +24,7 @@ namespace winograd {
 // `blocks`: the channels of every data input are a multiple of 16.
 bool can(const Conv2dSizes& s, bool blocks);
 size_t workspace(const Conv2dSizes& s);  // bytes, enough for each of the passes
-void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const float* b, float* y, float* workspace);
+void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y, float* workspace);
 void backward_data(const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace);
 void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,
                      float* workspace);
@@ -77,7 +77,7 @@ struct WinogradWeight {
 struct WinogradOutput {
   WinogradTiles tiles;
   WinogradPoints<const float> m;
-  const float* bias;  // or null
+  ConvEnd end;
   float* y;           // first of the channels in the first pixel of the batch
   int64_t y_channels, channels;
   bool accumulate;

@@ -170,13 +170,25 @@ void winograd_output(const WinogradOutput& p) {
     float* y = p.y + ((image * p.tiles.h + row) * p.tiles.w + column) * p.y_channels;
     const int64_t rows = p.tiles.h - row, columns = p.tiles.w - column;
     for (int64_t c = 0; c < p.channels; c += kLanes) {
-      const Vec bias = p.bias ? load(p.bias + c) : Vec{};
-      transform<OutputTransform>([&](int i, int j) { return load(m + (i * 6 + j) * p.m.point + c); },
-                                 [&](int i, int j, Vec value) {
-                                   if (i >= rows || j >= columns) return;
-                                   float* to = y + (i * p.tiles.w + j) * p.y_channels + c;
-                                   store(to, p.accumulate ? load(to) + value + bias : value + bias);
-                                 });
+      const Vec bias = p.end.bias ? load(p.end.bias + c) : Vec{};
+      const auto read = [&](int i, int j) { return load(m + (i * 6 + j) * p.m.point + c); };
+      const auto write = [&](auto finish) {
+        transform<OutputTransform>(read, [&](int i, int j, Vec sum) {
+          if (i >= rows || j >= columns) return;
+          float* to = y + (i * p.tiles.w + j) * p.y_channels + c;
+          const Vec value = finish(sum);
+          store(to, p.accumulate ? load(to) + value : value);
+        });
+      };
+      if (!p.end.scale) {
+        write([&](Vec sum) { return sum + bias; });
+      } else {
+        const Vec scale = load(p.end.scale + c);
+        write([&](Vec sum) {
+          const Vec z = scale * sum + bias;
+          return z > 0 ? z : z * p.end.slope;
+        });
+      }
     }
   });
 }
