@@ -1,6 +1,7 @@
 // `patchcl audit` as the shell sees it: exit codes, and what the report says about a wrong op.
 #include <gtest/gtest.h>
 
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "autograd/ops/pointwise.h"

@@ -1,7 +1,8 @@
 // The sub-commands of `patchcl audit`. Each adds its options and returns what runs; the result is the exit code.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <functional>
+
+namespace CLI { class App; }
 
 namespace patchcl {
 

@@ -1,4 +1,5 @@
 // patchcl audit dump and graph: everything one step computes, as numbers and as a picture.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>

@@ -1,5 +1,6 @@
 // patchcl audit model, patchcl audit run: a whole training loss in f64, every parameter tensor numeric against analytic, and
 // what each loss term contributes to the gradient of each layer.
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>

@@ -1,4 +1,5 @@
 // patchcl audit ops: the gradient battery over every op, as a table, JSON or a page.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 

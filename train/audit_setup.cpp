@@ -1,5 +1,7 @@
 #include "train/audit_setup.h"
 
+#include <CLI/CLI.hpp>
+
 #include "data/loader.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"

@@ -1,11 +1,12 @@
 // Which step of which training is audited, as the command line says it.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "train/step_audit.h"
+
+namespace CLI { class App; }
 
 namespace patchcl {
 

@@ -1,5 +1,8 @@
 // patchcl audit: are the gradients right, and who says so?
 #include "train/audit_commands.h"
+
+#include <CLI/CLI.hpp>
+
 #include "train/command.h"
 
 namespace patchcl {

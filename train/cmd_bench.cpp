@@ -1,4 +1,5 @@
 // patchcl bench: how fast, against what ceiling, against whom?
+#include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "tensor/device.h"

@@ -1,4 +1,5 @@
 // patchcl data: what a data set holds, and the same data set as PNG files.
+#include <CLI/CLI.hpp>
 #include <unistd.h>
 
 #include <cstdio>

@@ -1,4 +1,5 @@
 // patchcl eval: segments the held-out cases of a data set and prints Dice, Jaccard, HD95 and ASD.
+#include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdio>
 #include <fstream>

@@ -1,6 +1,7 @@
 // patchcl grid: trains and scores every run of a plan (train/grid.h), --jobs at a time, and writes the tables.
 // What is finished is not run again, so an interrupted grid goes on where it stopped. Runs side by side share the cores:
 // two runs of one thread each finish sooner than two runs of two threads one after the other, with the same bits.
+#include <CLI/CLI.hpp>
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>

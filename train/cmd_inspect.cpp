@@ -1,4 +1,5 @@
 // patchcl inspect: where PatchCL would take its patches from in one image, drawn from a checkpoint's predictions.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 

@@ -1,4 +1,5 @@
 // patchcl predict: images or volumes in, masks out.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>

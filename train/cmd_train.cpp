@@ -1,5 +1,8 @@
 // patchcl train
 #include "train/command.h"
+
+#include <CLI/CLI.hpp>
+
 #include "train/trainer.h"
 
 namespace patchcl {

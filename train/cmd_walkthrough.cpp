@@ -1,5 +1,6 @@
 // patchcl walkthrough: one PatchCL step on two 8x8 images with two classes, every intermediate printed. docs/walkthrough.md
 // reads it aloud. The images are a bright square on dark ground; one is labelled, the other is not.
+#include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdio>
 

@@ -1,9 +1,10 @@
 // Sub-commands of the executable register themselves: one file train/cmd_NAME.cpp each.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 #include <vector>
+
+namespace CLI { class App; }
 
 namespace patchcl {
 

@@ -3,13 +3,14 @@
 // The same names serve the command line (--batch 8), a TOML file (--config FILE with batch=8) and the resolved dump
 // in the run folder, which --config reads back. Unknown keys are errors.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
 #include "tensor/device.h"
 #include "tensor/shape.h"
 #include "train/methods/options.h"
+
+namespace CLI { class App; }
 
 namespace patchcl {
 

@@ -1,5 +1,7 @@
 #include "train/inference_flags.h"
 
+#include <CLI/CLI.hpp>
+
 namespace patchcl {
 
 void InferenceFlags::add(CLI::App& app) {

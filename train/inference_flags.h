@@ -1,10 +1,11 @@
 // The options that `eval` and `predict` share: which weights, and how images go through the network.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <string>
 
 #include "train/inference.h"
 #include "train/model_file.h"
+
+namespace CLI { class App; }
 
 namespace patchcl {
 

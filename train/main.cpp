@@ -1,4 +1,5 @@
 // patchcl: the one executable. Picks the sub-command, parses its options, turns errors into exit codes.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstring>

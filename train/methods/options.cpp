@@ -1,5 +1,6 @@
 #include "train/methods/options.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
 

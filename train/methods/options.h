@@ -1,12 +1,13 @@
 // What can be chosen about the semi-supervised methods; one struct, so that a run's resolved options print as one list.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
 
 #include "data/patch_sampler.h"
 #include "losses/guided_contrastive.h"
 #include "losses/hard_negatives.h"
+
+namespace CLI { class App; }
 
 namespace patchcl {
 
