@@ -121,6 +121,11 @@ demo: build/patchcl
 gpu-check: build/patchcl
 	.ci/gpu-check.sh
 
+# Whole steps on the GPU against PyTorch on the same card, and where a step's time goes.
+gpu-bench: build/patchcl
+	build/patchcl bench --device cuda --batches 4,24 --out runs/gpu-bench
+	build/patchcl bench profile --device cuda --math tf32 --batch 24
+
 # What a machine without a network needs beside a compiler and the CUDA Toolkit.
 gpu-bundle: build/patchcl
 	BUNDLE=$(BUNDLE) ACDC=$(ACDC) .ci/gpu-bundle.sh
@@ -144,6 +149,6 @@ info:
 clean:
 	rm -rf build
 
-.PHONY: all house-rules test test-mutations demo bench docs gpu-check gpu-bundle deps info clean
+.PHONY: all house-rules test test-mutations demo bench docs gpu-check gpu-bench gpu-bundle deps info clean
 .SECONDARY:
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/main.d

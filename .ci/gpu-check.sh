@@ -26,8 +26,9 @@ check() {
 # A run of ten steps on a device.
 short_run() {
   local device=$1 method=$2 folder=$3
+  shift 3
   build/patchcl train --device "$device" --method "$method" --data phantom:cases=12,val=2,size=64 --labeled 4 --size 64 --batch 8 --iters 10 \
-    --log-every 1 --val-every 0 --queue-ready 8 --out "$folder"
+    --log-every 1 --val-every 0 --queue-ready 8 --out "$folder" "$@"
 }
 
 # Losses of two runs, line by line, within 1e-3 of each other.
@@ -38,6 +39,7 @@ same_losses() {
 
 cpu_and_gpu() { short_run cpu "$1" "$out/cpu-$1" && short_run cuda "$1" "$out/gpu-$1" && same_losses "$out/cpu-$1" "$out/gpu-$1"; }
 bit_equal() { short_run cuda "$1" "$out/again-$1" && cmp "$out/gpu-$1/metrics.csv" "$out/again-$1/metrics.csv"; }
+recorded() { short_run cuda supervised "$out/recorded" --graph true && cmp "$out/gpu-supervised/metrics.csv" "$out/recorded/metrics.csv"; }
 resume() {
   local folder=$out/resume
   short_run cuda "$1" "$folder" && build/patchcl train --resume "$folder" --out "$folder" && build/patchcl audit run "$folder" --tensors 3
@@ -53,6 +55,8 @@ for method in supervised mean-teacher patchcl; do
   check "ten steps of $method: CPU against GPU" cpu_and_gpu $method
   check "ten steps of $method: the same bits again" bit_equal $method
 done
+check "ten steps of supervised recorded as a CUDA graph: the same bits" recorded
+check "ten steps of supervised in TF32" short_run cuda supervised "$out/tf32" --math tf32
 check "a run on the GPU, its checkpoint resumed and audited on the CPU" resume patchcl
 if command -v compute-sanitizer > /dev/null; then
   check "memory errors in the ops' kernels (compute-sanitizer)" compute-sanitizer --error-exitcode 1 build/patchcl audit ops --device cuda softmax dice cross_entropy max_pool2d upsample2x norm_act_dropout guided_contrastive info_nce

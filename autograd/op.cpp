@@ -2,27 +2,35 @@
 
 #include <chrono>
 
+#include "tensor/cuda.h"
+
 namespace patchcl {
 
 namespace {
 OpObserver g_observer = nullptr;
 
-template <class F> void observed(const Op& op, const Shape& y, bool backward, F&& kernel) {
+// On the GPU the time includes the launch, some microseconds: an observed op starts on an idle device and is waited for.
+template <class F> void observed(const Op& op, const Tensor& y, bool backward, F&& kernel) {
   if (!g_observer) return kernel();
+  const auto wait = [&] {
+    if (y.device() == Device::cuda) cuda::synchronize();
+  };
+  wait();
   const auto start = std::chrono::steady_clock::now();
   kernel();
-  g_observer(op, y, backward, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  wait();
+  g_observer(op, y.shape(), backward, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 }  // namespace
 
 void observe_ops(OpObserver observer) { g_observer = observer; }
 
 void Op::forward(const Forward& f) const {
-  observed(*this, f.y.shape(), false, [&] { f.y.device() == Device::cpu ? forward_cpu(f) : forward_cuda(f); });
+  observed(*this, f.y, false, [&] { f.y.device() == Device::cpu ? forward_cpu(f) : forward_cuda(f); });
 }
 
 void Op::backward(const Backward& b) const {
-  observed(*this, b.dy.shape(), true, [&] { b.dy.device() == Device::cpu ? backward_cpu(b) : backward_cuda(b); });
+  observed(*this, b.dy, true, [&] { b.dy.device() == Device::cpu ? backward_cpu(b) : backward_cuda(b); });
 }
 
 void Op::no_cuda() const {

@@ -54,9 +54,7 @@ void* alloc(size_t bytes) {
   const cudaError_t status = cudaMalloc(&p, bytes);
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
-    size_t free_bytes = 0, total = 0;
-    CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total));
-    fail(ExitCode::device, "memory", "the GPU has ", free_bytes >> 20, " of ", total >> 20, " MiB free, ", bytes >> 20,
+    fail(ExitCode::device, "memory", "the GPU has ", free_memory() >> 20, " MiB free, ", bytes >> 20,
          " MiB were asked for; lower --batch or --size");
   }
   CUDA_CHECK(status);
@@ -76,5 +74,46 @@ void copy(void* to, bool to_gpu, const void* from, bool from_gpu, size_t bytes) 
 void zero(void* p, size_t bytes) { CUDA_CHECK(cudaMemsetAsync(p, 0, bytes, stream())); }
 
 void synchronize() { CUDA_CHECK(cudaStreamSynchronize(stream())); }
+
+size_t free_memory() {
+  size_t free_bytes = 0, total = 0;
+  CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total));
+  return free_bytes;
+}
+
+std::string device_name() {
+  int device = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  cudaDeviceProp properties;
+  CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+  return properties.name;
+}
+
+Graph::Graph(const std::function<void()>& work) {
+  // Thread-local: the loader's threads may do what they want meanwhile.
+  CUDA_CHECK(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal));
+  cudaGraph_t graph = nullptr;
+  try {
+    work();
+  } catch (...) {
+    cudaStreamEndCapture(stream(), &graph);  // or the stream would stay in capture
+    cudaGetLastError();
+    if (graph) cudaGraphDestroy(graph);
+    throw;
+  }
+  CUDA_CHECK(cudaStreamEndCapture(stream(), &graph));
+  cudaGraphExec_t executable = nullptr;
+  const cudaError_t status = cudaGraphInstantiate(&executable, graph, 0);
+  cudaGraphDestroy(graph);
+  CUDA_CHECK(status);
+  executable_ = executable;
+}
+
+// No check, as in free().
+Graph::~Graph() {
+  if (executable_) cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_));
+}
+
+void Graph::launch() const { CUDA_CHECK(cudaGraphLaunch(static_cast<cudaGraphExec_t>(executable_), stream())); }
 
 }  // namespace patchcl::cuda

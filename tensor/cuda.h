@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace patchcl::cuda {
@@ -15,6 +16,23 @@ void free(void* p);
 void copy(void* to, bool to_gpu, const void* from, bool from_gpu, size_t bytes);
 void zero(void* p, size_t bytes);
 void synchronize();
+size_t free_memory();  // bytes that alloc() has not handed out
+std::string device_name();
+
+// Work recorded once (a CUDA graph) and replayed with one call: for steps of so many small kernels that launching them one
+// by one would take longer than running them.
+class Graph {
+ public:
+  // Runs `work` on the host and records what it launches; nothing runs on the GPU. Work may launch kernels, clear and copy on the
+  // device; it may not allocate device memory, wait, or copy from or to the host.
+  explicit Graph(const std::function<void()>& work);
+  ~Graph();
+  Graph(const Graph&) = delete;
+  void launch() const;
+
+ private:
+  void* executable_ = nullptr;
+};
 
 // Matrix product as in tensor/gemm.h, by cuBLAS in strict f32 or f64 (gemm.cu).
 template <class T>

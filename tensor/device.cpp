@@ -1,6 +1,7 @@
 #include "tensor/device.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -57,6 +58,10 @@ const char* isa_name(Isa i) {
 }
 
 bool cuda_available(std::string* why) { return cuda::available(why); }
+
+size_t free_memory(Device d) {
+  return d == Device::cuda ? cuda::free_memory() : size_t(sysconf(_SC_PHYS_PAGES)) * size_t(sysconf(_SC_PAGE_SIZE));
+}
 
 void* device_alloc(Device d, size_t bytes) {
   if (d == Device::cuda) return cuda::alloc(bytes);

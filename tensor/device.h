@@ -28,6 +28,7 @@ const char* isa_name(Isa i);
 // True when this program was built with CUDA and a GPU answers. Otherwise `why` says what is missing.
 bool cuda_available(std::string* why = nullptr);
 
+size_t free_memory(Device d);  // bytes; of the CPU all that the machine has
 void* device_alloc(Device d, size_t bytes);  // throws Error(device) naming the size; huge pages on the CPU
 void device_free(Device d, void* p, size_t bytes);
 void copy_bytes(void* to, Device to_device, const void* from, Device from_device, size_t bytes);

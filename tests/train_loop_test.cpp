@@ -165,6 +165,16 @@ TEST(TrainLoop, UnknownOptionsAndKeysAreNamed) {
   EXPECT_TRUE(contains(method.output, "patchcll")) << method.output;
 }
 
+TEST(TrainLoop, WhatDoesNotFitIsRefusedBeforeTheFirstStep) {
+  TemporaryFolder folder;
+  const Outcome memory = run_patchcl(options("supervised", 2, "--batch 10000000 --out " + (folder / "large")));
+  EXPECT_EQ(memory.code, 8);
+  EXPECT_TRUE(contains(memory.output, "try --batch ")) << memory.output;
+  const Outcome graph = run_patchcl(options("supervised", 2, "--device cpu --graph true --out " + (folder / "graph")));
+  EXPECT_EQ(graph.code, 2);
+  EXPECT_TRUE(contains(graph.output, "--graph")) << graph.output;
+}
+
 TEST(TrainLoop, AFullDiskIsSaidAndTheLastCheckpointStays) {
   TemporaryFolder folder;
   const std::string run = folder / "run";

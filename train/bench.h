@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tensor/shape.h"
 #include "tensor/simd.h"
 
 namespace patchcl::bench {
@@ -30,11 +31,13 @@ template <class F> double shortest(double seconds, F&& fn) {
 // The ceilings: fused multiply-adds in registers, and a[i] = b[i] + s c[i] over arrays that no cache holds, counted as
 // three numbers per element. All threads.
 struct Machine {
-  std::string cpu, isa;
+  std::string name, isa;
   int threads;
   double flops, bytes;  // per second
 };
 Machine measure_machine();
+// The GPU's: cuBLAS on large matrices in the current math mode, and the same triad.
+Machine measure_gpu();
 
 // One convolution of the UNet, one pass over it, one choice of kernels.
 struct KernelTime {
@@ -45,13 +48,15 @@ struct KernelTime {
 };
 std::vector<KernelTime> measure_kernels(int64_t batch, const std::vector<std::string>& kernels, double seconds);
 
-// The UNet at work on random images: what the peers are compared on.
+// The UNet at work on random images: what the peers are compared on. On the GPU calls return before the work is done.
 class Network {
  public:
-  Network(int64_t batch, int64_t size);
+  // `graph`: steps are recorded once and replayed (train/recorded_step.h).
+  Network(int64_t batch, int64_t size, Device device = Device::cpu, bool graph = false);
   ~Network();
   void train();  // forward, cross-entropy and Dice, backward, SGD: one step
   void infer();  // forward alone, with running statistics and without gradients
+  void wait();   // for the GPU
   size_t arena_bytes() const;
 
  private:
@@ -92,8 +97,8 @@ class Peer {
   int pid_, to_, from_;
   std::string greeting_, buffer_;
 };
-// Serves the other side of Peer on standard input and output until its end.
-void serve(Network& network);
+// Serves the other side of Peer on standard input and output until its end; each answer is the mean of `steps`.
+void serve(Network& network, int steps);
 
 // Ours against one PyTorch setting, taken in turn; medians, and the median of the pairs' ratios.
 struct Comparison {
@@ -106,6 +111,7 @@ struct Comparison {
 struct CompareOptions {
   std::vector<int64_t> batches{1, 4, 24};
   int64_t size = 256;
+  Device device = Device::cpu;  // the GPU: every peer in f32 and TF32, PyTorch in bf16 too
   int pairs = 9;  // at most
   std::string script = "train/bench_torch.py";
 };

@@ -1,7 +1,9 @@
 #include <fstream>
 
 #include "tensor/arena.h"
+#include "tensor/cuda.h"
 #include "tensor/device.h"
+#include "tensor/hd.h"
 #include "tensor/parallel.h"
 #include "train/bench.h"
 
@@ -42,6 +44,16 @@ double measure_bytes() {
 }
 
 }  // namespace
+
+// In bench_gpu.cu.
+double gpu_flops();
+double gpu_bytes();
+
+Machine measure_gpu() {
+  Machine m{cuda::device_name(), math_mode() == MathMode::tf32 ? "TF32" : "f32", 1, 0, 0};
+  CUDA_ONLY(m.flops = gpu_flops(); m.bytes = gpu_bytes();)
+  return m;
+}
 
 Machine measure_machine() { return {cpu_name(), isa_name(isa()), threads(), measure_flops(), measure_bytes()}; }
 

@@ -2,50 +2,73 @@
 #include <tuple>
 
 #include "layers/unet.h"
+#include "tensor/cuda.h"
+#include "tensor/device.h"
 #include "tensor/random.h"
 #include "train/bench.h"
 #include "train/methods/terms.h"
 #include "train/optimizer.h"
+#include "train/recorded_step.h"
 
 namespace patchcl::bench {
 
 struct Network::Impl {
+  Device device;
   ParamLayout layout;
   UNet net{layout, {}};
-  Arena parameters{"parameters"}, activations{"activations"};
+  Arena parameters{"parameters", device}, activations{"activations", device};
   ParamStore store{layout, parameters, DType::f32, /*with_grad=*/true};
   Sgd sgd{{}, layout.flat_size(), DType::f32, parameters};
   Tensor images, labels, rng;
+  int64_t steps = 0;
+  std::unique_ptr<RecordedStep> recorded;
 
-  Impl(int64_t batch, int64_t size) {
+  Impl(int64_t batch, int64_t size, Device where, bool graph) : device(where) {
     store.init(1);
-    images = parameters.empty({batch, size, size, 1}, DType::f32);
-    labels = parameters.empty({batch, size, size}, DType::u8);
-    rng = parameters.zeros({2}, DType::i64);
+    const Arena host("bench");
+    const Tensor pixels = host.empty({batch, size, size, 1}, DType::f32), classes = host.empty({batch, size, size}, DType::u8);
     Rng random(2);
-    for (int64_t i = 0; i < images.numel(); ++i) {
-      images.data<float>()[i] = float(random.uniform());
-      labels.data<uint8_t>()[i] = uint8_t(random.below(4));
+    for (int64_t i = 0; i < pixels.numel(); ++i) {
+      pixels.data<float>()[i] = float(random.uniform());
+      classes.data<uint8_t>()[i] = uint8_t(random.below(4));
     }
+    images = moved(pixels);
+    labels = moved(classes);
+    rng = parameters.zeros({2}, DType::i64);
+    if (graph) recorded = std::make_unique<RecordedStep>(activations, [this](Tape& tape, LossTerms& log) { return step(tape, log); });
+  }
+  Tensor moved(const Tensor& from) const {
+    const Tensor to = parameters.empty(from.shape(), from.dtype());
+    copy(from, to);
+    return to;
+  }
+  Var step(Tape& tape, LossTerms& log) {
+    store.zero_grad();
+    Pass pass(tape, store, /*training=*/true, rng);
+    const Var logits = net.forward(pass, tape.constant(images)).logits;
+    const Var loss = supervised_loss(logits, tape.constant(labels), {}, log);
+    tape.backward(loss);
+    sgd.step(store.values(), store.grads());
+    return loss;
   }
 };
 
-Network::Network(int64_t batch, int64_t size) : impl_(std::make_unique<Impl>(batch, size)) {}
+Network::Network(int64_t batch, int64_t size, Device device, bool graph) : impl_(std::make_unique<Impl>(batch, size, device, graph)) {}
 Network::~Network() = default;
 size_t Network::arena_bytes() const { return impl_->parameters.stats().reserved + impl_->activations.stats().reserved; }
+void Network::wait() {
+  if (impl_->device == Device::cuda) cuda::synchronize();
+}
 
 void Network::train() {
   Impl& n = *impl_;
+  const int64_t words[2] = {0, ++n.steps};
+  copy_bytes(n.rng.raw(), n.device, words, Device::cpu, sizeof words);
+  n.sgd.set(0.01, n.steps);
+  if (n.recorded) return n.recorded->run();
   Tape tape(n.activations);
-  n.store.zero_grad();
-  {
-    Pass pass(tape, n.store, /*training=*/true, n.rng);
-    const Var logits = n.net.forward(pass, tape.constant(n.images)).logits;
-    LossTerms terms;
-    tape.backward(supervised_loss(logits, tape.constant(n.labels), {}, terms));
-  }
-  n.sgd.set(0.01, ++n.rng.data<int64_t>()[1]);
-  n.sgd.step(n.store.values(), n.store.grads());
+  LossTerms terms;
+  n.step(tape, terms);
 }
 
 void Network::infer() {

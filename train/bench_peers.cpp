@@ -74,12 +74,13 @@ double Peer::peak_bytes() const {
   return 0;
 }
 
-void serve(Network& network) {
+void serve(Network& network, int steps) {
   std::cout << "ready" << std::endl;
   for (std::string what; std::getline(std::cin, what);) {
     const double start = now();
-    what == "train" ? network.train() : network.infer();
-    std::cout << now() - start << std::endl;
+    for (int i = 0; i < steps; ++i) what == "train" ? network.train() : network.infer();
+    network.wait();
+    std::cout << (now() - start) / steps << std::endl;
   }
 }
 
@@ -91,7 +92,11 @@ double median(std::vector<double> v) {
 }
 
 using Environment = std::vector<std::pair<std::string, std::string>>;
-struct Setting { std::string name, layout; Environment environment; };
+struct Setting {
+  std::string name, layout;
+  Environment environment;
+  std::string math = "f32", mode = "eager";  // on the GPU
+};
 
 // The malloc settings keep PyTorch's activations in one heap of huge pages instead of mapping and unmapping each.
 const Environment kTunedMalloc{{"GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"},
@@ -102,6 +107,15 @@ const std::vector<Setting> kSettings = {{"PyTorch", "contiguous", {}},
                                         {"PyTorch, channels_last", "channels_last", {}},
                                         {"PyTorch, tuned malloc", "contiguous", kTunedMalloc},
                                         {"PyTorch, channels_last, tuned malloc", "channels_last", kTunedMalloc}};
+
+// On the GPU. Where PyTorch calculates in bf16 it stands against our TF32, the fastest we have.
+std::vector<Setting> gpu_settings() {
+  std::vector<Setting> all;
+  for (const char* math : {"f32", "tf32", "bf16"})
+    for (const auto& [mode, layout] : {std::pair("eager", "contiguous"), {"eager", "channels_last"}, {"compile", "channels_last"}, {"graph", "channels_last"}})
+      all.push_back({std::string("PyTorch ") + math + ", " + layout + ", " + mode + ",", layout, {}, math, mode});
+  return all;
+}
 
 // A Python that imports torch: the user's own first, then Debian's.
 std::string find_python() {
@@ -126,8 +140,14 @@ void compare_one(const CompareOptions& o, const std::string& python, const Setti
     try {
       if (python.empty()) fail(ExitCode::usage, "bench", "no python3 here can import torch");
       if (access(o.script.c_str(), R_OK)) fail(ExitCode::usage, "bench", "no ", o.script, " here: run it from the repository");
-      Peer ours({"/proc/self/exe", "bench", "serve", "--batch", batch, "--size", size, "--threads", team}, {});
-      Peer theirs({python, o.script, setting.layout, batch, size, team}, setting.environment);
+      std::vector<std::string> our_command{"/proc/self/exe", "bench", "serve", "--batch", batch, "--size", size, "--threads", team};
+      std::vector<std::string> their_command{python, o.script, setting.layout, batch, size, team};
+      if (o.device == Device::cuda) {
+        for (const char* a : {"--device", "cuda", "--graph", "--math", setting.math == "f32" ? "f32" : "tf32"}) our_command.push_back(a);
+        for (const std::string& a : {std::string("cuda"), setting.math, setting.mode}) their_command.push_back(a);
+      }
+      Peer ours(our_command, {});
+      Peer theirs(their_command, setting.environment);
       c.version = theirs.greeting().substr(0, theirs.greeting().find(' '));
       std::vector<double> a, b, ratio;
       ours.run(what);  // the first of each warms up
@@ -158,7 +178,7 @@ std::vector<Comparison> compare(const CompareOptions& o) {
   const std::string python = find_python();
   std::vector<Comparison> all;
   for (int64_t batch : o.batches)
-    for (const Setting& setting : kSettings) compare_one(o, python, setting, batch, all);
+    for (const Setting& setting : o.device == Device::cuda ? gpu_settings() : kSettings) compare_one(o, python, setting, batch, all);
   return all;
 }
 

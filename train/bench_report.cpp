@@ -73,7 +73,7 @@ void comparison_table(std::ostream& s, const Results& r) {
 
 nlohmann::json to_json(const Results& r) {
   nlohmann::json j;
-  j["machine"] = {{"cpu", r.machine.cpu}, {"isa", r.machine.isa}, {"threads", r.machine.threads}, {"flops", r.machine.flops},
+  j["machine"] = {{"cpu", r.machine.name}, {"isa", r.machine.isa}, {"threads", r.machine.threads}, {"flops", r.machine.flops},
                   {"bytes_per_second", r.machine.bytes}};
   for (const KernelTime& k : r.kernels)
     j["kernels"].push_back({{"layer", k.layer}, {"pass", k.pass}, {"kernels", k.kernels}, {"times", k.times}, {"flop", k.flop},
@@ -103,7 +103,7 @@ void roofline(const Results& r, const std::string& folder) {
   std::ostringstream g;
   g << "set terminal svg size 900,600 background 'white'\nset output '" << folder << "/roofline.svg'\nset logscale xy\n"
     << "set xlabel 'operations per byte moved at least'\nset ylabel 'Gflop/s (direct-equivalent)'\nset key bottom right\nset grid\n"
-    << "set title '" << r.machine.cpu << ", " << r.machine.threads << " threads, " << r.machine.isa << "'\n";
+    << "set title '" << r.machine.name << ", " << r.machine.threads << " threads, " << r.machine.isa << "'\n";
   std::string plots = "plot [1:1000] (x * " + number(r.machine.bytes * 1e-9, 2) + " < " + number(r.machine.flops * 1e-9, 2) +
                       " ? x * " + number(r.machine.bytes * 1e-9, 2) + " : " + number(r.machine.flops * 1e-9, 2) +
                       ") title 'ceiling' lw 2 lc 'black'";
@@ -121,7 +121,7 @@ void roofline(const Results& r, const std::string& folder) {
 
 std::string markdown(const Results& r) {
   std::ostringstream s;
-  s << r.machine.cpu << ", " << r.machine.isa << ", " << r.machine.threads << " threads: "
+  s << r.machine.name << ", " << r.machine.isa << ", " << r.machine.threads << " threads: "
     << number(r.machine.flops * 1e-9, 0) << " Gflop/s of f32 multiply-adds, " << number(r.machine.bytes * 1e-9, 1)
     << " GB/s triad.\n\n";
   kernel_table(s, r);

@@ -1,6 +1,6 @@
 """SSL4MIS's 2-D UNet in PyTorch, the peer of `patchcl bench`: reads "train" or "infer" per line, prints the seconds it took.
 
-Usage: bench_torch.py contiguous|channels_last BATCH SIZE THREADS
+Usage: bench_torch.py contiguous|channels_last BATCH SIZE THREADS [cuda f32|tf32|bf16 eager|compile|graph]
 The network is METHODS 4.3 (bilinear upsampling, 1,813,764 parameters); the step is cross-entropy and Dice, backward, SGD
 with momentum and weight decay, written the way a PyTorch user would.
 """
@@ -44,20 +44,41 @@ def dice(probabilities, labels):
     return (1 - (2 * overlap + 1e-5) / (size + 1e-5)).mean()
 
 
+def captured(call):
+    """The call as a CUDA graph, after the runs on a side stream that capture wants."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return graph.replay
+
+
 def main():
     layout, batch, size, threads = sys.argv[1], *map(int, sys.argv[2:5])
     torch.set_num_threads(threads)
     torch.manual_seed(1)
     memory = torch.channels_last if layout == "channels_last" else torch.contiguous_format
-    net = UNet().to(memory_format=memory)
-    images = torch.rand(batch, 1, size, size).contiguous(memory_format=memory)
-    labels = torch.randint(0, 4, (batch, size, size))
+    device, math, mode = sys.argv[5:8] if len(sys.argv) > 5 else ("cpu", "f32", "eager")
+    on_gpu = device == "cuda"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = math != "f32"
+    torch.backends.cudnn.benchmark = True
+    net = UNet().to(device, memory_format=memory)
+    images = torch.rand(batch, 1, size, size).contiguous(memory_format=memory).to(device)
+    labels = torch.randint(0, 4, (batch, size, size)).to(device)
+    model = torch.compile(net) if mode == "compile" else net
     sgd = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     print(torch.__version__, sum(p.numel() for p in net.parameters()), flush=True)
 
     def train():
         net.train()
-        logits = net(images)
+        with torch.autocast(device, torch.bfloat16, enabled=math == "bf16"):
+            logits = model(images)
+        logits = logits.float()
         loss = 0.5 * (F.cross_entropy(logits, labels) + dice(torch.softmax(logits, dim=1), labels))
         sgd.zero_grad()
         loss.backward()
@@ -65,13 +86,20 @@ def main():
 
     def infer():
         net.eval()
-        with torch.no_grad():
-            net(images)
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=math == "bf16"):
+            model(images)
 
+    calls = {"train": train, "infer": infer}
+    if mode == "graph":
+        calls = {what: captured(call) for what, call in calls.items()}
+    steps = 10 if on_gpu else 1
     for line in sys.stdin:
         start = time.perf_counter()
-        {"train": train, "infer": infer}[line.strip()]()
-        print(time.perf_counter() - start, flush=True)
+        for _ in range(steps):
+            calls[line.strip()]()
+        if on_gpu:
+            torch.cuda.synchronize()
+        print((time.perf_counter() - start) / steps, flush=True)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ struct TrainConfig {
   int64_t picture_every = 0;      // 0: at the end only
   int64_t audit_every = 0;        // 0: never
   int threads = 0;                // 0: all cores
-  std::string kernels = "fast", device = "auto";
+  std::string kernels = "fast", device = "auto", math = "f32";
+  bool graph = false;
   bool anomaly = false;
   MethodOptions methods;
 };
@@ -54,6 +55,7 @@ std::string read_run_options(const std::string& run, TrainConfig& config);
 // What the strings stand for; the command line has checked them.
 DType parse_dtype(const std::string& name);
 Kernels parse_kernels(const std::string& name);
+MathMode parse_math(const std::string& name);
 Device parse_device(const std::string& name);  // "auto" is cuda where a GPU answers
 
 }  // namespace patchcl

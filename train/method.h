@@ -46,6 +46,8 @@ class Method {
   virtual void start(const TrainState&) {}
   // Records one step on the tape and returns the total loss, shape (1). May run dry (memory plan).
   virtual Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) = 0;
+  // The step's kernels are the same at every iteration and none of its work is on the host (train/recorded_step.h).
+  virtual bool recordable() const { return false; }
   // After the optimiser's step: EMA of the teacher, queues.
   virtual void after_step(const TrainState&) {}
   // What the method sees and draws on this batch, for people. Changes nothing.

@@ -87,6 +87,10 @@ Trainer::Trainer(const TrainConfig& config, const std::string& resolved)
       inputs_("inputs", device_) {
   if (config_.threads > 0) set_threads(config_.threads);
   set_kernels(parse_kernels(config_.kernels));
+  set_math_mode(parse_math(config_.math));
+  if (config_.graph && (device_ != Device::cuda || !method_->recordable()))
+    fail(ExitCode::usage, "train", "--graph true records the GPU's work for --method supervised; here it is ", config_.method, " on the ",
+         device_ == Device::cuda ? "GPU" : "CPU", "; leave it out");
   unet_ = std::make_unique<UNet>(layout_, info_.unet);
   if (config_.size % unet_->size_multiple())
     fail(ExitCode::usage, "train", "--size ", config_.size, " is no multiple of ", unet_->size_multiple(), ", which a UNet of ", config_.widths.size(), " levels needs");
@@ -206,12 +210,12 @@ void Trainer::plan_memory() {
   std::printf("memory: parameters, gradients, optimiser%s %s, activations %s; %lld parameters, batch %lld of %lldx%lldx%lld\n",
               teacher_ ? ", teacher" : "", mib(fixed).c_str(), mib(peak).c_str(), static_cast<long long>(layout_.parameter_count()),
               static_cast<long long>(config_.batch), static_cast<long long>(config_.size), static_cast<long long>(config_.size), static_cast<long long>(dataset_.channels()));
-  if (device_ == Device::cpu) {
-    const size_t physical = size_t(sysconf(_SC_PHYS_PAGES)) * size_t(sysconf(_SC_PAGE_SIZE));
-    if (peak + fixed > physical) {
-      const int64_t fits = std::max<int64_t>(1, int64_t(double(config_.batch) * double(physical - fixed) / double(peak) * 0.9));
-      fail(ExitCode::device, "memory", "the step needs ", mib(peak + fixed), " and the machine has ", mib(physical), "; try --batch ", fits);
-    }
+  // Parameters are there already, which free GPU memory shows and the machine's total does not.
+  const size_t free = free_memory(device_), room = device_ == Device::cuda ? free : free > fixed ? free - fixed : 0;
+  if (peak > room) {
+    const int64_t fits = std::max<int64_t>(1, int64_t(double(config_.batch) * double(room) / double(peak) * 0.9));
+    fail(ExitCode::device, "memory", "the step's activations need ", mib(peak), ", the ", device_ == Device::cuda ? "GPU" : "machine", " has ", mib(room),
+         " for them; try --batch ", fits);
   }
   activations_.reserve(peak);
 }
@@ -231,15 +235,21 @@ Batch Trainer::to_device(const Batch& host) const {
   return b;
 }
 
-void Trainer::step(const Batch& batch, bool log_now) {
-  const TrainState s = state();
+// What differs from step to step lies in device memory: the random state and the optimiser's rates.
+double Trainer::set_step() {
   const int64_t words[2] = {int64_t(config_.seed), progress_.iteration};
   copy_bytes(rng_.raw(), device_, words, Device::cpu, sizeof words);
+  const double lr = poly_lr(config_.lr, progress_.iteration, config_.iters);
+  optimizer_->set(lr, progress_.iteration + 1);
+  return lr;
+}
 
+void Trainer::step(const Batch& batch, bool log_now) {
+  const TrainState s = state();
+  const double lr = set_step();
   student_->zero_grad();
   Tape tape(activations_, {.check_finite = config_.anomaly});
   LossTerms log;  // after the tape: its Vars must go first
-  const double lr = poly_lr(config_.lr, progress_.iteration, config_.iters);
   {
     const Var loss = method_->loss(tape, s, batch, log);
     tape.backward(loss);
@@ -251,21 +261,44 @@ void Trainer::step(const Batch& batch, bool log_now) {
         explain_non_finite(batch);
       }
     }
-    if (log_now) {
-      std::vector<std::pair<std::string, double>> values{{"lr", lr}, {"loss", loss.value().item()}};
-      for (const auto& [name, v] : log.terms) values.push_back({name, v.value().item()});
-      values.insert(values.end(), log.values.begin(), log.values.end());
-      log_->write(progress_.iteration + 1, values);
-      std::ostringstream text;
-      text.precision(4);
-      for (const auto& [name, v] : values)
-        if (name != "lr") text << (name == "loss" ? "" : "  ") << name << ' ' << v;
-      terms_text_ = text.str();
-    }
+    if (log_now) log_step(lr, loss, log);
   }
-  optimizer_->set(lr, progress_.iteration + 1);
   optimizer_->step(student_->values(), student_->grads());
   method_->after_step(s);
+  ++progress_.iteration;
+}
+
+void Trainer::log_step(double lr, const Var& loss, const LossTerms& log) {
+  std::vector<std::pair<std::string, double>> values{{"lr", lr}, {"loss", loss.value().item()}};
+  for (const auto& [name, v] : log.terms) values.push_back({name, v.value().item()});
+  values.insert(values.end(), log.values.begin(), log.values.end());
+  log_->write(progress_.iteration + 1, values);
+  std::ostringstream text;
+  text.precision(4);
+  for (const auto& [name, v] : values)
+    if (name != "lr") text << (name == "loss" ? "" : "  ") << name << ' ' << v;
+  terms_text_ = text.str();
+}
+
+// The update has happened when the loss is looked at: a loss that is not finite costs the weights in memory, no checkpoint.
+void Trainer::step_recorded(const Batch& batch, bool log_now) {
+  if (!recorded_) {
+    recorded_batch_ = batch;  // its memory is now the step's input
+    recorded_ = std::make_unique<RecordedStep>(activations_, [this](Tape& tape, LossTerms& log) {
+      student_->zero_grad();
+      const Var loss = method_->loss(tape, state(), recorded_batch_, log);
+      tape.backward(loss);
+      optimizer_->step(student_->values(), student_->grads());
+      return loss;
+    });
+  } else {
+    copy(batch.images, recorded_batch_.images);
+    copy(batch.labels, recorded_batch_.labels);
+  }
+  const double lr = set_step();
+  recorded_->run();
+  if (log_now && !std::isfinite(recorded_->loss().value().item())) explain_non_finite(batch);
+  if (log_now) log_step(lr, recorded_->loss(), recorded_->log());
   ++progress_.iteration;
 }
 
@@ -300,7 +333,8 @@ Outcome Trainer::run(int64_t until) {
     const int64_t next = progress_.iteration + 1;
     const Batch batch = to_device(loader.next());
     if (config_.audit_every > 0 && next % config_.audit_every == 0) audit(batch);
-    step(batch, next % config_.log_every == 0 || next == config_.iters);
+    const bool log_now = next % config_.log_every == 0 || next == config_.iters;
+    config_.graph ? step_recorded(batch, log_now) : step(batch, log_now);
     if (g_stop) {
       checkpoint();
       line.say("interrupted at step " + std::to_string(progress_.iteration) + "; go on with: patchcl train --resume " + config_.out);

@@ -13,6 +13,7 @@
 #include "train/config.h"
 #include "train/inference.h"
 #include "train/method.h"
+#include "train/recorded_step.h"
 
 namespace patchcl {
 
@@ -41,7 +42,10 @@ class Trainer {
   TrainState state();
   Batch to_device(const Batch& host) const;
   Batch batch_shape(const Arena& arena) const;
+  double set_step();  // returns the learning rate
   void step(const Batch& batch, bool log);
+  void step_recorded(const Batch& batch, bool log);
+  void log_step(double lr, const Var& loss, const LossTerms& log);
   [[noreturn]] void explain_non_finite(const Batch& batch);
   void validate_now();
   void audit(const Batch& batch);
@@ -66,6 +70,8 @@ class Trainer {
   Summary validation_;
   std::string terms_text_;
   std::unique_ptr<Log> log_;
+  Batch recorded_batch_;
+  std::unique_ptr<RecordedStep> recorded_;  // --graph true
 };
 
 }  // namespace patchcl

@@ -7,6 +7,7 @@ namespace patchcl {
 class Supervised final : public Method {
  public:
   std::string name() const override { return "supervised"; }
+  bool recordable() const override { return true; }
   Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) override;
 };
 
