@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <fstream>
@@ -163,6 +164,25 @@ TEST(TrainLoop, UnknownOptionsAndKeysAreNamed) {
   const Outcome method = run_patchcl(options("patchcll", 2, "--out " + (folder / "run")));
   EXPECT_EQ(method.code, 2);
   EXPECT_TRUE(contains(method.output, "patchcll")) << method.output;
+}
+
+// Steps 1 to 10 of 20 are the warm-up.
+TEST(TrainLoop, TheWarmUpIsSupervisedOnlyWhenAskedFor) {
+  TemporaryFolder folder;
+  const auto contrasts = [&](const std::string& more, const std::string& run) {
+    EXPECT_EQ(run_patchcl(options("patchcl", 20, "--warm-up 0.5 --queue-ready 2 --out " + run + " " + more)).code, 0);
+    std::vector<bool> seen;
+    std::ifstream lines(run + "/metrics.jsonl");
+    for (std::string line; std::getline(lines, line);)
+      if (contains(line, "\"loss\"")) seen.push_back(contains(line, "\"contrast\""));
+    return seen;
+  };
+  const std::vector<bool> both = contrasts("", folder / "both"), late = contrasts("--warm-up-contrast false", folder / "late");
+  ASSERT_EQ(both.size(), 20u);
+  ASSERT_EQ(late.size(), 20u);
+  EXPECT_TRUE(std::count(both.begin(), both.begin() + 10, true) > 0);
+  EXPECT_EQ(std::count(late.begin(), late.begin() + 10, true), 0);
+  EXPECT_TRUE(std::count(late.begin() + 10, late.end(), true) > 0);
 }
 
 TEST(TrainLoop, WhatDoesNotFitIsRefusedBeforeTheFirstStep) {

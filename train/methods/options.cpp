@@ -61,6 +61,7 @@ void MethodOptions::add(CLI::App& app) {
   g.add("--pseudo-weight", pseudo_weight, "Weight of pseudo-labelled pixels in mixed images");
   g.choose("--contrast", contrast, kContrast, "Contrastive loss of patchcl");
   g.add("--contrast-weight", contrast_weight, "Weight of the contrastive loss");
+  g.add("--warm-up-contrast", warm_up_contrast, "Contrast in the warm-up too");
   g.add("--warm-up-tau", warm_up_loss.tau, "Temperature during the warm-up");
   g.add("--warm-up-lambda", warm_up_loss.lambda, "Scale of the class covariances during the warm-up");
   g.add("--warm-up-psi", warm_up_loss.psi, "Weight of the negatives during the warm-up");

@@ -32,6 +32,7 @@ struct MethodOptions {
   // Contrast.
   Contrast contrast = Contrast::guided;
   double contrast_weight = 0.5;    // beta of METHODS 1.12
+  bool warm_up_contrast = true;    // false: the warm-up is supervised only, an ablation of 1.12
   GuidedContrastiveOptions warm_up_loss{.tau = 0.2, .lambda = 4, .psi = 4096};
   GuidedContrastiveOptions loss{.tau = 1, .lambda = 10, .psi = 1};
   double info_nce_tau = 0.2;

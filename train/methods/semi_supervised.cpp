@@ -68,7 +68,8 @@ Var SemiSupervised::loss(Tape& tape, const TrainState& s, const Batch& b, LossTe
   Step step{tape, s, b, log, warming_up};
   const Tensor wanted = warming_up ? Tensor() : target(step);
   Var total = options_.copy_paste ? mixed_loss(step, wanted) : warming_up ? labeled_loss(step) : consistent_loss(step, wanted);
-  if (const Var c = contrast(step, wanted)) {
+  const Var c = warming_up && !options_.warm_up_contrast ? Var() : contrast(step, wanted);
+  if (c) {
     log.terms.push_back({"contrast", c});
     total = add(total, affine(c, options_.contrast_weight));  // EQ: 1.12 total loss
   }

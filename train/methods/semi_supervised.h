@@ -3,7 +3,7 @@
 //   warm-up:        L = L_sup(student(x_l), y_l)
 //   then:           L = L_sup + gamma w(t) L_cons(student(view of x_u), target of x_u)
 //   copy-paste:     L = L_sup of mixed images, whose labels mix y_l and the target's pseudo-labels; no L_cons
-//   with contrast:  L + beta L_plg, in the warm-up too (patchcl.h)
+//   with contrast:  L + beta L_plg, in the warm-up too unless warm_up_contrast is false (patchcl.h)
 // gamma w(t) is a weight times a ramp-up from the end of the warm-up on. The target comes from the teacher, an average of
 // the student (parameters and batch-norm buffers), and is a constant of the step. Labels of unlabelled images are
 // never read: only the first `labeled` rows of Batch::labels are touched.
