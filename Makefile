@@ -72,7 +72,7 @@ ifeq ($(CUDA),1)
 endif
 TEST_OBJ := $(patsubst %.cpp,$(B)/%.o,$(wildcard tests/*.cpp))
 
-all: house-rules build/patchcl
+all: info house-rules build/patchcl
 
 # An op without a spec or an include that points upwards stops the build.
 house-rules:
@@ -100,7 +100,7 @@ $(B)/%.cu.o: %.cu
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCCFLAGS) -DWITH_CUDA -I. -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 
-test: house-rules build/patchcl build/tests
+test: info house-rules build/patchcl build/tests
 	build/tests
 
 # Puts wrong lines into the ops, one after the other, and demands that the audit finds each.
@@ -108,11 +108,11 @@ test-mutations: build/patchcl
 	tests/mutate.sh
 
 # The figures of the README's section on speed; PyTorch takes part where python3 can import it.
-bench: build/patchcl
+bench: info build/patchcl
 	build/patchcl bench
 
 # Few labelled and many unlabelled hearts, from nothing to a table of three methods and pictures of held-out cases.
-demo: build/patchcl
+demo: info build/patchcl
 	rm -rf demo
 	build/patchcl grid train/experiments/demo.plan --out demo --jobs 2
 	@echo "held-out cases: demo/patchcl/labeled-8/seed-1337/overlays; patches and queues: pictures beside them"
