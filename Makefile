@@ -1,10 +1,11 @@
 # make              build/patchcl, for the CPU and, where nvcc, cuBLAS and cuDNN are found, for the GPU
 # make demo         train on generated heart slices, print a results table, draw pictures
 # make test         all tests                    make info    what was found, and why something was not
+# make test-emulated-gpu   the GPU side on a machine without a GPU
 # make deps         install missing Debian packages (demo and test do this by themselves)
-# Choices: CUDA=0|1  HDF5=0|1  NIFTI=0|1 (default: what is found)   SAN=1 AddressSanitizer + UBSan   DEBUG=1
+# Choices: CUDA=0|1|emulated  HDF5=0|1  NIFTI=0|1 (default: what is found)   SAN=1 AddressSanitizer + UBSan   DEBUG=1
 .DEFAULT_GOAL := all
-MAKEFLAGS += -j$(shell nproc)
+MAKEFLAGS += $(if $(filter 0,$(MAKELEVEL)),-j$(shell nproc))
 CXX ?= g++
 CUDA_HOME ?= $(or $(firstword $(wildcard /usr/local/cuda)),$(patsubst %/bin/nvcc,%,$(shell command -v nvcc 2>/dev/null)),/usr/local/cuda)
 NVCC ?= $(CUDA_HOME)/bin/nvcc
@@ -42,7 +43,7 @@ ifneq (,$(HAVE_COMPILER))
 endif
 
 # --- Flags --------------------------------------------------------------------------------------------------------
-CONFIG := $(if $(SAN),san,$(if $(DEBUG),debug,release))$(if $(filter 1,$(CUDA)),-cuda)$(if $(filter 0,$(HDF5)),-nohdf5)$(if $(filter 0,$(NIFTI)),-nonifti)
+CONFIG := $(if $(SAN),san,$(if $(DEBUG),debug,release))$(if $(filter 1,$(CUDA)),-cuda)$(if $(filter emulated,$(CUDA)),-emulated)$(if $(filter 0,$(HDF5)),-nohdf5)$(if $(filter 0,$(NIFTI)),-nonifti)
 B := build/$(CONFIG)
 CPPFLAGS += -I. $(patsubst %,-isystem %,$(wildcard $(BUNDLE)/include) /usr/include/eigen3 /usr/include/hdf5/serial /usr/include/nifti /usr/include/stb) -MMD -MP
 CXXFLAGS ?= $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,$(if $(DEBUG),-O0 -g,-O3 -g1))
@@ -54,7 +55,7 @@ LDLIBS += $(if $(filter 1,$(HDF5)),-lhdf5_serial) $(if $(filter 1,$(NIFTI)),-lni
 # --- Sources: every .cpp and .cu of a module; NAME.simd.cpp once per instruction set; NAME_absent.cpp stands in for a
 #     library that is not used. ----------------------------------------------------------------------------------------
 MODULES := tensor autograd autograd/ops layers losses data train train/methods
-ABSENT := $(if $(filter 1,$(CUDA)),,tensor/cuda_absent.cpp) $(if $(filter 1,$(HDF5)),,data/h5_absent.cpp) $(if $(filter 1,$(NIFTI)),,data/nifti_absent.cpp)
+ABSENT := $(if $(filter 0,$(CUDA)),tensor/cuda_absent.cpp) $(if $(filter 1,$(HDF5)),,data/h5_absent.cpp) $(if $(filter 1,$(NIFTI)),,data/nifti_absent.cpp)
 SKIPPED := $(if $(filter 1,$(HDF5)),,data/h5.cpp) $(if $(filter 1,$(NIFTI)),,data/nifti.cpp)
 SRC := $(filter-out %/main.cpp %_absent.cpp $(SKIPPED),$(foreach d,$(MODULES),$(wildcard $(d)/*.cpp))) $(ABSENT)
 SIMD := $(filter %.simd.cpp,$(SRC))
@@ -63,9 +64,15 @@ ISA_avx2 := -mavx2 -mfma
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
 OBJ := $(patsubst %.cpp,$(B)/%.o,$(filter-out $(SIMD),$(SRC))) \
        $(foreach isa,$(ISAS),$(patsubst %.simd.cpp,$(B)/%.$(isa).o,$(SIMD)))
+CU_OBJ := $(patsubst %.cu,$(B)/%.cu.o,$(foreach d,$(MODULES),$(wildcard $(d)/*.cu)))
+ifeq ($(CUDA),emulated)
+  # The .cu files as C++, over a runtime that carries kernels out on the CPU: see tests/emulated_gpu/cuda_runtime.h.
+  CPPFLAGS += -DWITH_CUDA -Itests/emulated_gpu
+  OBJ += $(CU_OBJ) $(patsubst %.cpp,$(B)/%.o,$(wildcard tests/emulated_gpu/*.cpp))
+endif
 ifeq ($(CUDA),1)
   CPPFLAGS += -DWITH_CUDA -isystem $(CUDA_HOME)/include
-  OBJ += $(patsubst %.cu,$(B)/%.cu.o,$(foreach d,$(MODULES),$(wildcard $(d)/*.cu)))
+  OBJ += $(CU_OBJ)
   LDLIBS += -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -lcudnn -lcublas -lcudart
   # Machine code for A100 and H100/H200, PTX for what comes after.
   NVCCFLAGS ?= -O3 -std=c++20 --extended-lambda --expt-relaxed-constexpr -Xcompiler -Wall -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90$(comma)compute_90]
@@ -78,6 +85,7 @@ all: info house-rules build/patchcl
 house-rules:
 	@tests/house_rules.sh
 
+# Phony: the links say which configuration was asked for last.
 build/patchcl: $(B)/patchcl
 	@ln -sf $(CONFIG)/patchcl $@
 build/tests: $(B)/tests/all
@@ -98,10 +106,18 @@ endef
 $(foreach isa,$(ISAS),$(eval $(call simd_rule,$(isa))))
 $(B)/%.cu.o: %.cu
 	@mkdir -p $(@D)
-	$(NVCC) $(NVCCFLAGS) -DWITH_CUDA -I. -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+	$(if $(filter emulated,$(CUDA)),$(CXX) $(CPPFLAGS) $(CXXFLAGS) -x c++,$(NVCC) $(NVCCFLAGS) -DWITH_CUDA -I. -MMD -MP -MF $(@:.o=.d)) -c $< -o $@
 
 test: info house-rules build/patchcl build/tests
 	build/tests
+
+# The GPU's side without a GPU: kernels, copies, recorded steps and what happens when memory runs out or the device is lost, carried
+# out on the CPU by tests/emulated_gpu.
+test-emulated-gpu:
+	@$(MAKE) --no-print-directory CUDA=emulated emulated-programs
+	PATCHCL=build/release-emulated/patchcl build/release-emulated/tests/all --gtest_filter='EmulatedGpu.*'
+	PATCHCL=build/release-emulated/patchcl OUT=build/emulated-gpu-check .ci/gpu-check.sh
+emulated-programs: $(B)/patchcl $(B)/tests/all
 
 # Puts wrong lines into the ops, one after the other, and demands that the audit finds each.
 test-mutations: build/patchcl
@@ -124,7 +140,7 @@ gpu-check: build/patchcl
 # Whole steps on the GPU against PyTorch on the same card, and where a step's time goes.
 gpu-bench: build/patchcl
 	build/patchcl bench --device cuda --batches 4,24 --out runs/gpu-bench
-	build/patchcl bench profile --device cuda --math tf32 --batch 24
+	build/patchcl bench profile --device cuda --math bf16 --batch 24
 
 # What a machine without a network needs beside a compiler and the CUDA Toolkit.
 gpu-bundle: build/patchcl
@@ -143,12 +159,12 @@ info:
 	@$(foreach l,COMPILER EIGEN STB CLI11 JSON GTEST,printf '%-10s %-10s %s\n' $(l) '$(if $(filter 1,$(HAVE_$(l))),yes,no)' '$(WHY_$(l))';)
 	@printf '%-10s %-10s %s\n' HDF5 '$(if $(filter 1,$(HAVE_HDF5)),yes,no)' '$(or $(WHY_HDF5),$(if $(filter 1,$(HDF5)),used,switched off))'
 	@printf '%-10s %-10s %s\n' NIFTI '$(if $(filter 1,$(HAVE_NIFTI)),yes,no)' '$(or $(WHY_NIFTI),$(if $(filter 1,$(NIFTI)),used,switched off))'
-	@printf '%-10s %-10s %s\n' CUDA '$(if $(filter 1,$(FOUND_CUDA)),yes,no)' '$(or $(WHY_NVCC),$(WHY_CUBLAS),$(WHY_CUDNN),$(if $(filter 1,$(CUDA)),nvcc $(NVCC_VERSION) used,switched off))'
+	@printf '%-10s %-10s %s\n' CUDA '$(if $(filter 1,$(FOUND_CUDA)),yes,no)' '$(or $(WHY_NVCC),$(WHY_CUBLAS),$(WHY_CUDNN),$(if $(filter 1,$(CUDA)),nvcc $(NVCC_VERSION) used,$(if $(filter emulated,$(CUDA)),emulated on the CPU,switched off)))'
 	@printf 'builds into %s\n' $(B)
 
 clean:
 	rm -rf build
 
-.PHONY: all house-rules test test-mutations demo bench docs gpu-check gpu-bench gpu-bundle deps info clean
+.PHONY: all build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-mutations demo bench docs gpu-check gpu-bench gpu-bundle deps info clean
 .SECONDARY:
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/main.d

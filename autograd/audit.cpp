@@ -15,6 +15,7 @@
 
 #include "autograd/spec.h"
 #include "tensor/arena.h"
+#include "tensor/bfloat16.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
 
@@ -75,10 +76,7 @@ double max_abs(const Vec& v) {
 }
 
 // Bytes that memory holds before anybody wrote to it: 0xFF is NaN as f32 and f64, -1 as an integer.
-void fill_bytes(const Tensor& t, uint8_t byte) {
-  const std::vector<uint8_t> bytes(t.bytes(), byte);
-  copy_bytes(t.raw(), t.device(), bytes.data(), Device::cpu, t.bytes());
-}
+void fill_with(const Tensor& t, uint8_t byte) { fill_bytes(t.raw(), t.device(), byte, t.bytes()); }
 
 // How one backward pass is provoked.
 struct Provocation {
@@ -92,12 +90,13 @@ struct Provocation {
 // One case at one draw of its inputs: moves numbers in and out of the op.
 class Bench {
  public:
-  Bench(const OpCase& c, const AuditOptions& options, Rng& rng) : case_(c), arena_("audit", options.device), host_("audit host") {
+  // `exact`: the type in which the inputs drawn are exact.
+  Bench(const OpCase& c, const AuditOptions& options, Rng& rng, DType exact = DType::f32) : case_(c), arena_("audit", options.device), host_("audit host") {
     for (const OpInput& in : c.inputs) {
       shapes_.push_back(in.shape);
       x_.push_back(in.draw(in.shape, rng));
       require(int64_t(x_.back().size()) == in.shape.numel(), "audit", "drew ", x_.back().size(), " numbers for ", in.shape);
-      for (double& e : x_.back()) e = double(float(e));  // exact in f32 too
+      for (double& e : x_.back()) e = exact == DType::bf16 && in.dtype == DType::f64 ? double(bf16(float(e))) : double(float(e));
     }
     y_shape_ = c.op->shape(shapes_);
   }
@@ -125,12 +124,13 @@ class Bench {
       const double value = is_float(i) ? p.poison : std::isnan(p.poison) ? 0 : 1;  // integers: valid, but not the input's
       if (!saves.input(i)) r.x[i] = make(Vec(x_[i].size(), value), shapes_[i], type(i, p.dtype));
     }
-    if (!saves.output) r.y = make(Vec(size_t(y_shape_.numel()), p.poison), y_shape_, p.dtype);
+    if (!saves.output) r.y = make(Vec(size_t(y_shape_.numel()), p.poison), y_shape_, output(p.dtype));
     std::vector<GradOut> dx(x_.size());
     for (size_t i = 0; i < x_.size(); ++i)
       if (checked(i) && (p.only < 0 || p.only == int(i)))
-        dx[i] = {make(Vec(x_[i].size(), p.fill), shapes_[i], p.dtype), p.accumulate};
-    const Tensor upstream = make(dy, y_shape_, p.dtype), scratch = workspace(p.dtype, rubbish);
+        dx[i] = {make(Vec(x_[i].size(), p.fill), shapes_[i], type(i, p.dtype)), p.accumulate};
+    const DType y_type = output(p.dtype);
+    const Tensor upstream = make(dy, y_shape_, y_type), scratch = workspace(y_type, rubbish);
     case_.op->backward({r.x, r.y, r.aux, upstream, dx, scratch});
     std::vector<Vec> out;
     for (const GradOut& g : dx) out.push_back(g ? read(g.t) : Vec());
@@ -144,17 +144,23 @@ class Bench {
   };
 
   bool is_float(size_t i) const { return case_.inputs[i].dtype == DType::f64; }
-  DType type(size_t i, DType d) const { return is_float(i) ? d : case_.inputs[i].dtype; }
+  // bf16 is for the inputs that may be, the others are then f32.
+  DType type(size_t i, DType d) const {
+    if (!is_float(i)) return case_.inputs[i].dtype;
+    return d == DType::bf16 && !case_.op->takes_bf16(i) ? DType::f32 : d;
+  }
+  DType output(DType d) const { return d == DType::bf16 ? case_.op->output(type(0, d)) : d; }
 
   Run run(const std::vector<Vec>& x, DType d, uint8_t rubbish) const {
     Run r;
     for (size_t i = 0; i < x.size(); ++i) r.x.push_back(make(x[i], shapes_[i], type(i, d)));
-    r.y = make(Vec(size_t(y_shape_.numel()), kNaN), y_shape_, d);
-    for (const AuxSpec& a : case_.op->aux(shapes_, d)) {
+    const DType y_type = output(d);
+    r.y = make(Vec(size_t(y_shape_.numel()), kNaN), y_shape_, y_type);
+    for (const AuxSpec& a : case_.op->aux(shapes_, y_type)) {
       r.aux.push_back(arena_.empty(a.shape, a.dtype));
-      fill_bytes(r.aux.back(), rubbish);
+      fill_with(r.aux.back(), rubbish);
     }
-    const Tensor scratch = workspace(d, rubbish);
+    const Tensor scratch = workspace(y_type, rubbish);
     if (case_.op->is_view()) copy(r.x[0].reshape(y_shape_), r.y);
     else case_.op->forward({r.x, r.y, r.aux, scratch});
     return r;
@@ -164,14 +170,15 @@ class Bench {
     const int64_t bytes = int64_t(case_.op->workspace(shapes_, d, arena_.device()));
     if (!bytes) return {};
     const Tensor t = arena_.empty({bytes}, DType::u8);
-    fill_bytes(t, rubbish);
+    fill_with(t, rubbish);
     return t;
   }
 
   Tensor make(const Vec& v, const Shape& shape, DType d) const {
     const Tensor t = host_.empty(shape, d);
     const auto put = [&](auto* p) {
-      for (size_t i = 0; i < v.size(); ++i) p[i] = std::remove_pointer_t<decltype(p)>(v[i]);
+      using N = std::remove_pointer_t<decltype(p)>;
+      for (size_t i = 0; i < v.size(); ++i) p[i] = N(Precise<N>(v[i]));
     };
     switch (d) {
       case DType::f32: put(t.data<float>()); break;
@@ -179,6 +186,7 @@ class Bench {
       case DType::u8: put(t.data<uint8_t>()); break;
       case DType::i32: put(t.data<int32_t>()); break;
       case DType::i64: put(t.data<int64_t>()); break;
+      case DType::bf16: put(t.data<bf16>()); break;
     }
     if (arena_.device() == Device::cpu) return t;
     const Tensor on_device = arena_.empty(shape, d);
@@ -190,9 +198,9 @@ class Bench {
     const Tensor h = host_.empty(t.shape(), t.dtype());
     copy(t, h);
     Vec v(size_t(t.numel()));
-    dispatch(t.dtype(), [&](auto zero) {
+    dispatch_data(t.dtype(), [&](auto zero) {
       const auto* p = h.data<decltype(zero)>();
-      std::copy(p, p + v.size(), v.begin());
+      for (size_t i = 0; i < v.size(); ++i) v[i] = double(p[i]);
     });
     return v;
   }
@@ -373,10 +381,37 @@ void check_contract(const Bench& bench, const OpCase& c, const Vec& dy, const st
   }
 }
 
+// bf16 data on the GPU against the same op in f64, on inputs that bf16 holds exactly: what is left is the rounding of results, and
+// of the sums that a second data input adds to.
+void check_bf16(const OpCase& c, const AuditOptions& options, Report& report) {
+  constexpr double kTolerance = 1 / 128.;
+  Rng rng(options.seed);
+  const Bench bench(c, options, rng, DType::bf16);
+  const Vec y = bench.forward(bench.x(), DType::f64);
+  report.compare("forward bf16 against f64", "y", bench.y_shape(), bench.forward(bench.x(), DType::bf16), y, kTolerance * max_abs(y));
+  if (!bench.any_checked()) return;
+  Vec dy(y.size());
+  for (double& e : dy) e = double(bf16(float(rng.normal())));
+  const auto dx = bench.backward(dy), half = bench.backward(dy, {.dtype = DType::bf16});
+  const auto added = bench.backward(dy, {.dtype = DType::bf16, .fill = 3, .accumulate = true}), again = bench.backward(dy, {.dtype = DType::bf16});
+  for (size_t t = 0; t < dx.size(); ++t) {
+    if (!bench.checked(t)) continue;
+    Vec plus3 = dx[t];
+    for (double& e : plus3) e += 3;
+    const auto compare = [&](const char* check, const Vec& a, const Vec& b, double tol) {
+      report.compare(indexed("x", t) + " " + check, indexed("dx", t), bench.x_shape(t), a, b, tol);
+    };
+    compare("bf16 against f64", half[t], dx[t], kTolerance * max_abs(dx[t]));
+    compare("bf16 accumulates onto what is there", added[t], plus3, kTolerance * max_abs(plus3));
+    compare("bf16, second run bit-equal", again[t], half[t], 0);
+  }
+}
+
 void audit_into(const OpCase& c, const AuditOptions& options, Report& report) {
   Rng rng(options.seed);
   const Bench bench(c, options, rng);
   check_forward(bench, c, report);
+  if (options.device == Device::cuda && (c.op->takes_bf16(0) || c.op->output(DType::f32) == DType::bf16)) check_bf16(c, options, report);
   if (!bench.any_checked()) return;  // an op for inference
   for (int round = 0; round < 2; ++round) {
     Vec dy(size_t(bench.y_shape().numel()));

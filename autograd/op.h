@@ -25,7 +25,7 @@ struct GradOut {
   explicit operator bool() const { return bool(t); }
 };
 // What a kernel does with each element of a gradient.
-template <class T> HD inline void store(T& to, T value, bool accumulate) { to = accumulate ? to + value : value; }
+template <class T> HD inline void store(T& to, T value, bool accumulate) { to = accumulate ? T(to + value) : value; }
 
 // What backward reads besides dy and aux. Everything else may be gone by then.
 struct Saves {
@@ -71,6 +71,10 @@ class Op {
   virtual std::vector<AuxSpec> aux(const Shapes&, DType) const { return {}; }
   // Scratch bytes for one pass; one number serves forward and backward.
   virtual size_t workspace(const Shapes&, DType, Device) const { return 0; }
+  // Input i may be bf16 on the GPU (tensor/bfloat16.h); other inputs are then f32.
+  virtual bool takes_bf16(size_t) const { return false; }
+  // The type of y when x[0] is of type d.
+  virtual DType output(DType d) const { return d; }
   // True when y is x[0] under another shape: the tape then shares memory and calls neither kernel.
   virtual bool is_view() const { return false; }
 
@@ -87,7 +91,7 @@ class Op {
   [[noreturn]] void no_cuda() const;
 };
 
-// For profiles: while set, called after each kernel with its wall-clock time.
+// For profiles: while set, called after each kernel with its time.
 using OpObserver = void (*)(const Op& op, const Shape& y, bool backward, double seconds);
 void observe_ops(OpObserver observer);
 

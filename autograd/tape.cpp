@@ -22,6 +22,7 @@ Var Tape::constant(const Tensor& value, const std::string& label) {
   Node n;
   n.value = value;
   n.shape = value.shape();
+  n.dtype = value.dtype();
   n.label = label;
   nodes_.push_back(std::move(n));
   return Var(this, int(nodes_.size()) - 1);
@@ -57,6 +58,7 @@ Var Tape::apply(std::shared_ptr<const Op> op, std::vector<Var> x, Loc loc) {
   std::vector<Tensor> inputs;
   for (size_t i = 0; i < x.size(); ++i) {
     require(x[i] && &x[i].tape() == this, n.op->name(), "input ", i, " is empty or from another tape; ", where(n));
+    require(x[i].dtype() != DType::bf16 || n.op->takes_bf16(i), n.op->name(), "input ", i, " is bf16, for which there is no kernel; cast() it; ", where(n));
     n.inputs.push_back(x[i].id());
     shapes.push_back(x[i].shape());
     inputs.push_back(x[i].value());
@@ -67,7 +69,8 @@ Var Tape::apply(std::shared_ptr<const Op> op, std::vector<Var> x, Loc loc) {
   } catch (const Error& e) {
     throw Error(e.code(), std::string(e.what()) + "; " + where(n));
   }
-  const DType dtype = x[0].dtype();
+  const DType dtype = n.op->output(x[0].dtype());
+  n.dtype = dtype;
   if (n.op->is_view()) {
     n.value = inputs[0].reshape(n.shape);
   } else {
@@ -97,11 +100,7 @@ void Tape::drop(int id) {
 void Tape::backward(const Var& loss) {
   require(loss.shape().numel() == 1, "backward", "wants a scalar loss, got ", loss.shape());
   Tensor one = arena_.empty(loss.shape(), loss.dtype());
-  if (!dry()) {
-    const double d = 1;
-    const float f = 1;
-    copy_bytes(one.raw(), one.device(), one.dtype() == DType::f64 ? static_cast<const void*>(&d) : &f, Device::cpu, one.bytes());
-  }
+  if (!dry()) fill(one, 1);
   backward(loss, one);
 }
 
@@ -132,12 +131,12 @@ void Tape::backward_node(int id) {
   for (size_t i = 0; i < n.inputs.size(); ++i) {
     Node& in = nodes_[n.inputs[i]];
     shapes.push_back(in.shape);
-    x.push_back(saves.input(i) ? in.value : Tensor(nullptr, nullptr, in.shape, n.grad.dtype(), n.grad.device()));
+    x.push_back(saves.input(i) ? in.value : Tensor(nullptr, nullptr, in.shape, in.dtype, n.grad.device()));
     GradOut out;
     if (in.requires_grad && n.op->differentiable(i)) {
       // An input that is named twice gets one overwrite and then accumulates, in argument order.
       out.accumulate = bool(in.grad);
-      if (!in.grad) in.grad = shares ? n.grad.reshape(in.shape) : arena_.empty(in.shape, n.grad.dtype());
+      if (!in.grad) in.grad = shares ? n.grad.reshape(in.shape) : arena_.empty(in.shape, in.dtype);
       out.t = in.grad;
     }
     dx.push_back(std::move(out));
@@ -147,7 +146,7 @@ void Tape::backward_node(int id) {
     return;
   }
   if (shares && !dx[0].accumulate) return;
-  const Tensor y = saves.output ? n.value : Tensor(nullptr, nullptr, n.shape, n.grad.dtype(), n.grad.device());
+  const Tensor y = saves.output ? n.value : Tensor(nullptr, nullptr, n.shape, n.dtype, n.grad.device());
   const Tensor scratch = workspace(n, shapes, n.grad.dtype());
   n.op->backward({x, y, n.aux, n.grad, dx, scratch});
   if (options_.check_finite)

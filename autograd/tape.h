@@ -86,6 +86,7 @@ class Tape {
     Tensor value, grad;
     std::vector<Tensor> aux;
     Shape shape;
+    DType dtype = DType::f32;  // of value and grad
     std::string label;  // parameter name, or the layer that recorded the op
     Loc loc;
     int handles = 0;  // living Vars

@@ -1,16 +1,20 @@
 #include "layers/unet.h"
 
+#include "autograd/ops/cast.h"
 #include "autograd/ops/conv2d_norm_act.h"
 #include "autograd/ops/dropout.h"
 #include "autograd/ops/max_pool2d.h"
 #include "autograd/ops/norm_act.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/upsample2x.h"
+#include "tensor/device.h"
 
 namespace patchcl {
 
 namespace {
 constexpr double kSlope = 0.01;  // LeakyReLU, PyTorch's default
+
+Var precise(const Var& y) { return cast(y, precise(y.dtype())); }
 }
 
 UNet::UNet(ParamLayout& layout, const UNetConfig& config) : config_(config) {
@@ -80,23 +84,24 @@ Var UNet::run(Pass& pass, const Block& block, const std::vector<Var>& x) const {
   return conv_norm_act(pass, {conv_norm_act(pass, x, block.conv1, block.norm1, block.dropout)}, block.conv2, block.norm2, 0);
 }
 
-Var UNet::encode(Pass& pass, const Var& x, std::vector<Var>* levels) const {
+// The encoder's maps, before pooling. On the GPU in --math bf16 they, and all that follows up to the logits, are bf16.
+std::vector<Var> UNet::levels(Pass& pass, const Var& x) const {
   const Shape& s = x.shape();
   const int64_t multiple = size_multiple();
   if (s.rank() != 4 || s[3] != config_.in_channels || s[1] % multiple || s[2] % multiple || s.numel() == 0)
     fail(ExitCode::data, "unet", "wants images (N,H,W,", config_.in_channels, ") with H and W multiples of ", multiple, ", got ", s);
-  Var y = run(pass, encoder_[0], {x});
-  if (levels) levels->push_back(y);
-  for (size_t i = 1; i < encoder_.size(); ++i) {
-    y = run(pass, encoder_[i], {max_pool2d(y)});
-    if (levels) levels->push_back(y);
-  }
-  return y;
+  const bool half = math_mode() == MathMode::bf16 && pass.tape().arena().device() == Device::cuda;
+  std::vector<Var> maps{run(pass, encoder_[0], {half ? cast(x, DType::bf16) : x})};
+  for (size_t i = 1; i < encoder_.size(); ++i) maps.push_back(run(pass, encoder_[i], {max_pool2d(maps.back())}));
+  return maps;
 }
+
+Var UNet::encode(Pass& pass, const Var& x) const { return precise(levels(pass, x).back()); }
 
 UNet::Output UNet::forward(Pass& pass, const Var& x) const {
   Output out;
-  out.bottleneck = encode(pass, x, &out.encoder);
+  out.encoder = levels(pass, x);
+  out.bottleneck = out.encoder.back();
   Var y = out.bottleneck;
   for (size_t i = 0; i < decoder_.size(); ++i) {
     const Up& up = decoder_[i];
@@ -107,7 +112,7 @@ UNet::Output UNet::forward(Pass& pass, const Var& x) const {
   }
   out.top = y;
   Tape::Scope scope(pass.tape(), "decoder.out_conv");
-  out.logits = conv2d({y}, pass.param(head_.w), pass.param(head_.b), {.padding = 1});
+  out.logits = precise(conv2d({y}, pass.param(head_.w), pass.param(head_.b), {.padding = 1}));
   return out;
 }
 

@@ -24,15 +24,15 @@ class UNet {
   UNet(ParamLayout& layout, const UNetConfig& config);
 
   struct Output {
-    Var logits;                // (N,H,W,classes)
-    Var bottleneck;            // (N,H/16,W/16,256): what the projection head pools
+    Var logits;                // (N,H,W,classes), f32 or f64
+    Var bottleneck;            // (N,H/16,W/16,256)
     Var top;                   // (N,H,W,16): the last decoder map
     std::vector<Var> encoder;  // per level, before pooling; the last is `bottleneck`
   };
   // x (N,H,W,Cin); H and W multiples of 2^(levels-1), else Error(data) naming the sizes.
   Output forward(Pass& pass, const Var& x) const;
-  // The encoder alone: (N,H,W,Cin) -> bottleneck.
-  Var encode(Pass& pass, const Var& x, std::vector<Var>* levels = nullptr) const;
+  // The encoder alone: (N,H,W,Cin) -> bottleneck, f32 or f64: what the projection head pools.
+  Var encode(Pass& pass, const Var& x) const;
 
   const UNetConfig& config() const { return config_; }
   int64_t size_multiple() const { return int64_t(1) << (config_.widths.size() - 1); }
@@ -48,6 +48,7 @@ class UNet {
   Block declare_block(ParamLayout& layout, const std::string& name, int in, int out, double dropout) const;
   Var conv_norm_act(Pass& pass, const std::vector<Var>& x, const Conv& conv, const Norm& norm, double dropout) const;
   Var run(Pass& pass, const Block& block, const std::vector<Var>& x) const;
+  std::vector<Var> levels(Pass& pass, const Var& x) const;
 
   UNetConfig config_;
   std::vector<Block> encoder_;

@@ -51,11 +51,10 @@ template <class T> void launch_forward(const Forward& f) {
   const Pixels<T> x(f.x);
   auto* partial = static_cast<ClassSums*>(f.workspace.raw());
   const int blocks = cuda::reduce_blocks(x.count);
-  partial_sums_kernel<<<dim3(unsigned(blocks), unsigned(x.classes)), cuda::kThreads, 0, cuda::stream()>>>(x, partial);
-  CUDA_CHECK(cudaGetLastError());
+  const auto here = cuda::Caller::current();
+  cuda::launch(here, partial_sums_kernel<T>, dim3(unsigned(blocks), unsigned(x.classes)), x, partial);
   static_assert(cuda::kThreads >= 256, "one thread per class of u8 labels");
-  loss_kernel<<<1, cuda::kThreads, 0, cuda::stream()>>>(x.classes, blocks, partial, f.aux[0].data<double>(), f.y.data<T>());
-  CUDA_CHECK(cudaGetLastError());
+  cuda::launch(here, loss_kernel<T>, 1, x.classes, blocks, partial, f.aux[0].data<double>(), f.y.data<T>());
 }
 
 template <class T> void launch_backward(const Backward& b) {

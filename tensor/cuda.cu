@@ -71,7 +71,20 @@ void copy(void* to, bool to_gpu, const void* from, bool from_gpu, size_t bytes) 
   if (!to_gpu) synchronize();
 }
 
-void zero(void* p, size_t bytes) { CUDA_CHECK(cudaMemsetAsync(p, 0, bytes, stream())); }
+void fill(void* p, uint8_t byte, size_t bytes) { CUDA_CHECK(cudaMemsetAsync(p, byte, bytes, stream())); }
+
+namespace {
+template <class T> void launch_set(T* p, int64_t n, T value) {
+  for_each(n, [=] __device__(int64_t i) { p[i] = value; });
+}
+}  // namespace
+
+void set(void* p, DType dtype, int64_t n, double value) {
+  dispatch_data(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    launch_set(static_cast<T*>(p), n, T(Precise<T>(value)));
+  });
+}
 
 void synchronize() { CUDA_CHECK(cudaStreamSynchronize(stream())); }
 
@@ -87,6 +100,62 @@ std::string device_name() {
   cudaDeviceProp properties;
   CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
   return properties.name;
+}
+
+namespace {
+struct Event {
+  cudaEvent_t e;
+  explicit Event(unsigned flags = cudaEventDisableTiming) { CUDA_CHECK(cudaEventCreateWithFlags(&e, flags)); }
+  ~Event() { cudaEventDestroy(e); }
+  Event(const Event&) = delete;
+};
+
+cudaStream_t copy_stream() {
+  static const cudaStream_t the_stream = [] {
+    cudaStream_t s;
+    CUDA_CHECK(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking));
+    return s;
+  }();
+  return the_stream;
+}
+}  // namespace
+
+struct Upload::Impl {
+  void* memory = nullptr;
+  Event sent, released;
+};
+
+Upload::Upload(size_t bytes) : impl_(std::make_unique<Impl>()) { CUDA_CHECK(cudaMallocHost(&impl_->memory, bytes)); }
+
+Upload::~Upload() { cudaFreeHost(impl_->memory); }
+
+void* Upload::fill() {
+  CUDA_CHECK(cudaEventSynchronize(impl_->sent.e));
+  return impl_->memory;
+}
+
+void Upload::send(void* to, size_t bytes) {
+  CUDA_CHECK(cudaStreamWaitEvent(copy_stream(), impl_->released.e, 0));
+  CUDA_CHECK(cudaMemcpyAsync(to, impl_->memory, bytes, cudaMemcpyHostToDevice, copy_stream()));
+  CUDA_CHECK(cudaEventRecord(impl_->sent.e, copy_stream()));
+  CUDA_CHECK(cudaStreamWaitEvent(stream(), impl_->sent.e, 0));
+}
+
+void Upload::release() { CUDA_CHECK(cudaEventRecord(impl_->released.e, stream())); }
+
+Stopwatch::Stopwatch() : begin_(new Event(cudaEventDefault)), end_(new Event(cudaEventDefault)) {}
+Stopwatch::~Stopwatch() {
+  delete static_cast<Event*>(begin_);
+  delete static_cast<Event*>(end_);
+}
+void Stopwatch::start() { CUDA_CHECK(cudaEventRecord(static_cast<Event*>(begin_)->e, stream())); }
+double Stopwatch::stop() {
+  const cudaEvent_t begin = static_cast<Event*>(begin_)->e, end = static_cast<Event*>(end_)->e;
+  CUDA_CHECK(cudaEventRecord(end, stream()));
+  CUDA_CHECK(cudaEventSynchronize(end));
+  float milliseconds = 0;
+  CUDA_CHECK(cudaEventElapsedTime(&milliseconds, begin, end));
+  return double(milliseconds) * 1e-3;
 }
 
 Graph::Graph(const std::function<void()>& work) {

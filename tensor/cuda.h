@@ -4,7 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
+
+#include "tensor/bfloat16.h"
 
 namespace patchcl::cuda {
 
@@ -14,10 +17,41 @@ void* alloc(size_t bytes);  // throws Error(device) with what is free and what w
 void free(void* p);
 // Returns once `from` may be reused; a copy to the host also waits until the bytes are there.
 void copy(void* to, bool to_gpu, const void* from, bool from_gpu, size_t bytes);
-void zero(void* p, size_t bytes);
+void fill(void* p, uint8_t byte, size_t bytes);
+void set(void* p, DType dtype, int64_t n, double value);  // n numbers
 void synchronize();
 size_t free_memory();  // bytes that alloc() has not handed out
 std::string device_name();
+
+// Page-locked memory and a stream of its own, from which copies to the GPU run beside the kernels.
+class Upload {
+ public:
+  explicit Upload(size_t bytes);
+  ~Upload();
+  Upload(const Upload&) = delete;
+  // The memory to fill; waits until the last send() has left it.
+  void* fill();
+  // Copies the first `bytes` to device memory, once the kernels before release() are through with that; later kernels wait for it.
+  void send(void* to, size_t bytes);
+  void release();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Seconds that the GPU takes between two points of its work, by events.
+class Stopwatch {
+ public:
+  Stopwatch();
+  ~Stopwatch();
+  Stopwatch(const Stopwatch&) = delete;
+  void start();
+  double stop();  // waits
+
+ private:
+  void *begin_ = nullptr, *end_ = nullptr;
+};
 
 // Work recorded once (a CUDA graph) and replayed with one call: for steps of so many small kernels that launching them one
 // by one would take longer than running them.
@@ -34,10 +68,14 @@ class Graph {
   void* executable_ = nullptr;
 };
 
-// Matrix product as in tensor/gemm.h, by cuBLAS in strict f32 or f64 (gemm.cu).
+// Matrix product as in tensor/gemm.h, by cuBLAS (gemm.cu): f32 in the current math mode, f64, and bf16 factors with sums in f32
+// for a C of either type.
 template <class T>
 void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, const T* b, int64_t ldb,
           T beta, T* c, int64_t ldc);
+template <class C>
+void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const bf16* a, int64_t lda, const bf16* b, int64_t ldb,
+          float beta, C* c, int64_t ldc);
 
 // Workspace of a reduction to one number (cuda_runtime.cuh): a partial sum for each of at most this many blocks.
 constexpr int kReduceBlocks = 256;

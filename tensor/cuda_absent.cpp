@@ -18,10 +18,21 @@ bool available(std::string* why) {
 void* alloc(size_t) { absent(); }
 void free(void*) { absent(); }
 void copy(void*, bool, const void*, bool, size_t) { absent(); }
-void zero(void*, size_t) { absent(); }
+void fill(void*, uint8_t, size_t) { absent(); }
+void set(void*, DType, int64_t, double) { absent(); }
 void synchronize() { absent(); }
 size_t free_memory() { absent(); }
 std::string device_name() { absent(); }
+struct Upload::Impl {};
+Upload::Upload(size_t) { absent(); }
+Upload::~Upload() = default;
+void* Upload::fill() { absent(); }
+void Upload::send(void*, size_t) { absent(); }
+void Upload::release() { absent(); }
+Stopwatch::Stopwatch() { absent(); }
+Stopwatch::~Stopwatch() {}
+void Stopwatch::start() { absent(); }
+double Stopwatch::stop() { absent(); }
 Graph::Graph(const std::function<void()>&) { absent(); }
 Graph::~Graph() {}
 void Graph::launch() const { absent(); }

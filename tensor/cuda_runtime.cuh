@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <source_location>
+#include <type_traits>
 
 #include "tensor/cuda.h"
 #include "tensor/error.h"
@@ -27,11 +28,19 @@ void check(cudaError_t status, const char* call, const char* file, int line);
 void check(cublasStatus_t status, const char* call, const char* file, int line);
 #define CUDA_CHECK(call) ::patchcl::cuda::check((call), #call, __FILE__, __LINE__)
 
-// For launches inside helpers: names the line that asked for the kernel.
-using Caller = std::source_location;
-inline void check_launch(const Caller& at) { check(cudaGetLastError(), at.function_name(), at.file_name(), int(at.line())); }
-
 constexpr int kThreads = 256;  // per block, everywhere
+
+// Names the line that asked for a kernel where a helper launches it.
+using Caller = std::source_location;
+
+// kernel<<<blocks, kThreads>>>(args...) on the stream.
+template <class... P> void launch(const Caller& at, void (*kernel)(P...), dim3 blocks, const std::type_identity_t<P>&... args) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = blocks;
+  config.blockDim = dim3(kThreads);
+  config.stream = stream();
+  check(cudaLaunchKernelEx(&config, kernel, args...), at.function_name(), at.file_name(), int(at.line()));
+}
 
 template <class F> __global__ void for_each_kernel(int64_t n, F f) {
   const int64_t step = int64_t(gridDim.x) * kThreads;
@@ -42,8 +51,7 @@ template <class F> __global__ void for_each_kernel(int64_t n, F f) {
 template <class F> void for_each(int64_t n, F f, Caller at = Caller::current()) {
   if (n <= 0) return;
   const int64_t blocks = std::min<int64_t>((n + kThreads - 1) / kThreads, 16384);
-  for_each_kernel<<<unsigned(blocks), kThreads, 0, stream()>>>(n, f);
-  check_launch(at);
+  launch(at, for_each_kernel<F>, unsigned(blocks), n, f);
 }
 
 // Sum over the threads of a block by a fixed tree; thread 0 gets it. V is a number or a struct with +=.
@@ -53,7 +61,7 @@ template <class V> __device__ V block_sum(V v) {
   s[threadIdx.x] = v;
   for (int half = kThreads / 2; half > 0; half /= 2) {
     __syncthreads();
-    if (threadIdx.x < half) s[threadIdx.x] += s[threadIdx.x + half];
+    if (int(threadIdx.x) < half) s[threadIdx.x] += s[threadIdx.x + half];
   }
   return s[0];
 }
@@ -80,9 +88,8 @@ void reduce(int64_t n, void* workspace, Term term, Finish finish, Caller at = Ca
   static_assert(kReduceBlocks <= kThreads);
   auto* partial = static_cast<double*>(workspace);
   const int blocks = reduce_blocks(n);
-  partial_sums_kernel<<<blocks, kThreads, 0, stream()>>>(n, partial, term);
-  total_kernel<<<1, kThreads, 0, stream()>>>(blocks, partial, finish);
-  check_launch(at);
+  launch(at, partial_sums_kernel<Term>, unsigned(blocks), n, partial, term);
+  launch(at, total_kernel<Finish>, 1, blocks, partial, finish);
 }
 
 // A row of numbers shared by kLanes neighbouring threads of a warp (1 or 32): each takes every kLanes-th element, and
@@ -113,9 +120,8 @@ template <int kLanes, class F> __global__ void for_each_row_kernel(int64_t rows,
 template <class F> void for_each_row(int64_t rows, int64_t length, F f, Caller at = Caller::current()) {
   if (rows <= 0) return;
   const auto blocks = [&](int per_block) { return unsigned(std::min<int64_t>((rows + per_block - 1) / per_block, 16384)); };
-  if (length <= 32) for_each_row_kernel<1><<<blocks(kThreads), kThreads, 0, stream()>>>(rows, f);
-  else for_each_row_kernel<32><<<blocks(kThreads / 32), kThreads, 0, stream()>>>(rows, f);
-  check_launch(at);
+  if (length <= 32) launch(at, for_each_row_kernel<1, F>, blocks(kThreads), rows, f);
+  else launch(at, for_each_row_kernel<32, F>, blocks(kThreads / 32), rows, f);
 }
 
 }  // namespace patchcl::cuda

@@ -83,9 +83,9 @@ void copy_bytes(void* to, Device to_device, const void* from, Device from_device
   else cuda::copy(to, to_device == Device::cuda, from, from_device == Device::cuda, bytes);
 }
 
-void zero_bytes(void* p, Device d, size_t bytes) {
-  if (d == Device::cuda) cuda::zero(p, bytes);
-  else std::memset(p, 0, bytes);
+void fill_bytes(void* p, Device d, uint8_t byte, size_t bytes) {
+  if (d == Device::cuda) cuda::fill(p, byte, bytes);
+  else std::memset(p, byte, bytes);
 }
 
 }  // namespace patchcl

@@ -12,9 +12,10 @@ enum class Kernels { naive, direct, fast };
 Kernels kernels();
 void set_kernels(Kernels k);
 
-// How the GPU multiplies f32 matrices and convolutions. f32: every product in full. tf32: tensor cores, whose factors keep
-// 10 bits of the mantissa: faster, and only when asked for.
-enum class MathMode { f32, tf32 };
+// How the GPU multiplies matrices and convolutions. f32: every product in full. tf32: tensor cores, whose factors keep 10 bits
+// of the mantissa. bf16: the network's activations are kept in bf16 (tensor/bfloat16.h), its parameters, statistics and
+// losses in f32. Both are faster and coarser, so only when asked for.
+enum class MathMode { f32, tf32, bf16 };
 MathMode math_mode();
 void set_math_mode(MathMode m);
 
@@ -32,6 +33,6 @@ size_t free_memory(Device d);  // bytes; of the CPU all that the machine has
 void* device_alloc(Device d, size_t bytes);  // throws Error(device) naming the size; huge pages on the CPU
 void device_free(Device d, void* p, size_t bytes);
 void copy_bytes(void* to, Device to_device, const void* from, Device from_device, size_t bytes);
-void zero_bytes(void* p, Device d, size_t bytes);
+void fill_bytes(void* p, Device d, uint8_t byte, size_t bytes);
 
 }  // namespace patchcl

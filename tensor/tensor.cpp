@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "tensor/bfloat16.h"
+#include "tensor/cuda.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
 
@@ -11,13 +13,14 @@ namespace patchcl {
 size_t dtype_size(DType d) {
   switch (d) {
     case DType::u8: return 1;
+    case DType::bf16: return 2;
     case DType::f32: case DType::i32: return 4;
     default: return 8;
   }
 }
 
 const char* dtype_name(DType d) {
-  static const char* const names[] = {"f32", "f64", "u8", "i32", "i64"};
+  static const char* const names[] = {"f32", "f64", "u8", "i32", "i64", "bf16"};
   return names[int(d)];
 }
 
@@ -60,6 +63,7 @@ double Tensor::item(int64_t i) const {
     case DType::u8: return *reinterpret_cast<uint8_t*>(buffer);
     case DType::i32: return *reinterpret_cast<int32_t*>(buffer);
     case DType::i64: return double(*reinterpret_cast<int64_t*>(buffer));
+    case DType::bf16: return double(float(*reinterpret_cast<bf16*>(buffer)));
   }
   return 0;
 }
@@ -70,10 +74,10 @@ void copy(const Tensor& from, const Tensor& to) {
   copy_bytes(to.raw(), to.device(), from.raw(), from.device(), from.bytes());
 }
 
-void fill_zero(const Tensor& t) { zero_bytes(t.raw(), t.device(), t.bytes()); }
+void fill_zero(const Tensor& t) { fill_bytes(t.raw(), t.device(), 0, t.bytes()); }
 
 void fill(const Tensor& t, double value) {
-  require(t.device() == Device::cpu, "fill", "works on cpu tensors; fill on the host and copy");
+  if (t.device() == Device::cuda) return cuda::set(t.raw(), t.dtype(), t.numel(), value);
   const int64_t n = t.numel();
   switch (t.dtype()) {
     case DType::f32: std::fill_n(t.data<float>(), n, float(value)); break;
@@ -81,19 +85,20 @@ void fill(const Tensor& t, double value) {
     case DType::u8: std::fill_n(t.data<uint8_t>(), n, uint8_t(std::lround(value))); break;
     case DType::i32: std::fill_n(t.data<int32_t>(), n, int32_t(std::lround(value))); break;
     case DType::i64: std::fill_n(t.data<int64_t>(), n, int64_t(std::llround(value))); break;
+    case DType::bf16: std::fill_n(t.data<bf16>(), n, bf16(float(value))); break;
   }
 }
 
 bool all_finite(const Tensor& t) {
-  if (t.dtype() != DType::f32 && t.dtype() != DType::f64) return true;
+  if (t.dtype() != DType::f32 && t.dtype() != DType::f64 && t.dtype() != DType::bf16) return true;
   require(t.device() == Device::cpu, "all_finite", "works on cpu tensors; copy to the host first");
   int wrong = 0;
-  dispatch(t.dtype(), [&](auto zero) {
+  dispatch_data(t.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* v = t.data<T>();
     wrong = chunked_reduce<int>(t.numel(), [&](int64_t begin, int64_t end) {
       int any = 0;  // v - v is 0 for a finite v and NaN otherwise: no branch, and vectors of it
-      for (int64_t i = begin; i < end; ++i) any |= v[i] - v[i] != T(0);
+      for (int64_t i = begin; i < end; ++i) any |= v[i] - v[i] != Precise<T>(0);
       return any;
     });
   });

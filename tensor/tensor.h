@@ -53,7 +53,7 @@ class Tensor {
 // Both on the same or on different devices; shapes and types must agree.
 void copy(const Tensor& from, const Tensor& to);
 void fill_zero(const Tensor& t);
-// Fills floating tensors with `value`, integer ones with its rounded value.
+// Fills floating tensors with `value`, integer ones (on the CPU) with its rounded value.
 void fill(const Tensor& t, double value);
 // True when every element is finite. Integer tensors always are.
 bool all_finite(const Tensor& t);

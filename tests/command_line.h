@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 
@@ -13,9 +14,11 @@ struct Outcome {
   std::string output;  // standard output and error
 };
 
-inline Outcome run_patchcl(const std::string& arguments) {
+// `environment`: assignments before the command, as in a shell.
+inline Outcome run_patchcl(const std::string& arguments, const std::string& environment = "") {
   Outcome o{-1, ""};
-  FILE* pipe = popen(("build/patchcl " + arguments + " 2>&1").c_str(), "r");
+  const char* program = std::getenv("PATCHCL");
+  FILE* pipe = popen((environment + " " + (program ? program : "build/patchcl") + " " + arguments + " 2>&1").c_str(), "r");
   if (!pipe) return o;
   char buffer[4096];
   for (size_t n; (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) o.output.append(buffer, n);

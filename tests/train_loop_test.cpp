@@ -88,6 +88,26 @@ TEST_P(EveryTraining, StoppedByASignalAndResumedIsBitEqualToOneGo) {
   EXPECT_EQ(read_text(one + "/metrics.jsonl"), read_text(two + "/metrics.jsonl"));
 }
 
+TEST(TrainLoop, ARunOfTheDefaultNetworkGoesOnWithOtherThreadsInAnotherFolder) {
+  TemporaryFolder folder;
+  ASSERT_EQ(run_patchcl("train --data phantom:cases=4,val=1,size=32,slices=3 --size 32 --batch 2 --iters 2 --device cpu --out " + (folder / "run")).code, 0);
+  const Outcome o = run_patchcl("train --resume " + (folder / "run") + " --threads 1 --device cpu --out " + (folder / "other"));
+  EXPECT_EQ(o.code, 0) << o.output;
+  expect_equal_checkpoints(folder / "run/last.safetensors", folder / "other/last.safetensors");
+}
+
+TEST(TrainLoop, TheTableOfMetricsHasACellForEachColumnInEachRow) {
+  TemporaryFolder folder;
+  ASSERT_EQ(run_patchcl(options("patchcl", 12, "--warm-up 0.5 --out " + (folder / "run"))).code, 0);
+  std::istringstream table(read_text(folder / "run/metrics.csv"));
+  std::string header, row;
+  std::getline(table, header);
+  EXPECT_TRUE(contains(header, "consistency")) << header;
+  int rows = 0;
+  for (; std::getline(table, row); ++rows) EXPECT_EQ(std::count(row.begin(), row.end(), ','), std::count(header.begin(), header.end(), ',')) << row;
+  EXPECT_EQ(rows, 12);
+}
+
 TEST_P(EveryTraining, GivesTheSameBitsForAnyNumberOfThreads) {
   TemporaryFolder folder;
   for (const char* threads : {"1", "2", "3"})

@@ -1,20 +1,26 @@
 // The GPU's ceilings, measured: a large matrix product by cuBLAS, and a triad over arrays larger than its caches.
 #include "tensor/arena.h"
 #include "tensor/cuda_runtime.cuh"
+#include "tensor/device.h"
 #include "train/bench.h"
 
 namespace patchcl::bench {
 
-double gpu_flops() {
+namespace {
+template <class T> double flops_of() {
   constexpr int64_t n = 8192;
   const Arena arena("bench", Device::cuda);
-  const Tensor a = arena.zeros({n, n}, DType::f32), b = arena.zeros({n, n}, DType::f32), c = arena.zeros({n, n}, DType::f32);
+  const DType type = DTypeOf<T>::value;
+  const Tensor a = arena.zeros({n, n}, type), b = arena.zeros({n, n}, type), c = arena.zeros({n, n}, type);
   const double seconds = shortest(1, [&] {
-    cuda::gemm<float>(false, false, n, n, n, 1, a.data<float>(), n, b.data<float>(), n, 0, c.data<float>(), n);
+    cuda::gemm(false, false, n, n, n, 1.f, a.data<T>(), n, b.data<T>(), n, 0.f, c.data<T>(), n);
     cuda::synchronize();
   });
   return 2. * n * n * n / seconds;
 }
+}  // namespace
+
+double gpu_flops() { return math_mode() == MathMode::bf16 ? flops_of<bf16>() : flops_of<float>(); }
 
 double gpu_bytes() {
   constexpr int64_t n = int64_t(128) << 20;

@@ -50,7 +50,7 @@ double gpu_flops();
 double gpu_bytes();
 
 Machine measure_gpu() {
-  Machine m{cuda::device_name(), math_mode() == MathMode::tf32 ? "TF32" : "f32", 1, 0, 0};
+  Machine m{cuda::device_name(), math_mode() == MathMode::bf16 ? "bf16" : math_mode() == MathMode::tf32 ? "TF32" : "f32", 1, 0, 0};
   CUDA_ONLY(m.flops = gpu_flops(); m.bytes = gpu_bytes();)
   return m;
 }

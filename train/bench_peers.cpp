@@ -108,7 +108,7 @@ const std::vector<Setting> kSettings = {{"PyTorch", "contiguous", {}},
                                         {"PyTorch, tuned malloc", "contiguous", kTunedMalloc},
                                         {"PyTorch, channels_last, tuned malloc", "channels_last", kTunedMalloc}};
 
-// On the GPU. Where PyTorch calculates in bf16 it stands against our TF32, the fastest we have.
+// On the GPU, each kind of arithmetic against the same of ours.
 std::vector<Setting> gpu_settings() {
   std::vector<Setting> all;
   for (const char* math : {"f32", "tf32", "bf16"})
@@ -143,7 +143,7 @@ void compare_one(const CompareOptions& o, const std::string& python, const Setti
       std::vector<std::string> our_command{"/proc/self/exe", "bench", "serve", "--batch", batch, "--size", size, "--threads", team};
       std::vector<std::string> their_command{python, o.script, setting.layout, batch, size, team};
       if (o.device == Device::cuda) {
-        for (const char* a : {"--device", "cuda", "--graph", "--math", setting.math == "f32" ? "f32" : "tf32"}) our_command.push_back(a);
+        for (const char* a : {"--device", "cuda", "--graph", "--math", setting.math.c_str()}) our_command.push_back(a);
         for (const std::string& a : {std::string("cuda"), setting.math, setting.mode}) their_command.push_back(a);
       }
       Peer ours(our_command, {});

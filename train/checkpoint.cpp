@@ -18,9 +18,10 @@ Tensor to_host(const Tensor& t, const Arena& host) {
   return h;
 }
 
-// Options that may change between a run and its continuation: they do not change a number.
+// Options that may change between a run and its continuation: they do not change a number, but for the device, which rounds
+// otherwise.
 bool is_free(const std::string& key) {
-  for (const char* k : {"out", "threads", "log-every", "anomaly"})
+  for (const char* k : {"out", "threads", "log-every", "anomaly", "device"})
     if (key == k) return true;
   return false;
 }
@@ -32,7 +33,10 @@ std::map<std::string, std::string> options_of(const std::string& config) {
     const size_t at = line.find('=');
     if (line.empty() || line[0] == '#' || at == std::string::npos) continue;
     const std::string key = line.substr(0, at);
-    if (!is_free(key)) m[key] = line.substr(at + 1);
+    std::string value = line.substr(at + 1);
+    // A list that was given and the same list as a default print as [1, 2] and "[1,2]".
+    std::erase_if(value, [](char c) { return c == '"' || c == ' '; });
+    if (!is_free(key)) m[key] = value;
   }
   return m;
 }

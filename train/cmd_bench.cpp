@@ -25,7 +25,7 @@ struct BenchOptions {
 // The GPU's tables: its ceilings and whole steps against PyTorch.
 int run_gpu(const BenchOptions& o) {
   bench::Results r;
-  for (const char* math : {"tf32", "f32"}) {  // f32 last: the report names it
+  for (const char* math : {"bf16", "tf32", "f32"}) {  // f32 last: the report names it
     set_math_mode(parse_math(math));
     r.machine = bench::measure_gpu();
     std::printf("%s, %s: %.1f Tflop/s of matrix products, %.0f GB/s triad\n", r.machine.name.c_str(), r.machine.isa.c_str(), r.machine.flops / 1e12,
@@ -103,8 +103,8 @@ AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, trainin
   app.add_option("--pairs", o->compare.pairs, "pairs of runs per comparison, fewer where they take long")->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--seconds", o->seconds, "time for each kernel")->capture_default_str();
   app.add_option("--out", o->out, "folder of the report")->capture_default_str();
-  app.add_option("--device", o->device, "cpu, or cuda: whole steps in f32 and TF32 (and `profile`)")->capture_default_str()->check(CLI::IsMember({"cpu", "cuda"}));
-  app.add_option("--math", o->math, "of the GPU's profile: f32 or tf32")->capture_default_str()->check(CLI::IsMember({"f32", "tf32"}));
+  app.add_option("--device", o->device, "cpu, or cuda: whole steps in f32, TF32 and bf16 (and `profile`)")->capture_default_str()->check(CLI::IsMember({"cpu", "cuda"}));
+  app.add_option("--math", o->math, "of the GPU's profile: f32, tf32 or bf16")->capture_default_str()->check(CLI::IsMember({"f32", "tf32", "bf16"}));
   app.add_flag("--graph", o->graph, "of `serve`: record a step and replay it")->group("");
   app.add_flag("--skip-kernels", o->skip_kernels, "no kernel table");
   app.add_flag("--skip-peers", o->skip_peers, "no comparison with PyTorch");

@@ -48,7 +48,7 @@ void add_options(CLI::App& app, TrainConfig& c) {
   running->add_option("--threads", c.threads, "CPU threads; 0: all. Results do not depend on it");
   running->add_option("--kernels", c.kernels, "naive (reference loops), direct, or fast (Winograd where it wins)")->check(CLI::IsMember({"naive", "direct", "fast"}));
   running->add_option("--device", c.device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
-  running->add_option("--math", c.math, "On the GPU: f32, or tf32 (tensor cores, factors of 10 bits)")->check(CLI::IsMember({"f32", "tf32"}));
+  running->add_option("--math", c.math, "On the GPU: f32, tf32 (tensor cores, factors of 10 bits) or bf16 (activations of 8 bits)")->check(CLI::IsMember({"f32", "tf32", "bf16"}));
   running->add_option("--graph", c.graph, "On the GPU, supervised: record a step's kernels once and replay them");
   running->add_flag("--anomaly", c.anomaly, "Check every value of every op and stop at the first that is not finite (slow)");
 
@@ -77,7 +77,9 @@ Kernels parse_kernels(const std::string& name) {
   return name == "naive" ? Kernels::naive : name == "direct" ? Kernels::direct : Kernels::fast;
 }
 
-MathMode parse_math(const std::string& name) { return name == "tf32" ? MathMode::tf32 : MathMode::f32; }
+MathMode parse_math(const std::string& name) {
+  return name == "bf16" ? MathMode::bf16 : name == "tf32" ? MathMode::tf32 : MathMode::f32;
+}
 
 Device parse_device(const std::string& name) {
   if (name == "cpu") return Device::cpu;

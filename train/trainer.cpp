@@ -65,10 +65,9 @@ ModelInfo model_info(const TrainConfig& c, const Dataset& data) {
   return info;
 }
 
-Tensor convert_images(const Tensor& f32, const Arena& arena, DType dtype) {
-  const Tensor t = arena.empty(f32.shape(), dtype);
-  if (dtype == DType::f32) copy(f32, t);
-  else std::copy_n(f32.data<float>(), f32.numel(), t.data<double>());
+Tensor in_f64(const Tensor& f32) {
+  const Tensor t = Arena("conversion").empty(f32.shape(), DType::f64);
+  std::copy_n(f32.data<float>(), f32.numel(), t.data<double>());
   return t;
 }
 
@@ -84,7 +83,7 @@ Trainer::Trainer(const TrainConfig& config, const std::string& resolved)
       info_(model_info(config, dataset_)),
       parameters_("parameters", device_),
       activations_("activations", device_),
-      inputs_("inputs", device_) {
+      staging_(Arena("inputs", device_)) {
   if (config_.threads > 0) set_threads(config_.threads);
   set_kernels(parse_kernels(config_.kernels));
   set_math_mode(parse_math(config_.math));
@@ -125,7 +124,10 @@ struct Trainer::Log {
     cut(csv_path, iteration, "");
     jsonl.open(jsonl_path, std::ios::app);
     csv.open(csv_path, std::ios::app);
-    has_header = fs::file_size(csv_path) > 0;
+    std::string header;
+    std::getline(std::ifstream(csv_path), header);
+    std::istringstream names(header);
+    for (std::string name; std::getline(names, name, ',');) columns.push_back(name);
   }
 
   static void cut(const std::string& path, int64_t iteration, const std::string& prefix) {
@@ -140,23 +142,43 @@ struct Trainer::Log {
   }
 
   void write(int64_t iteration, const std::vector<std::pair<std::string, double>>& values) {
-    std::ostringstream j, c, header;
+    std::ostringstream j, c;
     j.precision(9);
     c.precision(9);
     j << "{\"iteration\":" << iteration;
-    c << iteration;
-    header << "iteration";
     for (const auto& [name, v] : values) {
       if (std::isfinite(v)) j << ",\"" << name << "\":" << v;
       else j << ",\"" << name << "\":null";
-      c << ',' << v;
-      header << ',' << name;
     }
     jsonl << j.str() << "}\n" << std::flush;
-    if (!has_header) csv << header.str() << '\n';
-    has_header = true;
+    widen(values);
+    c << iteration;
+    for (size_t k = 1; k < columns.size(); ++k) {
+      c << ',';
+      for (const auto& [name, v] : values)
+        if (name == columns[k]) c << v;
+    }
     csv << c.str() << '\n' << std::flush;
     if (!jsonl || !csv) fail(ExitCode::io, "train", "cannot write ", jsonl_path, " or ", csv_path, ": is the disk full?");
+  }
+  // Gives the table columns for values that it has none for: a method's later stage logs more than its warm-up.
+  void widen(const std::vector<std::pair<std::string, double>>& values) {
+    if (columns.empty()) columns.push_back("iteration");
+    const size_t before = columns.size();
+    for (const auto& [name, v] : values)
+      if (std::find(columns.begin(), columns.end(), name) == columns.end()) columns.push_back(name);
+    if (columns.size() == before) return;
+    std::string table;
+    for (const std::string& name : columns) table += (table.empty() ? "" : ",") + name;
+    table += "\n";
+    std::ifstream in(csv_path);
+    std::string line;
+    std::getline(in, line);  // the old header
+    while (std::getline(in, line)) table += line + std::string(columns.size() - before, ',') + "\n";
+    in.close();
+    csv.close();
+    write_text(csv_path, table);
+    csv.open(csv_path, std::ios::app);
   }
   void write_validation(int64_t iteration, const std::string& json) {
     jsonl << "{\"iteration\":" << iteration << ",\"validation\":" << json << "}\n" << std::flush;
@@ -165,7 +187,7 @@ struct Trainer::Log {
 
   std::string jsonl_path, csv_path;
   std::ofstream jsonl, csv;
-  bool has_header = false;
+  std::vector<std::string> columns;  // of the table
 };
 
 TrainState Trainer::state() {
@@ -220,19 +242,14 @@ void Trainer::plan_memory() {
   activations_.reserve(peak);
 }
 
-Batch Trainer::to_device(const Batch& host) const {
+// In the type of the weights, and in the GPU's memory where the run is there.
+Batch Trainer::to_device(const Batch& host) {
   Batch b = host;
-  if (device_ == Device::cpu && dtype_ == DType::f32) return b;
-  const auto move = [&](const Tensor& t) {
-    if (device_ == Device::cpu) return convert_images(t, inputs_, dtype_);
-    const Tensor d = inputs_.empty(t.shape(), t.dtype());
-    copy(t, d);
-    return d;
-  };
-  b.images = move(host.images);
-  if (host.strong) b.strong = move(host.strong);
-  if (device_ != Device::cpu) b.labels = move(host.labels);
-  return b;
+  if (dtype_ == DType::f64) {
+    b.images = in_f64(host.images);
+    if (host.strong) b.strong = in_f64(host.strong);
+  }
+  return device_ == Device::cpu ? b : staging_(b);
 }
 
 // What differs from step to step lies in device memory: the random state and the optimiser's rates.
@@ -283,7 +300,9 @@ void Trainer::log_step(double lr, const Var& loss, const LossTerms& log) {
 // The update has happened when the loss is looked at: a loss that is not finite costs the weights in memory, no checkpoint.
 void Trainer::step_recorded(const Batch& batch, bool log_now) {
   if (!recorded_) {
-    recorded_batch_ = batch;  // its memory is now the step's input
+    recorded_batch_ = batch;
+    for (Tensor* t : {&recorded_batch_.images, &recorded_batch_.strong, &recorded_batch_.labels})
+      if (*t) *t = parameters_.empty(t->shape(), t->dtype());  // where the recorded kernels read
     recorded_ = std::make_unique<RecordedStep>(activations_, [this](Tape& tape, LossTerms& log) {
       student_->zero_grad();
       const Var loss = method_->loss(tape, state(), recorded_batch_, log);
@@ -291,10 +310,10 @@ void Trainer::step_recorded(const Batch& batch, bool log_now) {
       optimizer_->step(student_->values(), student_->grads());
       return loss;
     });
-  } else {
-    copy(batch.images, recorded_batch_.images);
-    copy(batch.labels, recorded_batch_.labels);
   }
+  copy(batch.images, recorded_batch_.images);
+  copy(batch.labels, recorded_batch_.labels);
+  if (batch.strong) copy(batch.strong, recorded_batch_.strong);
   const double lr = set_step();
   recorded_->run();
   if (log_now && !std::isfinite(recorded_->loss().value().item())) explain_non_finite(batch);

@@ -14,6 +14,7 @@
 #include "train/inference.h"
 #include "train/method.h"
 #include "train/recorded_step.h"
+#include "train/staging.h"
 
 namespace patchcl {
 
@@ -40,7 +41,7 @@ class Trainer {
   struct Log;
   void plan_memory();
   TrainState state();
-  Batch to_device(const Batch& host) const;
+  Batch to_device(const Batch& host);
   Batch batch_shape(const Arena& arena) const;
   double set_step();  // returns the learning rate
   void step(const Batch& batch, bool log);
@@ -62,7 +63,8 @@ class Trainer {
   ModelInfo info_;
   ParamLayout layout_;
   std::unique_ptr<UNet> unet_;
-  Arena parameters_, activations_, inputs_;
+  Arena parameters_, activations_;
+  Staging staging_;
   std::unique_ptr<ParamStore> student_, teacher_;
   std::unique_ptr<Optimizer> optimizer_;
   Tensor rng_;

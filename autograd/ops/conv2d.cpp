@@ -287,9 +287,9 @@ Shape Conv2d::shape(const Shapes& x) const {
   return {s.n, s.oh, s.ow, s.cout};
 }
 
-size_t Conv2d::workspace(const Shapes& x, DType dtype, Device device) const {
+size_t Conv2d::workspace(const Shapes& x, DType dtype, [[maybe_unused]] Device device) const {
+  CUDA_ONLY(if (device == Device::cuda) return workspace_cuda(x, dtype);)
   const Conv2dSizes s = sizes(x);
-  if (device == Device::cuda) return Conv2dCudaWorkspace(s, dtype_size(dtype)).bytes();
   const Routes r = routes(s, in_blocks(x), dtype);
   size_t bytes = size_t(kBiasChunks * s.cout) * sizeof(double);
   for (Route route : {r.forward, r.data, r.weight}) {

@@ -1,7 +1,11 @@
-// Convolution on the GPU. f32 goes to cuDNN, one call for each data input, the second one adding to the first (cuDNN's
-// beta), so that a concatenation needs no copy. Its algorithms are fixed to ones that repeat bit by bit; no search.
-// What cuDNN declines, and f64, is im2col and cuBLAS, a piece of the column matrix at a time, in order.
+// Convolution on the GPU. f32 and bf16 go to cuDNN, one call for each data input, the second one adding to the first (cuDNN's
+// beta), so that a concatenation needs no copy. Its algorithms come from lists of ones that repeat bit by bit, the first
+// that cuDNN has for the sizes; no search. What cuDNN declines, and f64, is im2col and cuBLAS, a piece of the column matrix
+// at a time, in order. With bf16 data the weight is rounded to bf16 when it is packed, and its gradient goes back to f32.
 #include <cudnn.h>
+
+#include <array>
+#include <map>
 
 #include "autograd/ops/conv2d.h"
 #include "autograd/ops/conv2d_parts.h"
@@ -14,13 +18,16 @@ namespace {
 
 // ---- cuDNN ----
 
-constexpr cudnnConvolutionFwdAlgo_t kForward = CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
-constexpr cudnnConvolutionBwdDataAlgo_t kData = CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
-constexpr cudnnConvolutionBwdFilterAlgo_t kFilter = CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1;
+// In order of preference. Left out because their sums have no fixed order: backward data ALGO_0, backward filter ALGO_0 and ALGO_3.
+constexpr cudnnConvolutionFwdAlgo_t kForward[] = {CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM, CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM};
+constexpr cudnnConvolutionBwdDataAlgo_t kData[] = {CUDNN_CONVOLUTION_BWD_DATA_ALGO_1};
+constexpr cudnnConvolutionBwdFilterAlgo_t kFilter[] = {CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1};
+constexpr size_t kMostRoom = size_t(1) << 30;  // an algorithm that wants more workspace is declined
 
 void check(cudnnStatus_t status, const char* call, int line) {
   if (status != CUDNN_STATUS_SUCCESS)
-    fail(ExitCode::device, "cudnn", call, " at ", __FILE__, ":", line, " failed: ", cudnnGetErrorString(status));
+    fail(ExitCode::device, "cudnn", call, " at ", __FILE__, ":", line, " failed: ", cudnnGetErrorString(status),
+         "; the last checkpoint is intact, --resume goes on from it");
 }
 #define CUDNN_CHECK(call) check((call), #call, __LINE__)
 
@@ -34,11 +41,13 @@ cudnnHandle_t cudnn() {
   return handle;
 }
 
+cudnnDataType_t cudnn_type(DType d) { return d == DType::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT; }
+
 struct ImageDescriptor {
   cudnnTensorDescriptor_t d;
-  ImageDescriptor(int64_t n, int64_t h, int64_t w, int64_t c) {
+  ImageDescriptor(DType type, int64_t n, int64_t h, int64_t w, int64_t c) {
     CUDNN_CHECK(cudnnCreateTensorDescriptor(&d));
-    CUDNN_CHECK(cudnnSetTensor4dDescriptor(d, CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, int(n), int(c), int(h), int(w)));
+    CUDNN_CHECK(cudnnSetTensor4dDescriptor(d, CUDNN_TENSOR_NHWC, cudnn_type(type), int(n), int(c), int(h), int(w)));
   }
   ~ImageDescriptor() { cudnnDestroyTensorDescriptor(d); }
   ImageDescriptor(const ImageDescriptor&) = delete;
@@ -46,12 +55,23 @@ struct ImageDescriptor {
 
 struct FilterDescriptor {  // (Cout, KH, KW, Cin)
   cudnnFilterDescriptor_t d;
-  FilterDescriptor(const Conv2dSizes& s, int64_t cin) {
+  FilterDescriptor(DType type, const Conv2dSizes& s, int64_t cin) {
     CUDNN_CHECK(cudnnCreateFilterDescriptor(&d));
-    CUDNN_CHECK(cudnnSetFilter4dDescriptor(d, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NHWC, int(s.cout), int(cin), int(s.kh), int(s.kw)));
+    CUDNN_CHECK(cudnnSetFilter4dDescriptor(d, cudnn_type(type), CUDNN_TENSOR_NHWC, int(s.cout), int(cin), int(s.kh), int(s.kw)));
   }
   ~FilterDescriptor() { cudnnDestroyFilterDescriptor(d); }
   FilterDescriptor(const FilterDescriptor&) = delete;
+};
+
+// No activation, for cuDNN's convolution that also adds the bias.
+struct NoActivation {
+  cudnnActivationDescriptor_t d;
+  NoActivation() {
+    CUDNN_CHECK(cudnnCreateActivationDescriptor(&d));
+    CUDNN_CHECK(cudnnSetActivationDescriptor(d, CUDNN_ACTIVATION_IDENTITY, CUDNN_NOT_PROPAGATE_NAN, 0));
+  }
+  ~NoActivation() { cudnnDestroyActivationDescriptor(d); }
+  NoActivation(const NoActivation&) = delete;
 };
 
 struct ConvolutionDescriptor {
@@ -60,105 +80,183 @@ struct ConvolutionDescriptor {
     const int p = int(s.padding), t = int(s.stride), l = int(s.dilation);
     CUDNN_CHECK(cudnnCreateConvolutionDescriptor(&d));
     CUDNN_CHECK(cudnnSetConvolution2dDescriptor(d, p, p, t, t, l, l, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
-    // TF32 keeps 10 bits of the mantissa: only when asked for.
-    CUDNN_CHECK(cudnnSetConvolutionMathType(d, math_mode() == MathMode::tf32 ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH));
+    CUDNN_CHECK(cudnnSetConvolutionMathType(d, math_mode() == MathMode::f32 ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH));
   }
   ~ConvolutionDescriptor() { cudnnDestroyConvolutionDescriptor(d); }
   ConvolutionDescriptor(const ConvolutionDescriptor&) = delete;
 };
 
-// One data input of a convolution, as cuDNN sees it.
-struct Subject {
-  ImageDescriptor x, y;
-  FilterDescriptor w;
-  ConvolutionDescriptor conv;
-  Subject(const Conv2dSizes& s, int64_t channels)
-      : x(s.n, s.h, s.w, channels), y(s.n, s.oh, s.ow, s.cout), w(s, channels), conv(s) {}
+// The algorithm of one pass; none where cuDNN declines all of the list.
+template <class Algorithm> struct Choice {
+  bool found = false;
+  Algorithm algorithm{};
+  size_t bytes = 0;
+  template <class Query> Choice(std::span<const Algorithm> list, Query&& query) {
+    for (const Algorithm a : list)
+      if (query(a, &bytes) == CUDNN_STATUS_SUCCESS && bytes <= kMostRoom) {
+        found = true;
+        algorithm = a;
+        return;
+      }
+    bytes = 0;
+  }
 };
 
-// True when cuDNN has the algorithm for these sizes and `room` bytes suffice for it.
-bool fits(cudnnStatus_t status, size_t bytes, size_t room) { return status == CUDNN_STATUS_SUCCESS && bytes <= room; }
+// One data input of a convolution as cuDNN sees it.
+struct Plan {
+  ImageDescriptor x, y, bias;
+  FilterDescriptor w;
+  ConvolutionDescriptor conv;
+  NoActivation activation;
+  Choice<cudnnConvolutionFwdAlgo_t> forward;
+  Choice<cudnnConvolutionBwdDataAlgo_t> data;
+  Choice<cudnnConvolutionBwdFilterAlgo_t> weight;
+  mutable bool adds_bias;  // until cuDNN declines; it adds one with the first algorithm only
+  Plan(const Conv2dSizes& s, int64_t channels, DType type)
+      : x(type, s.n, s.h, s.w, channels), y(type, s.n, s.oh, s.ow, s.cout), bias(type, 1, 1, 1, s.cout), w(type, s, channels), conv(s),
+        forward(kForward, [&](auto a, size_t* b) { return cudnnGetConvolutionForwardWorkspaceSize(cudnn(), x.d, w.d, conv.d, y.d, a, b); }),
+        data(kData, [&](auto a, size_t* b) { return cudnnGetConvolutionBackwardDataWorkspaceSize(cudnn(), w.d, y.d, conv.d, x.d, a, b); }),
+        weight(kFilter, [&](auto a, size_t* b) { return cudnnGetConvolutionBackwardFilterWorkspaceSize(cudnn(), x.d, y.d, conv.d, w.d, a, b); }),
+        adds_bias(forward.found && forward.algorithm == kForward[0]) {}
+  size_t bytes() const { return std::max({forward.bytes, data.bytes, weight.bytes}); }
+};
+
+// Made once for each size, type and arithmetic.
+const Plan& plan(const Conv2dSizes& s, int64_t channels, DType type) {
+  using Key = std::array<int64_t, 14>;
+  static std::map<Key, Plan> plans;
+  const Key key{s.n, s.h, s.w, channels, s.oh, s.ow, s.cout, s.kh, s.kw, s.stride, s.padding, s.dilation, int64_t(type), int64_t(math_mode())};
+  const auto at = plans.find(key);
+  return at != plans.end() ? at->second : plans.try_emplace(key, s, channels, type).first->second;
+}
 
 // Channels [begin, begin + count) of our weight (KH,KW,Cin,Cout) in cuDNN's order, and its gradient back.
-void pack_weight(const Conv2dSizes& s, const float* w, int64_t begin, int64_t count, float* packed) {
+template <class T> void pack_weight(const Conv2dSizes& s, const Precise<T>* w, int64_t begin, int64_t count, T* packed) {
   const int64_t taps = s.taps(), cin = s.cin, cout = s.cout;
   cuda::for_each(cout * taps * count, [=] __device__(int64_t e) {
     const int64_t c = e % count, t = e / count % taps, o = e / count / taps;
-    packed[e] = w[(t * cin + begin + c) * cout + o];
+    packed[e] = T(w[(t * cin + begin + c) * cout + o]);
   });
 }
-void unpack_gradient(const Conv2dSizes& s, const float* packed, int64_t begin, int64_t count, float* dw, bool accumulate) {
+template <class T> void unpack_gradient(const Conv2dSizes& s, const T* packed, int64_t begin, int64_t count, Precise<T>* dw, bool accumulate) {
   const int64_t taps = s.taps(), cin = s.cin, cout = s.cout;
   cuda::for_each(taps * count * cout, [=] __device__(int64_t e) {
     const int64_t o = e % cout, c = e / cout % count, t = e / cout / count;
-    store(dw[(t * cin + begin + c) * cout + o], packed[(o * taps + t) * count + c], accumulate);
+    store(dw[(t * cin + begin + c) * cout + o], Precise<T>(packed[(o * taps + t) * count + c]), accumulate);
   });
 }
 
-// Everything a pass needs besides its operands.
+constexpr int64_t kBiasChunks = 4096;
+
+// The workspace: copies of the weight and the bias for another layout or type, then room for cuDNN, a piece of a column matrix or
+// the bias's sums.
 struct Scratch {
-  char *weights, *room;
-  size_t room_bytes;
-  Scratch(const Conv2dSizes& s, size_t element, const Tensor& workspace) {
-    const Conv2dCudaWorkspace plan(s, element);
-    weights = static_cast<char*>(workspace.raw());
-    room = weights + 2 * plan.weights;
-    room_bytes = plan.room;
+  size_t weight_bytes, bias_bytes, room_bytes;
+  char *weights = nullptr, *biases = nullptr, *room = nullptr;
+
+  Scratch(const Conv2dSizes& s, const std::vector<int64_t>& channels, DType type) {
+    const auto round = [](size_t bytes) { return (bytes + 255) / 256 * 256; };
+    weight_bytes = round(size_t(s.weights()) * dtype_size(type));
+    bias_bytes = round(size_t(s.cout) * dtype_size(type));
+    room_bytes = size_t(kBiasChunks * s.cout) * sizeof(double);
+    bool general = type == DType::f64;
+    if (!general)
+      for (const int64_t c : channels) {
+        const Plan& p = plan(s, c, type);
+        room_bytes = std::max(room_bytes, p.bytes());
+        general |= !p.forward.found || !p.data.found || !p.weight.found;
+      }
+    if (general) {  // the longer of a row of either direction's column matrix, times the pixels, as far as 64 MiB go
+      const int64_t row = s.taps() * std::max(s.cin, s.cout), rows = s.n * std::max(s.h * s.w, s.oh * s.ow);
+      constexpr int64_t kMost = int64_t(64) << 20;
+      const int64_t element = int64_t(dtype_size(type));
+      room_bytes = std::max(room_bytes, size_t(std::max(row, std::min(rows * row, kMost / element)) * element));
+    }
+    room_bytes = round(room_bytes);
   }
+  Scratch(const Conv2dSizes& s, const std::vector<int64_t>& channels, DType type, const Tensor& workspace) : Scratch(s, channels, type) {
+    weights = static_cast<char*>(workspace.raw());
+    biases = weights + weight_bytes;
+    room = biases + bias_bytes;
+  }
+  size_t bytes() const { return weight_bytes + bias_bytes + room_bytes; }
   template <class T> T* weight() const { return reinterpret_cast<T*>(weights); }
+  template <class T> T* bias() const { return reinterpret_cast<T*>(biases); }
   template <class T> T* column() const { return reinterpret_cast<T*>(room); }
 };
 
+template <class T> void add_bias(const Conv2dSizes& s, const Precise<T>* b, T* y) {
+  const int64_t cout = s.cout;
+  cuda::for_each(s.n * s.oh * s.ow * cout, [=] __device__(int64_t e) { y[e] = T(y[e] + b[e % cout]); });
+}
+
+// The numbers as T: themselves, or rounded into `room`.
+template <class T> const T* rounded(const Precise<T>* v, int64_t n, T* room) {
+  if constexpr (std::is_same_v<T, Precise<T>>) return v;
+  else {
+    cuda::for_each(n, [=] __device__(int64_t e) { room[e] = T(v[e]); });
+    return room;
+  }
+}
+
+// y = [y +] x * w + b in one pass over memory; false when cuDNN declines. The weight is packed.
+template <class T>
+bool cudnn_forward_with_bias(const Conv2dSizes& s, const Plan& p, const T* x, bool accumulate, const float* b, T* y, const Scratch& scratch) {
+  if (!p.adds_bias) return false;
+  const float one = 1, keep = accumulate;
+  const T* bias = rounded<T>(b, s.cout, scratch.bias<T>());
+  const auto status = cudnnConvolutionBiasActivationForward(cudnn(), &one, p.x.d, x, p.w.d, scratch.weights, p.conv.d, p.forward.algorithm, scratch.room,
+                                                            scratch.room_bytes, &keep, p.y.d, y, p.bias.d, bias, p.activation.d, p.y.d, y);
+  p.adds_bias = status == CUDNN_STATUS_SUCCESS;
+  return p.adds_bias;
+}
+
 // Each returns false, having written nothing, when cuDNN declines.
-bool cudnn_forward(const Conv2dSizes& s, const Concatenation<const float>& x, const float* w, float* y, const Scratch& scratch) {
+template <class T>
+bool cudnn_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const float* w, const float* b, T* y, const Scratch& scratch) {
+  constexpr DType type = DTypeOf<T>::value;
+  for (const auto& in : x)
+    if (!plan(s, in.count, type).forward.found) return false;
   for (const auto& in : x) {
-    const Subject j(s, in.count);
-    size_t bytes = 0;
-    const auto status = cudnnGetConvolutionForwardWorkspaceSize(cudnn(), j.x.d, j.w.d, j.conv.d, j.y.d, kForward, &bytes);
-    if (!fits(status, bytes, scratch.room_bytes)) return false;
-  }
-  for (const auto& in : x) {
-    const Subject j(s, in.count);
+    const Plan& p = plan(s, in.count, type);
     const float alpha = 1, beta = in.begin > 0;
-    pack_weight(s, w, in.begin, in.count, scratch.weight<float>());
-    CUDNN_CHECK(cudnnConvolutionForward(cudnn(), &alpha, j.x.d, in.data, j.w.d, scratch.weights, j.conv.d, kForward,
-                                        scratch.room, scratch.room_bytes, &beta, j.y.d, y));
+    pack_weight<T>(s, w, in.begin, in.count, scratch.weight<T>());
+    const bool last = in.begin + in.count == s.cin;
+    if (last && b && cudnn_forward_with_bias<T>(s, p, in.data, beta != 0, b, y, scratch)) return true;
+    CUDNN_CHECK(cudnnConvolutionForward(cudnn(), &alpha, p.x.d, in.data, p.w.d, scratch.weights, p.conv.d, p.forward.algorithm,
+                                        scratch.room, scratch.room_bytes, &beta, p.y.d, y));
   }
+  if (b) add_bias<T>(s, b, y);
   return true;
 }
 
-bool cudnn_backward_data(const Conv2dSizes& s, const float* dy, const float* w, const Concatenation<float>& dx, const Scratch& scratch) {
-  for (const auto& out : dx) {
-    const Subject j(s, out.count);
-    size_t bytes = 0;
-    const auto status = cudnnGetConvolutionBackwardDataWorkspaceSize(cudnn(), j.w.d, j.y.d, j.conv.d, j.x.d, kData, &bytes);
-    if (!fits(status, bytes, scratch.room_bytes)) return false;
-  }
+template <class T>
+bool cudnn_backward_data(const Conv2dSizes& s, const T* dy, const float* w, const Concatenation<T>& dx, const Scratch& scratch) {
+  constexpr DType type = DTypeOf<T>::value;
+  for (const auto& out : dx)
+    if (!plan(s, out.count, type).data.found) return false;
   for (const auto& out : dx) {
     if (!out.data) continue;
-    const Subject j(s, out.count);
+    const Plan& p = plan(s, out.count, type);
     const float alpha = 1, beta = out.accumulate;
-    pack_weight(s, w, out.begin, out.count, scratch.weight<float>());
-    CUDNN_CHECK(cudnnConvolutionBackwardData(cudnn(), &alpha, j.w.d, scratch.weights, j.y.d, dy, j.conv.d, kData, scratch.room,
-                                             scratch.room_bytes, &beta, j.x.d, out.data));
+    pack_weight<T>(s, w, out.begin, out.count, scratch.weight<T>());
+    CUDNN_CHECK(cudnnConvolutionBackwardData(cudnn(), &alpha, p.w.d, scratch.weights, p.y.d, dy, p.conv.d, p.data.algorithm, scratch.room,
+                                             scratch.room_bytes, &beta, p.x.d, out.data));
   }
   return true;
 }
 
-bool cudnn_backward_weight(const Conv2dSizes& s, const Concatenation<const float>& x, const float* dy, const GradOut& dw,
-                           const Scratch& scratch) {
+template <class T>
+bool cudnn_backward_weight(const Conv2dSizes& s, const Concatenation<const T>& x, const T* dy, const GradOut& dw, const Scratch& scratch) {
+  constexpr DType type = DTypeOf<T>::value;
+  for (const auto& in : x)
+    if (!plan(s, in.count, type).weight.found) return false;
   for (const auto& in : x) {
-    const Subject j(s, in.count);
-    size_t bytes = 0;
-    const auto status = cudnnGetConvolutionBackwardFilterWorkspaceSize(cudnn(), j.x.d, j.y.d, j.conv.d, j.w.d, kFilter, &bytes);
-    if (!fits(status, bytes, scratch.room_bytes)) return false;
-  }
-  for (const auto& in : x) {
-    const Subject j(s, in.count);
+    const Plan& p = plan(s, in.count, type);
     const float alpha = 1, beta = 0;
-    CUDNN_CHECK(cudnnConvolutionBackwardFilter(cudnn(), &alpha, j.x.d, in.data, j.y.d, dy, j.conv.d, kFilter, scratch.room,
-                                               scratch.room_bytes, &beta, j.w.d, scratch.weights));
-    unpack_gradient(s, scratch.weight<float>(), in.begin, in.count, dw.t.data<float>(), dw.accumulate);
+    CUDNN_CHECK(cudnnConvolutionBackwardFilter(cudnn(), &alpha, p.x.d, in.data, p.y.d, dy, p.conv.d, p.weight.algorithm, scratch.room,
+                                               scratch.room_bytes, &beta, p.w.d, scratch.weights));
+    unpack_gradient<T>(s, scratch.weight<T>(), in.begin, in.count, dw.t.data<float>(), dw.accumulate);
   }
   return true;
 }
@@ -201,49 +299,43 @@ template <class T> Columns<T> forward_columns(const Conv2dSizes& s, const Concat
 }
 
 template <class T>
-void general_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const T* w, T* y, const Scratch& scratch) {
+void general_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const Precise<T>* w, const Precise<T>* b, T* y, const Scratch& scratch) {
   const Columns<T> columns = forward_columns(s, x);
   const int64_t k = columns.depth();
+  const T* weight = rounded<T>(w, s.weights(), scratch.weight<T>());
   columns.for_pieces(s.n, scratch, [&](int64_t first, int64_t rows) {
-    cuda::gemm<T>(false, false, rows, s.cout, k, 1, scratch.column<T>(), k, w, s.cout, 0, y + first * s.cout, s.cout);
+    cuda::gemm(false, false, rows, s.cout, k, Precise<T>(1), scratch.column<T>(), k, weight, s.cout, Precise<T>(0), y + first * s.cout, s.cout);
   });
+  if (b) add_bias<T>(s, b, y);
 }
 
 template <class T>
-void general_backward_data(const Conv2dSizes& s, const T* dy, const T* w, const Concatenation<T>& dx, const Scratch& scratch) {
+void general_backward_data(const Conv2dSizes& s, const T* dy, const Precise<T>* w, const Concatenation<T>& dx, const Scratch& scratch) {
   const Columns<T> columns{Concatenation<const T>(dy, s.cout), backward_gather(s), s.cout, s.oh, s.ow, s.kh, s.kw, s.h, s.w};
   const int64_t k = columns.depth(), cin = s.cin, cout = s.cout;
   T* transposed = scratch.weight<T>();  // (KH,KW,Cout,Cin)
   cuda::for_each(s.weights(), [=] __device__(int64_t e) {
-    transposed[e] = w[(e / cin / cout * cin + e % cin) * cout + e / cin % cout];
+    transposed[e] = T(w[(e / cin / cout * cin + e % cin) * cout + e / cin % cout]);
   });
   columns.for_pieces(s.n, scratch, [&](int64_t first, int64_t rows) {
     for (const auto& out : dx)
       if (out.data)
-        cuda::gemm<T>(false, false, rows, out.count, k, 1, scratch.column<T>(), k, transposed + out.begin, cin,
-                      out.accumulate, out.data + first * out.count, out.count);
+        cuda::gemm(false, false, rows, out.count, k, Precise<T>(1), scratch.column<T>(), k, transposed + out.begin, cin,
+                   Precise<T>(out.accumulate), out.data + first * out.count, out.count);
   });
 }
 
 template <class T>
-void general_backward_weight(const Conv2dSizes& s, const Concatenation<const T>& x, const T* dy, const GradOut& dw,
-                             const Scratch& scratch) {
+void general_backward_weight(const Conv2dSizes& s, const Concatenation<const T>& x, const T* dy, const GradOut& dw, const Scratch& scratch) {
   const Columns<T> columns = forward_columns(s, x);
   const int64_t k = columns.depth();
   columns.for_pieces(s.n, scratch, [&](int64_t first, int64_t rows) {
-    cuda::gemm<T>(true, false, k, s.cout, rows, 1, scratch.column<T>(), k, dy + first * s.cout, s.cout,
-                  first > 0 || dw.accumulate, dw.t.data<T>(), s.cout);
+    cuda::gemm(true, false, k, s.cout, rows, Precise<T>(1), scratch.column<T>(), k, dy + first * s.cout, s.cout,
+               Precise<T>(first > 0 || dw.accumulate), dw.t.data<Precise<T>>(), s.cout);
   });
 }
 
-// ---- bias ----
-
-template <class T> void add_bias(const Conv2dSizes& s, const T* b, T* y) {
-  const int64_t cout = s.cout;
-  cuda::for_each(s.n * s.oh * s.ow * cout, [=] __device__(int64_t e) { y[e] += b[e % cout]; });
-}
-
-constexpr int64_t kBiasChunks = 4096;
+// ---- the bias's gradient ----
 
 // Total of one channel's partial sums.
 template <class T> struct SumPartials {
@@ -268,52 +360,65 @@ template <class T> void backward_bias(const Conv2dSizes& s, const T* dy, const G
     for (int64_t p = pixels * g / chunks; p < pixels * (g + 1) / chunks; ++p) sum += double(dy[p * cout + o]);
     partial[o * chunks + g] = sum;
   });
-  cuda::for_each_row(cout, chunks, SumPartials<T>{partial, chunks, db.t.data<T>(), db.accumulate});
+  using P = Precise<T>;
+  cuda::for_each_row(cout, chunks, SumPartials<P>{partial, chunks, db.t.data<P>(), db.accumulate});
 }
 
 // ---- the two passes ----
 
-template <class T> void launch_forward(const Conv2dSizes& s, int data_inputs, bool bias, const Forward& f) {
-  const Concatenation<const T> x(f.x.first(size_t(data_inputs)));
-  const Scratch scratch(s, sizeof(T), f.workspace);
-  const T* w = f.x[size_t(data_inputs)].template data<T>();
-  T* y = f.y.data<T>();
+template <class T> void launch_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const Tensor& w, const Tensor* b, T* y, const Scratch& scratch) {
+  using P = Precise<T>;
+  const P* bias = b ? b->data<P>() : nullptr;
   bool done = false;
-  if constexpr (std::is_same_v<T, float>) done = cudnn_forward(s, x, w, y, scratch);
-  if (!done) general_forward<T>(s, x, w, y, scratch);
-  if (bias) add_bias<T>(s, f.x.back().template data<T>(), y);
+  if constexpr (!std::is_same_v<T, double>) done = cudnn_forward<T>(s, x, w.data<P>(), bias, y, scratch);
+  if (!done) general_forward<T>(s, x, w.data<P>(), bias, y, scratch);
 }
 
-template <class T> void launch_backward(const Conv2dSizes& s, int data_inputs, bool bias, const Backward& p) {
-  const size_t k = size_t(data_inputs);
+template <class T> void launch_backward(const Conv2dSizes& s, size_t k, bool bias, const Backward& p, const Scratch& scratch) {
   const Concatenation<const T> x(p.x.first(k));
   const Concatenation<T> dx(p.dx.first(k), p.x.first(k));
-  const Scratch scratch(s, sizeof(T), p.workspace);
-  const T *w = p.x[k].template data<T>(), *dy = p.dy.data<T>();
-  constexpr bool f32 = std::is_same_v<T, float>;
+  const auto* w = p.x[k].data<Precise<T>>();
+  const T* dy = p.dy.data<T>();
+  constexpr bool f64 = std::is_same_v<T, double>;
   if (dx.wanted()) {
     bool done = false;
-    if constexpr (f32) done = cudnn_backward_data(s, dy, w, dx, scratch);
+    if constexpr (!f64) done = cudnn_backward_data<T>(s, dy, w, dx, scratch);
     if (!done) general_backward_data<T>(s, dy, w, dx, scratch);
   }
   if (p.dx[k]) {
     bool done = false;
-    if constexpr (f32) done = cudnn_backward_weight(s, x, dy, p.dx[k], scratch);
+    if constexpr (!f64) done = cudnn_backward_weight<T>(s, x, dy, p.dx[k], scratch);
     if (!done) general_backward_weight<T>(s, x, dy, p.dx[k], scratch);
   }
   if (bias && p.dx.back()) backward_bias<T>(s, dy, p.dx.back(), scratch);
 }
 
+std::vector<int64_t> channels_of(const Shapes& x, int data_inputs) {
+  std::vector<int64_t> channels;
+  for (int i = 0; i < data_inputs; ++i) channels.push_back(x[size_t(i)][3]);
+  return channels;
+}
+
 }  // namespace
 
+size_t Conv2d::workspace_cuda(const Shapes& x, DType dtype) const { return Scratch(sizes(x), channels_of(x, data_inputs_), dtype).bytes(); }
+
 void Conv2d::forward_cuda(const Forward& f) const {
-  const Conv2dSizes s = sizes(shapes_of(f.x));
-  dispatch(f.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(s, data_inputs_, bias_, f); });
+  const Shapes shapes = shapes_of(f.x);
+  const Conv2dSizes s = sizes(shapes);
+  const size_t k = size_t(data_inputs_);
+  const Scratch scratch(s, channels_of(shapes, data_inputs_), f.y.dtype(), f.workspace);
+  dispatch_data(f.y.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    launch_forward<T>(s, Concatenation<const T>(f.x.first(k)), f.x[k], bias_ ? &f.x.back() : nullptr, f.y.data<T>(), scratch);
+  });
 }
 
 void Conv2d::backward_cuda(const Backward& p) const {
-  const Conv2dSizes s = sizes(shapes_of(p.x));
-  dispatch(p.dy.dtype(), [&](auto zero) { launch_backward<decltype(zero)>(s, data_inputs_, bias_, p); });
+  const Shapes shapes = shapes_of(p.x);
+  const Conv2dSizes s = sizes(shapes);
+  const Scratch scratch(s, channels_of(shapes, data_inputs_), p.dy.dtype(), p.workspace);
+  dispatch_data(p.dy.dtype(), [&](auto zero) { launch_backward<decltype(zero)>(s, size_t(data_inputs_), bias_, p, scratch); });
 }
 
 }  // namespace patchcl

@@ -10,7 +10,7 @@
 //   dw[u,v,c,o] = sum_{n,i,j} x[n, i*s-p+u*d, j*s-p+v*d, c] dy[n,i,j,o]          db[o] = sum_{n,i,j} dy[n,i,j,o]
 // CPU kernels (tensor/device.h). naive: the loops above, sums in double. Otherwise f32 with channels in multiples of 16
 // goes to conv2d_winograd.h or, where its rounding is not wanted or does not pay, conv2d_direct.h; everything else
-// through im2col and gemm. CUDA: f32 through cuDNN with algorithms that repeat bit by bit; else im2col and cuBLAS.
+// through im2col and gemm. CUDA: f32 and bf16 through cuDNN with algorithms that repeat bit by bit; else im2col and cuBLAS.
 #pragma once
 #include <vector>
 
@@ -31,6 +31,7 @@ class Conv2d final : public Op {
   Shape shape(const Shapes& x) const override;
   Saves saves() const override { return {.inputs = (2u << data_inputs_) - 1, .output = false}; }
   size_t workspace(const Shapes& x, DType dtype, Device device) const override;
+  bool takes_bf16(size_t i) const override { return int(i) < data_inputs_; }
   // Forward with another end than `+ bias`, for conv2d_norm_act.h. False, and nothing done, where these shapes' kernel on
   // the CPU has no such end.
   bool forward_scaled(const Forward& f, const ConvEnd& end) const;
@@ -40,6 +41,7 @@ class Conv2d final : public Op {
 
  private:
   Conv2dSizes sizes(const Shapes& x) const;
+  CUDA_ONLY(size_t workspace_cuda(const Shapes& x, DType dtype) const;)
   bool in_blocks(const Shapes& x) const;  // every data input has a multiple of 16 channels
   int data_inputs_;
   bool bias_;

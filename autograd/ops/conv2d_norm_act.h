@@ -22,6 +22,7 @@ class Conv2dNormAct final : public Op {
   Shape shape(const Shapes& x) const override;
   Saves saves() const override { return {}; }
   bool differentiable(size_t) const override { return false; }
+  bool takes_bf16(size_t i) const override { return conv_.takes_bf16(i); }
   std::vector<AuxSpec> aux(const Shapes& x, DType dtype) const override;
   size_t workspace(const Shapes& x, DType dtype, Device device) const override;
 

@@ -1,4 +1,4 @@
-// What conv2d.cpp and conv2d.cu share: the inputs as one concatenation, which pixel a tap reads, the GPU's workspace.
+// What conv2d.cpp and conv2d.cu share: the inputs as one concatenation, which pixel a tap reads.
 #pragma once
 #include <algorithm>
 #include <span>
@@ -58,17 +58,5 @@ struct Gather {
 };
 inline Gather forward_gather(const Conv2dSizes& s) { return {s.stride, -s.padding, s.dilation, 1}; }
 inline Gather backward_gather(const Conv2dSizes& s) { return {1, s.padding, -s.dilation, s.stride}; }
-
-// The GPU's workspace: two copies of the weight, for other layouts, then room for cuDNN or a piece of a column matrix.
-struct Conv2dCudaWorkspace {
-  size_t weights, room;  // bytes of one copy, of the rest
-  Conv2dCudaWorkspace(const Conv2dSizes& s, size_t element) {
-    const auto round = [](int64_t bytes) { return size_t(bytes + 255) / 256 * 256; };
-    weights = round(s.weights() * int64_t(element));
-    // cuDNN may want its operands once more in another layout.
-    room = round((s.n * s.h * s.w * s.cin + s.n * s.oh * s.ow * s.cout) * int64_t(element)) + (size_t(64) << 20);
-  }
-  size_t bytes() const { return 2 * weights + room; }
-};
 
 }  // namespace patchcl

@@ -37,7 +37,7 @@ template <class T> void launch_backward(const Backward& p) {
   const int64_t h = in[1], w = in[2], channels = in[3], oh = out[1], ow = out[2];
   cuda::for_each(in.numel(), [=] __device__(int64_t e) {
     const int64_t c = e % channels, b = e / channels % w, a = e / channels / w % h, n = e / channels / w / h;
-    T d = 0;
+    T d = T(0);
     if (a / 2 < oh && b / 2 < ow) {
       const int64_t window = ((n * oh + a / 2) * ow + b / 2) * channels + c;
       if (choice[window] == a % 2 * 2 + b % 2) d = dy[window];
@@ -49,11 +49,11 @@ template <class T> void launch_backward(const Backward& p) {
 }  // namespace
 
 void MaxPool2d::forward_cuda(const Forward& p) const {
-  dispatch(p.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(p); });
+  dispatch_data(p.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(p); });
 }
 
 void MaxPool2d::backward_cuda(const Backward& p) const {
-  if (p.dx[0]) dispatch(p.dy.dtype(), [&](auto zero) { launch_backward<decltype(zero)>(p); });
+  if (p.dx[0]) dispatch_data(p.dy.dtype(), [&](auto zero) { launch_backward<decltype(zero)>(p); });
 }
 
 }  // namespace patchcl

@@ -13,6 +13,7 @@ class MaxPool2d final : public Op {
  public:
   const char* name() const override { return "max_pool2d"; }
   Shape shape(const Shapes& x) const override;
+  bool takes_bf16(size_t) const override { return true; }
   Saves saves() const override { return {}; }
   std::vector<AuxSpec> aux(const Shapes& x, DType) const override { return {{shape(x), DType::u8}}; }
 

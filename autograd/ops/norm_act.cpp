@@ -120,7 +120,7 @@ Shape NormAct::shape(const Shapes& x) const {
 }
 
 std::vector<AuxSpec> NormAct::aux(const Shapes& x, DType dtype) const {
-  std::vector<AuxSpec> a{{x[kGamma], dtype}, {x[kGamma], dtype}};
+  std::vector<AuxSpec> a{{x[kGamma], precise(dtype)}, {x[kGamma], precise(dtype)}};
   if (config_.dropout.p > 0) a.push_back(DropoutMask::aux(x[kX].numel()));
   return a;
 }

@@ -72,18 +72,17 @@ template <class Finish> struct Total {
 };
 
 template <class Term, class Finish> void reduce(const Layout& layout, double* partials, Term term, Finish finish) {
-  partial_kernel<<<layout.blocks(), cuda::kThreads, 0, cuda::stream()>>>(layout, partials, term);
-  CUDA_CHECK(cudaGetLastError());
+  cuda::launch(cuda::Caller::current(), partial_kernel<Term>, layout.blocks(), layout, partials, term);
   cuda::for_each_row(layout.channels, layout.chunks(), Total<Finish>{partials, layout.chunks(), layout.channels, finish});
 }
 
 template <class F> void for_each_element(const Layout& layout, F f) {
-  each_kernel<<<layout.blocks(), cuda::kThreads, 0, cuda::stream()>>>(layout, f);
-  CUDA_CHECK(cudaGetLastError());
+  cuda::launch(cuda::Caller::current(), each_kernel<F>, layout.blocks(), layout, f);
 }
 
-template <class T> void launch_forward(const Forward& p, const NormAct::Config& config) {
-  const NormMap<T> m = map_of<T>(p, config);
+template <class X> void launch_forward(const Forward& p, const NormAct::Config& config) {
+  using T = Precise<X>;
+  const NormMap<X, T> m = map_of<X>(p, config);
   const NormStatistics<T> channel(p, config);
   const Layout layout(m.rows, m.channels);
   if (config.training) {
@@ -100,27 +99,28 @@ template <class T> void launch_forward(const Forward& p, const NormAct::Config& 
   } else {
     cuda::for_each(m.channels, [=] __device__(int64_t c) { channel.from_running(c); });
   }
-  T* y = p.y.data<T>();
-  for_each_element(layout, [=] __device__(int64_t e, int64_t c) { y[e] = m.y(e, c); });
+  X* y = p.y.data<X>();
+  for_each_element(layout, [=] __device__(int64_t e, int64_t c) { y[e] = X(m.y(e, c)); });
 }
 
-template <class T> void launch_backward(const Backward& p, const NormAct::Config& config) {
-  const NormMap<T> m = map_of<T>(p, config);
+template <class X> void launch_backward(const Backward& p, const NormAct::Config& config) {
+  using T = Precise<X>;
+  const NormMap<X, T> m = map_of<X>(p, config);
   const Scratch scratch(p.workspace, m.channels);
   const NormGradients<T> channel(p, config, reinterpret_cast<T*>(scratch.total));
   const Layout layout(m.rows, m.channels);
-  const T* dy = p.dy.data<T>();
+  const X* dy = p.dy.data<X>();
   reduce(layout, scratch.partials,
          [=] __device__(int64_t e, int64_t c) {
-           const double dz = double(m.dz(e, c, dy[e]));
+           const double dz = double(m.dz(e, c, T(dy[e])));
            return Pair{dz, dz * double(m.xhat(e, c))};
          },
          [=] __device__(int64_t c, double dz, double dz_xhat) { channel.finish(c, dz, dz_xhat); });
   if (!p.dx[kX]) return;
-  T* dx = p.dx[kX].t.data<T>();
+  X* dx = p.dx[kX].t.data<X>();
   const bool accumulate = p.dx[kX].accumulate;
   for_each_element(layout, [=] __device__(int64_t e, int64_t c) {
-    store(dx[e], m.dx(e, c, dy[e], channel.mean_dz[c], channel.mean_dz_xhat[c]), accumulate);
+    store(dx[e], X(m.dx(e, c, T(dy[e]), channel.mean_dz[c], channel.mean_dz_xhat[c])), accumulate);
   });
 }
 
@@ -128,11 +128,11 @@ template <class T> void launch_backward(const Backward& p, const NormAct::Config
 
 void NormAct::forward_cuda(const Forward& p) const {
   if (config_.dropout.p > 0) DropoutMask::draw_cuda(p.x[kRng], config_.dropout, p.aux[kMask]);
-  dispatch(p.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(p, config_); });
+  dispatch_data(p.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(p, config_); });
 }
 
 void NormAct::backward_cuda(const Backward& p) const {
-  dispatch(p.dy.dtype(), [&](auto zero) { launch_backward<decltype(zero)>(p, config_); });
+  dispatch_data(p.dy.dtype(), [&](auto zero) { launch_backward<decltype(zero)>(p, config_); });
 }
 
 }  // namespace patchcl

@@ -39,6 +39,7 @@ class NormAct final : public Op {
   Shape shape(const Shapes& x) const override;
   Saves saves() const override { return {.inputs = 0b111, .output = false}; }
   bool differentiable(size_t i) const override { return i < 3; }
+  bool takes_bf16(size_t i) const override { return i == 0; }
   std::vector<AuxSpec> aux(const Shapes& x, DType dtype) const override;
   size_t workspace(const Shapes& x, DType dtype, Device device) const override;
 

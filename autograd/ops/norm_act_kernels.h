@@ -10,13 +10,14 @@
 namespace patchcl {
 
 // What all passes read, and the formulas for element e of channel c.
-template <class T> struct NormMap {
-  const T *x, *gamma, *beta, *mean, *rstd;
+template <class X, class T = X> struct NormMap {  // data X, parameters, statistics and arithmetic T
+  const X* x;
+  const T *gamma, *beta, *mean, *rstd;
   const int64_t* mask;  // of dropout.h; null without dropout
   T slope, scale;       // of the activation; of what dropout keeps
   int64_t rows, channels;
 
-  HD T xhat(int64_t e, int64_t c) const { return (x[e] - mean[c]) * rstd[c]; }
+  HD T xhat(int64_t e, int64_t c) const { return (T(x[e]) - mean[c]) * rstd[c]; }
   HD T z(int64_t e, int64_t c) const { return gamma[c] * xhat(e, c) + beta[c]; }
   HD T k(int64_t e) const { return !mask ? T(1) : mask[e / 64] >> (e % 64) & 1 ? scale : T(0); }
   // EQ: 4.3 batch norm, leaky ReLU, dropout

@@ -6,16 +6,18 @@
 
 #include "autograd/ops/norm_act.h"
 #include "autograd/ops/norm_act_kernels.h"
+#include "tensor/bfloat16.h"
 
 namespace patchcl::norm_act {
 
 enum Input { kX, kGamma, kBeta, kRunningMean, kRunningVar, kRng };
 enum Aux { kMean, kRstd, kMask };
 
-template <class T, class Pass> NormMap<T> map_of(const Pass& p, const NormAct::Config& config) {
+template <class X, class Pass> NormMap<X, Precise<X>> map_of(const Pass& p, const NormAct::Config& config) {
+  using T = Precise<X>;
   const auto numbers = [](const Tensor& t) { return t.data<T>(); };
   const Shape& s = p.x[kX].shape();
-  return {numbers(p.x[kX]), numbers(p.x[kGamma]), numbers(p.x[kBeta]), numbers(p.aux[kMean]), numbers(p.aux[kRstd]),
+  return {p.x[kX].template data<X>(), numbers(p.x[kGamma]), numbers(p.x[kBeta]), numbers(p.aux[kMean]), numbers(p.aux[kRstd]),
           config.dropout.p > 0 ? p.aux[kMask].template data<int64_t>() : nullptr,
           T(config.slope), T(config.dropout.scale()), s.rows(), s[-1]};
 }

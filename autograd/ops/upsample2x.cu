@@ -6,6 +6,7 @@ namespace patchcl {
 namespace {
 
 template <class T> void launch_forward(const Forward& p) {
+  using P = Precise<T>;
   const Shape& s = p.x[0].shape();
   const T* x = p.x[0].data<T>();
   T* y = p.y.data<T>();
@@ -14,14 +15,15 @@ template <class T> void launch_forward(const Forward& p) {
   cuda::for_each(p.y.numel(), [=] __device__(int64_t e) {
     const int64_t c = e % channels, pixel = e / channels, h = rows.n, w = columns.n;
     const int64_t q = pixel % (2 * w), o = pixel / (2 * w) % (2 * h), n = pixel / (4 * h * w);
-    const T v = T(rows.neighbour_weight(o)), u = T(columns.neighbour_weight(q));
+    const P v = P(rows.neighbour_weight(o)), u = P(columns.neighbour_weight(q));
     const T *near = x + (n * h + o / 2) * w * channels + c, *far = x + (n * h + rows.neighbour(o)) * w * channels + c;
     const int64_t a = q / 2 * channels, b = columns.neighbour(q) * channels;
-    y[e] = (1 - v) * ((1 - u) * near[a] + u * near[b]) + v * ((1 - u) * far[a] + u * far[b]);
+    y[e] = T((1 - v) * ((1 - u) * P(near[a]) + u * P(near[b])) + v * ((1 - u) * P(far[a]) + u * P(far[b])));
   });
 }
 
 template <class T> void launch_backward(const Backward& p) {
+  using P = Precise<T>;
   const Shape& s = p.x[0].shape();
   const T* dy = p.dy.data<T>();
   T* dx = p.dx[0].t.data<T>();
@@ -31,22 +33,22 @@ template <class T> void launch_backward(const Backward& p) {
   cuda::for_each(s.numel(), [=] __device__(int64_t e) {
     const int64_t c = e % channels, pixel = e / channels, h = rows.n, w = columns.n;
     const int64_t j = pixel % w, i = pixel / w % h, n = pixel / w / h;
-    T sum = 0;
+    P sum = 0;
     for (int64_t o = rows.first(i); o <= rows.last(i); ++o)
       for (int64_t q = columns.first(j); q <= columns.last(j); ++q)
-        sum += T(rows.weight(o, i) * columns.weight(q, j)) * dy[((n * 2 * h + o) * 2 * w + q) * channels + c];
-    store(dx[e], sum, accumulate);
+        sum += P(rows.weight(o, i) * columns.weight(q, j)) * P(dy[((n * 2 * h + o) * 2 * w + q) * channels + c]);
+    store(dx[e], T(sum), accumulate);
   });
 }
 
 }  // namespace
 
 void Upsample2x::forward_cuda(const Forward& p) const {
-  dispatch(p.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(p); });
+  dispatch_data(p.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(p); });
 }
 
 void Upsample2x::backward_cuda(const Backward& p) const {
-  if (p.dx[0]) dispatch(p.dy.dtype(), [&](auto zero) { launch_backward<decltype(zero)>(p); });
+  if (p.dx[0]) dispatch_data(p.dy.dtype(), [&](auto zero) { launch_backward<decltype(zero)>(p); });
 }
 
 }  // namespace patchcl

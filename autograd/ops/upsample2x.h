@@ -35,6 +35,7 @@ class Upsample2x final : public Op {
  public:
   const char* name() const override { return "upsample2x"; }
   Shape shape(const Shapes& x) const override;
+  bool takes_bf16(size_t) const override { return true; }
   Saves saves() const override { return {}; }
 
  protected:
