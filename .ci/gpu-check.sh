@@ -40,7 +40,7 @@ same_losses() {
 
 cpu_and_gpu() { short_run cpu "$1" "$out/cpu-$1" && short_run cuda "$1" "$out/gpu-$1" && same_losses "$out/cpu-$1" "$out/gpu-$1" 1e-3; }
 # Again, without a look at the loss in between: the host runs ahead of the GPU.
-bit_equal() { short_run cuda "$1" "$out/again-$1" --log-every 10 && diff <(tail -n 1 "$out/gpu-$1/metrics.csv") <(tail -n 1 "$out/again-$1/metrics.csv"); }
+bit_equal() { short_run cuda "$1" "$out/again-$1" --log-every 10 && diff <(grep lr.: "$out/gpu-$1/metrics.jsonl" | tail -n 1) <(grep lr.: "$out/again-$1/metrics.jsonl"); }
 recorded() { short_run cuda supervised "$out/recorded" --graph true && cmp "$out/gpu-supervised/metrics.csv" "$out/recorded/metrics.csv"; }
 near_f32() { short_run cuda supervised "$out/$1" --math "$1" && same_losses "$out/gpu-supervised" "$out/$1" 0.03; }
 recorded_in() { short_run cuda supervised "$out/recorded-$1" --math "$1" --graph true && cmp "$out/$1/metrics.csv" "$out/recorded-$1/metrics.csv"; }

@@ -1,9 +1,9 @@
 #include "data/patch_entropy.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "tensor/error.h"
+#include "tensor/parallel.h"
 
 namespace patchcl {
 
@@ -15,14 +15,6 @@ WindowGrid::WindowGrid(int64_t h, int64_t w, int64_t p, int64_t s) : height(h), 
   cols = (w - p + s - 1) / s + 1;
 }
 
-int64_t WindowGrid::top(int64_t window) const { return std::min(window / cols * stride, height - side); }
-int64_t WindowGrid::left(int64_t window) const { return std::min(window % cols * stride, width - side); }
-
-float binary_entropy(float p) {
-  if (!(p > 0 && p < 1)) return 0;
-  return -(p * std::log2(p) + (1 - p) * std::log2(1 - p));  // EQ: 1.3 pixel entropy h
-}
-
 std::vector<float> confidence_map(const PatchImages& b, int64_t image, int64_t k) {
   std::vector<float> map(size_t(b.pixels()));
   const float* c = b.confidence + image * b.pixels() * b.classes + k;
@@ -31,16 +23,8 @@ std::vector<float> confidence_map(const PatchImages& b, int64_t image, int64_t k
 }
 
 std::vector<float> entropy_map(const PatchImages& b, int64_t image, int64_t k, EntropyOf of) {
-  std::vector<float> map = confidence_map(b, image, k);
-  const float* x = b.images + image * b.pixels() * b.channels;
-  for (size_t m = 0; m < map.size(); ++m) {
-    if (of == EntropyOf::attended_image) {
-      float intensity = 0;
-      for (int64_t c = 0; c < b.channels; ++c) intensity += x[int64_t(m) * b.channels + c] / float(b.channels);
-      map[m] *= intensity;  // EQ: 1.3 attended image X' = X C
-    }
-    map[m] = binary_entropy(map[m]);
-  }
+  std::vector<float> map(size_t(b.pixels()));
+  for (size_t m = 0; m < map.size(); ++m) map[m] = pixel_entropy(b, image * b.pixels() + int64_t(m), k, of);
   return map;
 }
 
@@ -63,6 +47,36 @@ std::vector<float> window_means(const std::vector<float>& map, const WindowGrid&
     means[size_t(w)] = float(sum / double(g.side * g.side));  // EQ: 1.3 average patch entropy, mean confidence
   }
   return means;
+}
+
+void one_hot(const Tensor& labels, const Tensor& confidence) {
+  if (labels.device() == Device::cuda) {
+    CUDA_ONLY(return one_hot_cuda(labels, confidence);)
+  }
+  const int64_t K = confidence.shape()[-1];
+  const uint8_t* y = labels.data<uint8_t>();
+  float* c = confidence.data<float>();
+  parallel_chunks(labels.numel(), [&](int64_t begin, int64_t end) {
+    for (int64_t m = begin; m < end; ++m)
+      for (int64_t k = 0; k < K; ++k) c[m * K + k] = y[m] == k;
+  });
+}
+
+WindowStatistics window_statistics(const PatchImages& b, const WindowGrid& grid, EntropyOf of) {
+  WindowStatistics s{b.classes, grid.count(), {}, {}};
+  s.entropy.resize(size_t(b.n * b.classes * grid.count()));
+  s.confidence.resize(s.entropy.size());
+  if (b.gpu) {
+    CUDA_ONLY(window_statistics_cuda(b, grid, of, s);)
+    return s;
+  }
+  parallel_for(b.n * b.classes, [&](int64_t map) {
+    const std::vector<float> entropy = window_means(entropy_map(b, map / b.classes, map % b.classes, of), grid);
+    const std::vector<float> confidence = window_means(confidence_map(b, map / b.classes, map % b.classes), grid);
+    std::copy(entropy.begin(), entropy.end(), s.entropy.begin() + map * grid.count());
+    std::copy(confidence.begin(), confidence.end(), s.confidence.begin() + map * grid.count());
+  });
+  return s;
 }
 
 }  // namespace patchcl

@@ -13,15 +13,13 @@ namespace {
 
 constexpr double kLeastWeight = 1e-3;
 
-std::vector<Patch> grid_windows(const PatchImages& b, int64_t k, const PatchOptions& o) {
-  const WindowGrid grid(b.height, b.width, o.side, o.stride);
-  std::vector<Patch> all(size_t(b.n * grid.count()));
-  parallel_for(b.n, [&](int64_t image) {
-    const std::vector<float> entropy = window_means(entropy_map(b, image, k, o.entropy_of), grid);
-    const std::vector<float> confidence = window_means(confidence_map(b, image, k), grid);
+WindowGrid grid_of(const PatchImages& b, const PatchOptions& o) { return WindowGrid(b.height, b.width, o.side, o.stride); }
+
+std::vector<Patch> grid_windows(const PatchImages& b, const WindowGrid& grid, const WindowStatistics& s, int64_t k) {
+  std::vector<Patch> all;
+  for (int64_t image = 0; image < b.n; ++image)
     for (int64_t w = 0; w < grid.count(); ++w)
-      all[size_t(image * grid.count() + w)] = {image, grid.top(w), grid.left(w), k, false, entropy[size_t(w)], confidence[size_t(w)]};
-  });
+      all.push_back({image, grid.top(w), grid.left(w), k, false, s.entropy[s.index(image, k, w)], s.confidence[s.index(image, k, w)]});
   return all;
 }
 
@@ -113,8 +111,10 @@ std::vector<Patch> box_windows(const PatchImages& b, int64_t image, int64_t k, i
   return suppress_overlaps(windows, side);
 }
 
-std::vector<Patch> candidates(const PatchImages& b, int64_t k, const PatchOptions& o, Rng& rng) {
-  std::vector<Patch> all = grid_windows(b, k, o);
+WindowStatistics window_statistics(const PatchImages& b, const PatchOptions& o) { return window_statistics(b, grid_of(b, o), o.entropy_of); }
+
+std::vector<Patch> candidates(const PatchImages& b, const WindowStatistics& statistics, int64_t k, const PatchOptions& o, Rng& rng) {
+  std::vector<Patch> all = grid_windows(b, grid_of(b, o), statistics, k);
   for (Patch& w : all) {
     const double draw = rng.uniform();  // one draw per window in either mode, so that both see the same stream
     w.positive = o.parity == Parity::threshold ? w.confidence > 0.5f : draw < double(w.confidence);  // EQ: 1.3 parity
@@ -157,12 +157,14 @@ std::vector<size_t> draw_categorical(const std::vector<double>& weights, int64_t
 }
 
 SampledPatches sample_patches(const PatchImages& b, int64_t count, const PatchOptions& o, AreaFilter& filter, Rng& rng) {
+  require(!b.gpu || !looks_at_pixels(o.sampling), "patches", "this sampler wants the batch on the host");
+  const WindowStatistics statistics = window_statistics(b, o);
   std::vector<std::vector<Patch>> positive(size_t(b.classes)), negative(size_t(b.classes));
   int64_t present = 0;
   for (int64_t k = 0; k < b.classes; ++k) {
     std::vector<float> areas;
     std::vector<Patch>& windows = positive[size_t(k)];
-    for (const Patch& w : candidates(b, k, o, rng)) {
+    for (const Patch& w : candidates(b, statistics, k, o, rng)) {
       (w.positive ? windows : negative[size_t(k)]).push_back(w);
       if (w.positive) areas.push_back(w.confidence);
     }
@@ -184,14 +186,9 @@ SampledPatches sample_patches(const PatchImages& b, int64_t count, const PatchOp
 }
 
 void cut_patch(const PatchImages& b, const Patch& p, int64_t side, bool attended, float* out) {
-  for (int64_t r = 0; r < side; ++r) {
-    const int64_t first = (p.image * b.height + p.top + r) * b.width + p.left;
-    for (int64_t c = 0; c < side; ++c) {
-      const float confidence = attended ? b.confidence[(first + c) * b.classes + p.label] : 1;
-      for (int64_t channel = 0; channel < b.channels; ++channel)
-        *out++ = b.images[(first + c) * b.channels + channel] * confidence;  // EQ: 1.3 patch of the attended image
-    }
-  }
+  for (int64_t r = 0; r < side; ++r)
+    for (int64_t c = 0; c < side; ++c)
+      for (int64_t channel = 0; channel < b.channels; ++channel) *out++ = patch_pixel(b, p, r, c, channel, attended);
 }
 
 }  // namespace patchcl

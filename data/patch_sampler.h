@@ -35,8 +35,13 @@ struct Patch {
   float entropy = 0, confidence = 0;  // Hbar, Cbar
 };
 
+// These samplers read the pixels of windows, not only their means.
+inline bool looks_at_pixels(Sampling s) { return s == Sampling::cosine || s == Sampling::boxes; }
+
+// Hbar and Cbar of the windows that the options ask for.
+WindowStatistics window_statistics(const PatchImages& batch, const PatchOptions& options);
 // Every window with its parity, before filter and draw.
-std::vector<Patch> candidates(const PatchImages& batch, int64_t k, const PatchOptions& options, Rng& rng);
+std::vector<Patch> candidates(const PatchImages& batch, const WindowStatistics& statistics, int64_t k, const PatchOptions& options, Rng& rng);
 // The sampling weight of each candidate, relative.
 std::vector<double> sampling_weights(const PatchImages& batch, const std::vector<Patch>& windows, const PatchOptions& options);
 // n indices into the weights, with replacement; none when all weights are 0.
@@ -53,7 +58,12 @@ SampledPatches sample_patches(const PatchImages& batch, int64_t count, const Pat
 // the image, overlaps suppressed per image). For background, k = 0: a grid of disjoint windows.
 std::vector<Patch> box_windows(const PatchImages& batch, int64_t image, int64_t k, int64_t side);
 
-// The window of the attended image x C^k, or of x alone: (side,side,C) into `out`.
+// Pixel (r, c) of the window of the attended image x C^k, or of x alone.
+HD inline float patch_pixel(const PatchImages& b, const Patch& p, int64_t r, int64_t c, int64_t channel, bool attended) {
+  const int64_t m = (p.image * b.height + p.top + r) * b.width + p.left + c;
+  return b.images[m * b.channels + channel] * (attended ? b.confidence[m * b.classes + p.label] : 1);  // EQ: 1.3 patch of the attended image
+}
+// The whole window, of a batch on the host: (side,side,C) into `out`.
 void cut_patch(const PatchImages& batch, const Patch& patch, int64_t side, bool attended, float* out);
 
 }  // namespace patchcl

@@ -9,7 +9,39 @@
 
 namespace patchcl {
 
-// (side,side,C) into `out`.
-void strong_patch(const PatchImages& batch, const Patch& patch, int64_t side, bool attended, Rng& rng, float* out);
+// Where an output pixel reads from on one axis: the crop, resized to `side` with nearest neighbours, maybe mirrored.
+struct ViewAxis {
+  int64_t side, begin, extent;
+  bool mirror;
+  HD int64_t operator()(int64_t i) const { return begin + (mirror ? side - 1 - i : i) * extent / side; }
+};
+
+// One view, everything drawn: a function of pixels from here on, the same on the CPU and on the GPU.
+struct PatchView {
+  double noise, contrast, brightness;
+  uint64_t seed, step, first_draw;  // of the noise: two draws for each number of the window
+  uint32_t site;
+  ViewAxis row, column;
+
+  // Intensity x, number `element` of the window.
+  HD float changed(float x, int64_t element) const {
+    double v = ((double(x) - 0.5) * contrast + 0.5) * brightness;
+    if (noise > 0) v += noise * random_normal(seed, step, site, first_draw + 2 * uint64_t(element));
+    return float(v < 0 ? 0 : v > 1 ? 1 : v);
+  }
+  HD float pixel(const PatchImages& b, const Patch& p, int64_t r, int64_t c, int64_t channel, bool attended) const {
+    const int64_t y = row(r), x = column(c), m = (p.image * b.height + p.top + y) * b.width + p.left + x;
+    const float seen = changed(b.images[m * b.channels + channel], (y * row.side + x) * b.channels + channel);
+    return seen * (attended ? b.confidence[m * b.classes + p.label] : 1);
+  }
+};
+PatchView draw_view(int64_t side, int64_t channels, Rng& rng);
+
+// Each patch as it is and in its view, f32 (n,side,side,C) on the batch's device.
+void cut_patches(const PatchImages& batch, const std::vector<Patch>& patches, bool attended, const Tensor& out);
+void view_patches(const PatchImages& batch, const std::vector<Patch>& patches, const std::vector<PatchView>& views, bool attended, const Tensor& out);
+CUDA_ONLY(void cut_patches_cuda(const PatchImages& batch, const std::vector<Patch>& patches, bool attended, const Tensor& out);
+          void view_patches_cuda(const PatchImages& batch, const std::vector<Patch>& patches, const std::vector<PatchView>& views, bool attended,
+                                 const Tensor& out);)
 
 }  // namespace patchcl

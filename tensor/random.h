@@ -41,6 +41,12 @@ HD inline uint32_t random_bits(uint64_t seed, uint64_t step, uint32_t site, uint
 // Uniform in (0,1): never 0, never 1, so that its logarithm is finite.
 HD inline double to_unit(uint32_t bits) { return (double(bits) + 0.5) * (1.0 / 4294967296.0); }
 
+// Standard normal from draws n and n + 1 of a stream: Box-Muller, one of the pair.
+HD inline double random_normal(uint64_t seed, uint64_t step, uint32_t site, uint64_t n) {
+  const double r = ::sqrt(-2 * ::log(to_unit(random_bits(seed, step, site, n))));
+  return r * ::cos(6.283185307179586 * to_unit(random_bits(seed, step, site, n + 1)));
+}
+
 // A sequence for host code that draws as it goes (augmentation, sampling, initialisation): the n-th draw of stream
 // `site` at `step`. Two generators with equal (seed, step, site) give the same sequence.
 class Rng {
@@ -51,10 +57,18 @@ class Rng {
   double uniform(double lo, double hi) { return lo + (hi - lo) * uniform(); }
   // Integer in [0, n), n < 2^32; Lemire's multiply-shift, bias below 2^-32 * n.
   int64_t below(int64_t n) { return int64_t((uint64_t(bits()) * uint64_t(n)) >> 32); }
-  double normal() {  // Box-Muller, one of the pair
-    const double r = std::sqrt(-2 * std::log(uniform()));
-    return r * std::cos(6.283185307179586 * uniform());
+  double normal() {
+    n_ += 2;
+    return random_normal(seed_, step_, site_, n_ - 2);
   }
+  // Passes over `count` draws; the first of them is random_bits(seed, step, site, returned number).
+  uint64_t skip(uint64_t count) {
+    n_ += count;
+    return n_ - count;
+  }
+  uint64_t seed() const { return seed_; }
+  uint64_t step() const { return step_; }
+  uint32_t site() const { return site_; }
 
  private:
   uint64_t seed_, step_, n_ = 0;

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "data/patch_view.h"
 #include "tensor/cuda.h"
 #include "tests/command_line.h"
 
@@ -60,6 +61,65 @@ TEST_F(EmulatedGpu, LostInTheMiddleLeavesACheckpointThatGoesOnToTheSameBits) {
   ASSERT_EQ(resumed.code, 0) << resumed.output;
   EXPECT_EQ(bytes_of(whole + "/metrics.csv"), bytes_of(lost + "/metrics.csv"));
   EXPECT_EQ(bytes_of(whole + "/best.safetensors").size(), bytes_of(lost + "/best.safetensors").size());
+}
+
+// Windows and patches found on the GPU against the host's.
+TEST_F(EmulatedGpu, PatchesAreTheHosts) {
+  constexpr int64_t n = 2, side = 40, K = 3;
+  const Arena host("test"), gpu("test", Device::cuda);
+  const Tensor images = host.empty({n, side, side, 1}, DType::f32), labels = host.empty({n, side, side}, DType::u8);
+  Rng rng(3);
+  for (int64_t i = 0; i < images.numel(); ++i) {
+    images.data<float>()[i] = float(rng.uniform());
+    labels.data<uint8_t>()[i] = uint8_t(i / 200 % 4);  // one class too many
+  }
+  const auto on_gpu = [&](const Tensor& t) {
+    const Tensor there = gpu.empty(t.shape(), t.dtype());
+    copy(t, there);
+    return there;
+  };
+  const auto on_host = [&](const Tensor& t) {
+    const Tensor here = host.empty(t.shape(), t.dtype());
+    copy(t, here);
+    return here;
+  };
+  const Tensor c = host.empty({n, side, side, K}, DType::f32), c_gpu = gpu.empty(c.shape(), DType::f32), images_gpu = on_gpu(images);
+  one_hot(labels, c);
+  one_hot(on_gpu(labels), c_gpu);
+  for (int64_t i = 0; i < c.numel(); ++i) ASSERT_EQ(on_host(c_gpu).data<float>()[i], c.data<float>()[i]);
+  for (int64_t i = 0; i < c.numel(); ++i) c.data<float>()[i] = float(0.9 * c.data<float>()[i] + 0.1 * rng.uniform());
+  copy(c, c_gpu);
+  const PatchImages here{n, side, side, 1, K, images.data<float>(), c.data<float>()};
+  PatchImages there = here;
+  there.images = images_gpu.data<float>();
+  there.confidence = c_gpu.data<float>();
+  there.gpu = &gpu;
+
+  for (EntropyOf of : {EntropyOf::confidence, EntropyOf::attended_image}) {
+    const WindowGrid grid(side, side, 16, 7);
+    const WindowStatistics a = window_statistics(here, grid, of), b = window_statistics(there, grid, of);
+    ASSERT_EQ(a.entropy.size(), b.entropy.size());
+    for (size_t i = 0; i < a.entropy.size(); ++i) {
+      EXPECT_NEAR(a.entropy[i], b.entropy[i], 1e-6);
+      EXPECT_NEAR(a.confidence[i], b.confidence[i], 1e-6);
+    }
+  }
+  const std::vector<Patch> patches{{.image = 0, .top = 3, .left = 8, .label = 1}, {.image = 1, .top = 24, .left = 0, .label = 2}, {.image = 1, .top = 0, .left = 24, .label = 0}};
+  Rng draws(9);
+  std::vector<PatchView> views;
+  for (size_t i = 0; i < patches.size(); ++i) views.push_back(draw_view(16, 1, draws));
+  const Shape shape{3, 16, 16, 1};
+  const Tensor a = host.empty(shape, DType::f32), b = gpu.empty(shape, DType::f32);
+  const auto expect_equal = [&](const char* what) {
+    const Tensor read = on_host(b);
+    for (int64_t i = 0; i < a.numel(); ++i) ASSERT_NEAR(a.data<float>()[i], read.data<float>()[i], 1e-6) << what << ", element " << i;
+  };
+  cut_patches(here, patches, true, a);
+  cut_patches(there, patches, true, b);
+  expect_equal("as they are");
+  view_patches(here, patches, views, true, a);
+  view_patches(there, patches, views, true, b);
+  expect_equal("in their views");
 }
 
 }  // namespace

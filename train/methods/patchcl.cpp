@@ -15,27 +15,21 @@ constexpr int64_t kDimension = 128;  // of an embedding
 
 Tensor host_floats(const Shape& s) { return Arena("contrast").zeros(s, DType::f32); }
 
-Tensor one_hot(const Tensor& labels, int64_t K) {
-  const Shape& s = labels.shape();
-  const Tensor c = host_floats({s[0], s[1], s[2], K});
-  const uint8_t* y = labels.data<uint8_t>();
-  for (int64_t m = 0; m < labels.numel(); ++m)
-    if (y[m] < K) c.data<float>()[m * K + y[m]] = 1;
-  return c;
-}
-
 // What the sampler sees: labelled images with their labels, unlabelled ones with the teacher's softmax (when there is one).
+// On the host, or in the GPU's `arena`.
 struct Confidence {
-  Confidence(const Batch& b, const Tensor& target, int64_t K) {
-    const Tensor labeled = one_hot(on_host(b.labels.rows(0, b.labeled)), K);
-    const int64_t n = target ? b.images.shape()[0] : b.labeled;
-    Shape s = labeled.shape();
-    s[0] = n;
-    images = on_host(b.images.rows(0, n));
-    confidence = host_floats(s);
-    copy(labeled, confidence.rows(0, b.labeled));
-    if (target) copy(on_host(target), confidence.rows(b.labeled, n - b.labeled));
-    batch = {n, s[1], s[2], images.shape()[3], K, images.data<float>(), confidence.data<float>()};
+  Confidence(const Batch& b, const Tensor& target, int64_t K, const Arena& arena) {
+    const bool gpu = arena.device() == Device::cuda;
+    const auto here = [&](const Tensor& t) { return gpu ? t : on_host(t); };
+    const Shape& s = b.images.shape();
+    const int64_t n = target ? s[0] : b.labeled;
+    images = here(b.images.rows(0, n));
+    confidence = arena.empty({n, s[1], s[2], K}, DType::f32);
+    if (!arena.is_plan()) {
+      one_hot(here(b.labels.rows(0, b.labeled)), confidence.rows(0, b.labeled));
+      if (target) copy(here(target), confidence.rows(b.labeled, n - b.labeled));
+    }
+    batch = {n, s[1], s[2], s[3], K, images.data<float>(), confidence.data<float>(), gpu ? &arena : nullptr};
   }
   Tensor images, confidence;
   PatchImages batch;
@@ -109,26 +103,33 @@ PatchCl::Patches PatchCl::cut_patches(const Step& step, const Tensor& target) {
   const Shape& s = step.b.images.shape();
   const PatchOptions options = patch_options(options_.patches, std::min(s[1], s[2]), step.s.model->size_multiple());
   const int64_t budget = options_.patches_per_class * classes_, side = options.side;
+  // The GPU's work stays there; from it come the means of the windows.
+  const bool gpu = step.tape.arena().device() == Device::cuda && step.dtype() == DType::f32 && !looks_at_pixels(options.sampling);
+  const Arena memory = gpu ? step.tape.arena() : Arena("patches");
   Patches out;
   if (step.tape.dry()) {
-    out.plain = out.augmented = host_floats({budget, side, side, s[3]});
+    if (gpu) const Confidence seen(step.b, target, classes_, memory);  // its room is free again before the student's pass
+    out.plain = memory.empty({budget, side, side, s[3]}, DType::f32);
+    out.augmented = memory.empty({budget, side, side, s[3]}, DType::f32);
     out.classes.resize(size_t(budget));
     return out;
   }
-  const Confidence seen(step.b, target, classes_);
+  const Confidence seen(step.b, target, classes_, memory);
   AreaFilter everything(AreaFilterMode::off, classes_);  // METHODS 1.9: no filter during the warm-up
   Rng rng(step.s.seed, uint64_t(step.s.iteration), site::patches);
   const std::vector<Patch> drawn = sample_patches(seen.batch, budget, options, step.warming_up ? everything : *filter_, rng).positive;
-  const int64_t n = int64_t(drawn.size()), size = side * side * s[3];
-  if (n == 0) return out;
-  out.plain = host_floats({n, side, side, s[3]});
-  out.augmented = host_floats({n, side, side, s[3]});
-  Rng view(step.s.seed, uint64_t(step.s.iteration), site::patch_view);
-  for (int64_t i = 0; i < n; ++i) {
-    cut_patch(seen.batch, drawn[size_t(i)], side, options_.attended_patches, out.plain.data<float>() + i * size);
-    strong_patch(seen.batch, drawn[size_t(i)], side, options_.attended_patches, view, out.augmented.data<float>() + i * size);
-    out.classes.push_back(int32_t(drawn[size_t(i)].label));
+  if (drawn.empty()) return out;
+  Rng rng_of_views(step.s.seed, uint64_t(step.s.iteration), site::patch_view);
+  std::vector<PatchView> views;
+  for (const Patch& p : drawn) {
+    views.push_back(draw_view(side, s[3], rng_of_views));
+    out.classes.push_back(int32_t(p.label));
   }
+  const Shape shape{int64_t(drawn.size()), side, side, s[3]};
+  out.plain = memory.empty(shape, DType::f32);
+  out.augmented = memory.empty(shape, DType::f32);
+  patchcl::cut_patches(seen.batch, drawn, options_.attended_patches, out.plain);
+  view_patches(seen.batch, drawn, views, options_.attended_patches, out.augmented);
   return out;
 }
 
@@ -136,7 +137,7 @@ std::vector<NamedPicture> PatchCl::pictures(const TrainState& s, const Batch& b,
   Tape tape(*s.arena, {.grad = false});
   LossTerms log;
   Step step{tape, s, b, log, /*warming_up=*/false};
-  const Confidence seen(b, step.unlabeled() > 0 ? target(step) : Tensor(), classes_);
+  const Confidence seen(b, step.unlabeled() > 0 ? target(step) : Tensor(), classes_, Arena("patches"));
   const PatchOptions options = patch_options(options_.patches, std::min(seen.batch.height, seen.batch.width), s.model->size_multiple());
   AreaFilter filter = *filter_;
   Rng rng(s.seed, uint64_t(s.iteration), site::patches);

@@ -36,7 +36,7 @@ class PatchCl final : public SemiSupervised {
   Var contrast(Step& step, const Tensor& target) override;
 
  private:
-  // The patches of a step in two views, (n,P,P,C) on the host, and their classes.
+  // The patches of a step in two views, (n,P,P,C), and their classes.
   struct Patches {
     Tensor plain, augmented;
     std::vector<int32_t> classes;

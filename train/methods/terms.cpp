@@ -25,13 +25,11 @@ template <class From, class To> Tensor converted(const Tensor& t) {
 }
 }  // namespace
 
-Var upload(Tape& tape, const Tensor& host, DType floating, const std::string& label) {
-  const DType dtype = host.dtype() == DType::f32 ? floating : host.dtype();
-  if (tape.dry()) return tape.constant(tape.arena().empty(host.shape(), dtype), label);
-  const Tensor here = dtype == host.dtype() ? host : converted<float, double>(host);
-  if (tape.arena().device() == Device::cpu) return tape.constant(here, label);
-  const Tensor there = tape.arena().empty(host.shape(), dtype);
-  copy(here, there);
+Var upload(Tape& tape, const Tensor& t, DType floating, const std::string& label) {
+  const DType dtype = t.dtype() == DType::f32 ? floating : t.dtype();
+  if (dtype == t.dtype() && t.device() == tape.arena().device()) return tape.constant(t, label);
+  const Tensor there = tape.arena().empty(t.shape(), dtype);
+  if (!tape.dry()) copy(dtype == t.dtype() ? t : converted<float, double>(t), there);
   return tape.constant(there, label);
 }
 

@@ -12,8 +12,9 @@ constexpr uint32_t student = 0, teacher = 1000, input_noise = 3000, patches = 40
 
 // Rows [begin, begin + count) of a batch tensor as a constant.
 Var rows(Tape& tape, const Tensor& t, int64_t begin, int64_t count, const std::string& label);
-// A host tensor on the tape's device; f32 becomes `floating`, the type of the weights. On a dry tape only its shape counts.
-Var upload(Tape& tape, const Tensor& host, DType floating, const std::string& label);
+// A tensor on the tape's device and, where it is f32, in `floating`, the type of the weights: itself where it is that already. On a
+// dry tape only its shape counts.
+Var upload(Tape& tape, const Tensor& t, DType floating, const std::string& label);
 // A number that changes from step to step, (1).
 Var scalar(Tape& tape, double value, DType floating);
 // The numbers on the host, as f32: the tensor itself where it is already that.
