@@ -35,6 +35,7 @@ class MethodStep {
     {
       Tape tape(activations_);
       LossTerms log;
+      method_->prepare(state_);
       tape.backward(method_->loss(tape, state_, batch_, log));
     }
     sgd_->set(0.001, state_.iteration + 1);

@@ -79,8 +79,9 @@ struct Example {
   const Tensor& input(const Tape::Node& n, size_t i) const { return tape.nodes()[size_t(n.inputs[i])].value; }
   const Tensor& target() const { return node([](const Tape::Node& n) { return n.label == "target"; }).value; }
   double term(const std::string& name) const {
-    for (const auto& [n, v] : log.terms)
-      if (n == name) return v.value().item();
+    for (const auto* list : {&log.terms, &log.readings})
+      for (const auto& [n, v] : *list)
+        if (n == name) return v.value().item();
     for (const auto& [n, v] : log.values)
       if (n == name) return v;
     fail(ExitCode::internal, "walkthrough", "the step has no term ", name);

@@ -27,8 +27,9 @@ struct TrainState {
 // Named scalars of a step in the order in which they print: loss, ce, dice, consistency, contrastive, weight ...
 // Values are read back from the device when the line is logged, not before.
 struct LossTerms {
-  std::vector<std::pair<std::string, Var>> terms;     // scalar Vars
-  std::vector<std::pair<std::string, double>> values;  // host numbers: weights, counts
+  std::vector<std::pair<std::string, Var>> terms;     // scalar Vars that the loss is made of
+  std::vector<std::pair<std::string, Var>> readings;  // scalar Vars without gradient: weights, shares
+  std::vector<std::pair<std::string, double>> values;  // host numbers: counts
 };
 
 using NamedPicture = std::pair<std::string, Canvas>;
@@ -44,10 +45,13 @@ class Method {
   virtual void declare(ParamLayout&, const UNetConfig&) {}
   // Called once after the stores exist and whenever a run starts or resumes.
   virtual void start(const TrainState&) {}
+  // Writes what the host decides anew at every step to the device; before each loss() that is not dry.
+  virtual void prepare(const TrainState&) {}
   // Records one step on the tape and returns the total loss, shape (1). May run dry (memory plan).
   virtual Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) = 0;
-  // The step's kernels are the same at every iteration and none of its work is on the host (train/recorded_step.h).
+  // loss() does none of its work on the host, and its kernels are the same at every iteration of a stage (train/recorded_step.h).
   virtual bool recordable() const { return false; }
+  virtual int stage(const TrainState&) const { return 0; }
   // After the optimiser's step: EMA of the teacher, queues.
   virtual void after_step(const TrainState&) {}
   // What the method sees and draws on this batch, for people. Changes nothing.

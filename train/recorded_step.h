@@ -1,6 +1,6 @@
 // A training step on the GPU as one launch: its kernels are recorded once (tensor/cuda.h, Graph) and replayed.
 //
-// A supervised step launches about 200 kernels, most of a few microseconds; the host needs longer to launch them than an
+// A step launches 200 kernels and more, most of a few microseconds; the host needs longer to launch them than an
 // H100 to run them. Replaying works because nothing that the host decides changes from step to step: shapes are fixed, the
 // arena has handed out its addresses, and random state, learning rate and batch are read from device memory that is written before.
 #pragma once

@@ -52,6 +52,7 @@ Var StepAudit::record(Tape& tape, LossTerms& log) {
   if (!method_state_.tensors.empty()) method_->load(method_state_);
   copy(student_buffers_, student_.buffers());
   copy(teacher_buffers_, teacher_.buffers());
+  method_->prepare(state_);
   return method_->loss(tape, state_, batch_, log);
 }
 

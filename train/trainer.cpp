@@ -88,7 +88,7 @@ Trainer::Trainer(const TrainConfig& config, const std::string& resolved)
   set_kernels(parse_kernels(config_.kernels));
   set_math_mode(parse_math(config_.math));
   if (config_.graph && (device_ != Device::cuda || !method_->recordable()))
-    fail(ExitCode::usage, "train", "--graph true records the GPU's work for --method supervised; here it is ", config_.method, " on the ",
+    fail(ExitCode::usage, "train", "--graph true records the GPU's work for the methods supervised, mean-teacher and fixmatch; here it is ", config_.method, " on the ",
          device_ == Device::cuda ? "GPU" : "CPU", "; leave it out");
   unet_ = std::make_unique<UNet>(layout_, info_.unet);
   if (config_.size % unet_->size_multiple())
@@ -258,6 +258,7 @@ double Trainer::set_step() {
   copy_bytes(rng_.raw(), device_, words, Device::cpu, sizeof words);
   const double lr = poly_lr(config_.lr, progress_.iteration, config_.iters);
   optimizer_->set(lr, progress_.iteration + 1);
+  method_->prepare(state());
   return lr;
 }
 
@@ -274,7 +275,7 @@ void Trainer::step(const Batch& batch, bool log_now) {
     if (device_ == Device::cpu || log_now) {
       const bool finite = std::isfinite(loss.value().item()) && (device_ != Device::cpu || all_finite(student_->grads()));
       if (!finite) {
-        log.terms.clear();
+        log = {};
         explain_non_finite(batch);
       }
     }
@@ -287,7 +288,8 @@ void Trainer::step(const Batch& batch, bool log_now) {
 
 void Trainer::log_step(double lr, const Var& loss, const LossTerms& log) {
   std::vector<std::pair<std::string, double>> values{{"lr", lr}, {"loss", loss.value().item()}};
-  for (const auto& [name, v] : log.terms) values.push_back({name, v.value().item()});
+  for (const auto* list : {&log.terms, &log.readings})
+    for (const auto& [name, v] : *list) values.push_back({name, v.value().item()});
   values.insert(values.end(), log.values.begin(), log.values.end());
   log_->write(progress_.iteration + 1, values);
   std::ostringstream text;
@@ -299,10 +301,15 @@ void Trainer::log_step(double lr, const Var& loss, const LossTerms& log) {
 
 // The update has happened when the loss is looked at: a loss that is not finite costs the weights in memory, no checkpoint.
 void Trainer::step_recorded(const Batch& batch, bool log_now) {
-  if (!recorded_) {
+  const TrainState s = state();
+  if (recorded_ && method_->stage(s) != recorded_stage_) recorded_.reset();
+  if (!recorded_batch_.images) {
     recorded_batch_ = batch;
     for (Tensor* t : {&recorded_batch_.images, &recorded_batch_.strong, &recorded_batch_.labels})
       if (*t) *t = parameters_.empty(t->shape(), t->dtype());  // where the recorded kernels read
+  }
+  if (!recorded_) {
+    recorded_stage_ = method_->stage(s);
     recorded_ = std::make_unique<RecordedStep>(activations_, [this](Tape& tape, LossTerms& log) {
       student_->zero_grad();
       const Var loss = method_->loss(tape, state(), recorded_batch_, log);
@@ -318,6 +325,7 @@ void Trainer::step_recorded(const Batch& batch, bool log_now) {
   recorded_->run();
   if (log_now && !std::isfinite(recorded_->loss().value().item())) explain_non_finite(batch);
   if (log_now) log_step(lr, recorded_->loss(), recorded_->log());
+  method_->after_step(s);
   ++progress_.iteration;
 }
 

@@ -73,6 +73,7 @@ class Trainer {
   std::string terms_text_;
   std::unique_ptr<Log> log_;
   Batch recorded_batch_;
+  int recorded_stage_ = 0;
   std::unique_ptr<RecordedStep> recorded_;  // --graph true
 };
 

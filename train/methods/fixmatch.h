@@ -7,6 +7,7 @@ namespace patchcl {
 
 class FixMatch final : public SemiSupervised {
  public:
+  bool recordable() const override { return !options_.copy_paste && !options_.largest_component; }
   using SemiSupervised::SemiSupervised;
   std::string name() const override { return "fixmatch"; }
   bool has_teacher() const override { return false; }

@@ -8,6 +8,7 @@ namespace patchcl {
 
 class MeanTeacher : public SemiSupervised {
  public:
+  bool recordable() const override { return !options_.copy_paste; }
   using SemiSupervised::SemiSupervised;
   std::string name() const override { return "mean-teacher"; }
 

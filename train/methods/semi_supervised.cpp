@@ -5,10 +5,12 @@
 
 #include "autograd/ops/arith.h"
 #include "autograd/ops/pointwise.h"
+#include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/softmax.h"
 #include "losses/consistency.h"
 #include "losses/cross_entropy.h"
+#include "tensor/device.h"
 #include "train/methods/copy_paste.h"
 #include "train/schedule.h"
 
@@ -47,7 +49,16 @@ Labeled first(const Labeled& l, int64_t n) { return {l.images.rows(0, n), l.labe
 }  // namespace
 
 void SemiSupervised::start(const TrainState& s) {
-  ema_ = std::make_unique<Ema>(Arena("teacher average", s.student->values().device()));
+  const Arena memory("method", s.student->values().device());
+  ema_ = std::make_unique<Ema>(memory);
+  consistency_weight_ = memory.zeros({1}, s.student->dtype());
+}
+
+void SemiSupervised::prepare(const TrainState& s) {
+  const double weight = *options_.consistency_weight * ramp(s);
+  const float single = float(weight);
+  const bool f64 = consistency_weight_.dtype() == DType::f64;
+  copy_bytes(consistency_weight_.raw(), consistency_weight_.device(), f64 ? static_cast<const void*>(&weight) : &single, Device::cpu, consistency_weight_.bytes());
 }
 
 void SemiSupervised::after_step(const TrainState& s) {
@@ -64,11 +75,11 @@ double SemiSupervised::ramp(const TrainState& s) const {
 
 Var SemiSupervised::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) {
   // A dry run plans memory for the stage that needs more.
-  const bool warming_up = !tape.dry() && double(s.iteration) < *options_.warm_up * double(s.iterations);
-  Step step{tape, s, b, log, warming_up};
-  const Tensor wanted = warming_up ? Tensor() : target(step);
-  Var total = options_.copy_paste ? mixed_loss(step, wanted) : warming_up ? labeled_loss(step) : consistent_loss(step, wanted);
-  const Var c = warming_up && !options_.warm_up_contrast ? Var() : contrast(step, wanted);
+  const bool early = !tape.dry() && warming_up(s);
+  Step step{tape, s, b, log, early};
+  const Tensor wanted = early ? Tensor() : target(step);
+  Var total = options_.copy_paste ? mixed_loss(step, wanted) : early ? labeled_loss(step) : consistent_loss(step, wanted);
+  const Var c = early && !options_.warm_up_contrast ? Var() : contrast(step, wanted);
   if (c) {
     log.terms.push_back({"contrast", c});
     total = add(total, affine(c, options_.contrast_weight));  // EQ: 1.12 total loss
@@ -94,26 +105,27 @@ Var SemiSupervised::consistent_loss(Step& step, const Tensor& target) {
   const Var logits = student_logits(step, concat({labeled, unlabeled}, 0));
   const Var supervised = supervised_loss(slice(logits, 0, 0, n), rows(step.tape, step.b.labels, 0, n, "labels"), {}, step.log);
   const Var agreement = consistency(step, slice(logits, 0, n, m), target);
-  const double weight = *options_.consistency_weight * ramp(step.s);
+  const Var weight = step.tape.constant(consistency_weight_, "consistency weight");
   step.log.terms.push_back({"consistency", agreement});
-  step.log.values.push_back({"consistency_weight", weight});
-  return add(supervised, scale(agreement, scalar(step.tape, weight, step.dtype())));  // EQ: 1.12 total loss
+  step.log.readings.push_back({"consistency_weight", weight});
+  return add(supervised, scale(agreement, weight));  // EQ: 1.12 total loss
 }
 
 Var SemiSupervised::consistency(Step& step, const Var& logits, const Tensor& target) {
   if (options_.consistency == Consistency::mean_squared_error)
     return mean_squared_error(softmax(logits), step.tape.constant(target, "target"));  // EQ: 4.4 consistency
-  const PseudoLabels pseudo = decide(step, target);
-  step.log.values.push_back({"pseudo_coverage", pseudo.coverage});
+  const PseudoLabels pseudo = decide(step, target, decides_on_gpu(step) ? step.tape.arena() : Arena("pseudo-labels"));
   return cross_entropy(logits, upload(step.tape, pseudo.labels, step.dtype(), "pseudo-labels"),
                        upload(step.tape, pseudo.weight, step.dtype(), "confident pixels"));
 }
 
-PseudoLabels SemiSupervised::decide(const Step& step, const Tensor& target) const {
-  if (!step.tape.dry()) return pseudo_labels(target, options_.confidence, options_.largest_component);
+PseudoLabels SemiSupervised::decide(const Step& step, const Tensor& target, const Arena& memory) const {
   const Shape s = target.shape();
-  const Arena host("pseudo-labels");
-  return {host.empty({s[0], s[1], s[2]}, DType::u8), host.empty({s[0], s[1], s[2]}, DType::f32)};
+  const PseudoLabels y{memory.empty({s[0], s[1], s[2]}, DType::u8), memory.empty({s[0], s[1], s[2]}, DType::f32)};
+  if (step.tape.dry()) return y;
+  find_pseudo_labels(memory.device() == Device::cuda ? target : on_host(target), options_.confidence, options_.largest_component, y);
+  step.log.readings.push_back({"pseudo_coverage", mean(upload(step.tape, y.weight, step.dtype(), "confident pixels"))});
+  return y;
 }
 
 // In the warm-up the images are labelled ones, mixed among themselves.
@@ -132,8 +144,7 @@ Var SemiSupervised::mixed_loss(Step& step, const Tensor& target) {
     if (step.warming_up) {
       mixed = paste(labeled, rolled(labeled), box);
     } else {
-      const PseudoLabels pseudo = decide(step, target);
-      step.log.values.push_back({"pseudo_coverage", pseudo.coverage});
+      const PseudoLabels pseudo = decide(step, target, Arena("pseudo-labels"));
       float* w = pseudo.weight.data<float>();
       for (int64_t i = 0; i < pseudo.weight.numel(); ++i) w[i] *= float(options_.pseudo_weight);
       const Labeled unlabeled{on_host(b.images.rows(b.labeled, step.unlabeled())), pseudo.labels, pseudo.weight};

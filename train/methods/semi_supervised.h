@@ -23,6 +23,8 @@ class SemiSupervised : public Method {
   bool has_teacher() const override { return true; }
   bool wants_unlabeled() const override { return true; }
   void start(const TrainState& s) override;
+  void prepare(const TrainState& s) override;
+  int stage(const TrainState& s) const override { return warming_up(s) ? 0 : 1; }
   Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) override;
   void after_step(const TrainState& s) override;
 
@@ -47,10 +49,15 @@ class SemiSupervised : public Method {
   // L_plg, or empty. `target` is empty during the warm-up.
   virtual Var contrast(Step&, const Tensor& /*target*/) { return {}; }
 
+  bool warming_up(const TrainState& s) const { return double(s.iteration) < *options_.warm_up * double(s.iterations); }
   // w(t): grows to 1 over the ramp-up that follows the warm-up.
   double ramp(const TrainState& s) const;
-  // As terms.h; on a dry tape only shapes.
-  PseudoLabels decide(const Step& step, const Tensor& target) const;
+  // As terms.h, in `memory`; on a dry tape only shapes. Logs how many pixels are confident.
+  PseudoLabels decide(const Step& step, const Tensor& target, const Arena& memory) const;
+  // Pseudo-labels stay on the GPU, but for their components.
+  bool decides_on_gpu(const Step& step) const {
+    return step.tape.arena().device() == Device::cuda && step.dtype() == DType::f32 && !options_.largest_component;
+  }
 
   MethodOptions options_;
 
@@ -61,6 +68,7 @@ class SemiSupervised : public Method {
   Var student_logits(Step& step, const Var& images);
 
   std::unique_ptr<Ema> ema_;
+  Tensor consistency_weight_;  // gamma w(t), (1) on the device
 };
 
 }  // namespace patchcl

@@ -1,7 +1,6 @@
 #include "train/methods/terms.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "autograd/ops/arith.h"
 #include "autograd/ops/pointwise.h"
@@ -33,12 +32,6 @@ Var upload(Tape& tape, const Tensor& t, DType floating, const std::string& label
   return tape.constant(there, label);
 }
 
-Var scalar(Tape& tape, double value, DType floating) {
-  const Tensor t = Arena("scalar").empty({1}, DType::f32);
-  fill(t, value);
-  return upload(tape, t, floating, "weight");
-}
-
 Tensor on_host(const Tensor& t) {
   Tensor here = t;
   if (t.device() != Device::cpu) {
@@ -62,25 +55,18 @@ Var supervised_loss(const Var& logits, const Var& labels, const Var& weight, Los
   return affine(add(ce, dice), 0.5);  // EQ: 4.4 supervised loss
 }
 
-PseudoLabels pseudo_labels(const Tensor& probabilities, double confidence, bool largest_component) {
-  const Tensor host = on_host(probabilities);
-  const Shape& s = host.shape();
-  const Arena arena("pseudo-labels");
-  PseudoLabels out{arena.empty({s[0], s[1], s[2]}, DType::u8), arena.empty({s[0], s[1], s[2]}, DType::f32)};
+void find_pseudo_labels(const Tensor& p, double confidence, bool largest_component, const PseudoLabels& to) {
+  if (p.device() == Device::cuda) {
+    CUDA_ONLY(return find_pseudo_labels_cuda(p, confidence, to);)
+  }
+  const Shape& s = p.shape();
   const int64_t pixels = s[1] * s[2], K = s[3];
   parallel_for(s[0], [&](int64_t image) {
-    uint8_t* label = out.labels.data<uint8_t>() + image * pixels;
-    float* weight = out.weight.data<float>() + image * pixels;
-    const float* p = host.data<float>() + image * pixels * K;
-    for (int64_t m = 0; m < pixels; ++m) {
-      const float* best = std::max_element(p + m * K, p + (m + 1) * K);
-      label[m] = uint8_t(best - (p + m * K));
-      weight[m] = *best >= float(confidence) ? 1 : 0;  // EQ: 1.12 confidence mask
-    }
+    uint8_t* label = to.labels.data<uint8_t>() + image * pixels;
+    float* weight = to.weight.data<float>() + image * pixels;
+    for (int64_t m = 0; m < pixels; ++m) decide_pixel(p.data<float>() + (image * pixels + m) * K, K, float(confidence), label[m], weight[m]);
     if (largest_component) keep_largest_components(label, s[1], s[2]);
   });
-  out.coverage = chunked_sum<double>(out.weight.numel(), [&](int64_t i) { return out.weight.data<float>()[i]; }) / double(out.weight.numel());
-  return out;
 }
 
 }  // namespace patchcl

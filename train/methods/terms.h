@@ -15,8 +15,6 @@ Var rows(Tape& tape, const Tensor& t, int64_t begin, int64_t count, const std::s
 // A tensor on the tape's device and, where it is f32, in `floating`, the type of the weights: itself where it is that already. On a
 // dry tape only its shape counts.
 Var upload(Tape& tape, const Tensor& t, DType floating, const std::string& label);
-// A number that changes from step to step, (1).
-Var scalar(Tape& tape, double value, DType floating);
 // The numbers on the host, as f32: the tensor itself where it is already that.
 Tensor on_host(const Tensor& t);
 
@@ -26,12 +24,22 @@ Tensor predict(Tape& tape, const TrainState& s, const ParamStore& weights, const
 // 1/2 (cross-entropy + Dice) on labelled pixels (METHODS 4.4); `weight` (n,H,W) or empty.
 Var supervised_loss(const Var& logits, const Var& labels, const Var& weight, LossTerms& log);
 
-// Decisions of a teacher on unlabelled images, on the host.
+// Decisions of a teacher on unlabelled images, on the host or on the GPU.
 struct PseudoLabels {
-  Tensor labels;        // u8 (n,H,W): argmax, the first of equals; with refinement the largest component of each class
-  Tensor weight;        // f32 (n,H,W): 1 where max p >= confidence, else 0
-  double coverage = 0;  // mean weight
+  Tensor labels;  // u8 (n,H,W): argmax, the first of equals; with refinement the largest component of each class
+  Tensor weight;  // f32 (n,H,W): 1 where max p >= confidence, else 0
 };
-PseudoLabels pseudo_labels(const Tensor& probabilities, double confidence, bool largest_component);
+// p f32 (n,H,W,K) on the device of `to`; components on the host only.
+void find_pseudo_labels(const Tensor& p, double confidence, bool largest_component, const PseudoLabels& to);
+CUDA_ONLY(void find_pseudo_labels_cuda(const Tensor& p, double confidence, const PseudoLabels& to);)
+
+// The decision at one pixel with probabilities p of K classes.
+HD inline void decide_pixel(const float* p, int64_t K, float confidence, uint8_t& label, float& weight) {
+  int64_t best = 0;
+  for (int64_t k = 1; k < K; ++k)
+    if (p[k] > p[best]) best = k;
+  label = uint8_t(best);
+  weight = p[best] >= confidence ? 1 : 0;  // EQ: 1.12 confidence mask
+}
 
 }  // namespace patchcl

@@ -11,6 +11,7 @@ namespace patchcl {
 
 class UaMt final : public MeanTeacher {
  public:
+  bool recordable() const override { return false; }  // weighs pixels on the host
   using MeanTeacher::MeanTeacher;
   std::string name() const override { return "ua-mt"; }
 
