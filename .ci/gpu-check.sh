@@ -61,11 +61,11 @@ why=$(head -n 1 "$out/device.log")
 
 row "check" "result"
 check "every op on cuda: gradients in f64 and f32, overwrite, accumulate, poison" $patchcl audit ops --device cuda
-for method in supervised mean-teacher fixmatch patchcl; do
+for method in supervised mean-teacher ua-mt fixmatch patchcl; do
   check "ten steps of $method: CPU against GPU" cpu_and_gpu $method
   check "ten steps of $method: the same bits again" bit_equal $method
 done
-for method in supervised mean-teacher fixmatch; do
+for method in supervised mean-teacher ua-mt fixmatch; do
   check "ten steps of $method recorded as CUDA graphs: the same bits" recorded $method
 done
 for math in tf32 bf16; do

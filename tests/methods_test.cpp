@@ -284,12 +284,16 @@ TEST(UaMt, WeightMasksByEntropyAndNormalisesAsPublished) {
   const Tensor q = arena.empty({1, 1, 3, 2}, DType::f32);
   const float p[] = {1, 0, 0.5f, 0.5f, 0.9f, 0.1f};
   std::copy(p, p + 6, q.data<float>());
-  const Tensor w = certainty_weight(q, 0.75 * std::log(2.));
+  const Tensor w = arena.empty({1, 1, 3}, DType::f32), threshold = arena.empty({1}, DType::f64);
+  fill(threshold, 0.75 * std::log(2.));
+  find_certain_pixels(q, threshold, w, arena);
   EXPECT_FLOAT_EQ(w.data<float>()[0], 6. / 4);
   EXPECT_FLOAT_EQ(w.data<float>()[1], 0);
   EXPECT_FLOAT_EQ(w.data<float>()[2], 6. / 4);
   fill(q, 0.5);
-  EXPECT_EQ(certainty_weight(q, 0.1).data<float>()[0], 0) << "no certain pixel: no loss, no NaN";
+  fill(threshold, 0.1);
+  find_certain_pixels(q, threshold, w, arena);
+  EXPECT_EQ(w.data<float>()[0], 0) << "no certain pixel: no loss, no NaN";
 }
 
 TEST(Terms, PseudoLabelsTakeTheFirstOfEqualsAndMaskByConfidence) {

@@ -49,7 +49,7 @@ void add_options(CLI::App& app, TrainConfig& c) {
   running->add_option("--kernels", c.kernels, "naive (reference loops), direct, or fast (Winograd where it wins)")->check(CLI::IsMember({"naive", "direct", "fast"}));
   running->add_option("--device", c.device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   running->add_option("--math", c.math, "On the GPU: f32, tf32 (tensor cores, factors of 10 bits) or bf16 (activations of 8 bits)")->check(CLI::IsMember({"f32", "tf32", "bf16"}));
-  running->add_option("--graph", c.graph, "On the GPU (supervised, mean-teacher, fixmatch): record a step's kernels once and replay them");
+  running->add_option("--graph", c.graph, "On the GPU (all methods but patchcl): record a step's kernels once and replay them");
   running->add_flag("--anomaly", c.anomaly, "Check every value of every op and stop at the first that is not finite (slow)");
 
   c.methods.add(app);

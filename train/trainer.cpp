@@ -88,7 +88,7 @@ Trainer::Trainer(const TrainConfig& config, const std::string& resolved)
   set_kernels(parse_kernels(config_.kernels));
   set_math_mode(parse_math(config_.math));
   if (config_.graph && (device_ != Device::cuda || !method_->recordable()))
-    fail(ExitCode::usage, "train", "--graph true records the GPU's work for the methods supervised, mean-teacher and fixmatch; here it is ", config_.method, " on the ",
+    fail(ExitCode::usage, "train", "--graph true records the GPU's work for the methods supervised, mean-teacher, ua-mt and fixmatch; here it is ", config_.method, " on the ",
          device_ == Device::cuda ? "GPU" : "CPU", "; leave it out");
   unet_ = std::make_unique<UNet>(layout_, info_.unet);
   if (config_.size % unet_->size_multiple())

@@ -11,9 +11,9 @@ template <class T> void launch_forward(const Forward& p) {
   T* y = p.y.data<T>();
   uint8_t* choice = p.aux[0].data<uint8_t>();
   const int64_t h = in[1], w = in[2], channels = in[3], oh = out[1], ow = out[2];
-  cuda::for_each(out.numel(), [=] __device__(int64_t e) {
-    const int64_t c = e % channels, j = e / channels % ow, r = e / channels / ow;  // r = n oh + i
-    const T* window = x + ((r / oh * h + r % oh * 2) * w + 2 * j) * channels + c;
+  cuda::for_each_pixel(out, [=] __device__(int64_t n, int64_t i, int64_t j, int64_t c) {
+    const int64_t e = ((n * oh + i) * ow + j) * channels + c;
+    const T* window = x + ((n * h + 2 * i) * w + 2 * j) * channels + c;
     T best = window[0];
     uint8_t at = 0;
     for (uint8_t k = 1; k < 4; ++k) {
@@ -35,8 +35,8 @@ template <class T> void launch_backward(const Backward& p) {
   T* dx = p.dx[0].t.data<T>();
   const bool accumulate = p.dx[0].accumulate;
   const int64_t h = in[1], w = in[2], channels = in[3], oh = out[1], ow = out[2];
-  cuda::for_each(in.numel(), [=] __device__(int64_t e) {
-    const int64_t c = e % channels, b = e / channels % w, a = e / channels / w % h, n = e / channels / w / h;
+  cuda::for_each_pixel(in, [=] __device__(int64_t n, int64_t a, int64_t b, int64_t c) {
+    const int64_t e = ((n * h + a) * w + b) * channels + c;
     T d = T(0);
     if (a / 2 < oh && b / 2 < ow) {
       const int64_t window = ((n * oh + a / 2) * ow + b / 2) * channels + c;

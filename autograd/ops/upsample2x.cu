@@ -12,13 +12,12 @@ template <class T> void launch_forward(const Forward& p) {
   T* y = p.y.data<T>();
   const int64_t channels = s[3];
   const UpsampleAxis rows(s[1]), columns(s[2]);
-  cuda::for_each(p.y.numel(), [=] __device__(int64_t e) {
-    const int64_t c = e % channels, pixel = e / channels, h = rows.n, w = columns.n;
-    const int64_t q = pixel % (2 * w), o = pixel / (2 * w) % (2 * h), n = pixel / (4 * h * w);
+  cuda::for_each_pixel(p.y.shape(), [=] __device__(int64_t n, int64_t o, int64_t q, int64_t c) {
+    const int64_t h = rows.n, w = columns.n;
     const P v = P(rows.neighbour_weight(o)), u = P(columns.neighbour_weight(q));
     const T *near = x + (n * h + o / 2) * w * channels + c, *far = x + (n * h + rows.neighbour(o)) * w * channels + c;
     const int64_t a = q / 2 * channels, b = columns.neighbour(q) * channels;
-    y[e] = T((1 - v) * ((1 - u) * P(near[a]) + u * P(near[b])) + v * ((1 - u) * P(far[a]) + u * P(far[b])));
+    y[((n * 2 * h + o) * 2 * w + q) * channels + c] = T((1 - v) * ((1 - u) * P(near[a]) + u * P(near[b])) + v * ((1 - u) * P(far[a]) + u * P(far[b])));
   });
 }
 
@@ -30,14 +29,13 @@ template <class T> void launch_backward(const Backward& p) {
   const bool accumulate = p.dx[0].accumulate;
   const int64_t channels = s[3];
   const UpsampleAxis rows(s[1]), columns(s[2]);
-  cuda::for_each(s.numel(), [=] __device__(int64_t e) {
-    const int64_t c = e % channels, pixel = e / channels, h = rows.n, w = columns.n;
-    const int64_t j = pixel % w, i = pixel / w % h, n = pixel / w / h;
+  cuda::for_each_pixel(s, [=] __device__(int64_t n, int64_t i, int64_t j, int64_t c) {
+    const int64_t h = rows.n, w = columns.n;
     P sum = 0;
     for (int64_t o = rows.first(i); o <= rows.last(i); ++o)
       for (int64_t q = columns.first(j); q <= columns.last(j); ++q)
         sum += P(rows.weight(o, i) * columns.weight(q, j)) * P(dy[((n * 2 * h + o) * 2 * w + q) * channels + c]);
-    store(dx[e], T(sum), accumulate);
+    store(dx[((n * h + i) * w + j) * channels + c], T(sum), accumulate);
   });
 }
 

@@ -2,51 +2,68 @@
 
 #include <cmath>
 
+#include "autograd/ops/arith.h"
+#include "autograd/ops/pointwise.h"
 #include "autograd/ops/softmax.h"
 #include "losses/consistency.h"
+#include "tensor/device.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
 
-Tensor certainty_weight(const Tensor& q, double threshold) {
-  const Shape& s = q.shape();
-  const int64_t pixels = s.rows(), K = s[-1];
-  const Tensor weight = Arena("certainty").empty({s[0], s[1], s[2]}, DType::f32);
-  float* w = weight.data<float>();
+void find_certain_pixels(const Tensor& q, const Tensor& threshold, const Tensor& weight, [[maybe_unused]] const Arena& memory) {
+  if (q.device() == Device::cuda) {
+    CUDA_ONLY(return find_certain_pixels_cuda(q, threshold, weight, memory);)
+  }
+  const int64_t pixels = weight.numel(), K = q.shape()[-1];
   const float* p = q.data<float>();
+  float* w = weight.data<float>();
+  const double most = threshold.data<double>()[0];
   parallel_chunks(pixels, [&](int64_t begin, int64_t end) {
-    for (int64_t m = begin; m < end; ++m) {
-      float U = 0;
-      for (int64_t k = 0; k < K; ++k)
-        if (const float pk = p[m * K + k]; pk > 0) U -= pk * std::log(pk);  // EQ: 4.4 uncertainty
-      w[m] = double(U) < threshold;
-    }
+    for (int64_t m = begin; m < end; ++m) w[m] = is_certain(p + m * K, K, most);
   });
-  const double certain = chunked_sum<double>(pixels, [&](int64_t m) { return w[m]; });
-  const float norm = float(double(pixels * K) / (2 * certain + 1e-16));  // EQ: 4.4 UA-MT normalisation
-  for (int64_t m = 0; m < pixels; ++m) w[m] *= w[m] > 0 ? norm : 0;
-  return weight;
+  const float each = certain_weight(pixels, K, chunked_sum<double>(pixels, [&](int64_t m) { return w[m]; }));
+  for (int64_t m = 0; m < pixels; ++m) w[m] = w[m] > 0 ? each : 0;
+}
+
+void UaMt::start(const TrainState& s) {
+  MeanTeacher::start(s);
+  threshold_ = Arena("method", s.student->values().device()).zeros({1}, DType::f64);
+}
+
+void UaMt::prepare(const TrainState& s) {
+  MeanTeacher::prepare(s);
+  const double threshold = (0.75 + 0.25 * ramp(s)) * std::log(2.);  // EQ: 4.4 UA-MT threshold
+  copy_bytes(threshold_.raw(), threshold_.device(), &threshold, Device::cpu, sizeof threshold);
 }
 
 Tensor UaMt::mean_prediction(Step& step) const {
-  Tensor mean;
+  Tape forward_only(step.tape.arena(), {.grad = false});
   const Var images = step.unlabeled_images();
+  Var mean;
   for (int64_t t = 0; t < options_.dropout_passes; ++t) {
     const uint32_t pass = site::uncertainty + uint32_t(t) * 100;
     const Tensor p = predict(step.tape, step.s, *step.s.teacher, noisy(step, images, pass + 99), /*training=*/true, pass);
-    if (step.tape.dry()) return Arena("uncertainty").empty(p.shape(), DType::f32);
-    const Tensor q = on_host(p);
-    if (!mean) mean = Arena("uncertainty").zeros(q.shape(), DType::f32);
-    parallel_chunks(q.numel(), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) mean.data<float>()[i] += q.data<float>()[i] / float(options_.dropout_passes);
-    });
+    const Var share = affine(forward_only.constant(p), 1 / double(options_.dropout_passes));
+    mean = mean ? add(mean, share) : share;
   }
-  return mean;
+  return mean.value();
 }
 
 Var UaMt::consistency(Step& step, const Var& logits, const Tensor& target) {
-  const double threshold = (0.75 + 0.25 * ramp(step.s)) * std::log(2.);  // EQ: 4.4 UA-MT threshold
-  const Tensor weight = certainty_weight(mean_prediction(step), threshold);
+  const Tensor q = mean_prediction(step);
+  const bool gpu = q.device() == Device::cuda && q.dtype() == DType::f32;
+  const Arena memory = gpu ? step.tape.arena() : Arena("certainty");
+  const Shape& s = q.shape();
+  const Tensor weight = memory.empty({s[0], s[1], s[2]}, DType::f32);
+  if (!step.tape.dry()) {
+    Tensor threshold = threshold_;
+    if (!gpu && threshold.device() == Device::cuda) {
+      threshold = memory.empty({1}, DType::f64);
+      copy(threshold_, threshold);
+    }
+    find_certain_pixels(gpu ? q : on_host(q), threshold, weight, memory);
+  }
   return mean_squared_error(softmax(logits), step.tape.constant(target, "target"), upload(step.tape, weight, step.dtype(), "certain pixels"));
 }
 
