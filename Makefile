@@ -115,9 +115,11 @@ test: info house-rules build/patchcl build/tests
 # out on the CPU by tests/emulated_gpu.
 test-emulated-gpu:
 	@$(MAKE) --no-print-directory CUDA=emulated emulated-programs
-	PATCHCL=build/release-emulated/patchcl build/release-emulated/tests/all --gtest_filter='EmulatedGpu.*'
+	PATCHCL=build/release-emulated/patchcl build/release-emulated/tests/emulated
 	PATCHCL=build/release-emulated/patchcl OUT=build/emulated-gpu-check .ci/gpu-check.sh
-emulated-programs: $(B)/patchcl $(B)/tests/all
+emulated-programs: $(B)/patchcl $(B)/tests/emulated
+$(B)/tests/emulated: $(OBJ) $(B)/tests/emulated_gpu_test.o $(B)/tests/main.o
+	$(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
 
 # Puts wrong lines into the ops, one after the other, and demands that the audit finds each.
 test-mutations: build/patchcl

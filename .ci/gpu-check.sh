@@ -73,8 +73,9 @@ for math in tf32 bf16; do
   check "ten steps of supervised in $math, recorded: the same bits" recorded_in $math
 done
 check "a run on the GPU, its checkpoint resumed and audited on the CPU" resume patchcl
+PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
 if command -v compute-sanitizer > /dev/null; then
-  check "memory errors in the ops' kernels (compute-sanitizer)" compute-sanitizer --error-exitcode 1 $patchcl audit ops --device cuda softmax dice cross_entropy max_pool2d upsample2x norm_act_dropout guided_contrastive info_nce
+  check "memory errors in the ops' kernels (compute-sanitizer)" compute-sanitizer --error-exitcode 1 $patchcl audit ops --device cuda softmax dice cross_entropy max_pool2d upsample2x norm_act_dropout cast guided_contrastive info_nce
 else
   skip "memory errors in the ops' kernels (compute-sanitizer)" "compute-sanitizer is not on the PATH"
 fi

@@ -1,5 +1,7 @@
 // What the semi-supervised methods share: predictions without gradient, pseudo-labels, weights, the supervised loss.
 #pragma once
+#include <math.h>  // log(float) in the global namespace
+
 #include "train/method.h"
 
 namespace patchcl {
@@ -41,5 +43,20 @@ HD inline void decide_pixel(const float* p, int64_t K, float confidence, uint8_t
   label = uint8_t(best);
   weight = p[best] >= confidence ? 1 : 0;  // EQ: 1.12 confidence mask
 }
+
+// Weight of each pixel, f32 (n,H,W), such that the mean over pixels and channels of weight * error is L_cons of UA-MT (ua_mt.h). All on one
+// device; q is f32 (n,H,W,K), `memory` has room for the GPU's sums.
+void find_certain_pixels(const Tensor& q, const Tensor& threshold, const Tensor& weight, const Arena& memory);
+CUDA_ONLY(void find_certain_pixels_cuda(const Tensor& q, const Tensor& threshold, const Tensor& weight, const Arena& memory);)
+
+// One pixel with probabilities q of K classes.
+HD inline bool is_certain(const float* q, int64_t K, double threshold) {
+  float U = 0;
+  for (int64_t k = 0; k < K; ++k)
+    if (q[k] > 0) U -= q[k] * ::log(q[k]);  // EQ: 4.4 uncertainty
+  return double(U) < threshold;
+}
+// What a certain pixel weighs where `certain` of P pixels are.
+HD inline float certain_weight(int64_t P, int64_t K, double certain) { return float(double(P * K) / (2 * certain + 1e-16)); }  // EQ: 4.4 UA-MT normalisation
 
 }  // namespace patchcl

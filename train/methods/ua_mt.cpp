@@ -7,24 +7,8 @@
 #include "autograd/ops/softmax.h"
 #include "losses/consistency.h"
 #include "tensor/device.h"
-#include "tensor/parallel.h"
 
 namespace patchcl {
-
-void find_certain_pixels(const Tensor& q, const Tensor& threshold, const Tensor& weight, [[maybe_unused]] const Arena& memory) {
-  if (q.device() == Device::cuda) {
-    CUDA_ONLY(return find_certain_pixels_cuda(q, threshold, weight, memory);)
-  }
-  const int64_t pixels = weight.numel(), K = q.shape()[-1];
-  const float* p = q.data<float>();
-  float* w = weight.data<float>();
-  const double most = threshold.data<double>()[0];
-  parallel_chunks(pixels, [&](int64_t begin, int64_t end) {
-    for (int64_t m = begin; m < end; ++m) w[m] = is_certain(p + m * K, K, most);
-  });
-  const float each = certain_weight(pixels, K, chunked_sum<double>(pixels, [&](int64_t m) { return w[m]; }));
-  for (int64_t m = 0; m < pixels; ++m) w[m] = w[m] > 0 ? each : 0;
-}
 
 void UaMt::start(const TrainState& s) {
   MeanTeacher::start(s);
