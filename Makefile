@@ -122,7 +122,7 @@ $(B)/tests/emulated: $(OBJ) $(B)/tests/emulated_gpu_test.o $(B)/tests/main.o
 	$(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
 
 # Puts wrong lines into the ops, one after the other, and demands that the audit finds each.
-test-mutations: build/patchcl
+test-mutations: info
 	tests/mutate.sh
 
 # The figures of the README's section on speed; PyTorch takes part where python3 can import it.

@@ -57,20 +57,20 @@ template <class F> void for_each(int64_t n, F f, Caller at = Caller::current()) 
 
 // The images of an (n,h,w,c) tensor without a division of 64-bit numbers, which costs more than the memory access that it is for:
 // rows of pixels along the grid's y, the numbers of a row along its x.
-template <class F> __global__ void for_each_pixel_kernel(int64_t rows, int h, int w, int c, F f) {
+template <class F> __global__ void for_each_pixel_kernel(int rows, int h, int w, int c, F f) {
   const int e = int(blockIdx.x) * kThreads + int(threadIdx.x);
   if (e >= w * c) return;
   const int column = e / c, channel = e % c;
-  for (int64_t row = blockIdx.y; row < rows; row += gridDim.y) f(row / h, row % h, column, channel);
+  for (int row = int(blockIdx.y); row < rows; row += int(gridDim.y)) f(row / h, row % h, column, channel);
 }
 
 // f(image, row, column, channel) for every number of an (n,h,w,c) tensor.
 template <class F> void for_each_pixel(const Shape& s, F f, Caller at = Caller::current()) {
   if (s.numel() == 0) return;
   const int64_t rows = s[0] * s[1], length = s[2] * s[3];
-  if (length > INT32_MAX - kThreads) fail(ExitCode::usage, "cuda", "a row of ", s, " has more than 2^31 numbers");
+  if (std::max(length, rows) > INT32_MAX - 65536) fail(ExitCode::usage, "cuda", s, " has 2^31 rows of pixels, or a row of 2^31 numbers");
   const dim3 blocks(unsigned((length + kThreads - 1) / kThreads), unsigned(std::min<int64_t>(rows, 65535)));
-  launch(at, for_each_pixel_kernel<F>, blocks, rows, int(s[1]), int(s[2]), int(s[3]), f);
+  launch(at, for_each_pixel_kernel<F>, blocks, int(rows), int(s[1]), int(s[2]), int(s[3]), f);
 }
 
 // Sum over the threads of a block by a fixed tree; thread 0 gets it. V is a number or a struct with +=.

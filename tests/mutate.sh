@@ -1,6 +1,7 @@
 #!/bin/bash
 # Does the audit catch one wrong line? Puts one wrong gradient after the other into the real sources of the ops, builds, and
 # demands that `patchcl audit ops` exits with 7 and names the op and the input. Works on a copy; some ten seconds per line.
+# A .cu file is audited on the emulated GPU (tests/emulated_gpu).
 #   make test-mutations
 set -u
 cd "$(dirname "$0")/.."
@@ -32,15 +33,35 @@ losses/info_nce.cpp|info_nce|x\[0\]|s/ - (j == 0)) \/ anchors/) \/ anchors/
 losses/info_nce.cpp|info_nce|x\[1\]|s/add_scaled(scale \* g\[0\], q/add_scaled(-scale * g[0], q/
 losses/guided_contrastive.cpp|guided_contrastive|x\[0\]|s/add_scaled(-scale, s.mean/add_scaled(scale, s.mean/
 losses/guided_contrastive.cpp|guided_contrastive|x\[0\]|s/T(lambda \/ tau) \* dot/T(lambda \/ (2 * tau)) * dot/
+tensor/cuda_runtime.cuh|dice|y|s/^    __syncthreads();$//
+autograd/ops/max_pool2d.cu|max_pool2d|x\[0\]|s/a % 2 \* 2 + b % 2/b % 2 * 2 + a % 2/
+autograd/ops/upsample2x.cu|upsample2x|x\[0\]|s/rows.weight(o, i) \* columns/rows.weight(o, j) * columns/
+autograd/ops/norm_act.cu|batch_norm|x\[0\]|s/channel.mean_dz_xhat\[c\]/channel.mean_dz[c]/
+autograd/ops/norm_act.cu|norm_act_dropout|x\[1\]|s/dz \* double(m.xhat(e, c))/dz/
+autograd/ops/conv2d.cu|conv2d|x\[1\]|s/(o \* taps + t) \* count + c\]/(o * taps + t) * count]/
+autograd/ops/conv2d.cu|conv2d|x\[0\]|s/beta = out.accumulate/beta = 0/
+autograd/ops/softmax.cu|log_softmax|x\[0\]|s/::exp(y\[at + k\]) \* sum/sum/
+autograd/ops/linear.cu|linear|x\[0\]|s/dy, w, dx.accumulate/dy, w, false/
+autograd/ops/cast.cu|cast|x\[0\]|s/b.dx\[0\].accumulate/false/
+losses/dice.cu|dice|x\[0\]|s/factors\[2 \* k\] = -2/factors[2 * k] = 2/
+losses/cross_entropy.cu|cross_entropy|x\[0\]|s/ - T(k == label\[i\])//
+losses/guided_contrastive.cu|guided_contrastive|x\[0\]|s/sum = -s.mean_of/sum = s.mean_of/
+losses/info_nce.cu|info_nce|x\[0\]|s/T sum = g\[0\] \* c.k\[at\];/T sum = 0;/
 '
 
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
-make -s build/patchcl || exit 1
-config=$(dirname "$(readlink build/patchcl)")
-cp -a --parents $(git ls-files Makefile .ci tensor autograd layers losses data train tests) build/probe*.mk build/"$config" "$tree"
+cpu=build/release/patchcl gpu=build/release-emulated/patchcl
+make -s CUDA=0 $cpu && make -s CUDA=emulated $gpu || exit 1
+cp -a --parents $(git ls-files Makefile .ci tensor autograd layers losses data train tests) build/probe*.mk build/release build/release-emulated "$tree"
 cd "$tree"
-ln -sf "$config/patchcl" build/patchcl
+
+build_and_audit() {
+  case $1 in
+    *.cu*) make -s CUDA=emulated $gpu > log 2>&1 || return 100; $gpu audit ops "$2" --device cuda > log 2>&1 ;;
+    *) make -s CUDA=0 $cpu > log 2>&1 || return 100; $cpu audit ops "$2" --kernels all > log 2>&1 ;;
+  esac
+}
 
 caught=0 missed=0
 while IFS='|' read -r file op input change; do
@@ -50,17 +71,15 @@ while IFS='|' read -r file op input change; do
   if cmp -s "$file" original; then
     echo "NOT CHANGED  $file  $change"
     missed=$((missed + 1))
-  elif ! make -s build/patchcl > log 2>&1; then
-    echo "DID NOT BUILD  $file  $change"; tail -5 log
-    missed=$((missed + 1))
   else
-    build/patchcl audit ops "$op" --kernels all > log 2>&1
+    build_and_audit "$file" "$op"
     code=$?
     if [[ $code == 7 ]] && grep -q "$op" log && grep -q "$input" log; then
       echo "caught  $op ${input//\\/}  $file  $change"
       caught=$((caught + 1))
     else
-      echo "MISSED (exit code $code)  $op  $file  $change"; tail -3 log
+      [[ $code == 100 ]] && echo "DID NOT BUILD  $file  $change" || echo "MISSED (exit code $code)  $op  $file  $change"
+      tail -3 log
       missed=$((missed + 1))
     fi
   fi

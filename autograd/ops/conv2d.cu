@@ -108,9 +108,10 @@ struct Plan {
   FilterDescriptor w;
   ConvolutionDescriptor conv;
   NoActivation activation;
-  Choice<cudnnConvolutionFwdAlgo_t> forward;
-  Choice<cudnnConvolutionBwdDataAlgo_t> data;
-  Choice<cudnnConvolutionBwdFilterAlgo_t> weight;
+  // Forgotten when cuDNN declines the call itself.
+  mutable Choice<cudnnConvolutionFwdAlgo_t> forward;
+  mutable Choice<cudnnConvolutionBwdDataAlgo_t> data;
+  mutable Choice<cudnnConvolutionBwdFilterAlgo_t> weight;
   mutable bool adds_bias;  // until cuDNN declines; it adds one with the first algorithm only
   Plan(const Conv2dSizes& s, int64_t channels, DType type)
       : x(type, s.n, s.h, s.w, channels), y(type, s.n, s.oh, s.ow, s.cout), bias(type, 1, 1, 1, s.cout), w(type, s, channels), conv(s),
@@ -211,7 +212,16 @@ bool cudnn_forward_with_bias(const Conv2dSizes& s, const Plan& p, const T* x, bo
   return p.adds_bias;
 }
 
-// Each returns false, having written nothing, when cuDNN declines.
+// After a call: false where cuDNN declined it, so that im2col does it now and from now on. With `written`, the call before has left
+// a part of the result, which nobody can take back.
+template <class Choice> bool accepted(cudnnStatus_t status, Choice& choice, bool written, int line) {
+  if (status == CUDNN_STATUS_SUCCESS) return true;
+  if (written) check(status, "the convolution of a further data input", line);
+  choice.found = false;
+  return false;
+}
+
+// Each returns false, the result as it was, when cuDNN declines.
 template <class T>
 bool cudnn_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const float* w, const float* b, T* y, const Scratch& scratch) {
   constexpr DType type = DTypeOf<T>::value;
@@ -223,8 +233,9 @@ bool cudnn_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const 
     pack_weight<T>(s, w, in.begin, in.count, scratch.weight<T>());
     const bool last = in.begin + in.count == s.cin;
     if (last && b && cudnn_forward_with_bias<T>(s, p, in.data, beta != 0, b, y, scratch)) return true;
-    CUDNN_CHECK(cudnnConvolutionForward(cudnn(), &alpha, p.x.d, in.data, p.w.d, scratch.weights, p.conv.d, p.forward.algorithm,
-                                        scratch.room, scratch.room_bytes, &beta, p.y.d, y));
+    const auto status = cudnnConvolutionForward(cudnn(), &alpha, p.x.d, in.data, p.w.d, scratch.weights, p.conv.d, p.forward.algorithm,
+                                                scratch.room, scratch.room_bytes, &beta, p.y.d, y);
+    if (!accepted(status, p.forward, /*written=*/false, __LINE__)) return false;  // im2col overwrites y
   }
   if (b) add_bias<T>(s, b, y);
   return true;
@@ -235,13 +246,16 @@ bool cudnn_backward_data(const Conv2dSizes& s, const T* dy, const float* w, cons
   constexpr DType type = DTypeOf<T>::value;
   for (const auto& out : dx)
     if (!plan(s, out.count, type).data.found) return false;
+  bool written = false;
   for (const auto& out : dx) {
     if (!out.data) continue;
     const Plan& p = plan(s, out.count, type);
     const float alpha = 1, beta = out.accumulate;
     pack_weight<T>(s, w, out.begin, out.count, scratch.weight<T>());
-    CUDNN_CHECK(cudnnConvolutionBackwardData(cudnn(), &alpha, p.w.d, scratch.weights, p.y.d, dy, p.conv.d, p.data.algorithm, scratch.room,
-                                             scratch.room_bytes, &beta, p.x.d, out.data));
+    const auto status = cudnnConvolutionBackwardData(cudnn(), &alpha, p.w.d, scratch.weights, p.y.d, dy, p.conv.d, p.data.algorithm, scratch.room,
+                                                     scratch.room_bytes, &beta, p.x.d, out.data);
+    if (!accepted(status, p.data, written, __LINE__)) return false;
+    written = true;
   }
   return true;
 }
@@ -251,11 +265,14 @@ bool cudnn_backward_weight(const Conv2dSizes& s, const Concatenation<const T>& x
   constexpr DType type = DTypeOf<T>::value;
   for (const auto& in : x)
     if (!plan(s, in.count, type).weight.found) return false;
+  bool written = false;
   for (const auto& in : x) {
     const Plan& p = plan(s, in.count, type);
     const float alpha = 1, beta = 0;
-    CUDNN_CHECK(cudnnConvolutionBackwardFilter(cudnn(), &alpha, p.x.d, in.data, p.y.d, dy, p.conv.d, p.weight.algorithm, scratch.room,
-                                               scratch.room_bytes, &beta, p.w.d, scratch.weights));
+    const auto status = cudnnConvolutionBackwardFilter(cudnn(), &alpha, p.x.d, in.data, p.y.d, dy, p.conv.d, p.weight.algorithm, scratch.room,
+                                                       scratch.room_bytes, &beta, p.w.d, scratch.weights);
+    if (!accepted(status, p.weight, written, __LINE__)) return false;
+    written = true;
     unpack_gradient<T>(s, scratch.weight<T>(), in.begin, in.count, dw.t.data<float>(), dw.accumulate);
   }
   return true;

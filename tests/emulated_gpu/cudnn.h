@@ -54,7 +54,8 @@ cudnnStatus_t cudnnGetConvolutionBackwardFilterWorkspaceSize(cudnnHandle_t h, cu
 cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t h, const void* alpha, cudnnTensorDescriptor_t xd, const void* x, cudnnFilterDescriptor_t wd,
                                       const void* w, cudnnConvolutionDescriptor_t conv, cudnnConvolutionFwdAlgo_t a, void* workspace, size_t bytes,
                                       const void* beta, cudnnTensorDescriptor_t yd, void* y);
-// y = scale conv(x) + z_scale z + bias. Declines where x has one channel, so that the way round it is tried too.
+// y = scale conv(x) + z_scale z + bias. Declines an x of one channel, and all convolutions
+// decline one channel in and out, so that the ways round are tried too.
 cudnnStatus_t cudnnConvolutionBiasActivationForward(cudnnHandle_t h, const void* scale, cudnnTensorDescriptor_t xd, const void* x,
                                                     cudnnFilterDescriptor_t wd, const void* w, cudnnConvolutionDescriptor_t conv,
                                                     cudnnConvolutionFwdAlgo_t a, void* workspace, size_t bytes, const void* z_scale,
