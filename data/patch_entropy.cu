@@ -43,8 +43,10 @@ void window_statistics_cuda(const PatchImages& b, const WindowGrid& grid, Entrop
   const Tensor means = b.gpu->empty({2, rows}, DType::f32);
   float *entropy = means.data<float>(), *confidence = entropy + rows;
   cuda::for_each_row(rows, grid.side * grid.side, WindowRow{b, grid, of, entropy, confidence});
-  copy_bytes(to.entropy.data(), Device::cpu, entropy, Device::cuda, to.entropy.size() * sizeof(float));
-  copy_bytes(to.confidence.data(), Device::cpu, confidence, Device::cuda, to.confidence.size() * sizeof(float));
+  std::vector<float> both(size_t(2 * rows));  // one copy, because each waits for the GPU
+  copy_bytes(both.data(), Device::cpu, entropy, Device::cuda, means.bytes());
+  to.entropy.assign(both.begin(), both.begin() + rows);
+  to.confidence.assign(both.begin() + rows, both.end());
 }
 
 }  // namespace patchcl

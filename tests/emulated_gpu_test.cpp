@@ -1,6 +1,7 @@
 // What a user meets when the GPU fails, on the GPU of tests/emulated_gpu, which fails on demand: `make test-emulated-gpu`.
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <fstream>
 #include <sstream>
 
@@ -61,6 +62,42 @@ TEST_F(EmulatedGpu, LostInTheMiddleLeavesACheckpointThatGoesOnToTheSameBits) {
   ASSERT_EQ(resumed.code, 0) << resumed.output;
   EXPECT_EQ(bytes_of(whole + "/metrics.csv"), bytes_of(lost + "/metrics.csv"));
   EXPECT_EQ(bytes_of(whole + "/best.safetensors").size(), bytes_of(lost + "/best.safetensors").size());
+}
+
+// What a step costs the host: the difference between a run and one of ten steps more.
+struct HostCalls { double launches, graphs, waits, allocations; };
+HostCalls calls_per_step(const std::string& method, const std::string& more) {
+  TemporaryFolder folder;
+  const auto counts = [&](int steps) {
+    const Outcome o = run_patchcl("train --device cuda --data phantom:cases=4,val=1,size=32,slices=3 --labeled 2 --size 32 --batch 4 --widths 4,8"
+                                  " --dropout 0.1,0.2 --val-every 0 --log-every 1000 --warm-up 0 --queue-ready 8 --iters " +
+                                  std::to_string(steps) + " --method " + method + " " + more + " --out " + (folder / std::to_string(steps)), "EMULATED_GPU_COUNTS=1");
+    HostCalls c{};
+    const size_t at = o.output.find("emulated GPU: launches");
+    const int read = at == std::string::npos ? 0 : std::sscanf(o.output.c_str() + at, "emulated GPU: launches %lf graphs %lf waits %lf allocations %lf",
+                                                               &c.launches, &c.graphs, &c.waits, &c.allocations);
+    EXPECT_EQ(read, 4) << o.output;
+    return c;
+  };
+  const HostCalls a = counts(10), b = counts(20);
+  return {(b.launches - a.launches) / 10, (b.graphs - a.graphs) / 10, (b.waits - a.waits) / 10, (b.allocations - a.allocations) / 10};
+}
+
+TEST_F(EmulatedGpu, AStepNeitherWaitsNorTakesMemory) {
+  for (const char* method : {"supervised", "mean-teacher", "ua-mt", "fixmatch"}) {
+    const HostCalls plain = calls_per_step(method, ""), recorded = calls_per_step(method, "--graph on");
+    EXPECT_EQ(plain.waits, 0) << method;
+    EXPECT_EQ(plain.allocations, 0) << method;
+    EXPECT_EQ(recorded.waits, 0) << method;
+    EXPECT_EQ(recorded.allocations, 0) << method;
+    EXPECT_EQ(recorded.graphs, 1) << method;
+    EXPECT_LE(recorded.launches, 2) << method << ": the teacher's average is outside the recording";
+    std::printf("%s: %.0f launches a step, recorded %.0f and one graph\n", method, plain.launches, recorded.launches);
+  }
+  const HostCalls contrast = calls_per_step("patchcl", "");
+  EXPECT_EQ(contrast.waits, 2) << "the windows' means and the teacher's embeddings";
+  EXPECT_EQ(contrast.allocations, 0);
+  std::printf("patchcl: %.0f launches a step\n", contrast.launches);
 }
 
 // Windows and patches found on the GPU against the host's.

@@ -2,6 +2,7 @@
 //   EMULATED_GPU_MIB=N       how much memory it has (default 8192)
 //   EMULATED_GPU_FAILS_AT=N  the N-th kernel launch fails, and everything after it, as when a device is lost
 //   EMULATED_GPU_ABSENT=1    the driver lists no GPU
+//   EMULATED_GPU_COUNTS=1    at exit, how often the host launched a kernel or a graph, waited for the GPU, and took memory
 #include <sys/mman.h>
 
 #include <chrono>
@@ -39,7 +40,12 @@ std::map<char*, size_t> g_device, g_pinned;
 std::vector<std::unique_ptr<CUstream_st>> g_streams;
 size_t g_used = 0;
 cudaError_t g_error = cudaSuccess;  // of a lost device: it stays
-long g_launches = 0;
+struct Counts {
+  long launches = 0, graphs = 0, waits = 0, allocations = 0;
+  ~Counts() {
+    if (std::getenv("EMULATED_GPU_COUNTS")) std::printf("emulated GPU: launches %ld graphs %ld waits %ld allocations %ld\n", launches, graphs, waits, allocations);
+  }
+} g_counts;
 int g_open = 0;  // > 0 while tasks run: then device memory may be touched
 
 long setting(const char* name, long otherwise) {
@@ -107,7 +113,7 @@ cudaError_t enqueue(cudaStream_t s, Task task) {
 }
 
 cudaError_t enqueue_kernel(const cudaLaunchConfig_t& c, std::function<void()> thread) {
-  if (++g_launches == setting("EMULATED_GPU_FAILS_AT", -1)) g_error = cudaErrorLaunchFailure;
+  if (++g_counts.launches == setting("EMULATED_GPU_FAILS_AT", -1)) g_error = cudaErrorLaunchFailure;
   const dim3 grid = c.gridDim, block = c.blockDim;
   if (grid.x == 0 || grid.y == 0 || grid.z != 1 || grid.y > 65535 || block.x == 0 || block.x > 1024) return cudaErrorInvalidValue;
   return enqueue(c.stream, [grid, block, thread = std::move(thread)] {
@@ -160,6 +166,7 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 cudaError_t cudaMalloc(void** p, size_t bytes) {
   const Lock lock(g_mutex);
   if (any_recording()) return cudaErrorStreamCaptureUnsupported;
+  ++g_counts.allocations;
   size_t free = 0, total = 0;
   if (cudaMemGetInfo(&free, &total) != cudaSuccess) return g_error;
   if (bytes > free) return cudaErrorMemoryAllocation;
@@ -208,7 +215,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   if (s->recording) return cudaErrorStreamCaptureUnsupported;
   if (from_device) {
     const cudaError_t status = emulated_gpu::enqueue(s, [=] { std::memcpy(to, from, bytes); });
-    return status != cudaSuccess ? status : cudaStreamSynchronize(s);
+    if (status == cudaSuccess) drain(s, s->pushed);  // our callers wait in so many words
+    return status;
   }
   const auto taken = std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
   return emulated_gpu::enqueue(s, [=] { std::memcpy(to, taken->data(), bytes); });
@@ -229,6 +237,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s) {
   const Lock lock(g_mutex);
   if (s->recording) return cudaErrorStreamCaptureUnsupported;
   if (g_error != cudaSuccess) return g_error;
+  ++g_counts.waits;
   drain(s, s->pushed);
   return cudaSuccess;
 }
@@ -292,6 +301,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e) {
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) {
+  ++g_counts.graphs;
   return emulated_gpu::enqueue(s, [tasks = e->tasks] {
     for (const Task& t : *tasks) t();
   });
