@@ -116,6 +116,7 @@ test: info house-rules build/patchcl build/tests
 test-emulated-gpu:
 	@$(MAKE) --no-print-directory CUDA=emulated emulated-programs
 	PATCHCL=build/release-emulated/patchcl build/release-emulated/tests/emulated
+	EMULATED_GPU_GUARD=1 PATCHCL_SEPARATE_TENSORS=1 build/release-emulated/patchcl audit ops --device cuda > build/emulated-memory.log || { tail -n 30 build/emulated-memory.log; exit 1; }
 	PATCHCL=build/release-emulated/patchcl OUT=build/emulated-gpu-check .ci/gpu-check.sh
 emulated-programs: $(B)/patchcl $(B)/tests/emulated
 $(B)/tests/emulated: $(OBJ) $(B)/tests/emulated_gpu_test.o $(B)/tests/main.o

@@ -75,7 +75,7 @@ done
 check "a run on the GPU, its checkpoint resumed and audited on the CPU" resume patchcl
 PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
 if command -v compute-sanitizer > /dev/null; then
-  check "memory errors in the ops' kernels (compute-sanitizer)" compute-sanitizer --error-exitcode 1 $patchcl audit ops --device cuda softmax dice cross_entropy max_pool2d upsample2x norm_act_dropout cast guided_contrastive info_nce
+  check "memory errors in the ops' kernels (compute-sanitizer)" env PATCHCL_SEPARATE_TENSORS=1 compute-sanitizer --error-exitcode 1 $patchcl audit ops --device cuda softmax dice cross_entropy max_pool2d upsample2x norm_act_dropout cast guided_contrastive info_nce
 else
   skip "memory errors in the ops' kernels (compute-sanitizer)" "compute-sanitizer is not on the PATH"
 fi

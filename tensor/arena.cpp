@@ -1,5 +1,6 @@
 #include "tensor/arena.h"
 
+#include <cstdlib>
 #include <vector>
 
 #include "tensor/device.h"
@@ -10,6 +11,20 @@ namespace {
 constexpr size_t kAlign = 256;
 constexpr size_t kSegment = size_t(64) << 20;
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+bool separate_tensors() {
+  static const bool on = std::getenv("PATCHCL_SEPARATE_TENSORS") != nullptr;
+  return on;
+}
+
+// On the CPU from malloc, because a checker knows its blocks.
+Tensor separate_tensor(const Shape& shape, DType dtype, Device device, size_t bytes) {
+  void* p = nullptr;
+  if (device == Device::cuda) p = device_alloc(device, bytes);
+  else if (posix_memalign(&p, kAlign, bytes)) fail(ExitCode::device, "memory", "the system refused ", bytes, " bytes");
+  const auto give_back = [device, bytes](void* q) { device == Device::cuda ? device_free(device, q, bytes) : std::free(q); };
+  return Tensor(std::shared_ptr<void>(p, give_back), p, shape, dtype, device);
+}
 }  // namespace
 
 struct Arena::Impl {
@@ -107,6 +122,7 @@ Arena Arena::plan(std::string name, Device device) {
 Tensor Arena::empty(const Shape& shape, DType dtype) const {
   for (int i = 0; i < shape.rank(); ++i) require(shape[i] >= 0, "arena", "negative axis in ", shape);
   const size_t bytes = size_t(shape.numel()) * dtype_size(dtype);
+  if (separate_tensors() && !impl_->plan_only) return separate_tensor(shape, dtype, impl_->device, bytes ? bytes : 1);
   const size_t size = round_up(bytes ? bytes : 1, kAlign);
   char* p = impl_->take(size);
   std::shared_ptr<void> owner(p, [impl = impl_, size](void* q) { impl->give_back(static_cast<char*>(q), size); });

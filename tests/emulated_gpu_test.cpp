@@ -1,6 +1,7 @@
 // What a user meets when the GPU fails, on the GPU of tests/emulated_gpu, which fails on demand: `make test-emulated-gpu`.
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <sstream>
@@ -62,6 +63,18 @@ TEST_F(EmulatedGpu, LostInTheMiddleLeavesACheckpointThatGoesOnToTheSameBits) {
   ASSERT_EQ(resumed.code, 0) << resumed.output;
   EXPECT_EQ(bytes_of(whole + "/metrics.csv"), bytes_of(lost + "/metrics.csv"));
   EXPECT_EQ(bytes_of(whole + "/best.safetensors").size(), bytes_of(lost + "/best.safetensors").size());
+}
+
+TEST_F(EmulatedGpu, AKernelThatGoesPastItsMemoryDies) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto write = [](int64_t numbers) {
+    setenv("EMULATED_GPU_GUARD", "1", 1);
+    cuda::set(cuda::alloc(40), DType::f32, numbers, 1);
+    cuda::synchronize();
+    std::exit(0);
+  };
+  EXPECT_EXIT(write(10), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(write(11), testing::KilledBySignal(SIGSEGV), "");
 }
 
 // What a step costs the host: the difference between a run and one of ten steps more.

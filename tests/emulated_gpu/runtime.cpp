@@ -2,6 +2,7 @@
 //   EMULATED_GPU_MIB=N       how much memory it has (default 8192)
 //   EMULATED_GPU_FAILS_AT=N  the N-th kernel launch fails, and everything after it, as when a device is lost
 //   EMULATED_GPU_ABSENT=1    the driver lists no GPU
+//   EMULATED_GPU_GUARD=1     each allocation ends at the end of a page, and a kernel that goes past it dies
 //   EMULATED_GPU_COUNTS=1    at exit, how often the host launched a kernel or a graph, waited for the GPU, and took memory
 #include <sys/mman.h>
 
@@ -37,6 +38,9 @@ namespace {
 std::recursive_mutex g_mutex;
 using Lock = std::lock_guard<std::recursive_mutex>;
 std::map<char*, size_t> g_device, g_pinned;
+constexpr size_t kPage = 4096;
+size_t pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+char* first_page(char* p) { return reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(p) / kPage * kPage); }
 std::vector<std::unique_ptr<CUstream_st>> g_streams;
 size_t g_used = 0;
 cudaError_t g_error = cudaSuccess;  // of a lost device: it stays
@@ -75,7 +79,7 @@ class OpenMemory {
 
  private:
   static void protect(int how) {
-    for (const auto& [p, bytes] : g_device) mprotect(p, bytes, how);
+    for (const auto& [p, bytes] : g_device) mprotect(first_page(p), pages(bytes), how);
   }
 };
 
@@ -170,11 +174,13 @@ cudaError_t cudaMalloc(void** p, size_t bytes) {
   size_t free = 0, total = 0;
   if (cudaMemGetInfo(&free, &total) != cudaSuccess) return g_error;
   if (bytes > free) return cudaErrorMemoryAllocation;
-  void* m = mmap(nullptr, bytes, g_open ? PROT_READ | PROT_WRITE : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* m = mmap(nullptr, pages(bytes) + kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (m == MAP_FAILED) return cudaErrorMemoryAllocation;
-  g_device[static_cast<char*>(m)] = bytes;
+  if (g_open) mprotect(m, pages(bytes), PROT_READ | PROT_WRITE);
+  char* const at = static_cast<char*>(m) + (setting("EMULATED_GPU_GUARD", 0) ? pages(bytes) - bytes : 0);
+  g_device[at] = bytes;
   g_used += bytes;
-  *p = m;
+  *p = at;
   return cudaSuccess;
 }
 
@@ -183,7 +189,7 @@ cudaError_t cudaFree(void* p) {
   for (const auto& s : g_streams) drain(s.get(), s->pushed);
   const auto it = g_device.find(static_cast<char*>(p));
   if (it == g_device.end()) return p ? cudaErrorInvalidValue : cudaSuccess;
-  munmap(p, it->second);
+  munmap(first_page(it->first), pages(it->second) + kPage);
   g_used -= it->second;
   g_device.erase(it);
   return cudaSuccess;
