@@ -50,9 +50,17 @@ recorded() {
 }
 near_f32() { short_run cuda supervised "$out/$1" --math "$1" && same_losses "$out/gpu-supervised" "$out/$1" 0.03; }
 recorded_in() { short_run cuda supervised "$out/recorded-$1" --math "$1" --graph true && cmp "$out/$1/metrics.csv" "$out/recorded-$1/metrics.csv"; }
+# Stopped by a signal after its third step, it goes on to the metrics of a run in one go.
 resume() {
-  local folder=$out/resume
-  short_run cuda "$1" "$folder" && $patchcl train --resume "$folder" --out "$folder" && $patchcl audit run "$folder" --tensors 3
+  local folder=$out/resume small=(--size 32 --widths 4,8 --dropout 0.1,0.2 --iters 60) run
+  short_run cuda "$1" "$folder-whole" "${small[@]}" || return
+  short_run cuda "$1" "$folder" "${small[@]}" &
+  run=$!
+  until grep -qs '^3,' "$folder/metrics.csv"; do kill -0 $run || return; sleep 0.01; done
+  pkill -TERM -P $run
+  wait $run
+  [[ $? == 9 ]] || { echo "it was not stopped in the middle"; return 1; }
+  $patchcl train --resume "$folder" --out "$folder" && cmp "$folder-whole/metrics.csv" "$folder/metrics.csv" && $patchcl audit run "$folder" --tensors 3
 }
 
 $patchcl audit ops add --device cuda > "$out/device.log" 2>&1
@@ -72,7 +80,7 @@ for math in tf32 bf16; do
   check "ten steps of supervised in $math: near those in f32" near_f32 $math
   check "ten steps of supervised in $math, recorded: the same bits" recorded_in $math
 done
-check "a run on the GPU, its checkpoint resumed and audited on the CPU" resume patchcl
+check "patchcl stopped, resumed: the same bits as in one go; audited on the CPU" resume patchcl
 PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
 if command -v compute-sanitizer > /dev/null; then
   check "memory errors in the ops' kernels (compute-sanitizer)" env PATCHCL_SEPARATE_TENSORS=1 compute-sanitizer --error-exitcode 1 $patchcl audit ops --device cuda softmax dice cross_entropy max_pool2d upsample2x norm_act_dropout cast guided_contrastive info_nce

@@ -25,12 +25,16 @@ bool available(std::string* why) {
   return false;
 }
 
+namespace {
+cudaStream_t new_stream() {
+  cudaStream_t s;
+  CUDA_CHECK(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking));
+  return s;
+}
+}  // namespace
+
 cudaStream_t stream() {
-  static const cudaStream_t the_stream = [] {
-    cudaStream_t s;
-    CUDA_CHECK(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking));
-    return s;
-  }();
+  static const cudaStream_t the_stream = new_stream();
   return the_stream;
 }
 
@@ -111,11 +115,7 @@ struct Event {
 };
 
 cudaStream_t copy_stream() {
-  static const cudaStream_t the_stream = [] {
-    cudaStream_t s;
-    CUDA_CHECK(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking));
-    return s;
-  }();
+  static const cudaStream_t the_stream = new_stream();
   return the_stream;
 }
 }  // namespace
@@ -143,18 +143,18 @@ void Upload::send(void* to, size_t bytes) {
 
 void Upload::release() { CUDA_CHECK(cudaEventRecord(impl_->released.e, stream())); }
 
-Stopwatch::Stopwatch() : begin_(new Event(cudaEventDefault)), end_(new Event(cudaEventDefault)) {}
-Stopwatch::~Stopwatch() {
-  delete static_cast<Event*>(begin_);
-  delete static_cast<Event*>(end_);
-}
-void Stopwatch::start() { CUDA_CHECK(cudaEventRecord(static_cast<Event*>(begin_)->e, stream())); }
+struct Stopwatch::Impl {
+  Event begin{cudaEventDefault}, end{cudaEventDefault};
+};
+
+Stopwatch::Stopwatch() : impl_(std::make_unique<Impl>()) {}
+Stopwatch::~Stopwatch() = default;
+void Stopwatch::start() { CUDA_CHECK(cudaEventRecord(impl_->begin.e, stream())); }
 double Stopwatch::stop() {
-  const cudaEvent_t begin = static_cast<Event*>(begin_)->e, end = static_cast<Event*>(end_)->e;
-  CUDA_CHECK(cudaEventRecord(end, stream()));
-  CUDA_CHECK(cudaEventSynchronize(end));
+  CUDA_CHECK(cudaEventRecord(impl_->end.e, stream()));
+  CUDA_CHECK(cudaEventSynchronize(impl_->end.e));
   float milliseconds = 0;
-  CUDA_CHECK(cudaEventElapsedTime(&milliseconds, begin, end));
+  CUDA_CHECK(cudaEventElapsedTime(&milliseconds, impl_->begin.e, impl_->end.e));
   return double(milliseconds) * 1e-3;
 }
 

@@ -50,7 +50,8 @@ class Stopwatch {
   double stop();  // waits
 
  private:
-  void *begin_ = nullptr, *end_ = nullptr;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 // Work recorded once (a CUDA graph) and replayed with one call: for steps of so many small kernels that launching them one

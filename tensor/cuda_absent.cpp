@@ -29,8 +29,9 @@ Upload::~Upload() = default;
 void* Upload::fill() { absent(); }
 void Upload::send(void*, size_t) { absent(); }
 void Upload::release() { absent(); }
+struct Stopwatch::Impl {};
 Stopwatch::Stopwatch() { absent(); }
-Stopwatch::~Stopwatch() {}
+Stopwatch::~Stopwatch() = default;
 void Stopwatch::start() { absent(); }
 double Stopwatch::stop() { absent(); }
 Graph::Graph(const std::function<void()>&) { absent(); }

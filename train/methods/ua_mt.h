@@ -11,7 +11,6 @@ namespace patchcl {
 
 class UaMt final : public MeanTeacher {
  public:
-  bool recordable() const override { return true; }
   using MeanTeacher::MeanTeacher;
   std::string name() const override { return "ua-mt"; }
   void start(const TrainState& s) override;
