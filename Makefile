@@ -54,9 +54,9 @@ LDLIBS += $(if $(filter 1,$(HDF5)),-lhdf5_serial) $(if $(filter 1,$(NIFTI)),-lni
 
 # --- Sources: every .cpp and .cu of a module; NAME.simd.cpp once per instruction set; NAME_absent.cpp stands in for a
 #     library that is not used. ----------------------------------------------------------------------------------------
-MODULES := tensor autograd autograd/ops layers losses data train train/methods
-ABSENT := $(if $(filter 0,$(CUDA)),tensor/cuda_absent.cpp) $(if $(filter 1,$(HDF5)),,data/h5_absent.cpp) $(if $(filter 1,$(NIFTI)),,data/nifti_absent.cpp)
-SKIPPED := $(if $(filter 1,$(HDF5)),,data/h5.cpp) $(if $(filter 1,$(NIFTI)),,data/nifti.cpp)
+MODULES := $(shell find tensor autograd layers losses data train -type d)
+ABSENT := $(if $(filter 0,$(CUDA)),tensor/cuda_absent.cpp) $(if $(filter 1,$(HDF5)),,data/formats/h5_absent.cpp) $(if $(filter 1,$(NIFTI)),,data/formats/nifti_absent.cpp)
+SKIPPED := $(if $(filter 1,$(HDF5)),,data/formats/h5.cpp) $(if $(filter 1,$(NIFTI)),,data/formats/nifti.cpp)
 SRC := $(filter-out %/main.cpp %_absent.cpp $(SKIPPED),$(foreach d,$(MODULES),$(wildcard $(d)/*.cpp))) $(ABSENT)
 SIMD := $(filter %.simd.cpp,$(SRC))
 ISAS := $(if $(filter x86_64,$(shell uname -m)),plain avx2 avx512,plain)
@@ -90,7 +90,7 @@ build/patchcl: $(B)/patchcl
 	@ln -sf $(CONFIG)/patchcl $@
 build/tests: $(B)/tests/all
 	@ln -sf $(CONFIG)/tests/all $@
-$(B)/patchcl: $(OBJ) $(B)/train/main.o
+$(B)/patchcl: $(OBJ) $(B)/train/commands/main.o
 	$(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 $(B)/tests/all: $(OBJ) $(TEST_OBJ)
 	$(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
@@ -153,6 +153,13 @@ gpu-bundle: build/patchcl
 docs: build/patchcl
 	docs/equations.sh > docs/equations.md
 
+# The house's style, .clang-format, for every source; CI runs the check.
+SOURCES_TO_FORMAT = $(shell git ls-files '*.cpp' '*.h' '*.cu' '*.cuh')
+format:
+	clang-format -i $(SOURCES_TO_FORMAT)
+format-check:
+	clang-format --dry-run --Werror $(SOURCES_TO_FORMAT)
+
 deps:
 	@.ci/deps.sh
 	@rm -f build/probe*.mk
@@ -168,6 +175,6 @@ info:
 clean:
 	rm -rf build
 
-.PHONY: all build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-mutations demo bench docs gpu-check gpu-bench gpu-bundle deps info clean
+.PHONY: all build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-mutations demo bench docs gpu-check gpu-bench gpu-bundle deps info clean format format-check
 .SECONDARY:
--include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/main.d
+-include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/commands/main.d

@@ -3,12 +3,14 @@
 // For every differentiable input x and upstream v ~ N(0,1), f(x) = <v, op(x)> in f64. Central differences
 //   n_i = <v, op(x + h e_i) - op(x - h e_i)> / 2h,   h = 1e-5 max(1, |x_i|)
 // have a truncation error ~ h^2 and a rounding error ~ eps |f| / h. An element passes when
-//   |a_i - n_i| <= 1e-6 max_j |n_j| + 8 eps (|f+| + |f-|) / h,   |f+-| = sum of |v_k y+-_k| over the outputs that moved,
-// written as !(ratio <= 1) => fail, so that NaN fails. Relative to the tensor's largest element, because a loss averaged
-// over pixels has gradients of 1e-6 that an absolute tolerance waves through. Outputs that did not move are left out
-// of |f| because they cancel exactly; those that moved count by their size, because a sum that happens to be near zero
-// is not rounded any better. A gradient that the rounding term would hide is vacuous and fails too.
-// Left out: kinks (specs keep away) and mistakes that forward and backward share (the spec's reference catches those).
+//   |a_i - n_i| <= 1e-6 max_j |n_j| + 8 eps (|f+| + |f-|) / h,   |f+-| = sum of |v_k y+-_k| over the outputs
+//   that moved,
+// written as !(ratio <= 1) => fail, so that NaN fails. Relative to the tensor's largest element, because a
+// loss averaged over pixels has gradients of 1e-6 that an absolute tolerance waves through. Outputs that did
+// not move are left out of |f| because they cancel exactly; those that moved count by their size, because a
+// sum that happens to be near zero is not rounded any better. A gradient that the rounding term would hide is
+// vacuous and fails too. Left out: kinks (specs keep away) and mistakes that forward and backward share (the
+// spec's reference catches those).
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -28,7 +30,8 @@ std::vector<OpSpec>& specs() {
 
 namespace draw {
 namespace {
-template <class F> Draw each(F f) {
+template <class F>
+Draw each(F f) {
   return [f](const Shape& s, Rng& rng) {
     std::vector<double> v(size_t(s.numel()));
     for (double& e : v) e = f(rng);
@@ -36,16 +39,24 @@ template <class F> Draw each(F f) {
   };
 }
 }  // namespace
-Draw normal(double scale) { return each([=](Rng& r) { return scale * r.normal(); }); }
-Draw uniform(double lo, double hi) { return each([=](Rng& r) { return r.uniform(lo, hi); }); }
+Draw normal(double scale) {
+  return each([=](Rng& r) { return scale * r.normal(); });
+}
+Draw uniform(double lo, double hi) {
+  return each([=](Rng& r) { return r.uniform(lo, hi); });
+}
 Draw away_from(double kink, double margin) {
   return each([=](Rng& r) {
     const double u = r.normal();
     return kink + u + (u >= 0 ? margin : -margin);
   });
 }
-Draw integers(int64_t n) { return each([=](Rng& r) { return double(r.below(n)); }); }
-Draw bits(double p) { return each([=](Rng& r) { return r.uniform() < p ? 1. : 0.; }); }
+Draw integers(int64_t n) {
+  return each([=](Rng& r) { return double(r.below(n)); });
+}
+Draw bits(double p) {
+  return each([=](Rng& r) { return r.uniform() < p ? 1. : 0.; });
+}
 Draw values(std::vector<double> list) {
   return [list](const Shape& s, Rng&) {
     std::vector<double> v(size_t(s.numel()));
@@ -81,22 +92,25 @@ void fill_with(const Tensor& t, uint8_t byte) { fill_bytes(t.raw(), t.device(), 
 // How one backward pass is provoked.
 struct Provocation {
   DType dtype = DType::f64;
-  double fill = kNaN;       // what the gradient buffers hold before
+  double fill = kNaN;  // what the gradient buffers hold before
   bool accumulate = false;
-  double poison = kNaN;     // what tensors hold that the op did not save
-  int only = -1;            // >= 0: this input's gradient is wanted and no other
+  double poison = kNaN;  // what tensors hold that the op did not save
+  int only = -1;         // >= 0: this input's gradient is wanted and no other
 };
 
 // One case at one draw of its inputs: moves numbers in and out of the op.
 class Bench {
  public:
   // `exact`: the type in which the inputs drawn are exact.
-  Bench(const OpCase& c, const AuditOptions& options, Rng& rng, DType exact = DType::f32) : case_(c), arena_("audit", options.device), host_("audit host") {
+  Bench(const OpCase& c, const AuditOptions& options, Rng& rng, DType exact = DType::f32)
+      : case_(c), arena_("audit", options.device), host_("audit host") {
     for (const OpInput& in : c.inputs) {
       shapes_.push_back(in.shape);
       x_.push_back(in.draw(in.shape, rng));
-      require(int64_t(x_.back().size()) == in.shape.numel(), "audit", "drew ", x_.back().size(), " numbers for ", in.shape);
-      for (double& e : x_.back()) e = exact == DType::bf16 && in.dtype == DType::f64 ? double(bf16(float(e))) : double(float(e));
+      require(int64_t(x_.back().size()) == in.shape.numel(), "audit", "drew ", x_.back().size(),
+          " numbers for ", in.shape);
+      for (double& e : x_.back())
+        e = exact == DType::bf16 && in.dtype == DType::f64 ? double(bf16(float(e))) : double(float(e));
     }
     y_shape_ = c.op->shape(shapes_);
   }
@@ -121,7 +135,9 @@ class Bench {
     Run r = run(x_, p.dtype, rubbish);
     const Saves saves = case_.op->saves();
     for (size_t i = 0; i < r.x.size(); ++i) {
-      const double value = is_float(i) ? p.poison : std::isnan(p.poison) ? 0 : 1;  // integers: valid, but not the input's
+      const double value = is_float(i)            ? p.poison
+                           : std::isnan(p.poison) ? 0
+                                                  : 1;  // integers: valid, but not the input's
       if (!saves.input(i)) r.x[i] = make(Vec(x_[i].size(), value), shapes_[i], type(i, p.dtype));
     }
     if (!saves.output) r.y = make(Vec(size_t(y_shape_.numel()), p.poison), y_shape_, output(p.dtype));
@@ -219,15 +235,18 @@ class Report {
   void add(const std::string& check, double ratio, const std::string& where = {}) {
     checks.push_back({spec_.op, case_.label, check, ratio, where, ratio <= 1});  // NaN fails
   }
-  void not_run(const std::string& why) { checks.push_back({spec_.op, case_.label, "runs", kNaN, why, false, false}); }
+  void not_run(const std::string& why) {
+    checks.push_back({spec_.op, case_.label, "runs", kNaN, why, false, false});
+  }
 
   // Adds the worst |a - b| / tol over elements `index` of a tensor called `what`. NaN is worse than anything.
-  void compare(const std::string& check, const std::string& what, const Shape& shape, const std::vector<size_t>& index,
-               const Vec& a, const Vec& b, const Vec& tol) {
+  void compare(const std::string& check, const std::string& what, const Shape& shape,
+      const std::vector<size_t>& index, const Vec& a, const Vec& b, const Vec& tol) {
     double worst = 0;
     std::string where;
     for (size_t k = 0; k < index.size() && !std::isnan(worst); ++k) {
-      const double ratio = a[k] == b[k] ? 0 : std::fabs(a[k] - b[k]) / tol[k];  // tol 0: any difference is infinite
+      const double ratio =
+          a[k] == b[k] ? 0 : std::fabs(a[k] - b[k]) / tol[k];  // tol 0: any difference is infinite
       if (ratio <= worst) continue;
       worst = ratio;
       std::ostringstream s;
@@ -238,8 +257,10 @@ class Report {
     add(check, worst, where);
   }
   // All elements, one tolerance.
-  void compare(const std::string& check, const std::string& what, const Shape& shape, const Vec& a, const Vec& b, double tol) {
-    if (a.size() != b.size()) return add(check, HUGE_VAL, std::to_string(a.size()) + " elements, wanted " + std::to_string(b.size()));
+  void compare(const std::string& check, const std::string& what, const Shape& shape, const Vec& a,
+      const Vec& b, double tol) {
+    if (a.size() != b.size())
+      return add(check, HUGE_VAL, std::to_string(a.size()) + " elements, wanted " + std::to_string(b.size()));
     std::vector<size_t> index(a.size());
     std::iota(index.begin(), index.end(), 0);
     compare(check, what, shape, index, a, b, Vec(a.size(), tol));
@@ -252,22 +273,28 @@ class Report {
   const OpCase& case_;
 };
 
-std::string indexed(std::string name, size_t i) { return name.append("[").append(std::to_string(i)).append("]"); }
+std::string indexed(std::string name, size_t i) {
+  return name.append("[").append(std::to_string(i)).append("]");
+}
 
 // The elements to probe by differences: all, or a sample without repetition.
 std::vector<size_t> probes(size_t n, int samples, Rng& rng) {
   std::vector<size_t> index(n);
   std::iota(index.begin(), index.end(), 0);
   if (n <= size_t(samples)) return index;
-  for (size_t i = 0; i < size_t(samples); ++i) std::swap(index[i], index[i + size_t(rng.below(int64_t(n - i)))]);
+  for (size_t i = 0; i < size_t(samples); ++i)
+    std::swap(index[i], index[i + size_t(rng.below(int64_t(n - i)))]);
   index.resize(size_t(samples));
   return index;
 }
 
-struct Difference { double derivative, noise; };
+struct Difference {
+  double derivative, noise;
+};
 
 // The derivative of <dy, op(x)> when x[t] moves to `up` and to `down`, h to each side.
-Difference central_difference(const Bench& bench, const Vec& dy, size_t t, const Vec& up, const Vec& down, double h) {
+Difference central_difference(
+    const Bench& bench, const Vec& dy, size_t t, const Vec& up, const Vec& down, double h) {
   std::vector<Vec> x = bench.x();
   x[t] = up;
   const Vec y_up = bench.forward(x, DType::f64);
@@ -283,8 +310,8 @@ Difference central_difference(const Bench& bench, const Vec& dy, size_t t, const
 }
 
 // dx of input t against differences of the forward pass.
-void check_numeric(const Bench& bench, const OpCase& c, size_t t, const Vec& dy, const Vec& dx, const AuditOptions& options,
-                   Rng& rng, const std::string& upstream, Report& report) {
+void check_numeric(const Bench& bench, const OpCase& c, size_t t, const Vec& dy, const Vec& dx,
+    const AuditOptions& options, Rng& rng, const std::string& upstream, Report& report) {
   const Vec& x = bench.x()[t];
   const std::vector<size_t> index = probes(x.size(), options.samples, rng);
   Vec analytic, numeric, noise;
@@ -302,12 +329,15 @@ void check_numeric(const Bench& bench, const OpCase& c, size_t t, const Vec& dy,
   Vec tolerance = noise;
   for (double& e : tolerance) e += 1e-6 * scale;
   const std::string name = indexed("x", t), gradient = indexed("dx", t);
-  report.compare(name + " against central differences, " + upstream, gradient, bench.x_shape(t), index, analytic, numeric, tolerance);
+  report.compare(name + " against central differences, " + upstream, gradient, bench.x_shape(t), index,
+      analytic, numeric, tolerance);
   if (c.zero_gradient >> t & 1) {
-    report.compare(name + " is zero as declared, " + upstream, gradient, bench.x_shape(t), dx, Vec(dx.size(), 0), 0);
+    report.compare(
+        name + " is zero as declared, " + upstream, gradient, bench.x_shape(t), dx, Vec(dx.size(), 0), 0);
   } else {
     const bool vacuous = !(scale > 100 * max_abs(noise));
-    report.add(name + " is not vacuous, " + upstream, vacuous ? HUGE_VAL : 0, vacuous ? "no difference stands out of the rounding" : "");
+    report.add(name + " is not vacuous, " + upstream, vacuous ? HUGE_VAL : 0,
+        vacuous ? "no difference stands out of the rounding" : "");
   }
   if (index.size() == x.size()) return;
   double norm = 0;
@@ -324,12 +354,14 @@ void check_numeric(const Bench& bench, const OpCase& c, size_t t, const Vec& dy,
     }
     const Difference d = central_difference(bench, dy, t, up, down, h);
     const double tol = 1e-6 * std::max(std::fabs(d.derivative), std::sqrt(norm)) + d.noise;
-    report.compare(name + " along a Gaussian direction, " + upstream, "slope", {1}, {along}, {d.derivative}, tol);
+    report.compare(
+        name + " along a Gaussian direction, " + upstream, "slope", {1}, {along}, {d.derivative}, tol);
   }
 }
 
 // Runs fn with a team of n threads.
-template <class F> auto with_threads(int n, F&& fn) {
+template <class F>
+auto with_threads(int n, F&& fn) {
   struct Restore {
     int before = threads();
     ~Restore() { set_threads(before); }
@@ -346,19 +378,22 @@ void check_forward(const Bench& bench, const OpCase& c, Report& report) {
   if (!c.reference) report.add("forward has an independent reference", HUGE_VAL, "the spec gives none");
   else {
     const Vec reference = c.reference(bench.x());
-    report.compare("forward f64 against the reference", "y", shape, y, reference, c.tolerance_f64 * max_abs(reference));
+    report.compare(
+        "forward f64 against the reference", "y", shape, y, reference, c.tolerance_f64 * max_abs(reference));
   }
   report.compare("forward f32 against f64", "y", shape, y_single, y, c.tolerance_f32 * max_abs(y));
   report.compare("forward, 1 and 3 threads bit-equal", "y", shape, with_threads(3, single), y_single, 0);
 }
 
 // What the contract of an op says about gradient buffers, saved tensors and repeatability.
-void check_contract(const Bench& bench, const OpCase& c, const Vec& dy, const std::vector<Vec>& dx, Report& report) {
+void check_contract(
+    const Bench& bench, const OpCase& c, const Vec& dy, const std::vector<Vec>& dx, Report& report) {
   const auto single = [&] { return bench.backward(dy, {.dtype = DType::f32}); };
   const auto zero = bench.backward(Vec(dy.size(), 0));
   const auto unsaved = bench.backward(dy, {.fill = 1e30, .poison = 1e30});
   const auto added = bench.backward(dy, {.fill = 3, .accumulate = true});
-  const auto dx_single = with_threads(1, single), again = with_threads(1, single), team = with_threads(3, single);
+  const auto dx_single = with_threads(1, single), again = with_threads(1, single),
+             team = with_threads(3, single);
   const auto added_single = bench.backward(dy, {.dtype = DType::f32, .fill = 3, .accumulate = true});
   for (size_t t = 0; t < dx.size(); ++t) {
     if (!bench.checked(t)) continue;
@@ -381,19 +416,21 @@ void check_contract(const Bench& bench, const OpCase& c, const Vec& dy, const st
   }
 }
 
-// bf16 data on the GPU against the same op in f64, on inputs that bf16 holds exactly: what is left is the rounding of results, and
-// of the sums that a second data input adds to.
+// bf16 data on the GPU against the same op in f64, on inputs that bf16 holds exactly: what is left is the
+// rounding of results, and of the sums that a second data input adds to.
 void check_bf16(const OpCase& c, const AuditOptions& options, Report& report) {
   constexpr double kTolerance = 1 / 128.;
   Rng rng(options.seed);
   const Bench bench(c, options, rng, DType::bf16);
   const Vec y = bench.forward(bench.x(), DType::f64);
-  report.compare("forward bf16 against f64", "y", bench.y_shape(), bench.forward(bench.x(), DType::bf16), y, kTolerance * max_abs(y));
+  report.compare("forward bf16 against f64", "y", bench.y_shape(), bench.forward(bench.x(), DType::bf16), y,
+      kTolerance * max_abs(y));
   if (!bench.any_checked()) return;
   Vec dy(y.size());
   for (double& e : dy) e = double(bf16(float(rng.normal())));
   const auto dx = bench.backward(dy), half = bench.backward(dy, {.dtype = DType::bf16});
-  const auto added = bench.backward(dy, {.dtype = DType::bf16, .fill = 3, .accumulate = true}), again = bench.backward(dy, {.dtype = DType::bf16});
+  const auto added = bench.backward(dy, {.dtype = DType::bf16, .fill = 3, .accumulate = true}),
+             again = bench.backward(dy, {.dtype = DType::bf16});
   for (size_t t = 0; t < dx.size(); ++t) {
     if (!bench.checked(t)) continue;
     Vec plus3 = dx[t];
@@ -411,14 +448,16 @@ void audit_into(const OpCase& c, const AuditOptions& options, Report& report) {
   Rng rng(options.seed);
   const Bench bench(c, options, rng);
   check_forward(bench, c, report);
-  if (options.device == Device::cuda && (c.op->takes_bf16(0) || c.op->output(DType::f32) == DType::bf16)) check_bf16(c, options, report);
+  if (options.device == Device::cuda && (c.op->takes_bf16(0) || c.op->output(DType::f32) == DType::bf16))
+    check_bf16(c, options, report);
   if (!bench.any_checked()) return;  // an op for inference
   for (int round = 0; round < 2; ++round) {
     Vec dy(size_t(bench.y_shape().numel()));
     for (double& e : dy) e = double(float(rng.normal()));
     const std::vector<Vec> dx = bench.backward(dy);
     for (size_t t = 0; t < dx.size(); ++t)
-      if (bench.checked(t)) check_numeric(bench, c, t, dy, dx[t], options, rng, "upstream " + std::to_string(round + 1), report);
+      if (bench.checked(t))
+        check_numeric(bench, c, t, dy, dx[t], options, rng, "upstream " + std::to_string(round + 1), report);
     if (round == 0) check_contract(bench, c, dy, dx, report);
   }
 }
@@ -429,7 +468,8 @@ std::vector<Check> audit(const OpSpec& spec, const OpCase& c, const AuditOptions
   Report report(spec, c);
   try {
     if (spec.op != c.op->name()) report.add("the spec names its op", HUGE_VAL, c.op->name());
-    // Alone: a team costs far more than it brings to tensors this small. The checks about threads ask for theirs.
+    // Alone: a team costs far more than it brings to tensors this small. The checks about threads ask for
+    // theirs.
     with_threads(1, [&] { audit_into(c, options, report); });
   } catch (const Error& e) {
     if (e.code() == ExitCode::device) report.not_run(e.what());

@@ -33,7 +33,9 @@ std::string escaped(const std::string& s) {
   return out;
 }
 
-std::string quantities(const Tape::Node& n) { return n.shape.str() + norm("|y|", n.value) + norm("|dy|", n.grad); }
+std::string quantities(const Tape::Node& n) {
+  return n.shape.str() + norm("|y|", n.value) + norm("|dy|", n.grad);
+}
 
 std::string box(const Tape& tape, const Tape::Node& n) {
   std::string text = std::string(n.op->name()) + "  " + quantities(n);
@@ -57,19 +59,27 @@ std::string to_dot(const Tape& tape) {
     const std::string name = std::string("n") + std::to_string(id);
     if (n.op) {
       const char* style = n.requires_grad ? "" : ", color=grey60, fontcolor=grey40";
-      layers[n.label] += std::string("    ") + name + " [shape=box, label=\"" + escaped(box(tape, n)) + "\"" + style + "];\n";
+      layers[n.label] += std::string("    ") + name + " [shape=box, label=\"" + escaped(box(tape, n)) + "\"" +
+                         style + "];\n";
     } else if (!n.is_parameter && read[id]) {
-      constants += std::string("  ") + name + " [shape=octagon, style=filled, fillcolor=mistyrose, label=\"" + escaped(n.label + "  " + quantities(n) + "\nno gradient") + "\"];\n";
+      constants += std::string("  ") + name + " [shape=octagon, style=filled, fillcolor=mistyrose, label=\"" +
+                   escaped(n.label + "  " + quantities(n) + "\nno gradient") + "\"];\n";
     }
     for (int i : n.inputs) {
       const Tape::Node& in = tape.nodes()[size_t(i)];
-      if (!in.is_parameter) edges += std::string("  n") + std::to_string(i) + " -> " + name + (in.requires_grad ? "" : " [style=dashed, color=grey60]") + ";\n";
+      if (!in.is_parameter)
+        edges += std::string("  n") + std::to_string(i) + " -> " + name +
+                 (in.requires_grad ? "" : " [style=dashed, color=grey60]") + ";\n";
     }
   }
-  std::string dot = "digraph tape {\n  node [fontname=\"Helvetica\", fontsize=10];\n  graph [fontname=\"Helvetica\", fontsize=11, color=grey70];\n";
+  std::string dot =
+      "digraph tape {\n  node [fontname=\"Helvetica\", fontsize=10];\n  graph [fontname=\"Helvetica\", "
+      "fontsize=11, color=grey70];\n";
   int cluster = 0;
   for (const auto& [layer, ops] : layers)
-    dot += layer.empty() ? ops : "  subgraph cluster" + std::to_string(cluster++) + " {\n    label=\"" + escaped(layer) + "\";\n" + ops + "  }\n";
+    dot += layer.empty() ? ops
+                         : "  subgraph cluster" + std::to_string(cluster++) + " {\n    label=\"" +
+                               escaped(layer) + "\";\n" + ops + "  }\n";
   return dot + constants + edges + "}\n";
 }
 

@@ -10,7 +10,8 @@ namespace {
 OpObserver g_observer = nullptr;
 
 // On the GPU by its own clock; an observed op is waited for.
-template <class F> void observed(const Op& op, const Tensor& y, bool backward, F&& kernel) {
+template <class F>
+void observed(const Op& op, const Tensor& y, bool backward, F&& kernel) {
   if (!g_observer) return kernel();
   if (y.device() == Device::cuda) {
     cuda::Stopwatch watch;
@@ -20,7 +21,8 @@ template <class F> void observed(const Op& op, const Tensor& y, bool backward, F
   }
   const auto start = std::chrono::steady_clock::now();
   kernel();
-  g_observer(op, y.shape(), backward, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  g_observer(op, y.shape(), backward,
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 }  // namespace
 
@@ -35,7 +37,8 @@ void Op::backward(const Backward& b) const {
 }
 
 void Op::no_cuda() const {
-  fail(ExitCode::device, name(), "has no CUDA kernel in this program: it was built without CUDA (see `make info`)");
+  fail(ExitCode::device, name(),
+      "has no CUDA kernel in this program: it was built without CUDA (see `make info`)");
 }
 
 }  // namespace patchcl

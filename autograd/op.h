@@ -1,10 +1,12 @@
-// Op: one mathematical operation, forward and backward. The contract every op in autograd/ops and losses keeps.
+// Op: one mathematical operation, forward and backward. The contract every op in autograd/ops and losses
+// keeps.
 //
-// An op lives in four files of one stem: conv2d.h (what it is, the formula), conv2d.cpp (CPU), conv2d.cu (CUDA) and
-// conv2d.spec.cpp (how the gradient battery exercises it). An op
+// An op lives in four files of one stem: conv2d.h (what it is, the formula), conv2d.cpp (CPU), conv2d.cu
+// (CUDA) and conv2d.spec.cpp (how the gradient battery exercises it). An op
 //   - declares, never allocates: the tape asks for shape(), aux() and workspace() and hands the memory in;
 //   - reads in backward only what saves() names (the battery poisons everything else with NaN);
-//   - writes dx by the GradOut's word: overwrite (the memory holds rubbish) or accumulate (add to what is there);
+//   - writes dx by the GradOut's word: overwrite (the memory holds rubbish) or accumulate (add to what is
+//   there);
 //   - is a pure function of its inputs: equal inputs, equal bits, for any number of threads;
 //   - does not change after construction, so one object may serve many steps.
 #pragma once
@@ -25,7 +27,10 @@ struct GradOut {
   explicit operator bool() const { return bool(t); }
 };
 // What a kernel does with each element of a gradient.
-template <class T> HD inline void store(T& to, T value, bool accumulate) { to = accumulate ? T(to + value) : value; }
+template <class T>
+HD inline void store(T& to, T value, bool accumulate) {
+  to = accumulate ? T(to + value) : value;
+}
 
 // What backward reads besides dy and aux. Everything else may be gone by then.
 struct Saves {
@@ -49,8 +54,9 @@ struct Forward {
 };
 
 struct Backward {
-  std::span<const Tensor> x;    // those named by saves(); the others are empty or rubbish, shape and dtype stay valid
-  const Tensor& y;              // likewise
+  std::span<const Tensor>
+      x;            // those named by saves(); the others are empty or rubbish, shape and dtype stay valid
+  const Tensor& y;  // likewise
   std::span<const Tensor> aux;  // what forward wrote
   const Tensor& dy;             // dL/dy, the shape of y
   std::span<const GradOut> dx;  // one for each input
@@ -63,7 +69,8 @@ class Op {
  public:
   virtual ~Op() = default;
   virtual const char* name() const = 0;
-  // The output's shape. Throws Error("[name] ...") when the inputs do not fit, with the shapes in the message.
+  // The output's shape. Throws Error("[name] ...") when the inputs do not fit, with the shapes in the
+  // message.
   virtual Shape shape(const Shapes& x) const = 0;
   virtual Saves saves() const = 0;
   // Input i can carry a gradient. False for labels, indices and random state.
@@ -96,9 +103,11 @@ using OpObserver = void (*)(const Op& op, const Shape& y, bool backward, double 
 void observe_ops(OpObserver observer);
 
 // Declares an op's kernels in its header.
-#define OP_CPU                                    \
+#define OP_CPU                                     \
   void forward_cpu(const Forward&) const override; \
   void backward_cpu(const Backward&) const override;
-#define OP_CUDA CUDA_ONLY(void forward_cuda(const Forward&) const override; void backward_cuda(const Backward&) const override;)
+#define OP_CUDA                                               \
+  CUDA_ONLY(void forward_cuda(const Forward&) const override; \
+            void backward_cuda(const Backward&) const override;)
 
 }  // namespace patchcl

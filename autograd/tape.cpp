@@ -16,7 +16,9 @@ Var::~Var() {
 const Tensor& Var::value() const { return tape_->nodes_[id_].value; }
 bool Var::requires_grad() const { return tape_->nodes_[id_].requires_grad; }
 
-Tape::Tape(const Arena& arena, TapeOptions options) : arena_(arena), options_(options) { nodes_.reserve(512); }
+Tape::Tape(const Arena& arena, TapeOptions options) : arena_(arena), options_(options) {
+  nodes_.reserve(512);
+}
 
 Var Tape::constant(const Tensor& value, const std::string& label) {
   Node n;
@@ -57,8 +59,10 @@ Var Tape::apply(std::shared_ptr<const Op> op, std::vector<Var> x, Loc loc) {
   Shapes shapes;
   std::vector<Tensor> inputs;
   for (size_t i = 0; i < x.size(); ++i) {
-    require(x[i] && &x[i].tape() == this, n.op->name(), "input ", i, " is empty or from another tape; ", where(n));
-    require(x[i].dtype() != DType::bf16 || n.op->takes_bf16(i), n.op->name(), "input ", i, " is bf16, for which there is no kernel; cast() it; ", where(n));
+    require(x[i] && &x[i].tape() == this, n.op->name(), "input ", i, " is empty or from another tape; ",
+        where(n));
+    require(x[i].dtype() != DType::bf16 || n.op->takes_bf16(i), n.op->name(), "input ", i,
+        " is bf16, for which there is no kernel; cast() it; ", where(n));
     n.inputs.push_back(x[i].id());
     shapes.push_back(x[i].shape());
     inputs.push_back(x[i].value());
@@ -167,7 +171,8 @@ void Tape::check_finite(const Node& n, const Tensor& t, const char* what) const 
   const Shape& s = h.shape();
   const Shape position = s.position(at);
   fail(ExitCode::non_finite, n.op->name(), what, " ", s, " holds ", h.item(at), " at ", position.str(),
-       s.rank() == 4 ? " (image " + std::to_string(position[0]) + " of the batch)" : std::string(), "; ", where(n));
+      s.rank() == 4 ? " (image " + std::to_string(position[0]) + " of the batch)" : std::string(), "; ",
+      where(n));
 }
 
 const Tensor& Tape::grad(const Var& v) const {
@@ -177,7 +182,8 @@ const Tensor& Tape::grad(const Var& v) const {
 }
 
 void Tape::clear() {
-  for (const Node& n : nodes_) require(n.handles == 0, "tape", "clear() while a Var of '", n.label, "' still lives");
+  for (const Node& n : nodes_)
+    require(n.handles == 0, "tape", "clear() while a Var of '", n.label, "' still lives");
   nodes_.clear();
 }
 

@@ -1,11 +1,12 @@
 // Tape: the record of a computation, and reverse-mode differentiation over it.
 //
-// A flat vector of nodes in execution order; backward() is one loop from the end to the start, no recursion and no
-// graph search, because every input of a node lies before it. For node y = f(x_1..x_n) and dL/dy known, the chain rule
+// A flat vector of nodes in execution order; backward() is one loop from the end to the start, no recursion
+// and no graph search, because every input of a node lies before it. For node y = f(x_1..x_n) and dL/dy
+// known, the chain rule
 //   dL/dx_i += (df/dx_i)^T dL/dy
-// is Op::backward; "+=" is overwrite for the first consumer that backward meets and accumulate for later ones.
-// Memory: a forward value goes back to the arena when no Var names it and no backward needs it; a gradient as soon as
-// its node's backward has run.
+// is Op::backward; "+=" is overwrite for the first consumer that backward meets and accumulate for later
+// ones. Memory: a forward value goes back to the arena when no Var names it and no backward needs it; a
+// gradient as soon as its node's backward has run.
 // Left out: higher derivatives (an op's backward is not itself recorded).
 #pragma once
 #include <source_location>
@@ -47,14 +48,16 @@ class Var {
 };
 
 struct TapeOptions {
-  bool grad = true;           // false: a forward pass only, nothing is saved
-  bool keep = false;          // keep every value and gradient after backward (audits, dumps, graphs)
-  bool check_finite = false;  // anomaly mode: stop at the first NaN or infinity and name op, layer, source line
+  bool grad = true;   // false: a forward pass only, nothing is saved
+  bool keep = false;  // keep every value and gradient after backward (audits, dumps, graphs)
+  bool check_finite =
+      false;  // anomaly mode: stop at the first NaN or infinity and name op, layer, source line
 };
 
 class Tape {
  public:
-  // Activations and gradients come from `arena`; over an Arena::plan the pass is dry: shapes and memory, no kernels.
+  // Activations and gradients come from `arena`; over an Arena::plan the pass is dry: shapes and memory, no
+  // kernels.
   explicit Tape(const Arena& arena, TapeOptions options = {});
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
@@ -87,7 +90,7 @@ class Tape {
     std::vector<Tensor> aux;
     Shape shape;
     DType dtype = DType::f32;  // of value and grad
-    std::string label;  // parameter name, or the layer that recorded the op
+    std::string label;         // parameter name, or the layer that recorded the op
     Loc loc;
     int handles = 0;  // living Vars
     bool saved = false, requires_grad = false, is_parameter = false;

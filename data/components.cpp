@@ -7,7 +7,8 @@ namespace patchcl {
 namespace {
 
 // Marks everything connected to `start` with the next index and returns its summary.
-Component flood(const uint8_t* labels, int64_t height, int64_t width, int64_t start, int32_t index, std::vector<int32_t>& id) {
+Component flood(const uint8_t* labels, int64_t height, int64_t width, int64_t start, int32_t index,
+    std::vector<int32_t>& id) {
   Component c{labels[start], 0, height, width, 0, 0};
   std::vector<int64_t> pending{start};
   id[size_t(start)] = index;

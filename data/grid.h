@@ -1,4 +1,5 @@
-// Grid: one array of numbers as a file stores it, before normalisation. What the readers of each format return.
+// Grid: one array of numbers as a file stores it, before normalisation. What the readers of each format
+// return.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -9,12 +10,12 @@ namespace patchcl {
 
 struct Grid {
   int64_t depth = 1, height = 0, width = 0, channels = 1;
-  std::vector<double> values;                // D*H*W*C; a double holds every stored type of the formats exactly
-  double low = 0, high = 1;                  // the values that become 0 and 1 in training
-  std::array<double, 3> spacing{1, 1, 1};    // mm along (slice, row, column); 1 when the file does not say
+  std::vector<double> values;              // D*H*W*C; a double holds every stored type of the formats exactly
+  double low = 0, high = 1;                // the values that become 0 and 1 in training
+  std::array<double, 3> spacing{1, 1, 1};  // mm along (slice, row, column); 1 when the file does not say
 
   int64_t numel() const { return depth * height * width * channels; }
-  std::string size_text() const;             // "10 slices of 216x256", "522x775, 3 channels"
+  std::string size_text() const;  // "10 slices of 216x256", "522x775, 3 channels"
 };
 
 // Sets low and high to the smallest and largest finite value: min-max normalisation per volume (METHODS 4.1).

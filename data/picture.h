@@ -1,4 +1,5 @@
-// Canvas: a small RGB picture to draw images, label overlays, heat maps and captions on, for sheets in run folders.
+// Canvas: a small RGB picture to draw images, label overlays, heat maps and captions on, for sheets in run
+// folders.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -31,11 +32,14 @@ class Canvas {
   static int64_t text_width(const std::string& s, int64_t scale = 1) { return int64_t(s.size()) * 6 * scale; }
 
   // image (h,w,channels) in [0,1], each pixel a square of `zoom`.
-  void image(int64_t x, int64_t y, const float* image, int64_t h, int64_t w, int64_t channels, int64_t zoom = 1);
+  void image(
+      int64_t x, int64_t y, const float* image, int64_t h, int64_t w, int64_t channels, int64_t zoom = 1);
   // Classes > 0 as a wash of strength `alpha` and a solid contour. 255 ("no label") draws nothing.
-  void overlay(int64_t x, int64_t y, const uint8_t* label, int64_t h, int64_t w, int64_t zoom = 1, double alpha = 0.3);
+  void overlay(
+      int64_t x, int64_t y, const uint8_t* label, int64_t h, int64_t w, int64_t zoom = 1, double alpha = 0.3);
   // value (h,w) from `low` to `high` as heat_color.
-  void heat(int64_t x, int64_t y, const float* value, int64_t h, int64_t w, double low, double high, int64_t zoom = 1);
+  void heat(int64_t x, int64_t y, const float* value, int64_t h, int64_t w, double low, double high,
+      int64_t zoom = 1);
   void paste(int64_t x, int64_t y, const Canvas& other);
 
   // Throws Error(io) naming the path.
@@ -48,6 +52,6 @@ class Canvas {
 
 // Pictures in rows of `columns` with a caption above each (may be empty) and an optional title.
 Canvas sheet(const std::vector<Canvas>& pictures, const std::vector<std::string>& captions, int64_t columns,
-             const std::string& title = "");
+    const std::string& title = "");
 
 }  // namespace patchcl

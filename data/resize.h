@@ -1,10 +1,10 @@
-// Nearest-neighbour resizing as scipy.ndimage.zoom(order=0) does it, so that images and labels reach the network as
-// they do in SSL4MIS (METHODS 4.2, 4.5). Corner samples map to corner samples:
+// Nearest-neighbour resizing as scipy.ndimage.zoom(order=0) does it, so that images and labels reach the
+// network as they do in SSL4MIS (METHODS 4.2, 4.5). Corner samples map to corner samples:
 //
 //   source(o) = floor(o (n_in - 1) / (n_out - 1) + 1/2),     source(0) = 0 when n_out = 1.
 //
-// One deliberate difference: for a few sizes (32 -> 224, 512 -> 16) rounding puts scipy's last coordinate a hair beyond
-// the image and scipy writes 0 there; here the last sample is always the last pixel.
+// One deliberate difference: for a few sizes (32 -> 224, 512 -> 16) rounding puts scipy's last coordinate a
+// hair beyond the image and scipy writes 0 there; here the last sample is always the last pixel.
 #pragma once
 #include <cstdint>
 #include <vector>

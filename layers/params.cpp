@@ -11,7 +11,8 @@ namespace {
 int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
 
 int add(std::vector<ParamInfo>& list, int64_t& size, ParamInfo info) {
-  for (const ParamInfo& p : list) require(p.name != info.name, "params", "'", info.name, "' is declared twice");
+  for (const ParamInfo& p : list)
+    require(p.name != info.name, "params", "'", info.name, "' is declared twice");
   info.offset = size;
   size += padded(info.shape.numel());
   list.push_back(std::move(info));
@@ -29,14 +30,14 @@ int64_t ParamLayout::parameter_count() const {
 }
 
 ParamStore::ParamStore(const ParamLayout& layout, const Arena& arena, DType dtype, bool with_grad)
-    : layout_(&layout),
-      values_(arena.zeros({layout.flat_size()}, dtype)),
+    : layout_(&layout), values_(arena.zeros({layout.flat_size()}, dtype)),
       grads_(with_grad ? arena.zeros({layout.flat_size()}, dtype) : Tensor()),
       buffers_(arena.zeros({layout.buffer_size()}, dtype)) {}
 
 void ParamStore::init(uint64_t seed) {
   const Arena host("parameter initialisation");
-  const Tensor values = host.zeros(values_.shape(), values_.dtype()), buffers = host.zeros(buffers_.shape(), buffers_.dtype());
+  const Tensor values = host.zeros(values_.shape(), values_.dtype()),
+               buffers = host.zeros(buffers_.shape(), buffers_.dtype());
   const auto fill_one = [&](const Tensor& flat, const ParamInfo& p, uint32_t stream) {
     const Tensor t = slice(flat, p);
     if (p.init != Init::fan_in_uniform) {
@@ -65,10 +66,12 @@ void ParamStore::zero_grad() {
 namespace {
 void convert(const Tensor& from, const Tensor& to) {
   if (from.dtype() == to.dtype()) return copy(from, to);
-  require(from.device() == Device::cpu && to.device() == Device::cpu, "params", "converts types on the CPU only");
+  require(
+      from.device() == Device::cpu && to.device() == Device::cpu, "params", "converts types on the CPU only");
   dispatch(from.dtype(), [&](auto a) {
     dispatch(to.dtype(), [&](auto b) {
-      for (int64_t i = 0; i < from.numel(); ++i) to.data<decltype(b)>()[i] = decltype(b)(from.data<decltype(a)>()[i]);
+      for (int64_t i = 0; i < from.numel(); ++i)
+        to.data<decltype(b)>()[i] = decltype(b)(from.data<decltype(a)>()[i]);
     });
   });
 }
@@ -80,14 +83,16 @@ void ParamStore::copy_from(const ParamStore& other) {
 }
 
 Pass::Pass(Tape& tape, const ParamStore& store, bool training, const Tensor& rng, uint32_t site)
-    : tape_(&tape), store_(&store), training_(training), norm_(training ? Norm::batch : Norm::running), site_(site), params_(store.layout().parameters().size()) {
+    : tape_(&tape), store_(&store), training_(training), norm_(training ? Norm::batch : Norm::running),
+      site_(site), params_(store.layout().parameters().size()) {
   if (rng) rng_ = tape.constant(rng, "rng");
 }
 
 Var Pass::param(int i) {
   if (!params_[i]) {
     const std::string& name = store_->layout().parameters()[i].name;
-    params_[i] = store_->grads() ? tape_->parameter(store_->value(i), store_->grad(i), name) : tape_->constant(store_->value(i), name);
+    params_[i] = store_->grads() ? tape_->parameter(store_->value(i), store_->grad(i), name)
+                                 : tape_->constant(store_->value(i), name);
   }
   return params_[i];
 }

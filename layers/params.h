@@ -1,9 +1,9 @@
 // Parameters are named slices of one flat buffer.
 //
-// A model first declares its parameters and buffers in a ParamLayout (names, shapes, initialisation), then any number
-// of ParamStores hold numbers for that layout: the student, the teacher, the momentum, an f64 copy for an audit.
-// So zero-grad is one memset, SGD and EMA are one loop, a checkpoint is one write. Slices start at multiples
-// of 16 elements; the gaps stay zero and never move.
+// A model first declares its parameters and buffers in a ParamLayout (names, shapes, initialisation), then
+// any number of ParamStores hold numbers for that layout: the student, the teacher, the momentum, an f64 copy
+// for an audit. So zero-grad is one memset, SGD and EMA are one loop, a checkpoint is one write. Slices start
+// at multiples of 16 elements; the gaps stay zero and never move.
 #pragma once
 #include <string>
 #include <vector>
@@ -12,8 +12,8 @@
 
 namespace patchcl {
 
-// How the packed layout here maps to PyTorch's: convolutions (KH,KW,Cin,Cout) <-> (Cout,Cin,KH,KW), linear layers
-// (in,out) <-> (out,in), everything else unchanged.
+// How the packed layout here maps to PyTorch's: convolutions (KH,KW,Cin,Cout) <-> (Cout,Cin,KH,KW), linear
+// layers (in,out) <-> (out,in), everything else unchanged.
 enum class ParamKind { vector, conv_weight, linear_weight };
 // kaiming_uniform with a = sqrt(5), PyTorch's default, is uniform in +-1/sqrt(fan_in) for weights and biases.
 enum class Init { zeros, ones, fan_in_uniform };
@@ -67,15 +67,15 @@ class ParamStore {
   Tensor values_, grads_, buffers_;
 };
 
-// What batch norm normalises with: the batch, which moves the running statistics too; the batch alone, for inputs that
-// must not spoil them; the running statistics.
+// What batch norm normalises with: the batch, which moves the running statistics too; the batch alone, for
+// inputs that must not spoil them; the running statistics.
 enum class Norm { batch, batch_only, running };
 
 // One forward pass of a model: the tape, whose numbers, and what the layers need to know about the pass.
 class Pass {
  public:
-  // `rng` is an i64 tensor (2) on the tape's device: (seed, step). `site` separates the random draws of several
-  // passes in one step (student, teacher, strong view).
+  // `rng` is an i64 tensor (2) on the tape's device: (seed, step). `site` separates the random draws of
+  // several passes in one step (student, teacher, strong view).
   Pass(Tape& tape, const ParamStore& store, bool training, const Tensor& rng = {}, uint32_t site = 0);
   Tape& tape() const { return *tape_; }
   const ParamStore& store() const { return *store_; }
@@ -85,8 +85,10 @@ class Pass {
   void set_norm(Norm norm) { norm_ = norm; }
   // For the layer whose running statistics are these buffers.
   BatchNormOptions norm_options(int running_mean, int running_var) const {
-    return {.training = norm_ != Norm::running, .running_mean = store_->buffer(running_mean), .running_var = store_->buffer(running_var),
-            .momentum = norm_ == Norm::batch ? 0.1 : 0};
+    return {.training = norm_ != Norm::running,
+        .running_mean = store_->buffer(running_mean),
+        .running_var = store_->buffer(running_var),
+        .momentum = norm_ == Norm::batch ? 0.1 : 0};
   }
   const Var& rng() const { return rng_; }
   uint32_t next_site() { return site_++; }

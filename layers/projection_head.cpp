@@ -9,7 +9,8 @@ namespace patchcl {
 
 ProjectionHead::ProjectionHead(ParamLayout& layout, int64_t in, int64_t hidden, int64_t out) : out_(out) {
   const auto weight = [&](const std::string& name, int64_t from, int64_t to) {
-    return layout.add_parameter({name + ".weight", {from, to}, ParamKind::linear_weight, Init::fan_in_uniform, from});
+    return layout.add_parameter(
+        {name + ".weight", {from, to}, ParamKind::linear_weight, Init::fan_in_uniform, from});
   };
   const auto vector = [&](const std::string& name, int64_t n, Init init, int64_t fan_in) {
     return layout.add_parameter({name, {n}, ParamKind::vector, init, fan_in});
@@ -28,7 +29,8 @@ Var ProjectionHead::forward(Pass& pass, const Var& bottleneck) const {
   const Tape::Scope scope(pass.tape(), "projection");
   const Var pooled = global_avg_pool(bottleneck);
   const Var hidden = linear(pooled, pass.param(w1_), pass.param(b1_));
-  const Var normed = batch_norm(hidden, pass.param(gamma_), pass.param(beta_), pass.norm_options(mean_, var_));
+  const Var normed =
+      batch_norm(hidden, pass.param(gamma_), pass.param(beta_), pass.norm_options(mean_, var_));
   return l2_normalize(linear(relu(normed), pass.param(w2_), pass.param(b2_)));  // EQ: 1.6 embedding g
 }
 

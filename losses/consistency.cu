@@ -5,22 +5,29 @@ namespace patchcl {
 
 namespace {
 
-template <class T> void launch_forward(const Forward& f) {
+template <class T>
+void launch_forward(const Forward& f) {
   const int64_t pixels = f.x[0].shape().rows(), channels = f.x[0].shape()[-1];
   const T *p = f.x[0].data<T>(), *t = f.x[1].data<T>(), *weight = f.x.size() > 2 ? f.x[2].data<T>() : nullptr;
   T* y = f.y.data<T>();
-  cuda::reduce(pixels, f.workspace.raw(), [=] __device__(int64_t i) {
-    double s = 0;
-    for (int64_t k = i * channels; k < (i + 1) * channels; ++k) s += double(p[k] - t[k]) * double(p[k] - t[k]);
-    return weight ? double(weight[i]) * s : s;
-  }, [=] __device__(double sum) { y[0] = T(sum / double(pixels * channels)); });
+  cuda::reduce(
+      pixels, f.workspace.raw(),
+      [=] __device__(int64_t i) {
+        double s = 0;
+        for (int64_t k = i * channels; k < (i + 1) * channels; ++k)
+          s += double(p[k] - t[k]) * double(p[k] - t[k]);
+        return weight ? double(weight[i]) * s : s;
+      },
+      [=] __device__(double sum) { y[0] = T(sum / double(pixels * channels)); });
 }
 
 // d = factor * dy/dp: factor 1 for p, -1 for the target.
-template <class T> void launch_backward(const Backward& b, const GradOut& out, T factor) {
+template <class T>
+void launch_backward(const Backward& b, const GradOut& out, T factor) {
   if (!out) return;
   const int64_t channels = b.x[0].shape()[-1], n = b.x[0].numel();
-  const T *p = b.x[0].data<T>(), *t = b.x[1].data<T>(), *weight = b.x.size() > 2 ? b.x[2].data<T>() : nullptr, *dy = b.dy.data<T>();
+  const T *p = b.x[0].data<T>(), *t = b.x[1].data<T>(), *weight = b.x.size() > 2 ? b.x[2].data<T>() : nullptr,
+          *dy = b.dy.data<T>();
   T* d = out.t.data<T>();
   const bool accumulate = out.accumulate;
   const double scale = 2 / double(n);

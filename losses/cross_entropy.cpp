@@ -14,7 +14,8 @@ namespace patchcl {
 namespace {
 
 // Pixels [begin, begin + count) of the inputs.
-template <class T> struct Pixels {
+template <class T>
+struct Pixels {
   const T* z;
   const uint8_t* label;
   const T* weight;  // null: all 1
@@ -22,21 +23,25 @@ template <class T> struct Pixels {
 
   static Pixels window(std::span<const Tensor> x, int64_t begin, int64_t end) {
     const int64_t classes = x[0].shape()[-1];
-    return {x[0].data<T>() + begin * classes, x[1].data<uint8_t>() + begin, x.size() > 2 ? x[2].data<T>() + begin : nullptr,
-            end - begin, classes};
+    return {x[0].data<T>() + begin * classes, x[1].data<uint8_t>() + begin,
+        x.size() > 2 ? x[2].data<T>() + begin : nullptr, end - begin, classes};
   }
   T w(int64_t i) const { return weight ? weight[i] : T(1); }
-  Pixels from(int64_t i) const { return {z + i * classes, label + i, weight ? weight + i : nullptr, count - i, classes}; }
+  Pixels from(int64_t i) const {
+    return {z + i * classes, label + i, weight ? weight + i : nullptr, count - i, classes};
+  }
 };
 
 // How many of the first pixels the fast kernels take.
-template <class T> int64_t fast_pixels(const Pixels<T>& p) {
+template <class T>
+int64_t fast_pixels(const Pixels<T>& p) {
   const bool fast = std::is_same_v<T, float> && kernels() != Kernels::naive && fast_classes(p.classes);
   return fast ? p.count / kBlockRows * kBlockRows : 0;
 }
 
 // Writes lse and returns sum_p w_p (lse_p - z_p,label(p)).
-template <class T> double forward_pixels(const Pixels<T>& p, T* lse) {
+template <class T>
+double forward_pixels(const Pixels<T>& p, T* lse) {
   double sum = 0;
   const T* z = p.z;
   for (int64_t i = 0; i < p.count; ++i, z += p.classes) {
@@ -49,12 +54,14 @@ template <class T> double forward_pixels(const Pixels<T>& p, T* lse) {
   return sum;
 }
 
-template <class T> void backward_pixels(const Pixels<T>& p, const T* lse, T g, T* dz, bool accumulate) {
+template <class T>
+void backward_pixels(const Pixels<T>& p, const T* lse, T g, T* dz, bool accumulate) {
   const T* z = p.z;
   for (int64_t i = 0; i < p.count; ++i, z += p.classes, dz += p.classes) {
     const T gw = g * p.w(i);
     for (int64_t k = 0; k < p.classes; ++k)
-      store(dz[k], gw * (std::exp(z[k] - lse[i]) - T(k == p.label[i])), accumulate);  // EQ: 4.4 cross-entropy gradient
+      store(dz[k], gw * (std::exp(z[k] - lse[i]) - T(k == p.label[i])),
+          accumulate);  // EQ: 4.4 cross-entropy gradient
   }
 }
 
@@ -76,7 +83,8 @@ void CrossEntropy::forward_cpu(const Forward& f) const {
       const int64_t done = fast_pixels(p);
       double fast = 0;
       if constexpr (std::is_same_v<T, float>)
-        if (done) fast = ISA_PICK(cross_entropy_forward)(p.z, p.label, p.weight, done, p.classes, lse + begin);
+        if (done)
+          fast = ISA_PICK(cross_entropy_forward)(p.z, p.label, p.weight, done, p.classes, lse + begin);
       return fast + forward_pixels(p.from(done), lse + begin + done);
     });
     f.y.data<T>()[0] = T(sum / double(pixels));
@@ -96,7 +104,8 @@ void CrossEntropy::backward_cpu(const Backward& b) const {
       const auto p = Pixels<T>::window(b.x, begin, end);
       const int64_t done = fast_pixels(p);
       if constexpr (std::is_same_v<T, float>)
-        if (done) ISA_PICK(cross_entropy_backward)(p.z, p.label, p.weight, done, classes, lse + begin, g, dz + begin * classes, out.accumulate);
+        if (done) ISA_PICK(cross_entropy_backward)
+      (p.z, p.label, p.weight, done, classes, lse + begin, g, dz + begin * classes, out.accumulate);
       backward_pixels(p.from(done), lse + begin + done, g, dz + (begin + done) * classes, out.accumulate);
     });
   });

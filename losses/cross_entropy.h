@@ -2,9 +2,9 @@
 //
 //   y = 1/P sum_p w_p (lse_p - z_p,label(p)),   lse_p = log sum_k e^(z_pk)
 //   dz_pk = dy w_p / P (e^(z_pk - lse_p) - [k = label(p)])
-// Inputs: logits (N,H,W,K); labels u8 (N,H,W); optionally weights (N,H,W), 1 when absent, which get no gradient.
-// Output: (1). The mean is over all pixels, whatever their weight. Any rank does: (n,K) with labels (n) too.
-// A label >= K is Error(data) naming the image on the CPU and makes y NaN on the GPU.
+// Inputs: logits (N,H,W,K); labels u8 (N,H,W); optionally weights (N,H,W), 1 when absent, which get no
+// gradient. Output: (1). The mean is over all pixels, whatever their weight. Any rank does: (n,K) with labels
+// (n) too. A label >= K is Error(data) naming the image on the CPU and makes y NaN on the GPU.
 // CPU kernels: naive = the formulas; fast = f32 through the vectorised e^x and log of tensor/simd_math.h.
 #pragma once
 #include "autograd/tape.h"
@@ -18,8 +18,12 @@ class CrossEntropy final : public Op {
   Saves saves() const override { return {.inputs = Saves::all, .output = false}; }
   bool differentiable(size_t i) const override { return i == 0; }
   Shape shape(const Shapes& x) const override;
-  std::vector<AuxSpec> aux(const Shapes& x, DType dtype) const override { return {{{x[0].rows()}, dtype}}; }  // lse
-  size_t workspace(const Shapes&, DType, Device d) const override { return d == Device::cuda ? cuda::kReduceBytes : 0; }
+  std::vector<AuxSpec> aux(const Shapes& x, DType dtype) const override {
+    return {{{x[0].rows()}, dtype}};
+  }  // lse
+  size_t workspace(const Shapes&, DType, Device d) const override {
+    return d == Device::cuda ? cuda::kReduceBytes : 0;
+  }
 
  protected:
   OP_CPU

@@ -4,7 +4,8 @@
 
 namespace patchcl::PATCHCL_ISA {
 
-double cross_entropy_forward(const float* z, const uint8_t* label, const float* weight, int64_t pixels, int64_t classes, float* lse) {
+double cross_entropy_forward(
+    const float* z, const uint8_t* label, const float* weight, int64_t pixels, int64_t classes, float* lse) {
   double sums[kLanes] = {};  // one per lane, so that they add in parallel
   with_classes(classes, [&]<int K> {
     for (int64_t begin = 0; begin < pixels; begin += kLanes) {
@@ -22,8 +23,8 @@ double cross_entropy_forward(const float* z, const uint8_t* label, const float* 
   return total;
 }
 
-void cross_entropy_backward(const float* z, const uint8_t* label, const float* weight, int64_t pixels, int64_t classes,
-                            const float* lse, float g, float* dz, bool accumulate) {
+void cross_entropy_backward(const float* z, const uint8_t* label, const float* weight, int64_t pixels,
+    int64_t classes, const float* lse, float g, float* dz, bool accumulate) {
   with_classes(classes, [&]<int K> {
     for (int64_t begin = 0; begin < pixels; begin += kLanes) {
       float gw[kLanes], d[kLanes * K];
@@ -35,7 +36,8 @@ void cross_entropy_backward(const float* z, const uint8_t* label, const float* w
       for (int r = 0; r < kLanes; ++r)
         for (int k = 0; k < K; ++k) d[r * K + k] *= gw[r];
       float* to = dz + begin * K;
-      for (int i = 0; i < kLanes * K; i += kLanes) store(to + i, accumulate ? load(to + i) + load(d + i) : load(d + i));
+      for (int i = 0; i < kLanes * K; i += kLanes)
+        store(to + i, accumulate ? load(to + i) + load(d + i) : load(d + i));
     }
   });
 }

@@ -12,7 +12,8 @@ namespace patchcl {
 namespace {
 
 // Adds pixels [begin, end) to the sums of each class.
-template <class T, class K> void add_pixels(std::span<const Tensor> x, int64_t begin, int64_t end, K classes, ClassSums* sums) {
+template <class T, class K>
+void add_pixels(std::span<const Tensor> x, int64_t begin, int64_t end, K classes, ClassSums* sums) {
   const T* p = x[0].data<T>() + begin * classes;
   const uint8_t* label = x[1].data<uint8_t>();
   const T* weight = x.size() > 2 ? x[2].data<T>() : nullptr;
@@ -37,8 +38,8 @@ size_t Dice::workspace(const Shapes& x, DType, Device d) const {
   return size_t(parts * x[0][-1]) * sizeof(ClassSums);
 }
 
-// One loop is both the reference and the fast kernel: it runs at a third of memory speed, and the softmax before it
-// takes longer.
+// One loop is both the reference and the fast kernel: it runs at a third of memory speed, and the softmax
+// before it takes longer.
 void Dice::forward_cpu(const Forward& f) const {
   const int64_t classes = f.x[0].shape()[-1], pixels = f.x[1].numel(), chunk = reduce_chunk(pixels);
   check_labels(name(), f.x[1], classes);
@@ -46,11 +47,14 @@ void Dice::forward_cpu(const Forward& f) const {
   double* factors = f.aux[0].data<double>();
   dispatch(f.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    parallel_chunks(pixels, [&](int64_t begin, int64_t end) {
-      ClassSums* sums = partial + begin / chunk * classes;
-      std::fill_n(sums, classes, ClassSums{});
-      with_constant(classes, [&](auto k) { add_pixels<T>(f.x, begin, end, k, sums); });
-    }, chunk);
+    parallel_chunks(
+        pixels,
+        [&](int64_t begin, int64_t end) {
+          ClassSums* sums = partial + begin / chunk * classes;
+          std::fill_n(sums, classes, ClassSums{});
+          with_constant(classes, [&](auto k) { add_pixels<T>(f.x, begin, end, k, sums); });
+        },
+        chunk);
     double loss = 0;
     for (int64_t k = 0; k < classes; ++k) {
       ClassSums s{};
@@ -84,7 +88,8 @@ void Dice::backward_cpu(const Backward& b) const {
         }
         for (int64_t i = begin; i < end; ++i) {
           const T w = weight ? weight[i] : T(1);
-          for (int64_t k = 0; k < classes; ++k) store(dp[i * classes + k], w * slope[k] * p[i * classes + k], out.accumulate);
+          for (int64_t k = 0; k < classes; ++k)
+            store(dp[i * classes + k], w * slope[k] * p[i * classes + k], out.accumulate);
           dp[i * classes + label[i]] += w * on_label[label[i]];
         }
       });

@@ -5,22 +5,24 @@ namespace patchcl {
 
 namespace {
 
-// A label outside the classes makes the loss and its pixel's gradient NaN: nothing may wait here, and the anomaly pass
-// finds it.
-template <class T> struct Pixels {
+// A label outside the classes makes the loss and its pixel's gradient NaN: nothing may wait here, and the
+// anomaly pass finds it.
+template <class T>
+struct Pixels {
   const T* p;
   const uint8_t* label;
   const T* weight;  // null: all 1
   int64_t count, classes;
 
   explicit Pixels(std::span<const Tensor> x)
-      : p(x[0].data<T>()), label(x[1].data<uint8_t>()), weight(x.size() > 2 ? x[2].data<T>() : nullptr), count(x[1].numel()),
-        classes(x[0].shape()[-1]) {}
+      : p(x[0].data<T>()), label(x[1].data<uint8_t>()), weight(x.size() > 2 ? x[2].data<T>() : nullptr),
+        count(x[1].numel()), classes(x[0].shape()[-1]) {}
   __device__ T w(int64_t i) const { return label[i] < classes ? (weight ? weight[i] : T(1)) : T(NAN); }
 };
 
 // Block (b, k): partial[k * blocks + b] = the sums of class k over the pixels of block b.
-template <class T> __global__ void partial_sums_kernel(Pixels<T> x, ClassSums* partial) {
+template <class T>
+__global__ void partial_sums_kernel(Pixels<T> x, ClassSums* partial) {
   const int64_t k = blockIdx.y, step = int64_t(gridDim.x) * cuda::kThreads;
   ClassSums sums{};
   for (int64_t i = int64_t(blockIdx.x) * cuda::kThreads + threadIdx.x; i < x.count; i += step) {
@@ -32,7 +34,8 @@ template <class T> __global__ void partial_sums_kernel(Pixels<T> x, ClassSums* p
 }
 
 // One block, one thread per class.
-template <class T> __global__ void loss_kernel(int64_t classes, int blocks, const ClassSums* partial, double* factors, T* y) {
+template <class T>
+__global__ void loss_kernel(int64_t classes, int blocks, const ClassSums* partial, double* factors, T* y) {
   const int64_t k = threadIdx.x;
   double loss = 0;
   if (k < classes) {
@@ -47,7 +50,8 @@ template <class T> __global__ void loss_kernel(int64_t classes, int blocks, cons
   if (k == 0) y[0] = T(loss / double(classes));
 }
 
-template <class T> void launch_forward(const Forward& f) {
+template <class T>
+void launch_forward(const Forward& f) {
   const Pixels<T> x(f.x);
   auto* partial = static_cast<ClassSums*>(f.workspace.raw());
   const int blocks = cuda::reduce_blocks(x.count);
@@ -57,7 +61,8 @@ template <class T> void launch_forward(const Forward& f) {
   cuda::launch(here, loss_kernel<T>, 1, x.classes, blocks, partial, f.aux[0].data<double>(), f.y.data<T>());
 }
 
-template <class T> void launch_backward(const Backward& b) {
+template <class T>
+void launch_backward(const Backward& b) {
   const Pixels<T> x(b.x);
   const double* factors = b.aux[0].data<double>();
   const T* dy = b.dy.data<T>();
@@ -65,7 +70,8 @@ template <class T> void launch_backward(const Backward& b) {
   const bool accumulate = b.dx[0].accumulate;
   cuda::for_each(b.x[0].numel(), [=] __device__(int64_t e) {
     const int64_t i = e / x.classes, k = e % x.classes;
-    const T on_label = k == x.label[i] ? T(double(dy[0]) * factors[2 * k]) : T(0), slope = T(double(dy[0]) * factors[2 * k + 1]);
+    const T on_label = k == x.label[i] ? T(double(dy[0]) * factors[2 * k]) : T(0),
+            slope = T(double(dy[0]) * factors[2 * k + 1]);
     store(dp[e], x.w(i) * (slope * x.p[e] + on_label), accumulate);
   });
 }

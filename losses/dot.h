@@ -1,11 +1,12 @@
-// Inner product of two rows in sixteen running sums: a fixed order of additions that the compiler can vectorise
-// without permission to reorder them.
+// Inner product of two rows in sixteen running sums: a fixed order of additions that the compiler can
+// vectorise without permission to reorder them.
 #pragma once
 #include <cstdint>
 
 namespace patchcl {
 
-template <class T> T dot(const T* a, const T* b, int64_t n) {
+template <class T>
+T dot(const T* a, const T* b, int64_t n) {
   constexpr int64_t kLanes = 16;
   T sums[kLanes] = {};
   int64_t i = 0;
@@ -18,7 +19,8 @@ template <class T> T dot(const T* a, const T* b, int64_t n) {
 }
 
 // y += a * x
-template <class T> void add_scaled(T a, const T* x, T* y, int64_t n) {
+template <class T>
+void add_scaled(T a, const T* x, T* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] += a * x[i];
 }
 

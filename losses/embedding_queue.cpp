@@ -73,7 +73,8 @@ void EmbeddingQueue::load(const TensorFile& file) {
     const std::vector<int64_t> position = get<int64_t>(file, name + "position", 2);
     const auto [size, next] = std::pair(position[0], position[1]);
     if (size < 0 || size > capacity_ || next < 0 || next >= capacity_)
-      fail(ExitCode::checkpoint, "queue", "'", name, "position' is (", size, ",", next, ") for a queue of ", capacity_);
+      fail(ExitCode::checkpoint, "queue", "'", name, "position' is (", size, ",", next, ") for a queue of ",
+          capacity_);
     r.size = size;
     r.next = next;
   }

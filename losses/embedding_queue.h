@@ -1,8 +1,8 @@
 // Per-class queues of teacher embeddings (METHODS 1.6) and their first two moments (METHODS 1.7).
 //
 //   mu_k = mean of the queue of class k,   Sigma_k = mean of (q - mu_k)(q - mu_k)^T   (biased)
-// Sums of q and of q q^T follow every push and eviction in double, so the moments cost D^2 per embedding and do
-// not depend on the queue's length. The sums are part of the saved state: a resumed run has the same bits.
+// Sums of q and of q q^T follow every push and eviction in double, so the moments cost D^2 per embedding and
+// do not depend on the queue's length. The sums are part of the saved state: a resumed run has the same bits.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -35,9 +35,9 @@ class EmbeddingQueue {
 
  private:
   struct Ring {
-    std::vector<float> items;             // capacity * D
-    int64_t size = 0, next = 0;          // next: where the next embedding goes
-    std::vector<double> sum, outer;       // sum of q (D), of q q^T (D,D), upper triangle
+    std::vector<float> items;        // capacity * D
+    int64_t size = 0, next = 0;      // next: where the next embedding goes
+    std::vector<double> sum, outer;  // sum of q (D), of q q^T (D,D), upper triangle
   };
   void add(Ring& ring, const float* q, double sign);
 

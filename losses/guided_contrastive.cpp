@@ -11,23 +11,25 @@ namespace patchcl {
 
 Shape GuidedContrastive::shape(const Shapes& x) const {
   require(x.size() == 7, name(), "takes embeddings, classes and five statistics, got ", x.size());
-  require(x[0].rank() == 2 && x[1] == Shape{x[0][0]}, name(), "embeddings ", x[0], " and classes ", x[1], " want (n,D) and (n)");
+  require(x[0].rank() == 2 && x[1] == Shape{x[0][0]}, name(), "embeddings ", x[0], " and classes ", x[1],
+      " want (n,D) and (n)");
   const int64_t D = x[0][1], K = x[2][0], rows = x[4][0];
-  require(x[2] == Shape{K, D} && x[3] == Shape{K, D, D} && x[6] == Shape{K}, name(), "means ", x[2], ", covariances ", x[3],
-          ", ready ", x[6], " want (K,D), (K,D,D), (K) with D = ", D);
-  require((rows == 1 || rows == K) && x[4] == Shape{rows, K, D} && x[5] == Shape{rows, K, D, D}, name(), "negatives ", x[4],
-          " and ", x[5], " want (K,K,D) and (K,K,D,D), or 1 in place of the first K = ", K);
+  require(x[2] == Shape{K, D} && x[3] == Shape{K, D, D} && x[6] == Shape{K}, name(), "means ", x[2],
+      ", covariances ", x[3], ", ready ", x[6], " want (K,D), (K,D,D), (K) with D = ", D);
+  require((rows == 1 || rows == K) && x[4] == Shape{rows, K, D} && x[5] == Shape{rows, K, D, D}, name(),
+      "negatives ", x[4], " and ", x[5], " want (K,K,D) and (K,K,D,D), or 1 in place of the first K = ", K);
   return {1};
 }
 
 namespace {
 
 // The inputs as the loops read them.
-template <class T> struct Statistics {
+template <class T>
+struct Statistics {
   explicit Statistics(std::span<const Tensor> x)
-      : classes(x[1].data<int32_t>()), ready(x[6].data<uint8_t>()), n(x[0].shape()[0]), D(x[0].shape()[1]), K(x[2].shape()[0]),
-        mean_(x[2].data<T>()), covariance_(x[3].data<T>()), negative_mean_(x[4].data<T>()),
-        negative_covariance_(x[5].data<T>()), shared_(x[4].shape()[0] == 1) {
+      : classes(x[1].data<int32_t>()), ready(x[6].data<uint8_t>()), n(x[0].shape()[0]), D(x[0].shape()[1]),
+        K(x[2].shape()[0]), mean_(x[2].data<T>()), covariance_(x[3].data<T>()),
+        negative_mean_(x[4].data<T>()), negative_covariance_(x[5].data<T>()), shared_(x[4].shape()[0] == 1) {
     class_count = std::count_if(ready, ready + K, [](uint8_t r) { return r != 0; });
     if (class_count < 2) return;
     for (int64_t a = 0; a < n; ++a) anchor_count += has_class(a);
@@ -79,7 +81,8 @@ void GuidedContrastive::forward_cpu(const Forward& f) const {
       T top = T(-INFINITY);
       for (int64_t j = 0; j < s.K; ++j) {
         if (!s.ready[j]) continue;
-        p[j] = T((s.score(ta, i, j, T(lambda / (2 * tau))) / tau) + (j == i ? 0 : weight));  // EQ: 1.7 a_i and d_ij
+        p[j] = T((s.score(ta, i, j, T(lambda / (2 * tau))) / tau) +
+                 (j == i ? 0 : weight));  // EQ: 1.7 a_i and d_ij
         top = std::max(top, p[j]);
       }
       double sum = 0;
@@ -88,7 +91,8 @@ void GuidedContrastive::forward_cpu(const Forward& f) const {
       for (int64_t j = 0; j < s.K; ++j) p[j] = T(double(p[j]) / sum);
       losses[a] = std::log(sum) + double(top) - double(dot(ta, s.mean(i, i), s.D)) / tau;  // EQ: 1.7 L_plg
     });
-    f.y.data<T>()[0] = T(std::accumulate(losses, losses + s.n, 0.) / double(std::max<int64_t>(s.anchor_count, 1)));
+    f.y.data<T>()[0] =
+        T(std::accumulate(losses, losses + s.n, 0.) / double(std::max<int64_t>(s.anchor_count, 1)));
   });
 }
 
@@ -110,16 +114,17 @@ void GuidedContrastive::backward_cpu(const Backward& b) const {
       for (int64_t j = 0; j < s.K; ++j) {
         if (!s.ready[j]) continue;
         const T *m = s.mean(i, j), *S = s.covariance(i, j), g = scale * p[j];
-        for (int64_t d = 0; d < s.D; ++d) dt[d] += g * (m[d] + T(lambda / tau) * dot(S + d * s.D, ta, s.D));  // EQ: 1.7 dL/dt
+        for (int64_t d = 0; d < s.D; ++d)
+          dt[d] += g * (m[d] + T(lambda / tau) * dot(S + d * s.D, ta, s.D));  // EQ: 1.7 dL/dt
       }
     });
   });
 }
 
 Var guided_contrastive(const Var& embeddings, const Var& classes, const ClassStatistics& s,
-                       const GuidedContrastiveOptions& options, Loc loc) {
+    const GuidedContrastiveOptions& options, Loc loc) {
   return embeddings.tape().apply(std::make_shared<GuidedContrastive>(options),
-                                 {embeddings, classes, s.mean, s.covariance, s.negative_mean, s.negative_covariance, s.ready}, loc);
+      {embeddings, classes, s.mean, s.covariance, s.negative_mean, s.negative_covariance, s.ready}, loc);
 }
 
 }  // namespace patchcl

@@ -5,27 +5,32 @@ namespace patchcl {
 
 namespace {
 
-// The inputs as the kernels read them; guided_contrastive.cpp's Statistics for one anchor per group of lanes. The lists
-// of classes are short: every thread counts for itself.
-template <class T> struct Statistics {
+// The inputs as the kernels read them; guided_contrastive.cpp's Statistics for one anchor per group of lanes.
+// The lists of classes are short: every thread counts for itself.
+template <class T>
+struct Statistics {
   Statistics(std::span<const Tensor> x, const GuidedContrastiveOptions& options)
       : t(x[0].data<T>()), mean(x[2].data<T>()), covariance(x[3].data<T>()), negative_mean(x[4].data<T>()),
-        negative_covariance(x[5].data<T>()), classes(x[1].data<int32_t>()), ready(x[6].data<uint8_t>()), n(x[0].shape()[0]),
-        D(x[0].shape()[1]), K(x[2].shape()[0]), stride(x[4].shape()[0] == 1 ? 0 : K), tau(options.tau), lambda(options.lambda),
-        psi(options.psi) {}
+        negative_covariance(x[5].data<T>()), classes(x[1].data<int32_t>()), ready(x[6].data<uint8_t>()),
+        n(x[0].shape()[0]), D(x[0].shape()[1]), K(x[2].shape()[0]), stride(x[4].shape()[0] == 1 ? 0 : K),
+        tau(options.tau), lambda(options.lambda), psi(options.psi) {}
   __device__ int64_t class_count() const {
     int64_t count = 0;
     for (int64_t k = 0; k < K; ++k) count += ready[k] != 0;
     return count;
   }
-  __device__ bool has_class(int64_t a) const { return classes[a] >= 0 && classes[a] < K && ready[classes[a]]; }
+  __device__ bool has_class(int64_t a) const {
+    return classes[a] >= 0 && classes[a] < K && ready[classes[a]];
+  }
   // How many anchors take part: none with fewer than two classes.
   __device__ int64_t anchor_count() const {
     int64_t count = 0;
     for (int64_t a = 0; a < n; ++a) count += has_class(a);
     return class_count() < 2 ? 0 : count;
   }
-  __device__ const T* mean_of(int64_t i, int64_t j) const { return i == j ? mean + i * D : negative_mean + (i * stride + j) * D; }
+  __device__ const T* mean_of(int64_t i, int64_t j) const {
+    return i == j ? mean + i * D : negative_mean + (i * stride + j) * D;
+  }
   __device__ const T* covariance_of(int64_t i, int64_t j) const {
     return i == j ? covariance + i * D * D : negative_covariance + (i * stride + j) * D * D;
   }
@@ -43,11 +48,13 @@ template <class T> struct Statistics {
   double tau, lambda, psi;
 };
 
-template <class T> struct LossRow {
+template <class T>
+struct LossRow {
   Statistics<T> s;
   T* pi;
   double* losses;
-  template <int kLanes> __device__ void operator()(int64_t a, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes>
+  __device__ void operator()(int64_t a, cuda::Lanes<kLanes> lanes) const {
     T* p = pi + a * s.K;
     const int64_t anchors = s.anchor_count(), i = s.classes[a];
     if (anchors == 0 || !s.has_class(a)) {
@@ -82,12 +89,14 @@ template <class T> struct LossRow {
   }
 };
 
-template <class T> struct GradRow {
+template <class T>
+struct GradRow {
   Statistics<T> s;
   const T *pi, *dy;
   T* dt;
   bool accumulate;
-  template <int kLanes> __device__ void operator()(int64_t a, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes>
+  __device__ void operator()(int64_t a, cuda::Lanes<kLanes> lanes) const {
     const int64_t anchors = s.anchor_count(), i = s.classes[a];
     const bool takes_part = anchors > 0 && s.has_class(a);
     const T scale = takes_part ? T(double(dy[0]) / (s.tau * double(anchors))) : T(0);
@@ -97,14 +106,17 @@ template <class T> struct GradRow {
       if (takes_part) {
         sum = -s.mean_of(i, i)[d];
         for (int64_t j = 0; j < s.K; ++j)
-          if (s.ready[j]) sum += p[j] * (s.mean_of(i, j)[d] + T(s.lambda / s.tau) * s.product(s.covariance_of(i, j), ta, d));
+          if (s.ready[j])
+            sum +=
+                p[j] * (s.mean_of(i, j)[d] + T(s.lambda / s.tau) * s.product(s.covariance_of(i, j), ta, d));
       }
       store(dt[a * s.D + d], scale * sum, accumulate);
     }
   }
 };
 
-template <class T> void launch_forward(const Forward& f, const GuidedContrastiveOptions& options) {
+template <class T>
+void launch_forward(const Forward& f, const GuidedContrastiveOptions& options) {
   const Statistics<T> s(f.x, options);
   auto* losses = static_cast<double*>(f.workspace.raw());
   cuda::for_each_row(s.n, s.D, LossRow<T>{s, f.aux[0].data<T>(), losses});
@@ -128,7 +140,8 @@ void GuidedContrastive::backward_cuda(const Backward& b) const {
   dispatch(b.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const Statistics<T> s(b.x, options_);
-    cuda::for_each_row(s.n, s.D, GradRow<T>{s, b.aux[0].data<T>(), b.dy.data<T>(), b.dx[0].t.data<T>(), b.dx[0].accumulate});
+    cuda::for_each_row(
+        s.n, s.D, GradRow<T>{s, b.aux[0].data<T>(), b.dy.data<T>(), b.dx[0].t.data<T>(), b.dx[0].accumulate});
   });
 }
 

@@ -16,7 +16,7 @@ constexpr int64_t kBlock = 1000, kFewest = 8;
 
 Moments to_moments(const VectorXd& mean, const MatrixXd& covariance) {
   return {std::vector<double>(mean.data(), mean.data() + mean.size()),
-          std::vector<double>(covariance.data(), covariance.data() + covariance.size())};
+      std::vector<double>(covariance.data(), covariance.data() + covariance.size())};
 }
 
 double density(double z) { return std::exp(-z * z / 2) / std::sqrt(2 * M_PI); }
@@ -34,22 +34,25 @@ Points columns(const Points& x, const std::vector<int64_t>& index) {
 }
 
 // Steps 3 to 7 of the released scheme.
-Moments released_moments(const Slab& slab, const ClassGaussian& positive, const ClassGaussian& negative, const Moments& own,
-                         const HardNegativeOptions& o, Rng& rng) {
+Moments released_moments(const Slab& slab, const ClassGaussian& positive, const ClassGaussian& negative,
+    const Moments& own, const HardNegativeOptions& o, Rng& rng) {
   const Points drawn = draw_in_slab(negative, slab, 3 * o.samples, o.blocks, rng);
   if (drawn.cols() < kFewest) return own;
   const VectorXd from_negative = negative.distances(drawn);
   std::vector<int64_t> order(size_t(drawn.cols()));
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return from_negative[a] < from_negative[b]; });
+  std::stable_sort(
+      order.begin(), order.end(), [&](int64_t a, int64_t b) { return from_negative[a] < from_negative[b]; });
   order.resize(std::min(order.size(), size_t(o.samples)));
   Points pool = columns(drawn, order);
   const int64_t kept = pool.cols();
-  const int64_t not_hard = (positive.distances(pool).array() > positive.distances(slab.nearest_negative)[0]).count();
+  const int64_t not_hard =
+      (positive.distances(pool).array() > positive.distances(slab.nearest_negative)[0]).count();
   pool.conservativeResize(Eigen::NoChange, kept + not_hard);
   for (int64_t i = kept; i < pool.cols(); ++i) {
     const double w = rng.uniform(o.beta - 0.2, o.beta + 0.2);
-    pool.col(i) = w * pool.col(rng.below(i)) + (1 - w) * pool.col(rng.below(i));  // EQ: 1.8 mixed hard negative
+    pool.col(i) =
+        w * pool.col(rng.below(i)) + (1 - w) * pool.col(rng.below(i));  // EQ: 1.8 mixed hard negative
   }
   pool.colwise().normalize();
   const VectorXd mean = pool.rowwise().mean();
@@ -69,7 +72,10 @@ ClassGaussian::ClassGaussian(const Moments& m) {
 }
 
 VectorXd ClassGaussian::distances(const Points& x) const {
-  return factor_.matrixL().solve(x.colwise() - mean_).colwise().squaredNorm();  // EQ: 1.8 Mahalanobis distance
+  return factor_.matrixL()
+      .solve(x.colwise() - mean_)
+      .colwise()
+      .squaredNorm();  // EQ: 1.8 Mahalanobis distance
 }
 
 Points ClassGaussian::draw(int64_t n, Rng& rng) const {
@@ -78,7 +84,8 @@ Points ClassGaussian::draw(int64_t n, Rng& rng) const {
   return (factor_.matrixL() * z).colwise() + mean_;
 }
 
-Slab find_slab(const Points& anchors, const Points& negatives, const ClassGaussian& positive, const ClassGaussian& negative) {
+Slab find_slab(const Points& anchors, const Points& negatives, const ClassGaussian& positive,
+    const ClassGaussian& negative) {
   Eigen::Index n, p;
   positive.distances(negatives).minCoeff(&n);
   negative.distances(anchors).minCoeff(&p);
@@ -103,8 +110,8 @@ Moments truncated_moments(const ClassGaussian& negative, const Slab& slab) {
   const double w = slab.v.dot(Sv), centre = slab.v.dot(negative.mean());
   const VectorXd c = Sv / w;
   const Scalar s = truncated_normal(centre, w, slab.low, slab.high);
-  return to_moments(negative.mean() + c * (s.mean - centre),                              // EQ: 1.8 truncated mean
-                    negative.covariance() - c * c.transpose() * (w - s.variance));        // EQ: 1.8 truncated covariance
+  return to_moments(negative.mean() + c * (s.mean - centre),          // EQ: 1.8 truncated mean
+      negative.covariance() - c * c.transpose() * (w - s.variance));  // EQ: 1.8 truncated covariance
 }
 
 Points draw_in_slab(const ClassGaussian& g, const Slab& slab, int64_t n, int64_t blocks, Rng& rng) {
@@ -120,8 +127,8 @@ Points draw_in_slab(const ClassGaussian& g, const Slab& slab, int64_t n, int64_t
   return kept;
 }
 
-Moments hard_negatives(const Points& anchors, const Points& negatives, const ClassGaussian& positive, const ClassGaussian& negative,
-                       const Moments& own, const HardNegativeOptions& o, Rng& rng) {
+Moments hard_negatives(const Points& anchors, const Points& negatives, const ClassGaussian& positive,
+    const ClassGaussian& negative, const Moments& own, const HardNegativeOptions& o, Rng& rng) {
   if (o.scheme == HardNegatives::off) return own;
   const Slab slab = find_slab(anchors, negatives, positive, negative);
   if (!(slab.high - slab.low > 1e-12)) return own;

@@ -2,12 +2,14 @@
 //
 // With Mahalanobis distances M_p, M_n to the two queues' Gaussians:
 //   a_n = the negative closest to p, a_p = the anchor closest to n, v = a_n - a_p;
-//   hard negatives are x ~ N(mu_n, Sigma_n) in the slab l <= <v,x> <= u between the two, l = <v,a_p>, u = <v,a_n>.
+//   hard negatives are x ~ N(mu_n, Sigma_n) in the slab l <= <v,x> <= u between the two, l = <v,a_p>, u =
+//   <v,a_n>.
 // The loss needs only their mean and covariance.
 // truncated: s = <v,x> is Gaussian with mean <v,mu_n> and variance w = v^T Sigma_n v, cut to [l,u]; given s,
 //   x = y + c (s - <v,y>),  y ~ N(mu_n, Sigma_n),  c = Sigma_n v / w,  so that without drawing anything
 //   mu~ = mu_n + c (E[s] - <v,mu_n>),   Sigma~ = Sigma_n - c c^T (w - Var[s]).
-// released: rejection in blocks of 1000, at most `blocks`; the third closest to n of 3m points stays; points farther
+// released: rejection in blocks of 1000, at most `blocks`; the third closest to n of 3m points stays; points
+// farther
 //   from p than a_n are not hard, and for each a random mix of two others joins them; L2-normalised.
 // Left out of `truncated`: the release's sort towards the negative mean, which removes the hardness again.
 // Host code in double: constants of the loss, no gradient.
@@ -32,8 +34,8 @@ struct HardNegativeOptions {
 
 using Points = Eigen::MatrixXd;  // (D, n): one point per column
 
-// A class as hard negatives see it. The covariance is shrunk, (1 - rho) Sigma + rho tr(Sigma)/D I with rho = 0.05, so
-// that a queue with fewer embeddings than dimensions has a Cholesky factor.
+// A class as hard negatives see it. The covariance is shrunk, (1 - rho) Sigma + rho tr(Sigma)/D I with rho =
+// 0.05, so that a queue with fewer embeddings than dimensions has a Cholesky factor.
 class ClassGaussian {
  public:
   explicit ClassGaussian(const Moments& moments);
@@ -53,10 +55,13 @@ struct Slab {
   Eigen::VectorXd v, nearest_negative;
   double low = 0, high = 0;  // equal when the closest pair coincides
 };
-Slab find_slab(const Points& anchors, const Points& negatives, const ClassGaussian& positive, const ClassGaussian& negative);
+Slab find_slab(const Points& anchors, const Points& negatives, const ClassGaussian& positive,
+    const ClassGaussian& negative);
 
 // Mean and variance of a Gaussian cut to [low, high].
-struct Scalar { double mean, variance; };
+struct Scalar {
+  double mean, variance;
+};
 Scalar truncated_normal(double mean, double variance, double low, double high);
 
 Moments truncated_moments(const ClassGaussian& negative, const Slab& slab);
@@ -64,8 +69,9 @@ Moments truncated_moments(const ClassGaussian& negative, const Slab& slab);
 // Points of N(mu, Sigma) in the slab by rejection: n, or fewer when the cap is reached.
 Points draw_in_slab(const ClassGaussian& g, const Slab& slab, int64_t n, int64_t blocks, Rng& rng);
 
-// The moments that stand for class n as a negative of class p; `own` are its queue's, kept where nothing better is found.
-Moments hard_negatives(const Points& anchors, const Points& negatives, const ClassGaussian& positive, const ClassGaussian& negative,
-                       const Moments& own, const HardNegativeOptions& options, Rng& rng);
+// The moments that stand for class n as a negative of class p; `own` are its queue's, kept where nothing
+// better is found.
+Moments hard_negatives(const Points& anchors, const Points& negatives, const ClassGaussian& positive,
+    const ClassGaussian& negative, const Moments& own, const HardNegativeOptions& options, Rng& rng);
 
 }  // namespace patchcl

@@ -9,11 +9,12 @@
 namespace patchcl {
 
 Shape InfoNce::shape(const Shapes& x) const {
-  require(x.size() == 5, name(), "takes anchors, positives, negatives and two lists of classes, got ", x.size());
-  require(x[0].rank() == 2 && x[1] == x[0] && x[2].rank() == 2 && x[2][1] == x[0][1], name(), "anchors ", x[0],
-          ", positives ", x[1], ", negatives ", x[2], " want shapes (n,D), (n,D), (m,D)");
-  require(x[3] == Shape{x[0][0]} && x[4] == Shape{x[2][0]}, name(), "classes ", x[3], " and ", x[4], " for ", x[0][0],
-          " anchors and ", x[2][0], " negatives");
+  require(
+      x.size() == 5, name(), "takes anchors, positives, negatives and two lists of classes, got ", x.size());
+  require(x[0].rank() == 2 && x[1] == x[0] && x[2].rank() == 2 && x[2][1] == x[0][1], name(), "anchors ",
+      x[0], ", positives ", x[1], ", negatives ", x[2], " want shapes (n,D), (n,D), (m,D)");
+  require(x[3] == Shape{x[0][0]} && x[4] == Shape{x[2][0]}, name(), "classes ", x[3], " and ", x[4], " for ",
+      x[0][0], " anchors and ", x[2][0], " negatives");
   return {1};
 }
 
@@ -40,15 +41,21 @@ void InfoNce::forward_cpu(const Forward& f) const {
       const T* qi = q + i * D;
       z[0] = dot(qi, k + i * D, D) / T(tau_);
       const T positive = z[0];
-      parallel_chunks(m, [&](int64_t begin, int64_t end) {
-        for (int64_t j = begin; j < end; ++j)
-          z[j + 1] = is_negative(anchor_class[i], negative_class[j]) ? dot(qi, negatives + j * D, D) / T(tau_) : T(-INFINITY);
-      }, /*chunk=*/512);
+      parallel_chunks(
+          m,
+          [&](int64_t begin, int64_t end) {
+            for (int64_t j = begin; j < end; ++j)
+              z[j + 1] = is_negative(anchor_class[i], negative_class[j])
+                             ? dot(qi, negatives + j * D, D) / T(tau_)
+                             : T(-INFINITY);
+          },
+          /*chunk=*/512);
       const T top = *std::max_element(z, z + m + 1);
       double sum = 0;
       for (int64_t j = 0; j <= m; ++j) sum += double(z[j] = std::exp(z[j] - top));
       loss += std::log(sum) + double(top - positive);  // EQ: 1.11 InfoNCE
-      for (int64_t j = 0; j <= m; ++j) z[j] = T((double(z[j]) / sum - (j == 0)) / anchors);  // EQ: 1.11 InfoNCE, dL/dz
+      for (int64_t j = 0; j <= m; ++j)
+        z[j] = T((double(z[j]) / sum - (j == 0)) / anchors);  // EQ: 1.11 InfoNCE, dL/dz
     }
     f.y.data<T>()[0] = T(loss / anchors);
   });
@@ -58,7 +65,8 @@ void InfoNce::backward_cpu(const Backward& b) const {
   dispatch(b.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const int64_t n = b.x[0].shape()[0], m = b.x[2].shape()[0], D = b.x[0].shape()[1];
-    const T *q = b.x[0].data<T>(), *k = b.x[1].data<T>(), *negatives = b.x[2].data<T>(), *dz = b.aux[0].data<T>();
+    const T *q = b.x[0].data<T>(), *k = b.x[1].data<T>(), *negatives = b.x[2].data<T>(),
+            *dz = b.aux[0].data<T>();
     const T scale = b.dy.data<T>()[0] / T(tau_);
     const auto row = [D](const GradOut& g, int64_t i) {
       T* d = g.t.data<T>() + i * D;
@@ -84,8 +92,9 @@ void InfoNce::backward_cpu(const Backward& b) const {
 }
 
 Var info_nce(const Var& anchors, const Var& positives, const Var& negatives, const Var& anchor_class,
-             const Var& negative_class, double tau, Loc loc) {
-  return anchors.tape().apply(std::make_shared<InfoNce>(tau), {anchors, positives, negatives, anchor_class, negative_class}, loc);
+    const Var& negative_class, double tau, Loc loc) {
+  return anchors.tape().apply(
+      std::make_shared<InfoNce>(tau), {anchors, positives, negatives, anchor_class, negative_class}, loc);
 }
 
 }  // namespace patchcl

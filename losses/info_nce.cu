@@ -5,17 +5,22 @@ namespace patchcl {
 
 namespace {
 
-// The inputs as the kernels read them. Lists of classes are short: every thread counts the anchors for itself.
-template <class T> struct Contrast {
+// The inputs as the kernels read them. Lists of classes are short: every thread counts the anchors for
+// itself.
+template <class T>
+struct Contrast {
   explicit Contrast(std::span<const Tensor> x, double tau)
       : q(x[0].data<T>()), k(x[1].data<T>()), negatives(x[2].data<T>()), anchor_class(x[3].data<int32_t>()),
-        negative_class(x[4].data<int32_t>()), n(x[0].shape()[0]), m(x[2].shape()[0]), D(x[0].shape()[1]), tau(T(tau)) {}
+        negative_class(x[4].data<int32_t>()), n(x[0].shape()[0]), m(x[2].shape()[0]), D(x[0].shape()[1]),
+        tau(T(tau)) {}
   __device__ double anchors() const {
     int64_t count = 0;
     for (int64_t a = 0; a < n; ++a) count += anchor_class[a] >= 0;
     return count > 0 ? double(count) : 1;
   }
-  __device__ bool is_negative(int64_t i, int64_t j) const { return negative_class[j] >= 0 && negative_class[j] != anchor_class[i]; }
+  __device__ bool is_negative(int64_t i, int64_t j) const {
+    return negative_class[j] >= 0 && negative_class[j] != anchor_class[i];
+  }
   __device__ T score(int64_t i, const T* key) const {
     T sum = 0;
     for (int64_t d = 0; d < D; ++d) sum += q[i * D + d] * key[d];
@@ -29,11 +34,13 @@ template <class T> struct Contrast {
 };
 
 // One anchor per row, the lanes share its negatives; z as in info_nce.cpp.
-template <class T> struct AnchorRow {
+template <class T>
+struct AnchorRow {
   Contrast<T> c;
   T* dz;
   double* losses;
-  template <int kLanes> __device__ void operator()(int64_t i, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes>
+  __device__ void operator()(int64_t i, cuda::Lanes<kLanes> lanes) const {
     T* z = dz + i * (c.m + 1);
     if (c.anchor_class[i] < 0) {
       for (int64_t j = lanes.lane; j <= c.m; j += kLanes) z[j] = 0;
@@ -43,7 +50,9 @@ template <class T> struct AnchorRow {
     const T positive = c.score(i, c.k + i * c.D);
     T top = positive;
     for (int64_t j = lanes.lane; j <= c.m; j += kLanes) {
-      z[j] = j == 0 ? positive : c.is_negative(i, j - 1) ? c.score(i, c.negatives + (j - 1) * c.D) : T(-INFINITY);
+      z[j] = j == 0                    ? positive
+             : c.is_negative(i, j - 1) ? c.score(i, c.negatives + (j - 1) * c.D)
+                                       : T(-INFINITY);
       top = z[j] > top ? z[j] : top;
     }
     top = lanes.max(top);
@@ -56,7 +65,8 @@ template <class T> struct AnchorRow {
   }
 };
 
-template <class T> void launch_forward(const Forward& f, double tau) {
+template <class T>
+void launch_forward(const Forward& f, double tau) {
   const Contrast<T> c(f.x, tau);
   auto* losses = static_cast<double*>(f.workspace.raw());
   cuda::for_each_row(c.n, c.m + 1, AnchorRow<T>{c, f.aux[0].data<T>(), losses});
@@ -69,7 +79,8 @@ template <class T> void launch_forward(const Forward& f, double tau) {
   });
 }
 
-template <class T> void launch_backward(const Backward& b, double tau) {
+template <class T>
+void launch_backward(const Backward& b, double tau) {
   const Contrast<T> c(b.x, tau);
   const T *dz = b.aux[0].data<T>(), *dy = b.dy.data<T>();
   if (b.dx[0]) {
@@ -86,7 +97,9 @@ template <class T> void launch_backward(const Backward& b, double tau) {
   if (b.dx[1]) {
     T* dk = b.dx[1].t.data<T>();
     const bool accumulate = b.dx[1].accumulate;
-    cuda::for_each(c.n * c.D, [=] __device__(int64_t at) { store(dk[at], dy[0] / c.tau * dz[at / c.D * (c.m + 1)] * c.q[at], accumulate); });
+    cuda::for_each(c.n * c.D, [=] __device__(int64_t at) {
+      store(dk[at], dy[0] / c.tau * dz[at / c.D * (c.m + 1)] * c.q[at], accumulate);
+    });
   }
   if (b.dx[2]) {
     T* dn = b.dx[2].t.data<T>();

@@ -30,22 +30,22 @@ std::vector<double> reference(const Lists& x, int64_t D, double tau) {
   return {double(loss / std::max(anchors, 1))};
 }
 
-OpCase make(const std::string& label, int64_t n, int64_t m, int64_t D, double tau, std::vector<double> anchor_class,
-            std::vector<double> negative_class, uint32_t zero_gradient = 0) {
+OpCase make(const std::string& label, int64_t n, int64_t m, int64_t D, double tau,
+    std::vector<double> anchor_class, std::vector<double> negative_class, uint32_t zero_gradient = 0) {
   return {.label = label,
-          .op = std::make_shared<InfoNce>(tau),
-          .inputs = {{{n, D}, draw::normal(0.5)}, {{n, D}, draw::normal(0.5)}, {{m, D}, draw::normal(0.5)},
-                     {{n}, draw::values(anchor_class), DType::i32}, {{m}, draw::values(negative_class), DType::i32}},
-          .reference = [D, tau](const Lists& x) { return reference(x, D, tau); },
-          .zero_gradient = zero_gradient};
+      .op = std::make_shared<InfoNce>(tau),
+      .inputs = {{{n, D}, draw::normal(0.5)}, {{n, D}, draw::normal(0.5)}, {{m, D}, draw::normal(0.5)},
+          {{n}, draw::values(anchor_class), DType::i32}, {{m}, draw::values(negative_class), DType::i32}},
+      .reference = [D, tau](const Lists& x) { return reference(x, D, tau); },
+      .zero_gradient = zero_gradient};
 }
 
-AddSpec spec{{"info_nce",
-              {make("three classes, odd sizes", 7, 13, 5, 0.5, {0, 1, 2}, {2, 0, 1, 0}),
-               make("rows without a class", 5, 9, 19, 0.7, {0, -1, 1}, {-1, 1, 0}),
-               make("one anchor, one negative, one feature", 1, 1, 1, 1, {0}, {1}),
-               make("rows longer than a chunk", 3, 530, 33, 0.8, {0, 1}, {0, 1, 2}),
-               make("no anchor has a negative", 3, 4, 6, 0.2, {1}, {1, -1}, /*zero_gradient=*/0b111)}}};
+AddSpec spec{
+    {"info_nce", {make("three classes, odd sizes", 7, 13, 5, 0.5, {0, 1, 2}, {2, 0, 1, 0}),
+                     make("rows without a class", 5, 9, 19, 0.7, {0, -1, 1}, {-1, 1, 0}),
+                     make("one anchor, one negative, one feature", 1, 1, 1, 1, {0}, {1}),
+                     make("rows longer than a chunk", 3, 530, 33, 0.8, {0, 1}, {0, 1, 2}),
+                     make("no anchor has a negative", 3, 4, 6, 0.2, {1}, {1, -1}, /*zero_gradient=*/0b111)}}};
 
 }  // namespace
 }  // namespace patchcl

@@ -21,8 +21,11 @@ bool separate_tensors() {
 Tensor separate_tensor(const Shape& shape, DType dtype, Device device, size_t bytes) {
   void* p = nullptr;
   if (device == Device::cuda) p = device_alloc(device, bytes);
-  else if (posix_memalign(&p, kAlign, bytes)) fail(ExitCode::device, "memory", "the system refused ", bytes, " bytes");
-  const auto give_back = [device, bytes](void* q) { device == Device::cuda ? device_free(device, q, bytes) : std::free(q); };
+  else if (posix_memalign(&p, kAlign, bytes))
+    fail(ExitCode::device, "memory", "the system refused ", bytes, " bytes");
+  const auto give_back = [device, bytes](void* q) {
+    device == Device::cuda ? device_free(device, q, bytes) : std::free(q);
+  };
   return Tensor(std::shared_ptr<void>(p, give_back), p, shape, dtype, device);
 }
 }  // namespace
@@ -31,7 +34,10 @@ struct Arena::Impl {
   std::string name;
   Device device;
   bool plan_only;
-  struct Segment { char* base; size_t size; };
+  struct Segment {
+    char* base;
+    size_t size;
+  };
   std::vector<Segment> segments;
   std::map<char*, size_t> free_blocks;  // by address
   Stats stats;
@@ -46,12 +52,14 @@ struct Arena::Impl {
     char* base;
     if (plan_only) {
       // Distinct, aligned, never dereferenced. A gap keeps segments from merging.
-      base = reinterpret_cast<char*>((size_t(1) << 40) + stats.reserved * 2 + (stats.segments + 1) * kSegment);
+      base =
+          reinterpret_cast<char*>((size_t(1) << 40) + stats.reserved * 2 + (stats.segments + 1) * kSegment);
     } else {
       try {
         base = static_cast<char*>(device_alloc(device, size));
       } catch (const Error& e) {
-        fail(e.code(), "memory", "arena '", name, "' holds ", stats.reserved >> 20, " MiB and needs ", size >> 20, " MiB more: ", e.what());
+        fail(e.code(), "memory", "arena '", name, "' holds ", stats.reserved >> 20, " MiB and needs ",
+            size >> 20, " MiB more: ", e.what());
       }
     }
     segments.push_back({base, size});
@@ -122,10 +130,12 @@ Arena Arena::plan(std::string name, Device device) {
 Tensor Arena::empty(const Shape& shape, DType dtype) const {
   for (int i = 0; i < shape.rank(); ++i) require(shape[i] >= 0, "arena", "negative axis in ", shape);
   const size_t bytes = size_t(shape.numel()) * dtype_size(dtype);
-  if (separate_tensors() && !impl_->plan_only) return separate_tensor(shape, dtype, impl_->device, bytes ? bytes : 1);
+  if (separate_tensors() && !impl_->plan_only)
+    return separate_tensor(shape, dtype, impl_->device, bytes ? bytes : 1);
   const size_t size = round_up(bytes ? bytes : 1, kAlign);
   char* p = impl_->take(size);
-  std::shared_ptr<void> owner(p, [impl = impl_, size](void* q) { impl->give_back(static_cast<char*>(q), size); });
+  std::shared_ptr<void> owner(
+      p, [impl = impl_, size](void* q) { impl->give_back(static_cast<char*>(q), size); });
   return Tensor(std::move(owner), p, shape, dtype, impl_->device);
 }
 

@@ -1,12 +1,13 @@
 // Arena: the only place where tensor memory comes from.
 //
-// A best-fit allocator over a few large segments. Memory returns to the arena when the last Tensor on it goes, so a
-// step that runs the same ops in the same order gets the same addresses each time, and after the first step (or
-// after reserve()) asks the system for nothing. Invariants: free blocks are sorted by address and never adjacent
-// within a segment; every block is a multiple of 256 bytes, which also aligns it.
-// An arena made with Arena::plan() hands out addresses that nothing backs: a dry run over it tells the peak before
-// a byte is touched. With PATCHCL_SEPARATE_TENSORS=1 in the environment each tensor is an allocation of its own, so that memory
-// checkers (AddressSanitizer, compute-sanitizer) see where it ends. Not thread-safe: one arena per thread. An arena lives until its last tensor.
+// A best-fit allocator over a few large segments. Memory returns to the arena when the last Tensor on it
+// goes, so a step that runs the same ops in the same order gets the same addresses each time, and after the
+// first step (or after reserve()) asks the system for nothing. Invariants: free blocks are sorted by address
+// and never adjacent within a segment; every block is a multiple of 256 bytes, which also aligns it.
+// An arena made with Arena::plan() hands out addresses that nothing backs: a dry run over it tells the peak
+// before a byte is touched. With PATCHCL_SEPARATE_TENSORS=1 in the environment each tensor is an allocation
+// of its own, so that memory checkers (AddressSanitizer, compute-sanitizer) see where it ends. Not
+// thread-safe: one arena per thread. An arena lives until its last tensor.
 #pragma once
 #include <map>
 #include <memory>

@@ -7,8 +7,8 @@ namespace patchcl::cuda {
 
 void check(cudaError_t status, const char* call, const char* file, int line) {
   if (status == cudaSuccess) return;
-  fail(ExitCode::device, "cuda", call, " at ", file, ":", line, " failed: ", cudaGetErrorString(status), " (", cudaGetErrorName(status),
-       "); the last checkpoint is intact, --resume goes on from it");
+  fail(ExitCode::device, "cuda", call, " at ", file, ":", line, " failed: ", cudaGetErrorString(status), " (",
+      cudaGetErrorName(status), "); the last checkpoint is intact, --resume goes on from it");
 }
 
 void check(cublasStatus_t status, const char* call, const char* file, int line) {
@@ -21,7 +21,9 @@ bool available(std::string* why) {
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status == cudaSuccess && count > 0) return true;
   cudaGetLastError();  // forget it: asking is no failure
-  if (why) *why = status == cudaSuccess ? "the driver lists no GPU" : std::string("the driver says: ") + cudaGetErrorString(status);
+  if (why)
+    *why = status == cudaSuccess ? "the driver lists no GPU"
+                                 : std::string("the driver says: ") + cudaGetErrorString(status);
   return false;
 }
 
@@ -43,13 +45,14 @@ cublasHandle_t cublas() {
     cublasHandle_t h;
     CUDA_CHECK(cublasCreate(&h));
     CUDA_CHECK(cublasSetStream(h, stream()));
-    // Its own workspace, because a captured graph must not depend on memory that cuBLAS manages. 32 MiB is what cuBLAS
-    // takes by default on Hopper.
+    // Its own workspace, because a captured graph must not depend on memory that cuBLAS manages. 32 MiB is
+    // what cuBLAS takes by default on Hopper.
     constexpr size_t kWorkspace = size_t(32) << 20;
     CUDA_CHECK(cublasSetWorkspace(h, alloc(kWorkspace), kWorkspace));
     return h;
   }();
-  CUDA_CHECK(cublasSetMathMode(handle, math_mode() == MathMode::tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH));
+  CUDA_CHECK(cublasSetMathMode(
+      handle, math_mode() == MathMode::tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH));
   return handle;
 }
 
@@ -59,7 +62,7 @@ void* alloc(size_t bytes) {
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     fail(ExitCode::device, "memory", "the GPU has ", free_memory() >> 20, " MiB free, ", bytes >> 20,
-         " MiB were asked for; lower --batch or --size");
+        " MiB were asked for; lower --batch or --size");
   }
   CUDA_CHECK(status);
   return p;
@@ -69,7 +72,9 @@ void* alloc(size_t bytes) {
 void free(void* p) { cudaFree(p); }
 
 void copy(void* to, bool to_gpu, const void* from, bool from_gpu, size_t bytes) {
-  const cudaMemcpyKind kind = !to_gpu ? cudaMemcpyDeviceToHost : from_gpu ? cudaMemcpyDeviceToDevice : cudaMemcpyHostToDevice;
+  const cudaMemcpyKind kind = !to_gpu    ? cudaMemcpyDeviceToHost
+                              : from_gpu ? cudaMemcpyDeviceToDevice
+                                         : cudaMemcpyHostToDevice;
   CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, kind, stream()));
   // From pageable host memory the driver has taken its own copy by now; only the way back has to wait.
   if (!to_gpu) synchronize();
@@ -78,7 +83,8 @@ void copy(void* to, bool to_gpu, const void* from, bool from_gpu, size_t bytes) 
 void fill(void* p, uint8_t byte, size_t bytes) { CUDA_CHECK(cudaMemsetAsync(p, byte, bytes, stream())); }
 
 namespace {
-template <class T> void launch_set(T* p, int64_t n, T value) {
+template <class T>
+void launch_set(T* p, int64_t n, T value) {
   for_each(n, [=] __device__(int64_t i) { p[i] = value; });
 }
 }  // namespace
@@ -125,7 +131,9 @@ struct Upload::Impl {
   Event sent, released;
 };
 
-Upload::Upload(size_t bytes) : impl_(std::make_unique<Impl>()) { CUDA_CHECK(cudaMallocHost(&impl_->memory, bytes)); }
+Upload::Upload(size_t bytes) : impl_(std::make_unique<Impl>()) {
+  CUDA_CHECK(cudaMallocHost(&impl_->memory, bytes));
+}
 
 Upload::~Upload() { cudaFreeHost(impl_->memory); }
 
@@ -183,6 +191,8 @@ Graph::~Graph() {
   if (executable_) cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_));
 }
 
-void Graph::launch() const { CUDA_CHECK(cudaGraphLaunch(static_cast<cudaGraphExec_t>(executable_), stream())); }
+void Graph::launch() const {
+  CUDA_CHECK(cudaGraphLaunch(static_cast<cudaGraphExec_t>(executable_), stream()));
+}
 
 }  // namespace patchcl::cuda

@@ -31,7 +31,8 @@ class Upload {
   Upload(const Upload&) = delete;
   // The memory to fill; waits until the last send() has left it.
   void* fill();
-  // Copies the first `bytes` to device memory, once the kernels before release() are through with that; later kernels wait for it.
+  // Copies the first `bytes` to device memory, once the kernels before release() are through with that; later
+  // kernels wait for it.
   void send(void* to, size_t bytes);
   void release();
 
@@ -54,12 +55,12 @@ class Stopwatch {
   std::unique_ptr<Impl> impl_;
 };
 
-// Work recorded once (a CUDA graph) and replayed with one call: for steps of so many small kernels that launching them one
-// by one would take longer than running them.
+// Work recorded once (a CUDA graph) and replayed with one call: for steps of so many small kernels that
+// launching them one by one would take longer than running them.
 class Graph {
  public:
-  // Runs `work` on the host and records what it launches; nothing runs on the GPU. Work may launch kernels, clear and copy on the
-  // device; it may not allocate device memory, wait, or copy from or to the host.
+  // Runs `work` on the host and records what it launches; nothing runs on the GPU. Work may launch kernels,
+  // clear and copy on the device; it may not allocate device memory, wait, or copy from or to the host.
   explicit Graph(const std::function<void()>& work);
   ~Graph();
   Graph(const Graph&) = delete;
@@ -69,16 +70,17 @@ class Graph {
   void* executable_ = nullptr;
 };
 
-// Matrix product as in tensor/gemm.h, by cuBLAS (gemm.cu): f32 in the current math mode, f64, and bf16 factors with sums in f32
-// for a C of either type.
+// Matrix product as in tensor/gemm.h, by cuBLAS (gemm.cu): f32 in the current math mode, f64, and bf16
+// factors with sums in f32 for a C of either type.
 template <class T>
-void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, const T* b, int64_t ldb,
-          T beta, T* c, int64_t ldc);
+void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, const T* b,
+    int64_t ldb, T beta, T* c, int64_t ldc);
 template <class C>
-void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const bf16* a, int64_t lda, const bf16* b, int64_t ldb,
-          float beta, C* c, int64_t ldc);
+void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const bf16* a, int64_t lda,
+    const bf16* b, int64_t ldb, float beta, C* c, int64_t ldc);
 
-// Workspace of a reduction to one number (cuda_runtime.cuh): a partial sum for each of at most this many blocks.
+// Workspace of a reduction to one number (cuda_runtime.cuh): a partial sum for each of at most this many
+// blocks.
 constexpr int kReduceBlocks = 256;
 constexpr size_t kReduceBytes = kReduceBlocks * sizeof(double);
 

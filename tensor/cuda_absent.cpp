@@ -7,7 +7,9 @@ namespace patchcl::cuda {
 
 namespace {
 [[noreturn]] void absent() {
-  fail(ExitCode::device, "cuda", "this program was built without CUDA; install the CUDA Toolkit and cuDNN and run `make CUDA=1`, or use --device cpu");
+  fail(ExitCode::device, "cuda",
+      "this program was built without CUDA; install the CUDA Toolkit and cuDNN and run `make CUDA=1`, or use "
+      "--device cpu");
 }
 }  // namespace
 
@@ -42,9 +44,9 @@ template <class T>
 void gemm(bool, bool, int64_t, int64_t, int64_t, T, const T*, int64_t, const T*, int64_t, T, T*, int64_t) {
   absent();
 }
-template void gemm(bool, bool, int64_t, int64_t, int64_t, float, const float*, int64_t, const float*, int64_t, float,
-                   float*, int64_t);
-template void gemm(bool, bool, int64_t, int64_t, int64_t, double, const double*, int64_t, const double*, int64_t, double,
-                   double*, int64_t);
+template void gemm(bool, bool, int64_t, int64_t, int64_t, float, const float*, int64_t, const float*, int64_t,
+    float, float*, int64_t);
+template void gemm(bool, bool, int64_t, int64_t, int64_t, double, const double*, int64_t, const double*,
+    int64_t, double, double*, int64_t);
 
 }  // namespace patchcl::cuda

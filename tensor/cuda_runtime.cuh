@@ -1,9 +1,9 @@
 // What every .cu file shares: the stream, checked calls, loops over elements and rows, sums in a fixed order.
 //
-// Kernels are written as device lambdas:  cuda::for_each(n, [=] __device__(int64_t i) { y[i] = a[i] + b[i]; });
-// nvcc forbids such a lambda inside a generic lambda or a protected member, so an op's forward_cuda dispatches to a
-// function template in its .cu file, and that launches. Everything runs in order on one stream, nothing here waits, and
-// no sum uses atomics: equal inputs give equal bits.
+// Kernels are written as device lambdas:  cuda::for_each(n, [=] __device__(int64_t i) { y[i] = a[i] + b[i];
+// }); nvcc forbids such a lambda inside a generic lambda or a protected member, so an op's forward_cuda
+// dispatches to a function template in its .cu file, and that launches. Everything runs in order on one
+// stream, nothing here waits, and no sum uses atomics: equal inputs give equal bits.
 #pragma once
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
@@ -35,7 +35,8 @@ constexpr int kThreads = 256;  // per block, everywhere
 using Caller = std::source_location;
 
 // kernel<<<blocks, kThreads>>>(args...) on the stream.
-template <class... P> void launch(const Caller& at, void (*kernel)(P...), dim3 blocks, const std::type_identity_t<P>&... args) {
+template <class... P>
+void launch(const Caller& at, void (*kernel)(P...), dim3 blocks, const std::type_identity_t<P>&... args) {
   cudaLaunchConfig_t config{};
   config.gridDim = blocks;
   config.blockDim = dim3(kThreads);
@@ -43,21 +44,24 @@ template <class... P> void launch(const Caller& at, void (*kernel)(P...), dim3 b
   check(cudaLaunchKernelEx(&config, kernel, args...), at.function_name(), at.file_name(), int(at.line()));
 }
 
-template <class F> __global__ void for_each_kernel(int64_t n, F f) {
+template <class F>
+__global__ void for_each_kernel(int64_t n, F f) {
   const int64_t step = int64_t(gridDim.x) * kThreads;
   for (int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x; i < n; i += step) f(i);
 }
 
 // f(i) for every i in [0, n), each on some thread.
-template <class F> void for_each(int64_t n, F f, Caller at = Caller::current()) {
+template <class F>
+void for_each(int64_t n, F f, Caller at = Caller::current()) {
   if (n <= 0) return;
   const int64_t blocks = std::min<int64_t>((n + kThreads - 1) / kThreads, 16384);
   launch(at, for_each_kernel<F>, unsigned(blocks), n, f);
 }
 
-// The images of an (n,h,w,c) tensor without a division of 64-bit numbers, which costs more than the memory access that it is for:
-// rows of pixels along the grid's y, the numbers of a row along its x.
-template <class F> __global__ void for_each_pixel_kernel(int rows, int h, int w, int c, F f) {
+// The images of an (n,h,w,c) tensor without a division of 64-bit numbers, which costs more than the memory
+// access that it is for: rows of pixels along the grid's y, the numbers of a row along its x.
+template <class F>
+__global__ void for_each_pixel_kernel(int rows, int h, int w, int c, F f) {
   const int e = int(blockIdx.x) * kThreads + int(threadIdx.x);
   if (e >= w * c) return;
   const int column = e / c, channel = e % c;
@@ -65,16 +69,19 @@ template <class F> __global__ void for_each_pixel_kernel(int rows, int h, int w,
 }
 
 // f(image, row, column, channel) for every number of an (n,h,w,c) tensor.
-template <class F> void for_each_pixel(const Shape& s, F f, Caller at = Caller::current()) {
+template <class F>
+void for_each_pixel(const Shape& s, F f, Caller at = Caller::current()) {
   if (s.numel() == 0) return;
   const int64_t rows = s[0] * s[1], length = s[2] * s[3];
-  if (std::max(length, rows) > INT32_MAX - 65536) fail(ExitCode::usage, "cuda", s, " has 2^31 rows of pixels, or a row of 2^31 numbers");
+  if (std::max(length, rows) > INT32_MAX - 65536)
+    fail(ExitCode::usage, "cuda", s, " has 2^31 rows of pixels, or a row of 2^31 numbers");
   const dim3 blocks(unsigned((length + kThreads - 1) / kThreads), unsigned(std::min<int64_t>(rows, 65535)));
   launch(at, for_each_pixel_kernel<F>, blocks, int(rows), int(s[1]), int(s[2]), int(s[3]), f);
 }
 
 // Sum over the threads of a block by a fixed tree; thread 0 gets it. V is a number or a struct with +=.
-template <class V> __device__ V block_sum(V v) {
+template <class V>
+__device__ V block_sum(V v) {
   __shared__ V s[kThreads];
   __syncthreads();  // a previous sum may still be read
   s[threadIdx.x] = v;
@@ -85,7 +92,8 @@ template <class V> __device__ V block_sum(V v) {
   return s[0];
 }
 
-template <class Term> __global__ void partial_sums_kernel(int64_t n, double* partial, Term term) {
+template <class Term>
+__global__ void partial_sums_kernel(int64_t n, double* partial, Term term) {
   const int64_t step = int64_t(gridDim.x) * kThreads;
   double sum = 0;
   for (int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x; i < n; i += step) sum += double(term(i));
@@ -93,7 +101,8 @@ template <class Term> __global__ void partial_sums_kernel(int64_t n, double* par
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-template <class Finish> __global__ void total_kernel(int blocks, const double* partial, Finish finish) {
+template <class Finish>
+__global__ void total_kernel(int blocks, const double* partial, Finish finish) {
   const double total = block_sum(int(threadIdx.x) < blocks ? partial[threadIdx.x] : 0.);
   if (threadIdx.x == 0) finish(total);
 }
@@ -111,15 +120,18 @@ void reduce(int64_t n, void* workspace, Term term, Finish finish, Caller at = Ca
   launch(at, total_kernel<Finish>, 1, blocks, partial, finish);
 }
 
-// A row of numbers shared by kLanes neighbouring threads of a warp (1 or 32): each takes every kLanes-th element, and
-// sum and max leave the same bits in all of them.
-template <int kLanes> struct Lanes {
+// A row of numbers shared by kLanes neighbouring threads of a warp (1 or 32): each takes every kLanes-th
+// element, and sum and max leave the same bits in all of them.
+template <int kLanes>
+struct Lanes {
   int lane;
-  template <class T> __device__ T sum(T v) const {
+  template <class T>
+  __device__ T sum(T v) const {
     for (int o = kLanes / 2; o > 0; o /= 2) v += __shfl_xor_sync(~0u, v, o);
     return v;
   }
-  template <class T> __device__ T max(T v) const {
+  template <class T>
+  __device__ T max(T v) const {
     for (int o = kLanes / 2; o > 0; o /= 2) {
       const T other = __shfl_xor_sync(~0u, v, o);
       v = other > v ? other : v;
@@ -128,17 +140,22 @@ template <int kLanes> struct Lanes {
   }
 };
 
-template <int kLanes, class F> __global__ void for_each_row_kernel(int64_t rows, F f) {
+template <int kLanes, class F>
+__global__ void for_each_row_kernel(int64_t rows, F f) {
   constexpr int kRows = kThreads / kLanes;  // of a block; a warp's lanes leave the loop together
   const Lanes<kLanes> lanes{int(threadIdx.x) % kLanes};
   const int64_t step = int64_t(gridDim.x) * kRows;
-  for (int64_t row = int64_t(blockIdx.x) * kRows + threadIdx.x / kLanes; row < rows; row += step) f(row, lanes);
+  for (int64_t row = int64_t(blockIdx.x) * kRows + threadIdx.x / kLanes; row < rows; row += step)
+    f(row, lanes);
 }
 
 // f(row, lanes) for every row of `length` numbers; f is a functor whose operator() is a template over kLanes.
-template <class F> void for_each_row(int64_t rows, int64_t length, F f, Caller at = Caller::current()) {
+template <class F>
+void for_each_row(int64_t rows, int64_t length, F f, Caller at = Caller::current()) {
   if (rows <= 0) return;
-  const auto blocks = [&](int per_block) { return unsigned(std::min<int64_t>((rows + per_block - 1) / per_block, 16384)); };
+  const auto blocks = [&](int per_block) {
+    return unsigned(std::min<int64_t>((rows + per_block - 1) / per_block, 16384));
+  };
   if (length <= 32) launch(at, for_each_row_kernel<1, F>, blocks(kThreads), rows, f);
   else launch(at, for_each_row_kernel<32, F>, blocks(kThreads / 32), rows, f);
 }

@@ -19,8 +19,8 @@ Isa best_isa() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) best = Isa::avx2;
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq"))
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
     best = Isa::avx512;
 #endif
   return best;
@@ -60,7 +60,8 @@ const char* isa_name(Isa i) {
 bool cuda_available(std::string* why) { return cuda::available(why); }
 
 size_t free_memory(Device d) {
-  return d == Device::cuda ? cuda::free_memory() : size_t(sysconf(_SC_PHYS_PAGES)) * size_t(sysconf(_SC_PAGE_SIZE));
+  return d == Device::cuda ? cuda::free_memory()
+                           : size_t(sysconf(_SC_PHYS_PAGES)) * size_t(sysconf(_SC_PAGE_SIZE));
 }
 
 void* device_alloc(Device d, size_t bytes) {

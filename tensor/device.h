@@ -6,21 +6,22 @@
 
 namespace patchcl {
 
-// Which CPU kernels run. naive: the plain loops that define the result, kept as the oracle. direct: fast kernels
-// that compute the same sums. fast: the same, plus Winograd convolutions where they win (other rounding).
+// Which CPU kernels run. naive: the plain loops that define the result, kept as the oracle. direct: fast
+// kernels that compute the same sums. fast: the same, plus Winograd convolutions where they win (other
+// rounding).
 enum class Kernels { naive, direct, fast };
 Kernels kernels();
 void set_kernels(Kernels k);
 
-// How the GPU multiplies matrices and convolutions. f32: every product in full. tf32: tensor cores, whose factors keep 10 bits
-// of the mantissa. bf16: the network's activations are kept in bf16 (tensor/bfloat16.h), its parameters, statistics and
-// losses in f32. Both are faster and coarser, so only when asked for.
+// How the GPU multiplies matrices and convolutions. f32: every product in full. tf32: tensor cores, whose
+// factors keep 10 bits of the mantissa. bf16: the network's activations are kept in bf16 (tensor/bfloat16.h),
+// its parameters, statistics and losses in f32. Both are faster and coarser, so only when asked for.
 enum class MathMode { f32, tf32, bf16 };
 MathMode math_mode();
 void set_math_mode(MathMode m);
 
-// Instruction sets that the SIMD kernels (files *.simd.cpp) are compiled for; chosen once from the running CPU.
-// PATCHCL_ISA=plain|avx2|avx512 in the environment lowers the choice, for tests.
+// Instruction sets that the SIMD kernels (files *.simd.cpp) are compiled for; chosen once from the running
+// CPU. PATCHCL_ISA=plain|avx2|avx512 in the environment lowers the choice, for tests.
 enum class Isa { plain, avx2, avx512 };
 Isa isa();
 void set_isa(Isa i);  // for tests; throws Error(usage) when the CPU lacks it
@@ -29,7 +30,7 @@ const char* isa_name(Isa i);
 // True when this program was built with CUDA and a GPU answers. Otherwise `why` says what is missing.
 bool cuda_available(std::string* why = nullptr);
 
-size_t free_memory(Device d);  // bytes; of the CPU all that the machine has
+size_t free_memory(Device d);                // bytes; of the CPU all that the machine has
 void* device_alloc(Device d, size_t bytes);  // throws Error(device) naming the size; huge pages on the CPU
 void device_free(Device d, void* p, size_t bytes);
 void copy_bytes(void* to, Device to_device, const void* from, Device from_device, size_t bytes);

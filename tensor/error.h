@@ -12,15 +12,15 @@ namespace patchcl {
 
 enum class ExitCode : int {
   ok = 0,
-  internal = 1,        // a bug of ours: please report it
-  usage = 2,           // unknown option, config key or value
-  data = 3,            // an input file is missing, damaged or contradicts another one
-  io = 4,              // could not write: disk full, no permission
-  non_finite = 5,      // a loss, activation or gradient became NaN or infinite
-  checkpoint = 6,      // a checkpoint is damaged or belongs to another configuration
-  audit = 7,           // a gradient check failed
-  device = 8,          // no GPU, out of memory, a CUDA call failed
-  interrupted = 9,     // SIGINT or SIGTERM: a checkpoint was written, --resume goes on
+  internal = 1,     // a bug of ours: please report it
+  usage = 2,        // unknown option, config key or value
+  data = 3,         // an input file is missing, damaged or contradicts another one
+  io = 4,           // could not write: disk full, no permission
+  non_finite = 5,   // a loss, activation or gradient became NaN or infinite
+  checkpoint = 6,   // a checkpoint is damaged or belongs to another configuration
+  audit = 7,        // a gradient check failed
+  device = 8,       // no GPU, out of memory, a CUDA call failed
+  interrupted = 9,  // SIGINT or SIGTERM: a checkpoint was written, --resume goes on
 };
 
 class Error : public std::runtime_error {

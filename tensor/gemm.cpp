@@ -12,11 +12,15 @@ namespace patchcl {
 
 namespace {
 
-template <class T> using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-template <class T> using In = Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>;
-template <class T> using Out = Eigen::Map<Matrix<T>, 0, Eigen::OuterStride<>>;
+template <class T>
+using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+template <class T>
+using In = Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>;
+template <class T>
+using Out = Eigen::Map<Matrix<T>, 0, Eigen::OuterStride<>>;
 
-template <class T> struct Problem {
+template <class T>
+struct Problem {
   bool ta, tb;
   int64_t m, n, k;
   T alpha;
@@ -30,29 +34,36 @@ template <class T> struct Problem {
 };
 
 // Rows [i, i + rows) and columns [j, j + columns) of C through Eigen.
-template <class T> void eigen_tile(const Problem<T>& p, int64_t i, int64_t j, int64_t rows, int64_t columns) {
+template <class T>
+void eigen_tile(const Problem<T>& p, int64_t i, int64_t j, int64_t rows, int64_t columns) {
   Out<T> c(p.c + i * p.ldc + j, rows, columns, Eigen::OuterStride<>(p.ldc));
   if (p.beta == T(0)) c.setZero();
   else if (p.beta != T(1)) c *= p.beta;
-  const In<T> a(p.ta ? p.a + i : p.a + i * p.lda, p.ta ? p.k : rows, p.ta ? rows : p.k, Eigen::OuterStride<>(p.lda));
-  const In<T> b(p.tb ? p.b + j * p.ldb : p.b + j, p.tb ? columns : p.k, p.tb ? p.k : columns, Eigen::OuterStride<>(p.ldb));
-  const auto add_product = [&](const auto& left, const auto& right) { c.noalias() += p.alpha * (left * right); };
+  const In<T> a(
+      p.ta ? p.a + i : p.a + i * p.lda, p.ta ? p.k : rows, p.ta ? rows : p.k, Eigen::OuterStride<>(p.lda));
+  const In<T> b(p.tb ? p.b + j * p.ldb : p.b + j, p.tb ? columns : p.k, p.tb ? p.k : columns,
+      Eigen::OuterStride<>(p.ldb));
+  const auto add_product = [&](const auto& left, const auto& right) {
+    c.noalias() += p.alpha * (left * right);
+  };
   if (p.ta && p.tb) add_product(a.transpose(), b.transpose());
   else if (p.ta) add_product(a.transpose(), b);
   else if (p.tb) add_product(a, b.transpose());
   else add_product(a, b);
 }
 
-// The same through gemm_block: a panel of B is copied, untransposed and padded to whole vectors, then multiplied into a
-// tile of sums; both are small enough for the stack and the nearest caches.
+// The same through gemm_block: a panel of B is copied, untransposed and padded to whole vectors, then
+// multiplied into a tile of sums; both are small enough for the stack and the nearest caches.
 constexpr int64_t kTileM = 96, kTileN = 64, kTileK = 256;
 
-template <class T> auto block_kernel() {
+template <class T>
+auto block_kernel() {
   if constexpr (std::is_same_v<T, float>) return ISA_PICK(gemm_block);
   else return ISA_PICK(gemm_block_f64);
 }
 
-template <class T> void block_tile(const Problem<T>& p, int64_t i, int64_t j, int64_t rows, int64_t columns) {
+template <class T>
+void block_tile(const Problem<T>& p, int64_t i, int64_t j, int64_t rows, int64_t columns) {
   alignas(64) T panel[kTileK * kTileN], sum[kTileM * kTileN] = {};
   const int64_t width = chunks(columns, 16) * 16;
   std::fill_n(panel, kTileK * width, T(0));
@@ -62,7 +73,7 @@ template <class T> void block_tile(const Problem<T>& p, int64_t i, int64_t j, in
       for (int64_t o = 0; o < columns; ++o)
         panel[q * width + o] = p.tb ? p.b[(j + o) * p.ldb + k + q] : p.b[(k + q) * p.ldb + j + o];
     block_kernel<T>()(rows, width, depth, p.ta ? p.a + k * p.lda + i : p.a + i * p.lda + k, p.ta ? 1 : p.lda,
-                      p.ta ? p.lda : 1, panel, width, sum, width, /*accumulate=*/true);
+        p.ta ? p.lda : 1, panel, width, sum, width, /*accumulate=*/true);
   }
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t o = 0; o < columns; ++o) {
@@ -71,7 +82,8 @@ template <class T> void block_tile(const Problem<T>& p, int64_t i, int64_t j, in
     }
 }
 
-template <class T, class Tile> void tiles(const Problem<T>& p, int64_t tile_n, Tile tile) {
+template <class T, class Tile>
+void tiles(const Problem<T>& p, int64_t tile_n, Tile tile) {
   const int64_t across = chunks(p.n, tile_n);
   parallel_for(chunks(p.m, kTileM) * across, [&](int64_t t) {
     const int64_t i = t / across * kTileM, j = t % across * tile_n;
@@ -82,16 +94,16 @@ template <class T, class Tile> void tiles(const Problem<T>& p, int64_t tile_n, T
 }  // namespace
 
 template <class T>
-void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, const T* b, int64_t ldb,
-          T beta, T* c, int64_t ldc) {
+void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, const T* b,
+    int64_t ldb, T beta, T* c, int64_t ldc) {
   const Problem<T> p{ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc};
   if (kernels() == Kernels::naive) tiles<T>(p, /*tile_n=*/256, eigen_tile<T>);
   else tiles<T>(p, kTileN, block_tile<T>);
 }
 
-template void gemm(bool, bool, int64_t, int64_t, int64_t, float, const float*, int64_t, const float*, int64_t, float,
-                   float*, int64_t);
-template void gemm(bool, bool, int64_t, int64_t, int64_t, double, const double*, int64_t, const double*, int64_t, double,
-                   double*, int64_t);
+template void gemm(bool, bool, int64_t, int64_t, int64_t, float, const float*, int64_t, const float*, int64_t,
+    float, float*, int64_t);
+template void gemm(bool, bool, int64_t, int64_t, int64_t, double, const double*, int64_t, const double*,
+    int64_t, double, double*, int64_t);
 
 }  // namespace patchcl

@@ -1,24 +1,25 @@
 // Dense matrix product, row-major, on the CPU:   C = alpha * op(A) op(B) + beta * C
 //
-// op(A) is (m,k): A itself when !ta, its transpose when ta; op(B) is (k,n) likewise; C is (m,n). lda, ldb, ldc are the
-// distances between rows as stored, so a window of a larger matrix will do. beta = 0 overwrites C, whatever it holds.
-// C is cut into fixed tiles that run in parallel, each computed by one thread: equal bits for any number of threads.
-// Naive kernels go through Eigen, others through gemm_block(), which the convolutions share.
+// op(A) is (m,k): A itself when !ta, its transpose when ta; op(B) is (k,n) likewise; C is (m,n). lda, ldb,
+// ldc are the distances between rows as stored, so a window of a larger matrix will do. beta = 0 overwrites
+// C, whatever it holds. C is cut into fixed tiles that run in parallel, each computed by one thread: equal
+// bits for any number of threads. Naive kernels go through Eigen, others through gemm_block(), which the
+// convolutions share.
 #pragma once
 #include "tensor/simd.h"
 
 namespace patchcl {
 
 template <class T>
-void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, const T* b, int64_t ldb,
-          T beta, T* c, int64_t ldc);
+void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, const T* b,
+    int64_t ldb, T beta, T* c, int64_t ldc);
 
-// One thread's product of blocks that lie in a near cache:  C(i,j) = [C(i,j)] + sum_k A(i,k) B(k,j), k in order.
-// A(i,k) is a[i * a_row + k * a_column], so that A may be a transpose; rows of B and C are contiguous, n is a multiple
-// of 16. Reads and writes nothing outside the m x k, k x n and m x n elements.
+// One thread's product of blocks that lie in a near cache:  C(i,j) = [C(i,j)] + sum_k A(i,k) B(k,j), k in
+// order. A(i,k) is a[i * a_row + k * a_column], so that A may be a transpose; rows of B and C are contiguous,
+// n is a multiple of 16. Reads and writes nothing outside the m x k, k x n and m x n elements.
 FOR_EACH_ISA(void gemm_block(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_column,
-                             const float* b, int64_t ldb, float* c, int64_t ldc, bool accumulate);
-             void gemm_block_f64(int64_t m, int64_t n, int64_t k, const double* a, int64_t a_row, int64_t a_column,
-                                 const double* b, int64_t ldb, double* c, int64_t ldc, bool accumulate);)
+    const float* b, int64_t ldb, float* c, int64_t ldc, bool accumulate);
+             void gemm_block_f64(int64_t m, int64_t n, int64_t k, const double* a, int64_t a_row,
+                 int64_t a_column, const double* b, int64_t ldb, double* c, int64_t ldc, bool accumulate);)
 
 }  // namespace patchcl

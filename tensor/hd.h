@@ -1,5 +1,6 @@
 // HD marks functions that both the CPU compiler and nvcc translate: the same lines run on host and device.
-// CUDA_ONLY(...) is its argument in a program built with CUDA and nothing otherwise: the only place that asks.
+// CUDA_ONLY(...) is its argument in a program built with CUDA and nothing otherwise: the only place that
+// asks.
 #pragma once
 #ifdef __CUDACC__
 #define HD __host__ __device__

@@ -1,4 +1,5 @@
-// safetensors reading and writing. The reader trusts nothing: sizes are checked against the file before any is used.
+// safetensors reading and writing. The reader trusts nothing: sizes are checked against the file before any
+// is used.
 #include "tensor/io.h"
 
 #include <fcntl.h>
@@ -21,8 +22,12 @@ namespace {
 using nlohmann::json;
 constexpr uint64_t kMaxHeader = uint64_t(100) << 20;  // the format's own limit
 
-struct TypeName { DType dtype; const char* name; };
-constexpr TypeName kTypes[] = {{DType::f32, "F32"}, {DType::f64, "F64"}, {DType::u8, "U8"}, {DType::i32, "I32"}, {DType::i64, "I64"}};
+struct TypeName {
+  DType dtype;
+  const char* name;
+};
+constexpr TypeName kTypes[] = {
+    {DType::f32, "F32"}, {DType::f64, "F64"}, {DType::u8, "U8"}, {DType::i32, "I32"}, {DType::i64, "I64"}};
 
 std::string hex(uint64_t v) {
   char s[17];
@@ -66,7 +71,8 @@ class AtomicFile {
     if (close(std::exchange(fd_, -1)) != 0) stop("cannot close");
     if (rename(temporary_.c_str(), path_.c_str()) != 0) stop("cannot rename to its name");
     committed_ = true;
-    // The rename itself must reach the disk: flush the folder. Some file systems refuse; the data is safe by then.
+    // The rename itself must reach the disk: flush the folder. Some file systems refuse; the data is safe by
+    // then.
     const std::string folder = std::filesystem::absolute(path_).parent_path();
     const int dir = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir >= 0) {
@@ -77,8 +83,8 @@ class AtomicFile {
 
  private:
   [[noreturn]] void stop(const char* what) {
-    fail(ExitCode::io, "safetensors", what, " ", temporary_, ": ", std::strerror(errno), "; the previous ", path_,
-         " is untouched; free space or choose another --out");
+    fail(ExitCode::io, "safetensors", what, " ", temporary_, ": ", std::strerror(errno), "; the previous ",
+        path_, " is untouched; free space or choose another --out");
   }
   std::string path_, temporary_;
   int fd_ = -1;
@@ -89,7 +95,8 @@ class Input {
  public:
   explicit Input(const std::string& path) : path_(path), fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
     struct stat s {};
-    if (fd_ < 0 || fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode)) refuse("cannot be read: ", fd_ < 0 ? std::strerror(errno) : "not a file");
+    if (fd_ < 0 || fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode))
+      refuse("cannot be read: ", fd_ < 0 ? std::strerror(errno) : "not a file");
     size_ = uint64_t(s.st_size);
   }
   ~Input() {
@@ -107,8 +114,10 @@ class Input {
       bytes -= uint64_t(n);
     }
   }
-  template <class... Parts> [[noreturn]] void refuse(const Parts&... parts) const {
-    fail(ExitCode::checkpoint, "safetensors", path_, " ", parts..., "; take another checkpoint, or train again");
+  template <class... Parts>
+  [[noreturn]] void refuse(const Parts&... parts) const {
+    fail(ExitCode::checkpoint, "safetensors", path_, " ", parts...,
+        "; take another checkpoint, or train again");
   }
 
  private:
@@ -136,12 +145,14 @@ Entry parse_entry(const Input& in, const std::string& name, const json& e, uint6
       }
     if (!known) in.refuse("holds tensor '", name, "' of type ", dtype, "; known are F32, F64, U8, I32, I64");
     const std::vector<uint64_t> dims = e.at("shape");
-    if (dims.size() > size_t(Shape::kMaxRank)) in.refuse("holds tensor '", name, "' with ", dims.size(), " axes");
+    if (dims.size() > size_t(Shape::kMaxRank))
+      in.refuse("holds tensor '", name, "' with ", dims.size(), " axes");
     // A scalar (no axes) becomes (1). The product is bounded before it can overflow.
     std::vector<int64_t> checked;
     uint64_t n = 1;
     for (uint64_t d : dims) {
-      if (d > data_size || (d && n > data_size / d)) in.refuse("holds tensor '", name, "' larger than the file");
+      if (d > data_size || (d && n > data_size / d))
+        in.refuse("holds tensor '", name, "' larger than the file");
       n *= d;
       checked.push_back(int64_t(d));
     }
@@ -154,10 +165,12 @@ Entry parse_entry(const Input& in, const std::string& name, const json& e, uint6
       default: r.shape = {checked[0], checked[1], checked[2], checked[3], checked[4]};
     }
     const std::vector<uint64_t> offsets = e.at("data_offsets");
-    if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data_size) in.refuse("holds tensor '", name, "' outside of its data");
+    if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data_size)
+      in.refuse("holds tensor '", name, "' outside of its data");
     r.begin = offsets[0];
     r.end = offsets[1];
-    if (r.end - r.begin != n * dtype_size(r.dtype)) in.refuse("holds tensor '", name, "' of ", r.end - r.begin, " bytes for shape ", r.shape);
+    if (r.end - r.begin != n * dtype_size(r.dtype))
+      in.refuse("holds tensor '", name, "' of ", r.end - r.begin, " bytes for shape ", r.shape);
   } catch (const json::exception& error) {
     in.refuse("has a broken entry '", name, "': ", error.what());
   }
@@ -199,7 +212,8 @@ TensorFile load_tensors(const std::string& path, const Arena& arena) {
   if (in.size() < 8) in.refuse("is only ", in.size(), " bytes long");
   in.read(&header_size, 8);
   if (header_size > kMaxHeader || header_size > in.size() - 8)
-    in.refuse("announces a header of ", header_size, " bytes in a file of ", in.size(), ": truncated or no safetensors file");
+    in.refuse("announces a header of ", header_size, " bytes in a file of ", in.size(),
+        ": truncated or no safetensors file");
   std::string text(header_size, '\0');
   in.read(text.data(), header_size);
   const json header = json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -218,7 +232,9 @@ TensorFile load_tensors(const std::string& path, const Arena& arena) {
       file.metadata[key] = value;
     }
   }
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.begin < b.begin || (a.begin == b.begin && a.end < b.end); });
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return a.begin < b.begin || (a.begin == b.begin && a.end < b.end);
+  });
   uint64_t at = 0, checksum = kFnvStart;
   for (const Entry& e : entries) {
     if (e.begin != at) in.refuse("has a gap or an overlap before tensor '", e.name, "'");
@@ -230,7 +246,8 @@ TensorFile load_tensors(const std::string& path, const Arena& arena) {
   }
   if (at != data_size) in.refuse("has ", data_size - at, " bytes that belong to no tensor");
   const auto sum = file.metadata.find("checksum");
-  if (sum != file.metadata.end() && sum->second != hex(checksum)) in.refuse("is damaged: its checksum does not match");
+  if (sum != file.metadata.end() && sum->second != hex(checksum))
+    in.refuse("is damaged: its checksum does not match");
   return file;
 }
 

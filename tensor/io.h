@@ -1,5 +1,6 @@
-// safetensors: the file format of weights and checkpoints. An 8-byte little-endian header length, a JSON header
-// {"name": {"dtype", "shape", "data_offsets"}, "__metadata__": {...}}, then the raw numbers. No code in it, unlike pickle.
+// safetensors: the file format of weights and checkpoints. An 8-byte little-endian header length, a JSON
+// header {"name": {"dtype", "shape", "data_offsets"}, "__metadata__": {...}}, then the raw numbers. No code
+// in it, unlike pickle.
 #pragma once
 #include <map>
 #include <string>
@@ -13,11 +14,13 @@ struct TensorFile {
   std::map<std::string, std::string> metadata;
 };
 
-// Atomic: temporary file in the same folder, fsync, rename, fsync of the folder; a crash leaves the old file whole.
-// Adds metadata["checksum"], FNV-1a 64 over the data. Throws Error(io) when the disk is full, and removes the temporary.
+// Atomic: temporary file in the same folder, fsync, rename, fsync of the folder; a crash leaves the old file
+// whole. Adds metadata["checksum"], FNV-1a 64 over the data. Throws Error(io) when the disk is full, and
+// removes the temporary.
 void save_tensors(const std::string& path, const TensorFile& file);
-// Host tensors from `arena`. Throws Error(checkpoint) naming the file and what is wrong: truncated, header too large or
-// not JSON, offsets that overlap or leave the file, unknown dtype, a checksum that does not match.
+// Host tensors from `arena`. Throws Error(checkpoint) naming the file and what is wrong: truncated, header
+// too large or not JSON, offsets that overlap or leave the file, unknown dtype, a checksum that does not
+// match.
 TensorFile load_tensors(const std::string& path, const Arena& arena);
 
 }  // namespace patchcl

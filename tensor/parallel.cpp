@@ -15,11 +15,12 @@ namespace {
 thread_local int g_index = 0;
 thread_local bool g_inside = false;  // this thread runs iterations of a parallel_for
 
-// Waits until value differs from `old`: for about a millisecond on the core, which is longer than from kernel to kernel, for
-// waking a core up costs much of that; then asleep. Measured: with a tenth of it a UNet of one image takes 16 ms instead of 12
-// now and then; with more, two programs on two cores get less than half each.
+// Waits until value differs from `old`: for about a millisecond on the core, which is longer than from kernel
+// to kernel, for waking a core up costs much of that; then asleep. Measured: with a tenth of it a UNet of one
+// image takes 16 ms instead of 12 now and then; with more, two programs on two cores get less than half each.
 constexpr int kSpins = 20000;
-template <class T> T wait_for_change(const std::atomic<T>& value, T old) {
+template <class T>
+T wait_for_change(const std::atomic<T>& value, T old) {
   for (int i = 0; i < kSpins; ++i) {
     const T now = value.load(std::memory_order_acquire);
     if (now != old) return now;
@@ -31,7 +32,8 @@ template <class T> T wait_for_change(const std::atomic<T>& value, T old) {
   return value.load(std::memory_order_acquire);
 }
 
-// The gate counts the workers inside a call. Closed, it lets nobody in: who wakes up after the work is done is not waited for.
+// The gate counts the workers inside a call. Closed, it lets nobody in: who wakes up after the work is done
+// is not waited for.
 class Team {
  public:
   explicit Team(int threads) : shares_(size_t(threads)) {
@@ -55,13 +57,15 @@ class Team {
     gate_.store(0);
     call();
     take();
-    for (int32_t inside = gate_.fetch_or(kClosed) | kClosed; inside != kClosed;) inside = wait_for_change(gate_, inside);
+    for (int32_t inside = gate_.fetch_or(kClosed) | kClosed; inside != kClosed;)
+      inside = wait_for_change(gate_, inside);
     if (error_) std::rethrow_exception(error_);
   }
 
  private:
   static constexpr int32_t kClosed = 1 << 30;
-  // A thread's share lies in one piece, which its caches know from the kernel before; then it helps the others.
+  // A thread's share lies in one piece, which its caches know from the kernel before; then it helps the
+  // others.
   struct alignas(64) Share {
     std::atomic<int64_t> next;
     int64_t end;

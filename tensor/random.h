@@ -1,9 +1,9 @@
 // Random numbers that are a function of where they are used, not of when: Philox4x32-10.
 //
-// Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. A counter of four 32-bit words
-// is mixed with a key of two by ten rounds of multiply-and-xor; consecutive counters give independent-looking words.
-// The counter here says (element / 4, stream, step), so a dropout mask is the same on CPU and GPU, for any
-// number of threads, and after a resume: there is no state to lose but the step.
+// Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. A counter of four
+// 32-bit words is mixed with a key of two by ten rounds of multiply-and-xor; consecutive counters give
+// independent-looking words. The counter here says (element / 4, stream, step), so a dropout mask is the same
+// on CPU and GPU, for any number of threads, and after a resume: there is no state to lose but the step.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -12,7 +12,9 @@
 
 namespace patchcl {
 
-struct Philox4 { uint32_t v[4]; };
+struct Philox4 {
+  uint32_t v[4];
+};
 
 HD inline Philox4 philox(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3) {
   uint32_t k0 = uint32_t(key), k1 = uint32_t(key >> 32);
@@ -29,9 +31,11 @@ HD inline Philox4 philox(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c2, ui
   return {{c0, c1, c2, c3}};
 }
 
-// Elements 4 quad .. 4 quad + 3 of stream `site` at `step`. Sites number the places that draw (layer, purpose).
+// Elements 4 quad .. 4 quad + 3 of stream `site` at `step`. Sites number the places that draw (layer,
+// purpose).
 HD inline Philox4 random_quad(uint64_t seed, uint64_t step, uint32_t site, uint64_t quad) {
-  return philox(seed, uint32_t(quad), uint32_t(quad >> 32) ^ (site << 8), uint32_t(step), uint32_t(step >> 32));
+  return philox(
+      seed, uint32_t(quad), uint32_t(quad >> 32) ^ (site << 8), uint32_t(step), uint32_t(step >> 32));
 }
 // The 32 random bits of element i.
 HD inline uint32_t random_bits(uint64_t seed, uint64_t step, uint32_t site, uint64_t i) {
@@ -47,8 +51,8 @@ HD inline double random_normal(uint64_t seed, uint64_t step, uint32_t site, uint
   return r * ::cos(6.283185307179586 * to_unit(random_bits(seed, step, site, n + 1)));
 }
 
-// A sequence for host code that draws as it goes (augmentation, sampling, initialisation): the n-th draw of stream
-// `site` at `step`. Two generators with equal (seed, step, site) give the same sequence.
+// A sequence for host code that draws as it goes (augmentation, sampling, initialisation): the n-th draw of
+// stream `site` at `step`. Two generators with equal (seed, step, site) give the same sequence.
 class Rng {
  public:
   Rng(uint64_t seed, uint64_t step = 0, uint32_t site = 0) : seed_(seed), step_(step), site_(site) {}

@@ -1,11 +1,12 @@
 // Vectors for the hot CPU kernels, written once and compiled for each instruction set.
 //
-// A file NAME.simd.cpp is compiled once per instruction set with PATCHCL_ISA set to plain, avx2 or avx512; it puts
-// its kernels in namespace patchcl::PATCHCL_ISA, and NAME.h declares them for all three with a table that picks
-// by isa() (tensor/device.h). Such a file includes nothing but this header and <cstdint>/<cstddef>: an inline
-// function of a standard header, compiled here for AVX-512, could be the copy that the linker keeps for everybody.
-// The types are the compiler's own vectors: 64-byte ones, which it splits where registers are narrower (fine for a few
-// values at a time), and Vec, one register of the instruction set, for kernels that fill the register file.
+// A file NAME.simd.cpp is compiled once per instruction set with PATCHCL_ISA set to plain, avx2 or avx512; it
+// puts its kernels in namespace patchcl::PATCHCL_ISA, and NAME.h declares them for all three with a table
+// that picks by isa() (tensor/device.h). Such a file includes nothing but this header and
+// <cstdint>/<cstddef>: an inline function of a standard header, compiled here for AVX-512, could be the copy
+// that the linker keeps for everybody. The types are the compiler's own vectors: 64-byte ones, which it
+// splits where registers are narrower (fine for a few values at a time), and Vec, one register of the
+// instruction set, for kernels that fill the register file.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -40,21 +41,30 @@ SIMD_INLINE Vec64 load(const double* p) { return *reinterpret_cast<const Vec64Un
 SIMD_INLINE void store(double* p, Vec64 v) { *reinterpret_cast<Vec64Unaligned*>(p) = v; }
 SIMD_INLINE Vec64 splat(double v) { return v - Vec64{}; }
 
-// Exchanges between two registers: with Half = 2, (a0 a1 a2 a3), (b0 b1 b2 b3) -> low (a0 a1 b0 b1), high (a2 a3 b2 b3).
-// Lane L of low is a[L] where bit Half of L is clear, else b[L - Half]; of high a[L + Half], else b[L].
-template <int... L> struct Lanes {};
-template <int N, int... L> struct FirstLanes : FirstLanes<N - 1, N - 1, L...> {};
-template <int... L> struct FirstLanes<0, L...> { using type = Lanes<L...>; };
+// Exchanges between two registers: with Half = 2, (a0 a1 a2 a3), (b0 b1 b2 b3) -> low (a0 a1 b0 b1), high (a2
+// a3 b2 b3). Lane L of low is a[L] where bit Half of L is clear, else b[L - Half]; of high a[L + Half], else
+// b[L].
+template <int... L>
+struct Lanes {};
+template <int N, int... L>
+struct FirstLanes : FirstLanes<N - 1, N - 1, L...> {};
+template <int... L>
+struct FirstLanes<0, L...> {
+  using type = Lanes<L...>;
+};
 using AllLanes = FirstLanes<kLanes>::type;
-template <int Half, int... L> SIMD_INLINE Vec low_halves(Vec a, Vec b, Lanes<L...>) {
+template <int Half, int... L>
+SIMD_INLINE Vec low_halves(Vec a, Vec b, Lanes<L...>) {
   return __builtin_shufflevector(a, b, (L & Half ? kLanes + L - Half : L)...);
 }
-template <int Half, int... L> SIMD_INLINE Vec high_halves(Vec a, Vec b, Lanes<L...>) {
+template <int Half, int... L>
+SIMD_INLINE Vec high_halves(Vec a, Vec b, Lanes<L...>) {
   return __builtin_shufflevector(a, b, (L & Half ? kLanes + L : L + Half)...);
 }
 
 // Lane L of the result is the sum over all lanes of v[L]; overwrites v.
-template <int Half = kLanes / 2> SIMD_INLINE Vec sum_each(Vec* v) {
+template <int Half = kLanes / 2>
+SIMD_INLINE Vec sum_each(Vec* v) {
 #pragma GCC unroll 8
   for (int i = 0; i < Half; ++i)
     v[i] = low_halves<Half>(v[i], v[i + Half], AllLanes()) + high_halves<Half>(v[i], v[i + Half], AllLanes());
@@ -63,7 +73,8 @@ template <int Half = kLanes / 2> SIMD_INLINE Vec sum_each(Vec* v) {
 }
 
 // v[i][j] <-> v[j][i].
-template <int Half = kLanes / 2> SIMD_INLINE void transpose(Vec* v) {
+template <int Half = kLanes / 2>
+SIMD_INLINE void transpose(Vec* v) {
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i)
     if (!(i & Half)) {
@@ -80,14 +91,23 @@ template <int Half = kLanes / 2> SIMD_INLINE void transpose(Vec* v) {
 
 // Declares `declaration` in the namespaces of every instruction set that this program holds.
 #if defined(__x86_64__)
-#define FOR_EACH_ISA(declaration)        \
-  namespace plain { declaration }        \
-  namespace avx2 { declaration }         \
-  namespace avx512 { declaration }
+#define FOR_EACH_ISA(declaration) \
+  namespace plain {               \
+  declaration                     \
+  }                               \
+  namespace avx2 {                \
+  declaration                     \
+  }                               \
+  namespace avx512 {              \
+  declaration                     \
+  }
 // The function of that name for the running CPU.
 #define ISA_PICK(function) \
   (isa() == Isa::avx512 ? avx512::function : isa() == Isa::avx2 ? avx2::function : plain::function)
 #else
-#define FOR_EACH_ISA(declaration) namespace plain { declaration }
+#define FOR_EACH_ISA(declaration) \
+  namespace plain {               \
+  declaration                     \
+  }
 #define ISA_PICK(function) plain::function
 #endif

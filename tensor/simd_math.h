@@ -11,7 +11,8 @@ typedef int32_t IntVec __attribute__((vector_size(kLanes * 4)));
 // x = n ln 2 + r with |r| <= ln 2 / 2; e^r by a polynomial (Cephes expf), 2^n through the exponent bits.
 SIMD_INLINE Vec fast_exp(Vec x) {
   x = x < -87.f ? splat(-87.f) : x;
-  const Vec shifted = x * 1.44269504f + 12582912.f;  // 1.5 * 2^23: rounds to the integer n, kept in the low bits
+  const Vec shifted =
+      x * 1.44269504f + 12582912.f;  // 1.5 * 2^23: rounds to the integer n, kept in the low bits
   const Vec n = shifted - 12582912.f;
   const Vec r = x - n * 0.693359375f + n * 2.12194440e-4f;  // ln 2 in two parts
   Vec p = 1.9875691500e-4f * r + 1.3981999507e-3f;

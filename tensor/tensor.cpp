@@ -14,7 +14,8 @@ size_t dtype_size(DType d) {
   switch (d) {
     case DType::u8: return 1;
     case DType::bf16: return 2;
-    case DType::f32: case DType::i32: return 4;
+    case DType::f32:
+    case DType::i32: return 4;
     default: return 8;
   }
 }
@@ -33,30 +34,36 @@ std::string Shape::str() const {
 }
 
 void Tensor::wrong_type(DType asked) const {
-  fail(ExitCode::internal, "tensor", "asked for ", dtype_name(asked), " elements of a ", dtype_name(dtype_), " tensor ", shape_);
+  fail(ExitCode::internal, "tensor", "asked for ", dtype_name(asked), " elements of a ", dtype_name(dtype_),
+      " tensor ", shape_);
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
-  require(shape.numel() == numel(), "reshape", "cannot see ", shape_, " as ", shape, ": ", numel(), " against ", shape.numel(), " elements");
+  require(shape.numel() == numel(), "reshape", "cannot see ", shape_, " as ", shape, ": ", numel(),
+      " against ", shape.numel(), " elements");
   return window(0, shape);
 }
 
 Tensor Tensor::rows(int64_t begin, int64_t count) const {
   Shape s = shape_;
-  require(s.rank() > 0 && begin >= 0 && count >= 0 && begin + count <= s[0], "rows", "[", begin, ",", begin + count, ") of ", shape_);
+  require(s.rank() > 0 && begin >= 0 && count >= 0 && begin + count <= s[0], "rows", "[", begin, ",",
+      begin + count, ") of ", shape_);
   s[0] = count;
   return window(s[0] ? begin * (numel() / shape_[0]) : 0, s);
 }
 
 Tensor Tensor::window(int64_t offset, const Shape& shape) const {
-  require(offset >= 0 && offset + shape.numel() <= numel(), "window", shape, " at ", offset, " leaves ", shape_);
-  return Tensor(owner_, static_cast<char*>(data_) + size_t(offset) * dtype_size(dtype_), shape, dtype_, device_);
+  require(
+      offset >= 0 && offset + shape.numel() <= numel(), "window", shape, " at ", offset, " leaves ", shape_);
+  return Tensor(
+      owner_, static_cast<char*>(data_) + size_t(offset) * dtype_size(dtype_), shape, dtype_, device_);
 }
 
 double Tensor::item(int64_t i) const {
   require(i >= 0 && i < numel(), "item", "element ", i, " of ", shape_);
   alignas(8) char buffer[8];
-  copy_bytes(buffer, Device::cpu, static_cast<char*>(data_) + size_t(i) * dtype_size(dtype_), device_, dtype_size(dtype_));
+  copy_bytes(buffer, Device::cpu, static_cast<char*>(data_) + size_t(i) * dtype_size(dtype_), device_,
+      dtype_size(dtype_));
   switch (dtype_) {
     case DType::f32: return *reinterpret_cast<float*>(buffer);
     case DType::f64: return *reinterpret_cast<double*>(buffer);
@@ -69,8 +76,8 @@ double Tensor::item(int64_t i) const {
 }
 
 void copy(const Tensor& from, const Tensor& to) {
-  require(from.dtype() == to.dtype() && from.numel() == to.numel(), "copy", dtype_name(from.dtype()), from.shape(), " to ",
-          dtype_name(to.dtype()), to.shape());
+  require(from.dtype() == to.dtype() && from.numel() == to.numel(), "copy", dtype_name(from.dtype()),
+      from.shape(), " to ", dtype_name(to.dtype()), to.shape());
   copy_bytes(to.raw(), to.device(), from.raw(), from.device(), from.bytes());
 }
 

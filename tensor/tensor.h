@@ -1,8 +1,9 @@
 // Tensor: a typed, shaped window on memory that an Arena owns.
 //
-// Value semantics: copying a Tensor copies the handle, both see the same numbers. Always contiguous, row-major,
-// last axis fastest; images are (N,H,W,C). A Tensor never allocates: ask an Arena (tensor/arena.h).
-// What is left out: strides, broadcasting, views of inner axes. An op that needs those says so in its own kernel.
+// Value semantics: copying a Tensor copies the handle, both see the same numbers. Always contiguous,
+// row-major, last axis fastest; images are (N,H,W,C). A Tensor never allocates: ask an Arena
+// (tensor/arena.h). What is left out: strides, broadcasting, views of inner axes. An op that needs those says
+// so in its own kernel.
 #pragma once
 #include <memory>
 
@@ -26,7 +27,8 @@ class Tensor {
 
   void* raw() const { return data_; }
   // The numbers. Throws when T is not the tensor's type.
-  template <class T> T* data() const {
+  template <class T>
+  T* data() const {
     if (DTypeOf<T>::value != dtype_) wrong_type(DTypeOf<T>::value);
     return static_cast<T*>(data_);
   }
@@ -60,7 +62,8 @@ bool all_finite(const Tensor& t);
 
 // Run fn with a value of the floating type that `d` stands for:
 //   dispatch(y.dtype(), [&](auto zero) { using T = decltype(zero); ... });
-template <class F> void dispatch(DType d, F&& fn) {
+template <class F>
+void dispatch(DType d, F&& fn) {
   switch (d) {
     case DType::f32: fn(float{}); return;
     case DType::f64: fn(double{}); return;

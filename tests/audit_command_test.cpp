@@ -6,7 +6,7 @@
 
 #include "autograd/ops/pointwise.h"
 #include "autograd/spec.h"
-#include "train/command.h"
+#include "train/commands/command.h"
 
 using namespace patchcl;
 
@@ -45,7 +45,8 @@ class Cube final : public Op {
       using T = decltype(zero);
       const T *x = b.x[0].data<T>(), *dy = b.dy.data<T>();
       T* dx = b.dx[0].t.data<T>();
-      for (int64_t i = 0; i < b.dy.numel(); ++i) dx[i] = (b.dx[0].accumulate ? dx[i] : T(0)) + dy[i] * 2 * x[i] * x[i];
+      for (int64_t i = 0; i < b.dy.numel(); ++i)
+        dx[i] = (b.dx[0].accumulate ? dx[i] : T(0)) + dy[i] * 2 * x[i] * x[i];
     });
   }
 };

@@ -18,7 +18,8 @@ struct Outcome {
 inline Outcome run_patchcl(const std::string& arguments, const std::string& environment = "") {
   Outcome o{-1, ""};
   const char* program = std::getenv("PATCHCL");
-  FILE* pipe = popen((environment + " " + (program ? program : "build/patchcl") + " " + arguments + " 2>&1").c_str(), "r");
+  FILE* pipe = popen(
+      (environment + " " + (program ? program : "build/patchcl") + " " + arguments + " 2>&1").c_str(), "r");
   if (!pipe) return o;
   char buffer[4096];
   for (size_t n; (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) o.output.append(buffer, n);

@@ -36,7 +36,8 @@ struct Results {
 
 class Convolution {
  public:
-  explicit Convolution(const Case& c) : op_(int(c.channels.size()), true, {1, c.kernel / 2, 1}), arena_("test") {
+  explicit Convolution(const Case& c)
+      : op_(int(c.channels.size()), true, {1, c.kernel / 2, 1}), arena_("test") {
     int64_t cin = 0;
     for (int64_t k : c.channels) {
       x_.push_back(random({c.n, c.h, c.w, k}));
@@ -53,10 +54,12 @@ class Convolution {
     const Conv2dNormAct op(int(x_.size()) - 2, {.padding = x_[x_.size() - 2].shape()[0] / 2}, 1e-5, 0.1);
     std::vector<Tensor> x = x_;
     for (int i = 0; i < 4; ++i) x.push_back(random(x_.back().shape()));
-    for (int64_t c = 0; c < x.back().numel(); ++c) x.back().data<float>()[c] = 0.5f + std::fabs(x.back().data<float>()[c]);
+    for (int64_t c = 0; c < x.back().numel(); ++c)
+      x.back().data<float>()[c] = 0.5f + std::fabs(x.back().data<float>()[c]);
     Shapes shapes;
     for (const Tensor& t : x) shapes.push_back(t.shape());
-    const Tensor workspace = arena_.empty({int64_t(op.workspace(shapes, DType::f32, Device::cpu))}, DType::u8);
+    const Tensor workspace =
+        arena_.empty({int64_t(op.workspace(shapes, DType::f32, Device::cpu))}, DType::u8);
     std::memset(workspace.raw(), 0xff, workspace.bytes());
     std::vector<Tensor> aux;
     for (const AuxSpec& a : op.aux(shapes, DType::f32)) aux.push_back(arena_.empty(a.shape, a.dtype));
@@ -71,7 +74,8 @@ class Convolution {
     set_kernels(k);
     Shapes shapes;
     for (const Tensor& t : x_) shapes.push_back(t.shape());
-    const Tensor workspace = arena_.empty({int64_t(std::max<size_t>(1, op_.workspace(shapes, DType::f32, Device::cpu)))}, DType::u8);
+    const Tensor workspace = arena_.empty(
+        {int64_t(std::max<size_t>(1, op_.workspace(shapes, DType::f32, Device::cpu)))}, DType::u8);
     std::memset(workspace.raw(), 0xff, workspace.bytes());  // NaN: nobody may rely on it
     Results r{arena_.empty(op_.shape(shapes), DType::f32), {}};
     op_.forward({x_, r.y, {}, workspace});
@@ -113,20 +117,24 @@ double relative_error(const Tensor& got, const Tensor& want) {
 
 const std::vector<Case> kCases = {
     // 3x3: sizes around the tiles' widths and heights, one pixel, one row, one column, several images
-    {1, 1, 1, {16}, 16, 3}, {2, 1, 5, {16}, 32, 3}, {1, 7, 1, {32}, 16, 3}, {1, 2, 2, {16}, 16, 3}, {2, 3, 4, {16}, 48, 3},
-    {1, 5, 7, {32}, 32, 3}, {1, 9, 8, {16}, 32, 3}, {1, 8, 16, {48}, 16, 3}, {2, 13, 17, {16}, 16, 3}, {1, 19, 23, {32}, 64, 3},
-    {1, 6, 33, {64}, 48, 3}, {3, 12, 12, {80}, 96, 3}, {1, 16, 16, {256}, 128, 3}, {1, 40, 41, {16}, 32, 3},
+    {1, 1, 1, {16}, 16, 3}, {2, 1, 5, {16}, 32, 3}, {1, 7, 1, {32}, 16, 3}, {1, 2, 2, {16}, 16, 3},
+    {2, 3, 4, {16}, 48, 3}, {1, 5, 7, {32}, 32, 3}, {1, 9, 8, {16}, 32, 3}, {1, 8, 16, {48}, 16, 3},
+    {2, 13, 17, {16}, 16, 3}, {1, 19, 23, {32}, 64, 3}, {1, 6, 33, {64}, 48, 3}, {3, 12, 12, {80}, 96, 3},
+    {1, 16, 16, {256}, 128, 3}, {1, 40, 41, {16}, 32, 3},
     // a concatenation
     {1, 9, 11, {16, 16}, 16, 3}, {2, 12, 10, {32, 16}, 32, 3}, {1, 8, 8, {16, 32, 48}, 64, 3},
     // few channels in or out: the first layer and the head
-    {2, 17, 19, {1}, 16, 3}, {1, 16, 24, {3}, 16, 3}, {1, 10, 9, {2, 5}, 32, 3}, {2, 17, 19, {16}, 4, 3}, {1, 16, 21, {16}, 2, 3},
-    {1, 5, 3, {32}, 7, 3}, {1, 4, 4, {16, 16}, 20, 3}, {1, 6, 5, {16}, 1, 3},
+    {2, 17, 19, {1}, 16, 3}, {1, 16, 24, {3}, 16, 3}, {1, 10, 9, {2, 5}, 32, 3}, {2, 17, 19, {16}, 4, 3},
+    {1, 16, 21, {16}, 2, 3}, {1, 5, 3, {32}, 7, 3}, {1, 4, 4, {16, 16}, 20, 3}, {1, 6, 5, {16}, 1, 3},
     // 1x1
-    {1, 1, 1, {16}, 16, 1}, {2, 7, 9, {32}, 16, 1}, {1, 16, 16, {256}, 128, 1}, {3, 5, 5, {16, 48}, 80, 1}, {1, 9, 9, {5}, 16, 1},
+    {1, 1, 1, {16}, 16, 1}, {2, 7, 9, {32}, 16, 1}, {1, 16, 16, {256}, 128, 1}, {3, 5, 5, {16, 48}, 80, 1},
+    {1, 9, 9, {5}, 16, 1},
     // no multiple of anything: the general path
     {1, 7, 6, {5}, 7, 3}, {2, 6, 9, {3, 4}, 5, 5}};
 
-struct Tolerance { double forward, data, weight; };
+struct Tolerance {
+  double forward, data, weight;
+};
 constexpr Tolerance kDirect{2e-6, 2e-6, 2e-6}, kWinograd{1.2e-5, 1.2e-5, 1.6e-4};
 
 class KernelTest : public testing::TestWithParam<Isa> {
@@ -147,7 +155,8 @@ class KernelTest : public testing::TestWithParam<Isa> {
         EXPECT_LE(relative_error(got.y, want.y), tolerance.forward) << "y";
         for (size_t i = 0; i < c.channels.size(); ++i)
           EXPECT_LE(relative_error(got.dx[i], want.dx[i]), tolerance.data) << "dx " << i;
-        EXPECT_LE(relative_error(got.dx[c.channels.size()], want.dx[c.channels.size()]), tolerance.weight) << "dw";
+        EXPECT_LE(relative_error(got.dx[c.channels.size()], want.dx[c.channels.size()]), tolerance.weight)
+            << "dw";
         EXPECT_LE(relative_error(got.dx.back(), want.dx.back()), kDirect.weight) << "db";
       }
   }
@@ -162,8 +171,11 @@ TEST_P(KernelTest, WinogradEqualsNaive) { compare(Kernels::fast, kWinograd); }
 
 TEST_P(KernelTest, InferenceEqualsNaive) {
   for (const Case& c : kCases)
-    for (auto [kernels, tolerance] : {std::pair(Kernels::direct, kDirect), std::pair(Kernels::fast, kWinograd)})
-      EXPECT_LE(relative_error(Convolution(c).infer(kernels), Convolution(c).infer(Kernels::naive)), tolerance.forward) << c;
+    for (auto [kernels, tolerance] :
+        {std::pair(Kernels::direct, kDirect), std::pair(Kernels::fast, kWinograd)})
+      EXPECT_LE(relative_error(Convolution(c).infer(kernels), Convolution(c).infer(Kernels::naive)),
+          tolerance.forward)
+          << c;
 }
 
 TEST_P(KernelTest, ThreadsDoNotChangeABit) {
@@ -178,11 +190,12 @@ TEST_P(KernelTest, ThreadsDoNotChangeABit) {
       set_threads(before);
       EXPECT_EQ(0, std::memcmp(one.y.raw(), three.y.raw(), one.y.bytes())) << c << " y";
       for (size_t i = 0; i < one.dx.size(); ++i)
-        EXPECT_EQ(0, std::memcmp(one.dx[i].raw(), three.dx[i].raw(), one.dx[i].bytes())) << c << " gradient " << i;
+        EXPECT_EQ(0, std::memcmp(one.dx[i].raw(), three.dx[i].raw(), one.dx[i].bytes()))
+            << c << " gradient " << i;
     }
 }
 
 INSTANTIATE_TEST_SUITE_P(Conv2d, KernelTest, testing::Values(Isa::plain, Isa::avx2, Isa::avx512),
-                         [](const auto& info) { return std::string(isa_name(info.param)); });
+    [](const auto& info) { return std::string(isa_name(info.param)); });
 
 }  // namespace

@@ -4,11 +4,11 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "data/check.h"
-#include "data/coding.h"
-#include "data/convert.h"
-#include "data/loader.h"
-#include "data/phantom.h"
+#include "data/layouts/check.h"
+#include "data/formats/coding.h"
+#include "data/layouts/convert.h"
+#include "data/stream/loader.h"
+#include "data/layouts/phantom.h"
 #include "tensor/error.h"
 #include "tests/command_line.h"
 #include "tests/small_data.h"
@@ -18,7 +18,9 @@ using namespace patchcl::test;
 
 namespace {
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 enum class Kind { ssl4mis, msd, nnunet, tiles, phantom };
 const char* name_of(Kind k) {
@@ -69,8 +71,10 @@ Batches load(const std::string& data, int workers, int64_t first, int64_t count,
   Batches all;
   for (int64_t i = 0; i < count; ++i) {
     const Batch b = loader.next();
-    for (const Tensor& t : {b.images, b.strong}) all.images.insert(all.images.end(), t.data<float>(), t.data<float>() + t.numel());
-    all.labels.insert(all.labels.end(), b.labels.data<uint8_t>(), b.labels.data<uint8_t>() + b.labels.numel());
+    for (const Tensor& t : {b.images, b.strong})
+      all.images.insert(all.images.end(), t.data<float>(), t.data<float>() + t.numel());
+    all.labels.insert(
+        all.labels.end(), b.labels.data<uint8_t>(), b.labels.data<uint8_t>() + b.labels.numel());
     all.ids.insert(all.ids.end(), b.ids.begin(), b.ids.end());
   }
   return all;
@@ -85,16 +89,18 @@ class EveryLayout : public testing::TestWithParam<Kind> {
   TemporaryFolder folder;
   std::string data;
 };
-INSTANTIATE_TEST_SUITE_P(Data, EveryLayout, testing::Values(Kind::ssl4mis, Kind::msd, Kind::nnunet, Kind::tiles, Kind::phantom),
-                         [](const auto& info) { return std::string(name_of(info.param)); });
+INSTANTIATE_TEST_SUITE_P(Data, EveryLayout,
+    testing::Values(Kind::ssl4mis, Kind::msd, Kind::nnunet, Kind::tiles, Kind::phantom),
+    [](const auto& info) { return std::string(name_of(info.param)); });
 
 TEST_P(EveryLayout, IsReadWithSplitsClassesAndLabels) {
-  struct Expected { const char* layout; int64_t items, validation, classes, channels, labeled_items; };
+  struct Expected {
+    const char* layout;
+    int64_t items, validation, classes, channels, labeled_items;
+  };
   const std::map<Kind, Expected> expected{{Kind::ssl4mis, {"SSL4MIS", 6, 1, 4, 1, 3}},
-                                          {Kind::msd, {"MSD", 15, 1, 3, 1, 5}},
-                                          {Kind::nnunet, {"nnU-Net", 15, 1, 3, 1, 5}},
-                                          {Kind::tiles, {"images", 4, 1, 2, 3, 1}},
-                                          {Kind::phantom, {"phantom", 9, 1, 4, 1, 3}}};
+      {Kind::msd, {"MSD", 15, 1, 3, 1, 5}}, {Kind::nnunet, {"nnU-Net", 15, 1, 3, 1, 5}},
+      {Kind::tiles, {"images", 4, 1, 2, 3, 1}}, {Kind::phantom, {"phantom", 9, 1, 4, 1, 3}}};
   const Expected& e = expected.at(GetParam());
   const Dataset d = Dataset::open(data, {.labeled = 1, .validation = 1});
   EXPECT_EQ(d.layout(), e.layout);
@@ -144,9 +150,13 @@ TEST_P(EveryLayout, PassesTheCheck) {
 
 TEST_P(EveryLayout, TrainsEvaluatesAndPredicts) {
   const std::string run = folder / "run";
-  const Outcome train = run_patchcl("train --data " + data + " --labeled 1 --val 1 --size 32 --batch 2 --iters 2 --widths 4 6 8 --dropout 0 0 0 --val-every 0 --threads 1 --out " + run);
+  const Outcome train = run_patchcl("train --data " + data +
+                                    " --labeled 1 --val 1 --size 32 --batch 2 --iters 2 --widths 4 6 8 "
+                                    "--dropout 0 0 0 --val-every 0 --threads 1 --out " +
+                                    run);
   ASSERT_EQ(train.code, 0) << train.output;
-  const Outcome eval = run_patchcl("eval --data " + data + " --val 1 --weights " + run + "/best.safetensors --threads 1");
+  const Outcome eval =
+      run_patchcl("eval --data " + data + " --val 1 --weights " + run + "/best.safetensors --threads 1");
   EXPECT_EQ(eval.code, 0) << eval.output;
 }
 
@@ -196,7 +206,8 @@ TEST(Phantom, LabelsCoverAllClassesAndCasesDiffer) {
   for (double k = 0; k < 4; ++k) EXPECT_GT(std::count(label.values.begin(), label.values.end(), k), 20) << k;
 }
 
-// --- damage ----------------------------------------------------------------------------------------------------------
+// --- damage
+// ----------------------------------------------------------------------------------------------------------
 
 struct Damage {
   const char* name;
@@ -208,50 +219,82 @@ struct Damage {
 const std::vector<double> kFlat(24 * 20, 0.5);
 
 const Damage kDamages[] = {
-    {"MissingListEntry", Kind::ssl4mis, [](const std::string& d) { std::filesystem::remove(d + "/data/slices/patient001_frame01_slice_2.h5"); },
-     "names 'patient001_frame01_slice_2', but there is no"},
-    {"MissingValidationVolume", Kind::ssl4mis, [](const std::string& d) { std::filesystem::remove(d + "/data/patient003_frame01.h5"); }, "names 'patient003_frame01'"},
-    {"TruncatedH5", Kind::ssl4mis, [](const std::string& d) { truncate_file(d + "/data/slices/patient001_frame01_slice_1.h5"); },
-     "patient001_frame01_slice_1.h5: no readable HDF5 file"},
+    {"MissingListEntry", Kind::ssl4mis,
+        [](const std::string& d) {
+          std::filesystem::remove(d + "/data/slices/patient001_frame01_slice_2.h5");
+        },
+        "names 'patient001_frame01_slice_2', but there is no"},
+    {"MissingValidationVolume", Kind::ssl4mis,
+        [](const std::string& d) { std::filesystem::remove(d + "/data/patient003_frame01.h5"); },
+        "names 'patient003_frame01'"},
+    {"TruncatedH5", Kind::ssl4mis,
+        [](const std::string& d) { truncate_file(d + "/data/slices/patient001_frame01_slice_1.h5"); },
+        "patient001_frame01_slice_1.h5: no readable HDF5 file"},
     {"NanInH5", Kind::ssl4mis,
-     [](const std::string& d) {
-       std::vector<double> image = kFlat;
-       image[47] = std::nan("");
-       const std::vector<uint8_t> label(image.size());
-       write_h5(d + "/data/slices/patient001_frame01_slice_1.h5", {24, 20}, &image, &label);
-     },
-     "patient001_frame01_slice_1.h5: nan at slice 0 row 2 column 7"},
+        [](const std::string& d) {
+          std::vector<double> image = kFlat;
+          image[47] = std::nan("");
+          const std::vector<uint8_t> label(image.size());
+          write_h5(d + "/data/slices/patient001_frame01_slice_1.h5", {24, 20}, &image, &label);
+        },
+        "patient001_frame01_slice_1.h5: nan at slice 0 row 2 column 7"},
     {"LabelOutsideTheClasses", Kind::ssl4mis,
-     [](const std::string& d) { const std::vector<uint8_t> label(480, 9); write_h5(d + "/data/slices/patient001_frame01_slice_1.h5", {24, 20}, &kFlat, &label); },
-     "patient001_frame01_slice_1.h5: label 9 outside the 4 classes"},
+        [](const std::string& d) {
+          const std::vector<uint8_t> label(480, 9);
+          write_h5(d + "/data/slices/patient001_frame01_slice_1.h5", {24, 20}, &kFlat, &label);
+        },
+        "patient001_frame01_slice_1.h5: label 9 outside the 4 classes"},
     {"H5WithoutLabel", Kind::ssl4mis,
-     [](const std::string& d) { write_h5(d + "/data/slices/patient001_frame01_slice_1.h5", {24, 20}, &kFlat, nullptr); }, "label"},
-    {"EmptyList", Kind::ssl4mis, [](const std::string& d) { write_file(d + "/train_slices.list", "\n"); }, "without a training case"},
-    {"TruncatedNifti", Kind::msd, [](const std::string& d) { truncate_file(d + "/imagesTr/case_000.nii.gz"); }, "case_000.nii.gz"},
+        [](const std::string& d) {
+          write_h5(d + "/data/slices/patient001_frame01_slice_1.h5", {24, 20}, &kFlat, nullptr);
+        },
+        "label"},
+    {"EmptyList", Kind::ssl4mis, [](const std::string& d) { write_file(d + "/train_slices.list", "\n"); },
+        "without a training case"},
+    {"TruncatedNifti", Kind::msd,
+        [](const std::string& d) { truncate_file(d + "/imagesTr/case_000.nii.gz"); }, "case_000.nii.gz"},
     {"NiftiOfDifferentSize", Kind::msd,
-     [](const std::string& d) { write_nifti(d + "/labelsTr/case_000.nii.gz", grid_of(5, 18, 21, std::vector<double>(5 * 18 * 21)), NiftiType::u8); },
-     "image and mask of different size"},
-    {"BrokenJson", Kind::msd, [](const std::string& d) { write_file(d + "/dataset.json", "{\"labels\": "); }, "dataset.json is broken"},
-    {"MissingNifti", Kind::nnunet, [](const std::string& d) { std::filesystem::remove(d + "/imagesTr/case_002_0000.nii.gz"); }, "case_002_0000.nii.gz, which is not there"},
-    {"TruncatedPng", Kind::tiles, [](const std::string& d) { truncate_file(d + "/images/tile_0.png"); }, "tile_0.png: PNG"},
+        [](const std::string& d) {
+          write_nifti(d + "/labelsTr/case_000.nii.gz", grid_of(5, 18, 21, std::vector<double>(5 * 18 * 21)),
+              NiftiType::u8);
+        },
+        "image and mask of different size"},
+    {"BrokenJson", Kind::msd, [](const std::string& d) { write_file(d + "/dataset.json", "{\"labels\": "); },
+        "dataset.json is broken"},
+    {"MissingNifti", Kind::nnunet,
+        [](const std::string& d) { std::filesystem::remove(d + "/imagesTr/case_002_0000.nii.gz"); },
+        "case_002_0000.nii.gz, which is not there"},
+    {"TruncatedPng", Kind::tiles, [](const std::string& d) { truncate_file(d + "/images/tile_0.png"); },
+        "tile_0.png: PNG"},
     {"FlippedBitInPng", Kind::tiles,
-     [](const std::string& d) { std::fstream f(d + "/images/tile_0.png", std::ios::in | std::ios::out | std::ios::binary); f.seekp(60); f.put('x'); },
-     "wrong checksum"},
+        [](const std::string& d) {
+          std::fstream f(d + "/images/tile_0.png", std::ios::in | std::ios::out | std::ios::binary);
+          f.seekp(60);
+          f.put('x');
+        },
+        "wrong checksum"},
     {"MaskOfDifferentSize", Kind::tiles,
-     [](const std::string& d) { write_png(d + "/masks/tile_0.png", std::vector<uint8_t>(40 * 51).data(), 40, 51, 1); }, "image and mask of different size"},
-    {"ImageWithoutMask", Kind::tiles, [](const std::string& d) { std::filesystem::remove(d + "/masks/tile_3.png"); }, "'tile_3' has no mask"},
+        [](const std::string& d) {
+          write_png(d + "/masks/tile_0.png", std::vector<uint8_t>(40 * 51).data(), 40, 51, 1);
+        },
+        "image and mask of different size"},
+    {"ImageWithoutMask", Kind::tiles,
+        [](const std::string& d) { std::filesystem::remove(d + "/masks/tile_3.png"); },
+        "'tile_3' has no mask"},
     {"ColouredMask", Kind::tiles,
-     [](const std::string& d) {
-       std::vector<uint8_t> rgb(40 * 52 * 3);
-       rgb[3] = 200;
-       write_png(d + "/masks/tile_0.png", rgb.data(), 40, 52, 3);
-     },
-     "coloured mask"},
-    {"NoImageAtAll", Kind::tiles, [](const std::string& d) { write_file(d + "/images/tile_0.png", "hello"); }, "no PNG, JPEG or BMP image"},
+        [](const std::string& d) {
+          std::vector<uint8_t> rgb(40 * 52 * 3);
+          rgb[3] = 200;
+          write_png(d + "/masks/tile_0.png", rgb.data(), 40, 52, 3);
+        },
+        "coloured mask"},
+    {"NoImageAtAll", Kind::tiles, [](const std::string& d) { write_file(d + "/images/tile_0.png", "hello"); },
+        "no PNG, JPEG or BMP image"},
 };
 
 class Damaged : public testing::TestWithParam<Damage> {};
-INSTANTIATE_TEST_SUITE_P(Data, Damaged, testing::ValuesIn(kDamages), [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(Data, Damaged, testing::ValuesIn(kDamages),
+    [](const auto& info) { return std::string(info.param.name); });
 
 TEST_P(Damaged, StopsTrainingWithTheNameOfTheFileAndIsFoundByCheck) {
   const Damage& d = GetParam();
@@ -259,7 +302,9 @@ TEST_P(Damaged, StopsTrainingWithTheNameOfTheFileAndIsFoundByCheck) {
   TemporaryFolder folder;
   const std::string data = make_set(d.kind, folder.path()), run = folder / "run";
   d.harm(data);
-  const Outcome train = run_patchcl("train --data " + data + " --val 1 --size 32 --batch 4 --iters 3 --widths 4 6 --dropout 0 0 --threads 1 --out " + run);
+  const Outcome train = run_patchcl(
+      "train --data " + data +
+      " --val 1 --size 32 --batch 4 --iters 3 --widths 4 6 --dropout 0 0 --threads 1 --out " + run);
   EXPECT_EQ(train.code, 3) << train.output;
   EXPECT_TRUE(contains(train.output, d.message)) << train.output;
   const Outcome check = run_patchcl("data check " + data);
@@ -293,9 +338,13 @@ TEST(DataCheck, APatientInTwoSplitsIsAProblem) {
 
 TEST(Dataset, BudgetsThatMakeNoSenseAreRefused) {
   const std::string data = "phantom:cases=3,val=1,size=32,slices=2";
-  struct Case { const char *option, *value; int code; };
+  struct Case {
+    const char *option, *value;
+    int code;
+  };
   for (const Case& c : {Case{"--labeled", "0", 3}, Case{"--labeled", "4", 2}, Case{"--val", "5", 2}}) {
-    const Outcome o = run_patchcl("train --data " + data + " --size 32 --batch 2 --iters 1 " + c.option + " " + c.value + " --out /nonexistent/run");
+    const Outcome o = run_patchcl("train --data " + data + " --size 32 --batch 2 --iters 1 " + c.option +
+                                  " " + c.value + " --out /nonexistent/run");
     EXPECT_EQ(o.code, c.code) << o.output;
     EXPECT_TRUE(contains(o.output, std::string(c.option) + " ")) << o.output;
   }
@@ -304,7 +353,8 @@ TEST(Dataset, BudgetsThatMakeNoSenseAreRefused) {
   EXPECT_TRUE(contains(missing.output, "/nonexistent/folder: no such folder")) << missing.output;
 }
 
-// --- augmentation ------------------------------------------------------------------------------------------------------
+// --- augmentation
+// ------------------------------------------------------------------------------------------------------
 
 TEST(Augment, KeepsTheWholeImageWhenItIsLargerThanTheNetwork) {
   // A ramp: the corner values tell whether a part was cut off.
@@ -324,7 +374,8 @@ TEST(Augment, KeepsTheWholeImageWhenItIsLargerThanTheNetwork) {
 
 TEST(Augment, QuarterTurnsFollowNumpy) {
   const Picture<float> x{2, 3, 1, {0, 1, 2, 3, 4, 5}};
-  EXPECT_EQ(rot90_flip(x, 1, 0).values, (std::vector<float>{0, 3, 1, 4, 2, 5}));  // numpy.flip(numpy.rot90(x, 1), 0)
+  EXPECT_EQ(rot90_flip(x, 1, 0).values,
+      (std::vector<float>{0, 3, 1, 4, 2, 5}));  // numpy.flip(numpy.rot90(x, 1), 0)
   EXPECT_EQ(rot90_flip(x, 2, 1).values, (std::vector<float>{3, 4, 5, 0, 1, 2}));
   EXPECT_EQ(rot90_flip(x, 0, 1).values, (std::vector<float>{2, 1, 0, 5, 4, 3}));
 }

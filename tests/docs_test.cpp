@@ -18,7 +18,8 @@ std::pair<int, std::string> shell(const std::string& command) {
 }
 
 TEST(Docs, EquationsAreWhereThePageSays) {
-  const auto [code, difference] = shell("docs/equations.sh > build/equations.md && diff docs/equations.md build/equations.md");
+  const auto [code, difference] =
+      shell("docs/equations.sh > build/equations.md && diff docs/equations.md build/equations.md");
   EXPECT_EQ(code, 0) << "run `make docs`\n" << difference;
 }
 
@@ -40,15 +41,18 @@ TEST(Docs, TheWalkthroughPrintsWhatItSays) {
 
 TEST(Docs, TheWalkthroughsExercisesHaveTests) {
   const auto [code, missing] = shell(
-      "for t in $(sed -n '/^## Exercises/,$p' docs/walkthrough.md | grep -o '`[A-Z][A-Za-z]*`$' | tr -d '`'); do "
+      "for t in $(sed -n '/^## Exercises/,$p' docs/walkthrough.md | grep -o '`[A-Z][A-Za-z]*`$' | tr -d "
+      "'`'); do "
       "grep -rqw $t tests/*.cpp || { echo $t; exit 1; }; done");
   EXPECT_EQ(code, 0) << missing;
 }
 
 TEST(Docs, AMarkWithoutARowIsRefused) {
   const auto [code, message] = shell(
-      "dir=$(mktemp -d) && cp -r --parents docs/equations.* losses/dice.cpp $dir && cd $dir && mkdir -p tensor autograd layers data train tests && "
-      "sed -i 's/EQ: 4.4 Dice loss$/EQ: 4.4 Dyce loss/' losses/dice.cpp && docs/equations.sh; code=$?; rm -r $dir; exit $code");
+      "dir=$(mktemp -d) && cp -r --parents docs/equations.* losses/dice.cpp $dir && cd $dir && mkdir -p "
+      "tensor autograd layers data train tests && "
+      "sed -i 's/EQ: 4.4 Dice loss$/EQ: 4.4 Dyce loss/' losses/dice.cpp && docs/equations.sh; code=$?; rm -r "
+      "$dir; exit $code");
   EXPECT_NE(code, 0);
   EXPECT_NE(message.find("'4.4 Dyce loss' at losses/dice.cpp:"), std::string::npos) << message;
 }

@@ -59,7 +59,8 @@ TEST(EmbeddingQueue, KeepsTheNewestAndTheirMoments) {
       for (int64_t r = 0; r < D; ++r)
         for (int64_t c = 0; c < D; ++c)
           covariance[size_t(r * D + c)] += (double(queue.newest(0, int64_t(j))[r]) - mean[size_t(r)]) *
-                                           (double(queue.newest(0, int64_t(j))[c]) - mean[size_t(c)]) / double(n);
+                                           (double(queue.newest(0, int64_t(j))[c]) - mean[size_t(c)]) /
+                                           double(n);
     const Moments m = queue.moments(0);
     for (size_t d = 0; d < mean.size(); ++d) ASSERT_NEAR(m.mean[d], mean[d], 1e-12);
     for (size_t d = 0; d < covariance.size(); ++d) ASSERT_NEAR(m.covariance[d], covariance[d], 1e-12);
@@ -141,7 +142,9 @@ TEST(HardNegatives, MoveTowardsThePositiveClassInEveryScheme) {
     const Moments m = hard_negatives(newest(q, 0, 12), newest(q, 1, 64), p, n, own, {.scheme = scheme}, rng);
     EXPECT_GT(similarity(m), similarity(own) + 0.02) << int(scheme);
   }
-  EXPECT_EQ(hard_negatives(newest(q, 0, 12), newest(q, 1, 64), p, n, own, {.scheme = HardNegatives::off}, rng).mean, own.mean);
+  EXPECT_EQ(
+      hard_negatives(newest(q, 0, 12), newest(q, 1, 64), p, n, own, {.scheme = HardNegatives::off}, rng).mean,
+      own.mean);
 }
 
 TEST(HardNegatives, CoincidingPairFallsBackToTheQueue) {
@@ -158,8 +161,9 @@ TEST(HardNegatives, CoincidingPairFallsBackToTheQueue) {
 namespace {
 
 // The loss on plain numbers: n anchors, K classes, shared statistics.
-double loss(const std::vector<double>& t, const std::vector<int32_t>& classes, const std::vector<double>& mean,
-            const std::vector<double>& covariance, const GuidedContrastiveOptions& options, int64_t K, int64_t D) {
+double loss(const std::vector<double>& t, const std::vector<int32_t>& classes,
+    const std::vector<double>& mean, const std::vector<double>& covariance,
+    const GuidedContrastiveOptions& options, int64_t K, int64_t D) {
   const Arena arena("test");
   Tape tape(arena, {.grad = false});
   TensorFile file;
@@ -168,9 +172,15 @@ double loss(const std::vector<double>& t, const std::vector<int32_t>& classes, c
   put(file, "m", mean);
   put(file, "S", covariance);
   put(file, "r", std::vector<uint8_t>(size_t(K), 1));
-  const auto var = [&](const char* name, const Shape& s) { return tape.constant(file.tensors[name].reshape(s)); };
-  const ClassStatistics s{var("m", {K, D}), var("S", {K, D, D}), var("m", {1, K, D}), var("S", {1, K, D, D}), var("r", {K})};
-  return guided_contrastive(var("t", {int64_t(classes.size()), D}), var("c", {int64_t(classes.size())}), s, options).value().item();
+  const auto var = [&](const char* name, const Shape& s) {
+    return tape.constant(file.tensors[name].reshape(s));
+  };
+  const ClassStatistics s{
+      var("m", {K, D}), var("S", {K, D, D}), var("m", {1, K, D}), var("S", {1, K, D, D}), var("r", {K})};
+  return guided_contrastive(
+      var("t", {int64_t(classes.size()), D}), var("c", {int64_t(classes.size())}), s, options)
+      .value()
+      .item();
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// What a user meets when the GPU fails, on the GPU of tests/emulated_gpu, which fails on demand: `make test-emulated-gpu`.
+// What a user meets when the GPU fails, on the GPU of tests/emulated_gpu, which fails on demand: `make
+// test-emulated-gpu`.
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -6,7 +7,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "data/patch_view.h"
+#include "train/methods/patch_view.h"
 #include "tensor/cuda.h"
 #include "tests/command_line.h"
 
@@ -18,13 +19,16 @@ namespace {
 class EmulatedGpu : public testing::Test {
  protected:
   void SetUp() override {
-    if (!cuda::available(nullptr) || cuda::device_name() != "emulated on the CPU") GTEST_SKIP() << "this program has no emulated GPU: make test-emulated-gpu";
+    if (!cuda::available(nullptr) || cuda::device_name() != "emulated on the CPU")
+      GTEST_SKIP() << "this program has no emulated GPU: make test-emulated-gpu";
   }
 };
 
 std::string options(const std::string& more) {
-  return "train --device cuda --data phantom:cases=4,val=1,size=32,slices=3 --labeled 2 --size 32 --batch 4 --widths 4,8 --dropout 0.1,0.2"
-         " --val-every 5 --log-every 1 --seed 5 " + more;
+  return "train --device cuda --data phantom:cases=4,val=1,size=32,slices=3 --labeled 2 --size 32 --batch 4 "
+         "--widths 4,8 --dropout 0.1,0.2"
+         " --val-every 5 --log-every 1 --seed 5 " +
+         more;
 }
 std::string bytes_of(const std::string& path) {
   std::ostringstream s;
@@ -37,13 +41,18 @@ TEST_F(EmulatedGpu, AbsentIsSaidAndAutoTakesTheCpu) {
   const Outcome o = run_patchcl(options("--iters 2 --out " + (folder / "a")), "EMULATED_GPU_ABSENT=1");
   EXPECT_EQ(o.code, 8) << o.output;
   EXPECT_NE(o.output.find("--device cuda was asked for, but the driver"), std::string::npos) << o.output;
-  EXPECT_EQ(run_patchcl(options("--device auto --iters 2 --out " + (folder / "b")), "EMULATED_GPU_ABSENT=1").code, 0);
+  EXPECT_EQ(
+      run_patchcl(options("--device auto --iters 2 --out " + (folder / "b")), "EMULATED_GPU_ABSENT=1").code,
+      0);
 }
 
 TEST_F(EmulatedGpu, TooSmallSuggestsABatchThatFits) {
   TemporaryFolder folder;
   const std::string small = "EMULATED_GPU_MIB=200";
-  const Outcome o = run_patchcl(options("--size 128 --widths 16,32,64,128,256 --dropout 0,0,0,0,0 --batch 24 --iters 1 --out " + (folder / "a")), small);
+  const Outcome o = run_patchcl(
+      options("--size 128 --widths 16,32,64,128,256 --dropout 0,0,0,0,0 --batch 24 --iters 1 --out " +
+              (folder / "a")),
+      small);
   EXPECT_EQ(o.code, 8) << o.output;
   const size_t at = o.output.find("try --batch ");
   ASSERT_NE(at, std::string::npos) << o.output;
@@ -58,7 +67,8 @@ TEST_F(EmulatedGpu, LostInTheMiddleLeavesACheckpointThatGoesOnToTheSameBits) {
   ASSERT_EQ(run_patchcl(options("--iters 12 --out " + whole)).code, 0);
   const Outcome o = run_patchcl(options("--iters 12 --out " + lost), "EMULATED_GPU_FAILS_AT=700");
   EXPECT_EQ(o.code, 8) << o.output;
-  for (const char* part : {"cudaErrorLaunchFailure", ".cu", "the last checkpoint is intact"}) EXPECT_NE(o.output.find(part), std::string::npos) << o.output;
+  for (const char* part : {"cudaErrorLaunchFailure", ".cu", "the last checkpoint is intact"})
+    EXPECT_NE(o.output.find(part), std::string::npos) << o.output;
   const Outcome resumed = run_patchcl("train --resume " + lost);
   ASSERT_EQ(resumed.code, 0) << resumed.output;
   EXPECT_EQ(bytes_of(whole + "/metrics.csv"), bytes_of(lost + "/metrics.csv"));
@@ -78,22 +88,32 @@ TEST_F(EmulatedGpu, AKernelThatGoesPastItsMemoryDies) {
 }
 
 // What a step costs the host: the difference between a run and one of ten steps more.
-struct HostCalls { double launches, graphs, waits, allocations; };
+struct HostCalls {
+  double launches, graphs, waits, allocations;
+};
 HostCalls calls_per_step(const std::string& method, const std::string& more) {
   TemporaryFolder folder;
   const auto counts = [&](int steps) {
-    const Outcome o = run_patchcl("train --device cuda --data phantom:cases=4,val=1,size=32,slices=3 --labeled 2 --size 32 --batch 4 --widths 4,8"
-                                  " --dropout 0.1,0.2 --val-every 0 --log-every 1000 --warm-up 0 --queue-ready 8 --iters " +
-                                  std::to_string(steps) + " --method " + method + " " + more + " --out " + (folder / std::to_string(steps)), "EMULATED_GPU_COUNTS=1");
+    const Outcome o = run_patchcl(
+        "train --device cuda --data phantom:cases=4,val=1,size=32,slices=3 --labeled 2 --size 32 --batch 4 "
+        "--widths 4,8"
+        " --dropout 0.1,0.2 --val-every 0 --log-every 1000 --warm-up 0 --queue-ready 8 --iters " +
+            std::to_string(steps) + " --method " + method + " " + more + " --out " +
+            (folder / std::to_string(steps)),
+        "EMULATED_GPU_COUNTS=1");
     HostCalls c{};
     const size_t at = o.output.find("emulated GPU: launches");
-    const int read = at == std::string::npos ? 0 : std::sscanf(o.output.c_str() + at, "emulated GPU: launches %lf graphs %lf waits %lf allocations %lf",
-                                                               &c.launches, &c.graphs, &c.waits, &c.allocations);
+    const int read = at == std::string::npos
+                         ? 0
+                         : std::sscanf(o.output.c_str() + at,
+                               "emulated GPU: launches %lf graphs %lf waits %lf allocations %lf", &c.launches,
+                               &c.graphs, &c.waits, &c.allocations);
     EXPECT_EQ(read, 4) << o.output;
     return c;
   };
   const HostCalls a = counts(10), b = counts(20);
-  return {(b.launches - a.launches) / 10, (b.graphs - a.graphs) / 10, (b.waits - a.waits) / 10, (b.allocations - a.allocations) / 10};
+  return {(b.launches - a.launches) / 10, (b.graphs - a.graphs) / 10, (b.waits - a.waits) / 10,
+      (b.allocations - a.allocations) / 10};
 }
 
 TEST_F(EmulatedGpu, AStepNeitherWaitsNorTakesMemory) {
@@ -105,7 +125,8 @@ TEST_F(EmulatedGpu, AStepNeitherWaitsNorTakesMemory) {
     EXPECT_EQ(recorded.allocations, 0) << method;
     EXPECT_EQ(recorded.graphs, 1) << method;
     EXPECT_LE(recorded.launches, 2) << method << ": the teacher's average is outside the recording";
-    std::printf("%s: %.0f launches a step, recorded %.0f and one graph\n", method, plain.launches, recorded.launches);
+    std::printf(
+        "%s: %.0f launches a step, recorded %.0f and one graph\n", method, plain.launches, recorded.launches);
   }
   const HostCalls contrast = calls_per_step("patchcl", "");
   EXPECT_EQ(contrast.waits, 2) << "the windows' means and the teacher's embeddings";
@@ -117,7 +138,8 @@ TEST_F(EmulatedGpu, AStepNeitherWaitsNorTakesMemory) {
 TEST_F(EmulatedGpu, PatchesAreTheHosts) {
   constexpr int64_t n = 2, side = 40, K = 3;
   const Arena host("test"), gpu("test", Device::cuda);
-  const Tensor images = host.empty({n, side, side, 1}, DType::f32), labels = host.empty({n, side, side}, DType::u8);
+  const Tensor images = host.empty({n, side, side, 1}, DType::f32),
+               labels = host.empty({n, side, side}, DType::u8);
   Rng rng(3);
   for (int64_t i = 0; i < images.numel(); ++i) {
     images.data<float>()[i] = float(rng.uniform());
@@ -133,11 +155,13 @@ TEST_F(EmulatedGpu, PatchesAreTheHosts) {
     copy(t, here);
     return here;
   };
-  const Tensor c = host.empty({n, side, side, K}, DType::f32), c_gpu = gpu.empty(c.shape(), DType::f32), images_gpu = on_gpu(images);
+  const Tensor c = host.empty({n, side, side, K}, DType::f32), c_gpu = gpu.empty(c.shape(), DType::f32),
+               images_gpu = on_gpu(images);
   one_hot(labels, c);
   one_hot(on_gpu(labels), c_gpu);
   for (int64_t i = 0; i < c.numel(); ++i) ASSERT_EQ(on_host(c_gpu).data<float>()[i], c.data<float>()[i]);
-  for (int64_t i = 0; i < c.numel(); ++i) c.data<float>()[i] = float(0.9 * c.data<float>()[i] + 0.1 * rng.uniform());
+  for (int64_t i = 0; i < c.numel(); ++i)
+    c.data<float>()[i] = float(0.9 * c.data<float>()[i] + 0.1 * rng.uniform());
   copy(c, c_gpu);
   const PatchImages here{n, side, side, 1, K, images.data<float>(), c.data<float>()};
   PatchImages there = here;
@@ -154,7 +178,8 @@ TEST_F(EmulatedGpu, PatchesAreTheHosts) {
       EXPECT_NEAR(a.confidence[i], b.confidence[i], 1e-6);
     }
   }
-  const std::vector<Patch> patches{{.image = 0, .top = 3, .left = 8, .label = 1}, {.image = 1, .top = 24, .left = 0, .label = 2}, {.image = 1, .top = 0, .left = 24, .label = 0}};
+  const std::vector<Patch> patches{{.image = 0, .top = 3, .left = 8, .label = 1},
+      {.image = 1, .top = 24, .left = 0, .label = 2}, {.image = 1, .top = 0, .left = 24, .label = 0}};
   Rng draws(9);
   std::vector<PatchView> views;
   for (size_t i = 0; i < patches.size(); ++i) views.push_back(draw_view(16, 1, draws));
@@ -162,7 +187,8 @@ TEST_F(EmulatedGpu, PatchesAreTheHosts) {
   const Tensor a = host.empty(shape, DType::f32), b = gpu.empty(shape, DType::f32);
   const auto expect_equal = [&](const char* what) {
     const Tensor read = on_host(b);
-    for (int64_t i = 0; i < a.numel(); ++i) ASSERT_NEAR(a.data<float>()[i], read.data<float>()[i], 1e-6) << what << ", element " << i;
+    for (int64_t i = 0; i < a.numel(); ++i)
+      ASSERT_NEAR(a.data<float>()[i], read.data<float>()[i], 1e-6) << what << ", element " << i;
   };
   cut_patches(here, patches, true, a);
   cut_patches(there, patches, true, b);

@@ -7,10 +7,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "data/readers.h"
+#include "data/formats/readers.h"
 #include "tests/command_line.h"
-#include "train/inference.h"
-#include "train/model_file.h"
+#include "train/evaluate/inference.h"
+#include "train/setup/model_file.h"
 
 using namespace patchcl;
 using patchcl::test::Outcome;
@@ -19,7 +19,9 @@ using patchcl::test::TemporaryFolder;
 
 namespace {
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 // Weights of a small network with random numbers.
 void save_weights(const std::string& path, int channels, int classes, int64_t size, Fit fit = Fit::resize) {
@@ -48,27 +50,30 @@ std::vector<char> bytes_of(const std::string& path) {
   return bytes;
 }
 
-template <class T> T at(const std::vector<char>& bytes, size_t offset) {
+template <class T>
+T at(const std::vector<char>& bytes, size_t offset) {
   T value;
   std::memcpy(&value, &bytes[offset], sizeof value);
   return value;
 }
 
-template <class T> void put(std::vector<char>& bytes, size_t offset, const std::vector<T>& values) {
+template <class T>
+void put(std::vector<char>& bytes, size_t offset, const std::vector<T>& values) {
   std::memcpy(&bytes[offset], values.data(), values.size() * sizeof(T));
 }
 
-// An int16 volume of 7 x 6 x 5 voxels, left-handed, oblique, with extensions' worth of distance before the voxels.
+// An int16 volume of 7 x 6 x 5 voxels, left-handed, oblique, with extensions' worth of distance before the
+// voxels.
 std::vector<char> oblique_nifti() {
   std::vector<char> b(368 + 7 * 6 * 5 * 2);
   put<int32_t>(b, 0, {348});
   put<int16_t>(b, 40, {3, 7, 6, 5, 1, 1, 1, 1});
-  put<int16_t>(b, 70, {4, 16});                                      // int16
-  put<float>(b, 76, {-1, 1.5f, 0.75f, 3.25f, 1, 1, 1, 1});           // qfac -1, spacing
-  put<float>(b, 108, {368, 2, -7});                                  // voxels at, slope, intercept
-  b[123] = 10;                                                       // mm, s
-  put<int16_t>(b, 252, {1, 2});                                      // scanner, aligned
-  put<float>(b, 256, {0.1f, -0.2f, 0.3f, -80, 40.5f, 12});           // quaternion and offset
+  put<int16_t>(b, 70, {4, 16});                             // int16
+  put<float>(b, 76, {-1, 1.5f, 0.75f, 3.25f, 1, 1, 1, 1});  // qfac -1, spacing
+  put<float>(b, 108, {368, 2, -7});                         // voxels at, slope, intercept
+  b[123] = 10;                                              // mm, s
+  put<int16_t>(b, 252, {1, 2});                             // scanner, aligned
+  put<float>(b, 256, {0.1f, -0.2f, 0.3f, -80, 40.5f, 12});  // quaternion and offset
   put<float>(b, 280, {-1.4f, 0.1f, 0.2f, 90, 0.05f, -0.7f, 0.3f, -60, 0.2f, 0.1f, 3.2f, -30});  // sform
   std::memcpy(&b[344], "n+1", 4);
   for (int i = 0; i < 7 * 6 * 5; ++i) put<int16_t>(b, 368 + 2 * size_t(i), {int16_t((i * 37) % 211)});
@@ -88,13 +93,16 @@ TEST(Predict, NiftiMaskLiesOnItsImage) {
   const std::vector<char> image = oblique_nifti();
   save_gz(folder / "scan.nii.gz", image);
   save_weights(folder / "w.safetensors", 1, 3, 16);
-  const Outcome o = run_patchcl("predict --weights " + folder / "w.safetensors " + folder / "scan.nii.gz " + folder / "mask.nii.gz");
+  const Outcome o = run_patchcl(
+      "predict --weights " + folder / "w.safetensors " + folder / "scan.nii.gz " + folder / "mask.nii.gz");
   ASSERT_EQ(o.code, 0) << o.output;
   const std::vector<char> mask = bytes_of(folder / "mask.nii.gz");
   ASSERT_EQ(mask.size(), 352u + 7 * 6 * 5);
-  const std::pair<size_t, size_t> geometry[] = {{40, 56}, {76, 108}, {123, 124}, {252, 328}};  // dim, pixdim, units, q- and sform
+  const std::pair<size_t, size_t> geometry[] = {
+      {40, 56}, {76, 108}, {123, 124}, {252, 328}};  // dim, pixdim, units, q- and sform
   for (const auto& [begin, end] : geometry)
-    EXPECT_EQ(0, std::memcmp(&mask[begin], &image[begin], end - begin)) << "header bytes " << begin << " to " << end;
+    EXPECT_EQ(0, std::memcmp(&mask[begin], &image[begin], end - begin))
+        << "header bytes " << begin << " to " << end;
   EXPECT_EQ(at<int16_t>(mask, 70), 2) << "u8";
   const float slope = at<float>(mask, 112);
   EXPECT_TRUE((slope == 0 || slope == 1) && at<float>(mask, 116) == 0) << "class numbers must not be scaled";
@@ -103,7 +111,8 @@ TEST(Predict, NiftiMaskLiesOnItsImage) {
   const Arena arena("test");
   const auto model = load_model(folder / "w.safetensors", arena);
   const Volume v = read_volume(folder / "scan.nii.gz");
-  const std::vector<uint8_t> labels = segment(model->unet, model->weights, v, {Fit::resize, 16, 8, 0.5}, arena);
+  const std::vector<uint8_t> labels =
+      segment(model->unet, model->weights, v, {Fit::resize, 16, 8, 0.5}, arena);
   ASSERT_EQ(v.depth, 5);
   ASSERT_EQ(v.height, 6);
   ASSERT_EQ(v.width, 7);
@@ -131,7 +140,8 @@ TEST(Predict, FoldersOfImagesBecomeFoldersOfMasksOfTheSameSize) {
   write_label(folder / "in/one.png", picture, v);
   write_label(folder / "in/two.png", picture, v);
   std::ofstream(folder / "in/notes.txt") << "not an image";
-  const Outcome o = run_patchcl("predict --weights " + folder / "w.safetensors " + folder / "in " + folder / "out");
+  const Outcome o =
+      run_patchcl("predict --weights " + folder / "w.safetensors " + folder / "in " + folder / "out");
   ASSERT_EQ(o.code, 0) << o.output;
   for (const char* name : {"out/one.png", "out/two.png"}) {
     const Grid mask = read_grid(folder / name);
@@ -151,7 +161,8 @@ TEST(Predict, BadInputIsNamedAndNothingIsWritten) {
     EXPECT_EQ(o.code, int(code)) << arguments << "\n" << o.output;
     EXPECT_TRUE(contains(o.output, message)) << arguments << "\n" << o.output;
   };
-  const std::string w = "--weights " + folder / "w.safetensors ", scan = folder / "scan.nii.gz ", mask = folder / "mask.nii.gz";
+  const std::string w = "--weights " + folder / "w.safetensors ", scan = folder / "scan.nii.gz ",
+                    mask = folder / "mask.nii.gz";
   expect("--weights " + folder / "none.safetensors " + scan + mask, ExitCode::checkpoint, "none.safetensors");
   expect(scan + mask, ExitCode::usage, "--weights");
   expect(w + folder / "none.nii.gz " + mask, ExitCode::data, "none.nii.gz");
@@ -162,7 +173,8 @@ TEST(Predict, BadInputIsNamedAndNothingIsWritten) {
   expect(w + "--size -3 " + scan + mask, ExitCode::usage, "size");
   expect(w + "--overlap 1 " + scan + mask, ExitCode::usage, "overlap");
   std::ofstream(folder / "short.safetensors") << "12345";
-  expect("--weights " + folder / "short.safetensors " + scan + mask, ExitCode::checkpoint, "short.safetensors");
+  expect(
+      "--weights " + folder / "short.safetensors " + scan + mask, ExitCode::checkpoint, "short.safetensors");
   save_weights(folder / "colour.safetensors", 3, 3, 16);
   expect("--weights " + folder / "colour.safetensors " + scan + mask, ExitCode::data, "channel");
   EXPECT_FALSE(std::filesystem::exists(mask));
@@ -174,7 +186,8 @@ TEST(Predict, AnySizeWorks) {
   save_weights(folder / "w.safetensors", 1, 3, 16);
   save_gz(folder / "scan.nii.gz", oblique_nifti());
   for (const std::string size : {"1", "13", "18"}) {
-    const Outcome o = run_patchcl("predict --size " + size + " --weights " + folder / "w.safetensors " + folder / "scan.nii.gz " + folder / "m.nii");
+    const Outcome o = run_patchcl("predict --size " + size + " --weights " + folder / "w.safetensors " +
+                                  folder / "scan.nii.gz " + folder / "m.nii");
     EXPECT_EQ(o.code, 0) << size << o.output;
     EXPECT_EQ(bytes_of(folder / "m.nii").size(), 352u + 210);
   }
@@ -183,7 +196,8 @@ TEST(Predict, AnySizeWorks) {
 TEST(Eval, PrintsTheSameNumbersAsTableJsonAndCsv) {
   const TemporaryFolder folder;
   save_weights(folder / "w.safetensors", 1, 4, 32);
-  const std::string command = "eval --data phantom:cases=3,val=2,size=40,slices=3 --weights " + folder / "w.safetensors";
+  const std::string command =
+      "eval --data phantom:cases=3,val=2,size=40,slices=3 --weights " + folder / "w.safetensors";
   const Outcome o = run_patchcl(command + " --json " + folder / "s.json --csv " + folder / "s.csv");
   ASSERT_EQ(o.code, 0) << o.output;
   EXPECT_TRUE(contains(o.output, "mean of 2 cases")) << o.output;
@@ -211,7 +225,8 @@ TEST(Eval, PrintsTheSameNumbersAsTableJsonAndCsv) {
 TEST(Eval, BadInputIsNamed) {
   const TemporaryFolder folder;
   save_weights(folder / "w.safetensors", 1, 4, 32);
-  const std::string phantom = "--data phantom:cases=2,val=1,size=32,slices=2 ", w = "--weights " + folder / "w.safetensors ";
+  const std::string phantom = "--data phantom:cases=2,val=1,size=32,slices=2 ",
+                    w = "--weights " + folder / "w.safetensors ";
   const auto expect = [&](const std::string& arguments, ExitCode code, const std::string& message) {
     const Outcome o = run_patchcl("eval " + arguments);
     EXPECT_EQ(o.code, int(code)) << arguments << "\n" << o.output;

@@ -1,4 +1,5 @@
-// gemm against three nested loops: all transpositions, sizes that are no multiple of anything, every instruction set.
+// gemm against three nested loops: all transpositions, sizes that are no multiple of anything, every
+// instruction set.
 #include "tensor/gemm.h"
 
 #include <gtest/gtest.h>
@@ -16,7 +17,8 @@ using namespace patchcl;
 
 namespace {
 
-template <class T> double worst_error(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double beta) {
+template <class T>
+double worst_error(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double beta) {
   Rng rng(5, uint64_t(m * 10000 + n * 100 + k));
   const int64_t lda = (ta ? m : k) + 3, ldb = (tb ? k : n) + 1, ldc = n + 2;
   std::vector<T> a(size_t((ta ? k : m) * lda)), b(size_t((tb ? n : k) * ldb)), c(size_t(m * ldc)), y;
@@ -29,7 +31,9 @@ template <class T> double worst_error(bool ta, bool tb, int64_t m, int64_t n, in
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j < n; ++j) {
       double sum = 0;
-      for (int64_t q = 0; q < k; ++q) sum += double(a[size_t(ta ? q * lda + i : i * lda + q)]) * double(b[size_t(tb ? j * ldb + q : q * ldb + j)]);
+      for (int64_t q = 0; q < k; ++q)
+        sum += double(a[size_t(ta ? q * lda + i : i * lda + q)]) *
+               double(b[size_t(tb ? j * ldb + q : q * ldb + j)]);
       const double want = 1.5 * sum + (beta == 0 ? 0 : beta * double(c[size_t(i * ldc + j)]));
       const double error = std::fabs(double(y[size_t(i * ldc + j)]) - want);
       if (!std::isfinite(error)) return error;
@@ -48,9 +52,11 @@ TEST(Gemm, EqualsThreeLoopsForEveryShapeTransposeAndIsa) {
     set_isa(i);
     for (bool ta : {false, true})
       for (bool tb : {false, true})
-        for (auto [m, n, k] : {std::array<int64_t, 3>{1, 1, 1}, {7, 5, 3}, {97, 65, 257}, {13, 130, 600}, {200, 17, 31}})
+        for (auto [m, n, k] :
+            {std::array<int64_t, 3>{1, 1, 1}, {7, 5, 3}, {97, 65, 257}, {13, 130, 600}, {200, 17, 31}})
           for (double beta : {0., 1., -0.5}) {
-            EXPECT_LE(worst_error<float>(ta, tb, m, n, k, beta), 2e-6) << isa_name(i) << " " << m << " " << n << " " << k;
+            EXPECT_LE(worst_error<float>(ta, tb, m, n, k, beta), 2e-6)
+                << isa_name(i) << " " << m << " " << n << " " << k;
             EXPECT_LE(worst_error<double>(ta, tb, m, n, k, beta), 1e-13) << m << " " << n << " " << k;
           }
   }

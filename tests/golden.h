@@ -1,4 +1,5 @@
-// Numbers that Python and C++ both derive from a name, and comparison with golden files (tests/golden/make_*.py).
+// Numbers that Python and C++ both derive from a name, and comparison with golden files
+// (tests/golden/make_*.py).
 #pragma once
 #include <gtest/gtest.h>
 
@@ -8,7 +9,7 @@
 
 #include "layers/params.h"
 #include "tensor/io.h"
-#include "train/model_file.h"
+#include "train/setup/model_file.h"
 
 namespace patchcl::golden {
 
@@ -75,10 +76,12 @@ inline void fill(ParamStore& store, const Arena& arena, const std::string& prefi
   TensorFile file;
   const auto add = [&](const ParamInfo& p) {
     const Shape shape = torch_shape(p);
-    const bool positive = p.name.ends_with("running_var") || (p.name.ends_with("weight") && shape.rank() == 1);
+    const bool positive =
+        p.name.ends_with("running_var") || (p.name.ends_with("weight") && shape.rank() == 1);
     const double fan_in = double(shape.numel()) / double(shape[0]);
     std::vector<double> v = unit(prefix + p.name, shape.numel());
-    for (double& u : v) u = float(shape.rank() > 1 ? (2 * u - 1) * std::sqrt(6 / fan_in) : positive ? 0.5 + u : 0.4 * u - 0.2);
+    for (double& u : v)
+      u = float(shape.rank() > 1 ? (2 * u - 1) * std::sqrt(6 / fan_in) : positive ? 0.5 + u : 0.4 * u - 0.2);
     file.tensors[p.name] = tensor(arena, shape, DType::f64, v);
   };
   for (const ParamInfo& p : store.layout().parameters()) add(p);
@@ -109,14 +112,17 @@ inline double norm(const std::vector<double>& v) {
   return std::sqrt(s);
 }
 
-// |got - want| <= tolerance * |want|, Euclidean norms of the whole tensor; `floor` stands in for a smaller |want|.
-inline void expect_close(const std::string& name, const Tensor& got, const Tensor& want, double tolerance, double floor = 0) {
+// |got - want| <= tolerance * |want|, Euclidean norms of the whole tensor; `floor` stands in for a smaller
+// |want|.
+inline void expect_close(
+    const std::string& name, const Tensor& got, const Tensor& want, double tolerance, double floor = 0) {
   ASSERT_EQ(got.numel(), want.numel()) << name;
   const std::vector<double> a = values(got), b = values(want);
   std::vector<double> difference(a.size());
   for (size_t i = 0; i < a.size(); ++i) difference[i] = a[i] - b[i];
   const double error = norm(difference), limit = tolerance * std::max(norm(b), floor);
-  EXPECT_TRUE(error <= limit) << name << " " << want.shape() << ": error " << error << ", limit " << limit << ", norm " << norm(b);
+  EXPECT_TRUE(error <= limit) << name << " " << want.shape() << ": error " << error << ", limit " << limit
+                              << ", norm " << norm(b);
 }
 
 }  // namespace patchcl::golden

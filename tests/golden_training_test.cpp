@@ -10,7 +10,7 @@
 #include "autograd/ops/arith.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/softmax.h"
-#include "data/patch_entropy.h"
+#include "train/methods/patch_entropy.h"
 #include "layers/unet.h"
 #include "losses/consistency.h"
 #include "losses/cross_entropy.h"
@@ -19,8 +19,8 @@
 #include "losses/info_nce.h"
 #include "tensor/device.h"
 #include "tests/golden.h"
-#include "train/optimizer.h"
-#include "train/schedule.h"
+#include "train/optim/optimizer.h"
+#include "train/optim/schedule.h"
 
 using namespace patchcl;
 
@@ -34,8 +34,8 @@ struct Setting {
   DType dtype;
   Kernels kernels;
   bool fused;
-  // Relative to the norm of each tensor; in f32 a gradient below 1/100 of the whole counts as that large, since it is what
-  // is left of larger ones.
+  // Relative to the norm of each tensor; in f32 a gradient below 1/100 of the whole counts as that large,
+  // since it is what is left of larger ones.
   double tolerance() const { return dtype == DType::f64 ? 1e-9 : 1e-4; }
   double floor() const { return dtype == DType::f64 ? 0 : 1e-2; }
 };
@@ -52,7 +52,9 @@ class GoldenStep : public testing::TestWithParam<Setting> {
     return it->second;
   }
   // Which images the script chose: those whose activations keep away from kinks.
-  std::string attempt(const std::string& part) const { return std::to_string(int(want(part + ".attempt").item())); }
+  std::string attempt(const std::string& part) const {
+    return std::to_string(int(want(part + ".attempt").item()));
+  }
   // A golden tensor in the precision under test.
   Var constant(Tape& tape, const std::string& name) const {
     const Tensor from = want(name);
@@ -92,11 +94,15 @@ class GoldenStep : public testing::TestWithParam<Setting> {
 
 // UNet and projection head of make_training.py.
 struct Net {
-  Net(const std::vector<int>& widths, bool fused) : unet(layout, {.classes = 4, .widths = widths, .fused = fused}) {
+  Net(const std::vector<int>& widths, bool fused)
+      : unet(layout, {.classes = 4, .widths = widths, .fused = fused}) {
     const int64_t d = widths.back();
-    const auto vector = [&](const std::string& name, int64_t n) { return layout.add_parameter({.name = "projection." + name, .shape = {n}}); };
+    const auto vector = [&](const std::string& name, int64_t n) {
+      return layout.add_parameter({.name = "projection." + name, .shape = {n}});
+    };
     const auto matrix = [&](const std::string& name, int64_t in, int64_t out) {
-      return layout.add_parameter({.name = "projection." + name, .shape = {in, out}, .kind = ParamKind::linear_weight});
+      return layout.add_parameter(
+          {.name = "projection." + name, .shape = {in, out}, .kind = ParamKind::linear_weight});
     };
     w0 = matrix("0.weight", d, d), b0 = vector("0.bias", d);
     gamma = vector("1.weight", d), beta = vector("1.bias", d);
@@ -106,8 +112,11 @@ struct Net {
   }
   Var embed(Pass& pass, const Var& patches) const {
     const Var pooled = global_avg_pool(unet.encode(pass, patches));
-    const BatchNormOptions norm{.training = pass.training(), .running_mean = pass.store().buffer(mean), .running_var = pass.store().buffer(var)};
-    const Var hidden = relu(batch_norm(linear(pooled, pass.param(w0), pass.param(b0)), pass.param(gamma), pass.param(beta), norm));
+    const BatchNormOptions norm{.training = pass.training(),
+        .running_mean = pass.store().buffer(mean),
+        .running_var = pass.store().buffer(var)};
+    const Var hidden = relu(batch_norm(
+        linear(pooled, pass.param(w0), pass.param(b0)), pass.param(gamma), pass.param(beta), norm));
     return l2_normalize(linear(hidden, pass.param(w3), pass.param(b3)));
   }
   ParamLayout layout;
@@ -142,13 +151,13 @@ TEST_P(GoldenStep, ActivationsTermsAndGradientsAreThoseOfPyTorch) {
     const Var mean = constant(tape, "small.mean"), covariance = constant(tape, "small.covariance");
     const Tensor ready = arena_.empty({4}, DType::u8);
     fill(ready, 1);
-    const ClassStatistics statistics{mean, covariance, reshape(mean, {1, 4, kDimension}), reshape(covariance, {1, 4, kDimension, kDimension}),
-                                     tape.constant(ready)};
-    s.terms = {{"ce", cross_entropy(labeled, y)},
-               {"dice", dice_loss(softmax(labeled), y)},
-               {"consistency", mean_squared_error(softmax(unlabeled), detach(s.target))},
-               {"info_nce", info_nce(s.embeddings, s.keys, s.keys, classes, classes, 0.5)},
-               {"guided", guided_contrastive(s.embeddings, classes, statistics, {.tau = 0.5, .lambda = 4, .psi = 16})}};
+    const ClassStatistics statistics{mean, covariance, reshape(mean, {1, 4, kDimension}),
+        reshape(covariance, {1, 4, kDimension, kDimension}), tape.constant(ready)};
+    s.terms = {{"ce", cross_entropy(labeled, y)}, {"dice", dice_loss(softmax(labeled), y)},
+        {"consistency", mean_squared_error(softmax(unlabeled), detach(s.target))},
+        {"info_nce", info_nce(s.embeddings, s.keys, s.keys, classes, classes, 0.5)},
+        {"guided",
+            guided_contrastive(s.embeddings, classes, statistics, {.tau = 0.5, .lambda = 4, .psi = 16})}};
     return s;
   };
 
@@ -159,7 +168,8 @@ TEST_P(GoldenStep, ActivationsTermsAndGradientsAreThoseOfPyTorch) {
     const auto& [name, loss] = s.terms[term];
     if (term == 0) {
       const char* const levels[] = {"in_conv", "down1", "down2", "down3", "down4"};
-      for (size_t i = 0; i < 5; ++i) close("small.activation.encoder." + std::string(levels[i]), s.student.encoder[i].value());
+      for (size_t i = 0; i < 5; ++i)
+        close("small.activation.encoder." + std::string(levels[i]), s.student.encoder[i].value());
       close("small.activation.decoder.up4", s.student.top.value());
       close("small.activation.logits", s.student.logits.value());
       close("small.teacher.probabilities", s.target.value());
@@ -175,20 +185,26 @@ TEST_P(GoldenStep, ActivationsTermsAndGradientsAreThoseOfPyTorch) {
     for (const auto& [parameter, g] : gradients) {
       const std::string key = "small.grad." + name + "." + parameter;
       if (golden_.tensors.contains(key)) close(key, g, GetParam().floor() * total);
-      else EXPECT_LE(golden::norm(golden::values(g)), GetParam().tolerance() * total) << key << " has no gradient in PyTorch";
+      else
+        EXPECT_LE(golden::norm(golden::values(g)), GetParam().tolerance() * total)
+            << key << " has no gradient in PyTorch";
     }
   }
 }
 
 TEST_P(GoldenStep, FullWidthGradientsAreThoseOfPyTorch) {
-  if (GetParam().kernels == Kernels::naive && !GetParam().fused) GTEST_SKIP() << "the plain loops are slow at this width";
+  if (GetParam().kernels == Kernels::naive && !GetParam().fused)
+    GTEST_SKIP() << "the plain loops are slow at this width";
   ParamLayout layout;
   const UNet unet(layout, {.fused = GetParam().fused});
   ParamStore store(layout, arena_, dtype(), true);
   golden::fill(store, arena_);
   Tape tape(arena_);
   Pass pass(tape, store, /*training=*/true, rng(3));
-  const Var logits = unet.forward(pass, tape.constant(golden::images(arena_, {2, 48, 32, 1}, dtype(), "full.images" + attempt("full")))).logits;
+  const Var logits =
+      unet.forward(pass,
+              tape.constant(golden::images(arena_, {2, 48, 32, 1}, dtype(), "full.images" + attempt("full"))))
+          .logits;
   const Var y = tape.constant(golden::labels(arena_, {2, 48, 32}, 4, "full.labels"));
   const Var loss = affine(add(cross_entropy(logits, y), dice_loss(softmax(logits), y)), 0.5);
   close("full.loss", loss.value());
@@ -199,7 +215,8 @@ TEST_P(GoldenStep, FullWidthGradientsAreThoseOfPyTorch) {
   }
 }
 
-// `count` windows whose place and class a formula gives: cut_patches() of make_training.py without confidence.
+// `count` windows whose place and class a formula gives: cut_patches() of make_training.py without
+// confidence.
 struct Windows {
   Tensor patches, classes;
   Windows(const Arena& arena, const Tensor& x, int64_t side, int64_t count) {
@@ -209,7 +226,8 @@ struct Windows {
     classes = arena.empty({count}, DType::i32);
     for (int64_t p = 0; p < count; ++p) {
       const double* at = &u[size_t(4 * p)];
-      const int64_t n = int64_t(double(s[0]) * at[0]), top = int64_t(double(s[1] - side + 1) * at[1]), left = int64_t(double(s[2] - side + 1) * at[2]);
+      const int64_t n = int64_t(double(s[0]) * at[0]), top = int64_t(double(s[1] - side + 1) * at[1]),
+                    left = int64_t(double(s[2] - side + 1) * at[2]);
       classes.data<int32_t>()[p] = int32_t(4 * at[3]);
       for (int64_t r = top; r < top + side; ++r)
         for (int64_t c = left; c < left + side; ++c) cut.push_back(x.item((n * s[1] + r) * s[2] + c));
@@ -235,21 +253,25 @@ TEST_P(GoldenStep, TenOptimiserStepsAreThoseOfPyTorch) {
       const Var y = tape.constant(golden::labels(arena_, {2, 32, 32}, 4, "steps.labels" + step));
       Pass pass(tape, student, /*training=*/true, rng(t)), eval(tape, teacher, /*training=*/false);
       const bool semi = method != "supervised";
-      const Var logits = net.unet.forward(pass, semi ? x : slice(x, 0, 0, 2)).logits, labeled = slice(logits, 0, 0, 2);
+      const Var logits = net.unet.forward(pass, semi ? x : slice(x, 0, 0, 2)).logits,
+                labeled = slice(logits, 0, 0, 2);
       Var loss = affine(add(cross_entropy(labeled, y), dice_loss(softmax(labeled), y)), 0.5);
       if (semi) {
         const Var target = detach(softmax(net.unet.forward(eval, slice(x, 0, 2, 2)).logits));
-        loss = add(loss, affine(mean_squared_error(softmax(slice(logits, 0, 2, 2)), target), 4 * gaussian_ramp(double(t), 10)));
+        loss = add(loss, affine(mean_squared_error(softmax(slice(logits, 0, 2, 2)), target),
+                             4 * gaussian_ramp(double(t), 10)));
       }
       if (method == "patchcl") {
         const Windows w(arena_, x.value(), 16, 12);
         const Var mean = constant(tape, "small.mean"), covariance = constant(tape, "small.covariance");
         const Tensor ready = arena_.empty({4}, DType::u8);
         fill(ready, 1);
-        const ClassStatistics statistics{mean, covariance, reshape(mean, {1, 4, kDimension}), reshape(covariance, {1, 4, kDimension, kDimension}),
-                                         tape.constant(ready)};
-        loss = add(loss, affine(guided_contrastive(net.embed(pass, tape.constant(w.patches)), tape.constant(w.classes), statistics,
-                                                   {.tau = 0.5, .lambda = 4, .psi = 16}), 0.5));
+        const ClassStatistics statistics{mean, covariance, reshape(mean, {1, 4, kDimension}),
+            reshape(covariance, {1, 4, kDimension, kDimension}), tape.constant(ready)};
+        loss =
+            add(loss, affine(guided_contrastive(net.embed(pass, tape.constant(w.patches)),
+                                 tape.constant(w.classes), statistics, {.tau = 0.5, .lambda = 4, .psi = 16}),
+                          0.5));
       }
       losses.data<double>()[t] = loss.value().item();
       tape.backward(loss);
@@ -264,7 +286,8 @@ TEST_P(GoldenStep, TenOptimiserStepsAreThoseOfPyTorch) {
       TensorFile file;
       put_weights(file, *store, 0);
       for (const auto& [name, w] : file.tensors)
-        if (const std::string key = "steps." + method + "." + who + "." + name; golden_.tensors.contains(key)) close(key, summary(name, w));
+        if (const std::string key = "steps." + method + "." + who + "." + name; golden_.tensors.contains(key))
+          close(key, summary(name, w));
     }
   }
 }
@@ -288,13 +311,15 @@ TEST(GoldenEntropy, WindowsAreThoseOfPyTorch) {
 
 std::string setting_name(const testing::TestParamInfo<Setting>& info) {
   const Setting& s = info.param;
-  const char* kernels = s.kernels == Kernels::naive ? "naive" : s.kernels == Kernels::direct ? "direct" : "fast";
+  const char* kernels = s.kernels == Kernels::naive    ? "naive"
+                        : s.kernels == Kernels::direct ? "direct"
+                                                       : "fast";
   return std::string(dtype_name(s.dtype)) + "_" + kernels + (s.fused ? "_fused" : "_separate");
 }
 INSTANTIATE_TEST_SUITE_P(PyTorch, GoldenStep,
-                         testing::Values(Setting{DType::f64, Kernels::fast, true}, Setting{DType::f64, Kernels::naive, false},
-                                         Setting{DType::f32, Kernels::fast, true}, Setting{DType::f32, Kernels::direct, true},
-                                         Setting{DType::f32, Kernels::naive, false}),
-                         setting_name);
+    testing::Values(Setting{DType::f64, Kernels::fast, true}, Setting{DType::f64, Kernels::naive, false},
+        Setting{DType::f32, Kernels::fast, true}, Setting{DType::f32, Kernels::direct, true},
+        Setting{DType::f32, Kernels::naive, false}),
+    setting_name);
 
 }  // namespace

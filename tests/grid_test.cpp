@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "tensor/error.h"
-#include "train/grid.h"
+#include "train/commands/grid.h"
 
 using namespace patchcl;
 
@@ -32,7 +32,8 @@ TEST(Grid, ReadsAPlan) {
 }
 
 TEST(Grid, NamesTheLineThatIsWrong) {
-  for (const char* bad : {"labeled 3\nseeds 1\nvariant a\nvariant a\n", "labeled 3\nseeds x\n", "labels 3\n", "variant\n", ""}) {
+  for (const char* bad :
+      {"labeled 3\nseeds 1\nvariant a\nvariant a\n", "labeled 3\nseeds x\n", "labels 3\n", "variant\n", ""}) {
     try {
       parse_plan(bad, "bad.plan");
       ADD_FAILURE() << bad;
@@ -49,15 +50,16 @@ TEST(Grid, TablesHoldMeanAndDeviation) {
   EXPECT_EQ(mean_and_deviation({}, 1), "-");
   const GridPlan p = parse_plan(kPlan, "test.plan");
   GridScores s;
-  s[{"supervised", 3}] = {{0.5, 10, {{"RV", 0.4}, {"LV", 0.6}}}, {0.7, std::nan(""), {{"RV", 0.6}, {"LV", 0.8}}}};
+  s[{"supervised", 3}] = {
+      {0.5, 10, {{"RV", 0.4}, {"LV", 0.6}}}, {0.7, std::nan(""), {{"RV", 0.6}, {"LV", 0.8}}}};
   EXPECT_EQ(grid_table(p, s),
-            "| method | Dice %, 3 labelled | HD95 | Dice %, 7 labelled | HD95 |\n"
-            "|---|---:|---:|---:|---:|\n"
-            "| supervised | 60.00 ± 14.14 | 10.00 | - | - |\n"
-            "| patchcl+cp | - | - | - | - |\n");
+      "| method | Dice %, 3 labelled | HD95 | Dice %, 7 labelled | HD95 |\n"
+      "|---|---:|---:|---:|---:|\n"
+      "| supervised | 60.00 ± 14.14 | 10.00 | - | - |\n"
+      "| patchcl+cp | - | - | - | - |\n");
   EXPECT_EQ(grid_class_table(p, s, 3),
-            "| Dice %, 3 labelled | LV | RV |\n"
-            "|---|---:|---:|\n"
-            "| supervised | 70.00 ± 14.14 | 50.00 ± 14.14 |\n"
-            "| patchcl+cp | - | - |\n");
+      "| Dice %, 3 labelled | LV | RV |\n"
+      "|---|---:|---:|\n"
+      "| supervised | 70.00 ± 14.14 | 50.00 ± 14.14 |\n"
+      "| patchcl+cp | - | - |\n");
 }

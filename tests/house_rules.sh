@@ -1,6 +1,7 @@
 #!/bin/sh
 # The rules of the house that no compiler checks; `make` runs them and stops when one is broken.
-#   1. Dependencies run one way: tensor <- autograd <- layers, losses <- train; data needs tensor only.
+#   1. Dependencies run one way: tensor <- autograd <- layers, losses <- train; data needs tensor only. In train/:
+#      optim, evaluate <- methods <- setup <- audit <- loop <- bench, commands.
 #   2. Every op, that is every class with OP_CPU, lives in autograd/ops or losses, and its NAME.spec.cpp names it.
 # Usage: tests/house_rules.sh [ROOT]
 set -u
@@ -23,7 +24,15 @@ allow autograd "tensor"
 allow layers "autograd tensor"
 allow losses "autograd tensor"
 allow data "tensor"
-allow train "data losses layers autograd tensor"
+floor="data losses layers autograd tensor"
+allow train "$floor"
+allow train/optim "$floor"
+allow train/evaluate "$floor"
+allow train/methods "train/optim $floor"
+allow train/setup "train/methods train/evaluate train/optim $floor"
+allow train/audit "train/setup train/methods train/evaluate train/optim $floor"
+allow train/loop "train/audit train/setup train/methods train/evaluate train/optim $floor"
+allow train/bench "train/loop train/setup train/methods train/evaluate train/optim $floor"
 
 for file in $(grep -rlE '^[[:space:]]*OP_CPU' --include='*.h' --include='*.cpp' tensor autograd layers losses data train 2> /dev/null); do
   case $file in

@@ -14,7 +14,9 @@ class HouseRules : public testing::Test {
   void SetUp() override {
     root_ = fs::temp_directory_path() / ("house_rules_" + std::to_string(getpid()));
     put("tensor/tensor.h", "");
-    put("autograd/ops/exp.h", "#include \"tensor/tensor.h\"\nstruct Exp { static constexpr const char* name = \"exp\"; };\n  OP_CPU\n");
+    put("autograd/ops/exp.h",
+        "#include \"tensor/tensor.h\"\nstruct Exp { static constexpr const char* name = \"exp\"; };\n  "
+        "OP_CPU\n");
     put("autograd/ops/exp.spec.cpp", "AddSpec spec{pointwise(Exp{})};\n");
     put("losses/dice.h", "  const char* name() const override { return \"dice\"; }\n  OP_CPU\n");
     put("losses/dice.spec.cpp", "AddSpec spec{{\"dice\", {}}};\n");
@@ -24,7 +26,9 @@ class HouseRules : public testing::Test {
     fs::create_directories((root_ / path).parent_path());
     std::ofstream(root_ / path) << text;
   }
-  bool kept(const std::string& root) const { return std::system(("tests/house_rules.sh " + root + " 2> /dev/null").c_str()) == 0; }
+  bool kept(const std::string& root) const {
+    return std::system(("tests/house_rules.sh " + root + " 2> /dev/null").c_str()) == 0;
+  }
   bool kept() const { return kept(root_.string()); }
   fs::path root_;
 };

@@ -1,5 +1,5 @@
 // Segmentation of volumes of any size: every path against the network applied by hand.
-#include "train/inference.h"
+#include "train/evaluate/inference.h"
 
 #include <gtest/gtest.h>
 
@@ -21,7 +21,8 @@ struct Net {
   UNet unet;
   ParamStore weights;
   explicit Net(int channels = 1)
-      : unet(layout, {.in_channels = channels, .classes = 3, .widths = {4, 6, 8}, .dropout = {0.1, 0.1, 0.1}}),
+      : unet(
+            layout, {.in_channels = channels, .classes = 3, .widths = {4, 6, 8}, .dropout = {0.1, 0.1, 0.1}}),
         weights(layout, arena, DType::f32, false) {
     weights.init(11);
     // Larger than a fresh network's, so that the mask follows the noise of the image.
@@ -58,7 +59,8 @@ Volume random_volume(int64_t d, int64_t h, int64_t w, int64_t channels = 1) {
 uint8_t largest(const float* p) { return uint8_t(std::max_element(p, p + 3) - p); }
 
 // Rows [y, y + h) and columns [x, x + w) of an (H,W) image, reflected about the last row and column.
-std::vector<float> crop(const float* image, int64_t height, int64_t width, int64_t y, int64_t x, int64_t h, int64_t w) {
+std::vector<float> crop(
+    const float* image, int64_t height, int64_t width, int64_t y, int64_t x, int64_t h, int64_t w) {
   std::vector<float> out;
   for (int64_t r = y; r < y + h; ++r)
     for (int64_t c = x; c < x + w; ++c) {
@@ -95,7 +97,8 @@ TEST(Inference, SizesThatTheNetworkCannotTakeAreContinuedByReflection) {
   for (int64_t y = 0; y < 18; ++y)
     for (int64_t x = 0; x < 18; ++x) want.push_back(largest(&p[(y * 20 + x) * 3]));
   EXPECT_EQ(segment(net.unet, net.weights, v, {Fit::resize, 18, 1, 0.5}, net.arena), want);
-  EXPECT_EQ(segment(net.unet, net.weights, v, {Fit::crop, 20, 1, 0.5}, net.arena), want);  // smaller than a window
+  EXPECT_EQ(
+      segment(net.unet, net.weights, v, {Fit::crop, 20, 1, 0.5}, net.arena), want);  // smaller than a window
 }
 
 TEST(Inference, OverlappingWindowsAverageProbabilities) {
@@ -109,7 +112,8 @@ TEST(Inference, OverlappingWindowsAverageProbabilities) {
       const std::vector<float> p = net.run(crop(slice, 23, 16, y, 0, 16, 16), 16, 16);
       for (int64_t i = 0; i < 16 * 16 * 3; ++i) sum[y * 16 * 3 + i] += double(p[i]);
     }
-    for (int64_t i = 0; i < 23 * 16; ++i) want.push_back(uint8_t(std::max_element(&sum[i * 3], &sum[i * 3] + 3) - &sum[i * 3]));
+    for (int64_t i = 0; i < 23 * 16; ++i)
+      want.push_back(uint8_t(std::max_element(&sum[i * 3], &sum[i * 3] + 3) - &sum[i * 3]));
   }
   for (int64_t batch : {1, 8})
     EXPECT_EQ(segment(net.unet, net.weights, v, {Fit::crop, 16, batch, 0.75}, net.arena), want) << batch;
@@ -134,7 +138,9 @@ TEST(Inference, ColourVolumesAndGrayNetworksAreToldApart) {
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ExitCode::data);
-    EXPECT_NE(std::string(e.what()).find("'case' has 3 channel(s), the network was trained with 1"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("'case' has 3 channel(s), the network was trained with 1"),
+        std::string::npos)
+        << e.what();
   }
 }
 
@@ -144,8 +150,9 @@ TEST(Inference, ValidationScoresTheSegmentation) {
   const InferenceOptions options{Fit::resize, 16, 8, 0.5};
   v.label = segment(net.unet, net.weights, v, options, net.arena);
   int64_t seen = 0;
-  const Summary perfect = validate(net.unet, net.weights, 2, [&](int64_t) { return v; }, options, MetricOptions::ssl4mis(), net.arena,
-                                   [&](const Volume&, const auto& prediction, const CaseScores&) { seen += prediction == v.label; });
+  const Summary perfect = validate(
+      net.unet, net.weights, 2, [&](int64_t) { return v; }, options, MetricOptions::ssl4mis(), net.arena,
+      [&](const Volume&, const auto& prediction, const CaseScores&) { seen += prediction == v.label; });
   EXPECT_EQ(seen, 2);
   ASSERT_EQ(perfect.classes.size(), 2u);
   for (size_t i = 0; i < 2; ++i) {
@@ -155,7 +162,8 @@ TEST(Inference, ValidationScoresTheSegmentation) {
   }
   v.label[7] = 3;
   try {
-    validate(net.unet, net.weights, 1, [&](int64_t) { return v; }, options, {}, net.arena);
+    validate(
+        net.unet, net.weights, 1, [&](int64_t) { return v; }, options, {}, net.arena);
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ExitCode::data);

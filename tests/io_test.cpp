@@ -69,10 +69,10 @@ TEST_F(SafeTensors, DamageIsRefusedByName) {
   EXPECT_NE(refusal([](std::string& s) { s.resize(s.size() - 5); }), "");
   EXPECT_NE(refusal([](std::string& s) { s.resize(4); }), "");
   EXPECT_NE(refusal([](std::string& s) { s.resize(20); }), "");
-  EXPECT_NE(refusal([](std::string& s) { s[7] = '\x7f'; }), "");                    // header length of exabytes
-  EXPECT_NE(refusal([](std::string& s) { s[8] = '['; }), "");                       // no JSON object
-  EXPECT_NE(refusal([](std::string& s) { replace(s, "[0,24]", "[8,24]"); }), "");   // overlap and wrong size
-  EXPECT_NE(refusal([](std::string& s) { replace(s, "[2,3]", "[9,9]"); }), "");     // larger than the file
+  EXPECT_NE(refusal([](std::string& s) { s[7] = '\x7f'; }), "");  // header length of exabytes
+  EXPECT_NE(refusal([](std::string& s) { s[8] = '['; }), "");     // no JSON object
+  EXPECT_NE(refusal([](std::string& s) { replace(s, "[0,24]", "[8,24]"); }), "");  // overlap and wrong size
+  EXPECT_NE(refusal([](std::string& s) { replace(s, "[2,3]", "[9,9]"); }), "");    // larger than the file
   EXPECT_NE(refusal([](std::string& s) { replace(s, "F32", "F99"); }), "");
   EXPECT_NE(refusal([](std::string& s) { s += "tail"; }), "");
   EXPECT_NE(refusal([](std::string& s) { s.back() ^= 1; }).find("checksum"), std::string::npos);

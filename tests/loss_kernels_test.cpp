@@ -1,5 +1,5 @@
-// The losses' fast kernels against naive for every instruction set, their errors, and what the audit does not reach:
-// extreme logits, tails, many pixels.
+// The losses' fast kernels against naive for every instruction set, their errors, and what the audit does not
+// reach: extreme logits, tails, many pixels.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -37,7 +37,8 @@ struct Problem {
   std::vector<double> run() {
     fill_zero(gradient);
     Tape tape(arena);
-    const Var z = tape.parameter(logits, gradient, "logits"), y = tape.constant(labels), w = tape.constant(weight);
+    const Var z = tape.parameter(logits, gradient, "logits"), y = tape.constant(labels),
+              w = tape.constant(weight);
     const Var loss = cross_entropy(z, y, w), p = softmax(z);
     std::vector<double> out{loss.value().item()};
     tape.backward(loss);
@@ -72,7 +73,9 @@ TEST(LossKernels, EveryInstructionSetAgreesWithNaive) {
       for (int i = 0; i <= int(best); ++i) {
         set_isa(Isa(i));
         const std::vector<double> got = p.run();
-        for (size_t e = 0; e < want.size(); ++e) ASSERT_NEAR(got[e], want[e], 1e-6 * (1 + std::fabs(want[e]))) << isa_name(Isa(i)) << " " << classes << " classes, element " << e;
+        for (size_t e = 0; e < want.size(); ++e)
+          ASSERT_NEAR(got[e], want[e], 1e-6 * (1 + std::fabs(want[e])))
+              << isa_name(Isa(i)) << " " << classes << " classes, element " << e;
       }
       set_isa(best);
     }
@@ -113,7 +116,8 @@ TEST(LossKernels, LabelOutsideTheClassesNamesImageAndValue) {
 
 TEST(LossKernels, DiceOfAClassThatIsAbsentAndNotPredictedIsZero) {
   const Arena arena("test");
-  const Tensor p = arena.zeros({1, 2, 2, 2}, DType::f64), labels = arena.zeros({1, 2, 2}, DType::u8), dp = arena.zeros(p.shape(), DType::f64);
+  const Tensor p = arena.zeros({1, 2, 2, 2}, DType::f64), labels = arena.zeros({1, 2, 2}, DType::u8),
+               dp = arena.zeros(p.shape(), DType::f64);
   for (int64_t i = 0; i < 4; ++i) p.data<double>()[2 * i] = 1;  // all background, rightly
   Tape tape(arena);
   const Var loss = dice_loss(tape.parameter(p, dp, "p"), tape.constant(labels));

@@ -1,4 +1,5 @@
-// The semi-supervised methods on a tiny network: what they read, what they leave alone, what a resume restores.
+// The semi-supervised methods on a tiny network: what they read, what they leave alone, what a resume
+// restores.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -27,11 +28,13 @@ class Trial {
     unet_ = std::make_unique<UNet>(layout_, config);
     method_->declare(layout_, config);
     student_ = std::make_unique<ParamStore>(layout_, memory_, DType::f32, true);
-    teacher_ = std::make_unique<ParamStore>(layout_, memory_, DType::f32, true);  // with gradients, to see that none arrive
+    teacher_ = std::make_unique<ParamStore>(
+        layout_, memory_, DType::f32, true);  // with gradients, to see that none arrive
     student_->init(3);
     teacher_->copy_from(*student_);
     teacher_->zero_grad();
-    state_ = {unet_.get(), student_.get(), teacher_.get(), &memory_, memory_.zeros({2}, DType::i64), 7, 0, 12};
+    state_ = {
+        unet_.get(), student_.get(), teacher_.get(), &memory_, memory_.zeros({2}, DType::i64), 7, 0, 12};
     state_.rng.data<int64_t>()[0] = 7;
     method_->start(state_);
   }
@@ -51,7 +54,9 @@ class Trial {
         const int k = r < 0 || c < 0 || r >= 8 || c >= 8 ? 0 : r < 4 ? 1 : 2;
         b.images.data<float>()[at] = float(0.2 + 0.3 * k + 0.1 * rng.uniform());
         b.strong.data<float>()[at] = b.images.data<float>()[at] * 0.8f;
-        b.labels.data<uint8_t>()[at] = uint8_t(n < kLabeled ? (only_class >= 0 ? only_class : k) : poison == 255 ? 255 : poison_rng.below(kClasses));
+        b.labels.data<uint8_t>()[at] = uint8_t(n < kLabeled    ? (only_class >= 0 ? only_class : k)
+                                               : poison == 255 ? 255
+                                                               : poison_rng.below(kClasses));
       }
     }
     return b;
@@ -73,7 +78,8 @@ class Trial {
       log = terms.values;
       for (const auto& [name, v] : terms.readings) log.push_back({name, v.value().item()});
     }
-    for (int64_t i = 0; i < student_->values().numel(); ++i) student_->values().data<float>()[i] -= 0.05f * student_->grads().data<float>()[i];
+    for (int64_t i = 0; i < student_->values().numel(); ++i)
+      student_->values().data<float>()[i] -= 0.05f * student_->grads().data<float>()[i];
     method_->after_step(state_);
     ++state_.iteration;
     return value;
@@ -156,7 +162,8 @@ class Methods : public testing::TestWithParam<Variant> {
   Trial trial() const { return Trial(GetParam().method, GetParam().options); }
 };
 
-INSTANTIATE_TEST_SUITE_P(All, Methods, testing::ValuesIn(variants()), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    All, Methods, testing::ValuesIn(variants()), [](const auto& info) { return info.param.name; });
 
 constexpr int kSteps = 8;  // of 12: warm-up and semi-supervised stage for every method
 
@@ -179,13 +186,15 @@ TEST_P(Methods, LeaveTheTeacherWithoutAnyGradient) {
 
 TEST_P(Methods, StopGradientsAtEverythingButTheStudent) {
   Trial t = trial();
-  for (int i = 0; i < kSteps; ++i) t.step(255, [](const Tape& tape) {
-    for (const Tape::Node& n : tape.nodes()) {
-      if (n.op || n.is_parameter) continue;  // leaves: images, labels, targets, pseudo-labels, queue statistics
-      EXPECT_FALSE(n.requires_grad) << n.label;
-      EXPECT_FALSE(bool(n.grad)) << n.label;
-    }
-  });
+  for (int i = 0; i < kSteps; ++i)
+    t.step(255, [](const Tape& tape) {
+      for (const Tape::Node& n : tape.nodes()) {
+        if (n.op || n.is_parameter)
+          continue;  // leaves: images, labels, targets, pseudo-labels, queue statistics
+        EXPECT_FALSE(n.requires_grad) << n.label;
+        EXPECT_FALSE(bool(n.grad)) << n.label;
+      }
+    });
 }
 
 TEST_P(Methods, TeachWithTheAverageOfWeightsAndBuffers) {
@@ -239,7 +248,8 @@ TEST(PatchCl, ContrastWaitsForTwoClassesWithFullEnoughQueues) {
   without.contrast = Contrast::off;
   Trial a("patchcl", with), b("patchcl", without);
   a.only_class = b.only_class = 0;
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(a.step(), b.step()) << "one class: the loss is that without contrast, exactly";
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(a.step(), b.step()) << "one class: the loss is that without contrast, exactly";
   EXPECT_EQ(value_of(a.log, "ready_classes"), 1);
   EXPECT_EQ(a.student(), b.student());
   EXPECT_FALSE(has_term(b.log, "ready_classes"));
@@ -313,7 +323,8 @@ TEST(Terms, PseudoLabelsTakeTheFirstOfEqualsAndMaskByConfidence) {
 TEST(CopyPaste, MovesImageLabelAndWeightTogether) {
   const Arena arena("test");
   const auto make = [&](float x, double y, float w) {
-    Labeled l{arena.empty({1, 6, 6, 2}, DType::f32), arena.empty({1, 6, 6}, DType::u8), arena.empty({1, 6, 6}, DType::f32)};
+    Labeled l{arena.empty({1, 6, 6, 2}, DType::f32), arena.empty({1, 6, 6}, DType::u8),
+        arena.empty({1, 6, 6}, DType::f32)};
     fill(l.images, x);
     fill(l.labels, y);
     fill(l.weight, w);
@@ -331,6 +342,7 @@ TEST(CopyPaste, MovesImageLabelAndWeightTogether) {
   Rng rng(1);
   for (int i = 0; i < 50; ++i) {
     const Box b = random_box(7, 9, rng);
-    EXPECT_TRUE(b.height == 4 && b.width == 6 && b.top >= 0 && b.left >= 0 && b.top + 4 <= 7 && b.left + 6 <= 9);
+    EXPECT_TRUE(
+        b.height == 4 && b.width == 6 && b.top >= 0 && b.left >= 0 && b.top + 4 <= 7 && b.left + 6 <= 9);
   }
 }

@@ -1,5 +1,5 @@
 // Metrics against tests/golden/metrics.json (made by make_metrics.py from all pairs of surface voxels).
-#include "train/metrics.h"
+#include "train/evaluate/metrics.h"
 
 #include <gtest/gtest.h>
 
@@ -19,10 +19,8 @@ std::vector<uint8_t> mask(const json& digits) {
 }
 
 void expect_value(double got, const json& want, const std::string& what) {
-  if (want.is_null())
-    EXPECT_TRUE(std::isnan(got)) << what << " is " << got;
-  else
-    EXPECT_NEAR(got, want.get<double>(), 1e-9) << what;
+  if (want.is_null()) EXPECT_TRUE(std::isnan(got)) << what << " is " << got;
+  else EXPECT_NEAR(got, want.get<double>(), 1e-9) << what;
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // Weights travel to PyTorch's SSL4MIS UNet and back, and the network computes what PyTorch's does
 // (tests/golden/unet.safetensors, made by make_unet.py).
-#include "train/model_file.h"
+#include "train/setup/model_file.h"
 
 #include <gtest/gtest.h>
 
@@ -75,11 +75,13 @@ ModelInfo small_network() {
 }
 
 std::string temporary(const std::string& name) {
-  return (std::filesystem::temp_directory_path() / ("patchcl_model_" + std::to_string(getpid()) + "_" + name)).string();
+  return (std::filesystem::temp_directory_path() / ("patchcl_model_" + std::to_string(getpid()) + "_" + name))
+      .string();
 }
 
 // The message of the Error that fn throws, which must carry `code`.
-template <class F> std::string message(ExitCode code, F&& fn) {
+template <class F>
+std::string message(ExitCode code, F&& fn) {
   try {
     fn();
   } catch (const Error& e) {
@@ -128,7 +130,9 @@ TEST(ModelFile, HasTheNamesShapesAndTypesOfTheStateDict) {
     EXPECT_EQ(file.tensors[name].shape().str(), shape.str()) << name;
     const bool counter = name.ends_with("num_batches_tracked");
     EXPECT_EQ(file.tensors[name].dtype(), counter ? DType::i64 : DType::f32) << name;
-    if (counter) { EXPECT_EQ(file.tensors[name].item(), 30000); }
+    if (counter) {
+      EXPECT_EQ(file.tensors[name].item(), 30000);
+    }
   }
 }
 
@@ -167,7 +171,8 @@ TEST(ModelFile, DescribesTheNetworkAndIsInferredWithoutDescription) {
     EXPECT_EQ(loaded->info.iteration, described ? 17 : 0);
     EXPECT_EQ(loaded->info.size, described ? 64 : 256);
     EXPECT_EQ(loaded->info.class_names, described ? model.info.class_names : std::vector<std::string>{});
-    EXPECT_EQ(0, std::memcmp(loaded->weights.values().raw(), model.weights.values().raw(), model.weights.values().bytes()));
+    EXPECT_EQ(0, std::memcmp(loaded->weights.values().raw(), model.weights.values().raw(),
+                     model.weights.values().bytes()));
   }
   std::filesystem::remove(path);
 }
@@ -180,22 +185,27 @@ TEST(ModelFile, WeightsOfAnotherArchitectureAreRefusedByTensorName) {
 
   TensorFile missing = file;
   missing.tensors.erase("decoder.up1.conv1x1.bias");
-  const std::string name = message(ExitCode::checkpoint, [&] { get_weights(missing, model.weights, "w.safetensors"); });
+  const std::string name =
+      message(ExitCode::checkpoint, [&] { get_weights(missing, model.weights, "w.safetensors"); });
   EXPECT_NE(name.find("w.safetensors has no tensor 'decoder.up1.conv1x1.bias'"), std::string::npos) << name;
 
   TensorFile other = file;
   other.tensors["encoder.in_conv.conv_conv.4.weight"] = arena.zeros({4, 4, 5, 5}, DType::f32);
   const std::string shape = message(ExitCode::checkpoint, [&] { get_weights(other, model.weights, "w"); });
   EXPECT_NE(shape.find("'encoder.in_conv.conv_conv.4.weight' is f32 (4,4,5,5), the network wants (4,4,3,3)"),
-            std::string::npos) << shape;
+      std::string::npos)
+      << shape;
 
   TensorFile deeper = file;
   deeper.tensors["encoder.down3.maxpool_conv.1.conv_conv.0.weight"] = arena.zeros({9, 8, 3, 3}, DType::f32);
   const std::string extra = message(ExitCode::checkpoint, [&] { get_weights(deeper, model.weights, "w"); });
   EXPECT_NE(extra.find("down3"), std::string::npos) << extra;
 
-  const std::string none = message(ExitCode::checkpoint, [&] { get_model_info(TensorFile{}, "empty.safetensors"); });
-  EXPECT_NE(none.find("empty.safetensors has no tensor 'encoder.in_conv.conv_conv.0.weight'"), std::string::npos) << none;
+  const std::string none =
+      message(ExitCode::checkpoint, [&] { get_model_info(TensorFile{}, "empty.safetensors"); });
+  EXPECT_NE(
+      none.find("empty.safetensors has no tensor 'encoder.in_conv.conv_conv.0.weight'"), std::string::npos)
+      << none;
 }
 
 TEST(ModelFile, UnreadableDescriptionsAreRefused) {

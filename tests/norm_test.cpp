@@ -1,4 +1,5 @@
-// Batch norm, activation and dropout beyond the gradient battery: running statistics by hand, the mask, the fused pass.
+// Batch norm, activation and dropout beyond the gradient battery: running statistics by hand, the mask, the
+// fused pass.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -47,7 +48,8 @@ std::vector<double> numbers(const Tensor& t) {
 double max_difference(const Tensor& a, const Tensor& b) {
   const std::vector<double> x = numbers(a), y = numbers(b);
   double m = 0;
-  for (size_t i = 0; i < x.size(); ++i) m = std::isnan(x[i] - y[i]) ? INFINITY : std::max(m, std::fabs(x[i] - y[i]));
+  for (size_t i = 0; i < x.size(); ++i)
+    m = std::isnan(x[i] - y[i]) ? INFINITY : std::max(m, std::fabs(x[i] - y[i]));
   return m;
 }
 
@@ -80,9 +82,10 @@ const Tensor seed_and_step = tensor({2}, {1337, 5}, DType::i64);
 Result run(bool fused, bool training, const Tensor& x, double p) {
   const Shape channels{x.shape()[-1]};
   const DType dtype = x.dtype();
-  const Tensor gamma = random(channels, 1, dtype), beta = random(channels, 2, dtype), dy = random(x.shape(), 3, dtype);
+  const Tensor gamma = random(channels, 1, dtype), beta = random(channels, 2, dtype),
+               dy = random(x.shape(), 3, dtype);
   Result r{{}, filled(x.shape(), 0, dtype), filled(channels, 0, dtype), filled(channels, 0, dtype),
-           random(channels, 4, dtype), filled(channels, 1.5, dtype)};
+      random(channels, 4, dtype), filled(channels, 1.5, dtype)};
   const BatchNormOptions options{training, r.running_mean, r.running_var};
   Tape tape(arena);
   const Var vx = tape.parameter(x, r.dx, "x"), vg = tape.parameter(gamma, r.dgamma, "gamma"),
@@ -111,11 +114,13 @@ TEST_F(Norm, FusedEqualsOneOpEach) {
           EXPECT_LE(max_difference(a.dbeta, b.dbeta), 30 * tolerance) << channels;
           EXPECT_EQ(max_difference(a.running_mean, b.running_mean), 0);
           EXPECT_EQ(max_difference(a.running_var, b.running_var), 0);
-          for (int64_t i = 0; i < x.numel(); ++i) ASSERT_EQ(a.y.item(i) == 0, b.y.item(i) == 0) << "mask differs at " << i;
+          for (int64_t i = 0; i < x.numel(); ++i)
+            ASSERT_EQ(a.y.item(i) == 0, b.y.item(i) == 0) << "mask differs at " << i;
         }
 }
 
-// Four pixels 1 2 3 6: mean 3, squared deviations 4 + 1 + 0 + 9 = 14, so 14/4 normalises and 14/3 is remembered.
+// Four pixels 1 2 3 6: mean 3, squared deviations 4 + 1 + 0 + 9 = 14, so 14/4 normalises and 14/3 is
+// remembered.
 TEST_F(Norm, RunningStatisticsByHand) {
   for (Kernels k : {Kernels::naive, Kernels::fast})
     for (int64_t channels : {1, 16}) {
@@ -127,7 +132,8 @@ TEST_F(Norm, RunningStatisticsByHand) {
       for (int step = 1; step <= 2; ++step) {
         Tape tape(arena, {.grad = false});
         const Var one = tape.constant(filled({channels}, 1)), zero = tape.constant(filled({channels}, 0));
-        const Var y = batch_norm(tape.constant(tensor({1, 2, 2, channels}, x)), one, zero, {true, mean, variance});
+        const Var y =
+            batch_norm(tape.constant(tensor({1, 2, 2, channels}, x)), one, zero, {true, mean, variance});
         EXPECT_NEAR(y.value().item(0), -2 / std::sqrt(3.5 + 1e-5), 1e-6);
         for (int64_t c = 0; c < channels; ++c) {
           EXPECT_NEAR(mean.item(c), step == 1 ? 9.3 + 0.1 * double(c) : 8.67 + 0.19 * double(c), 1e-5);
@@ -137,7 +143,8 @@ TEST_F(Norm, RunningStatisticsByHand) {
       const std::vector<double> before = numbers(mean);
       Tape tape(arena, {.grad = false});
       const Var gamma = tape.constant(filled({channels}, 3)), beta = tape.constant(filled({channels}, 0.5));
-      const Var y = batch_norm(tape.constant(tensor({1, 2, 2, channels}, x)), gamma, beta, {false, mean, variance});
+      const Var y =
+          batch_norm(tape.constant(tensor({1, 2, 2, channels}, x)), gamma, beta, {false, mean, variance});
       EXPECT_NEAR(y.value().item(0), 3 * (1 - 8.67) / std::sqrt(0.81 + 0.19 * 14 / 3 + 1e-5) + 0.5, 1e-5);
       EXPECT_EQ(numbers(mean), before) << "evaluation must not move them";
     }
@@ -161,7 +168,8 @@ TEST_F(Norm, VarianceOfNumbersFarFromZero) {
     }
     const Tensor constant = filled({1, 9, 9, 16}, 12345.678);
     set_kernels(Kernels::fast);
-    EXPECT_EQ(run(true, true, constant, 0).running_var.item(3), float(0.9 * 1.5)) << "a constant channel has no variance";
+    EXPECT_EQ(run(true, true, constant, 0).running_var.item(3), float(0.9 * 1.5))
+        << "a constant channel has no variance";
   }
 }
 

@@ -7,7 +7,11 @@
 using namespace patchcl;
 
 namespace {
-struct Item { const OpSpec* spec; const OpCase* c; Kernels kernels; };
+struct Item {
+  const OpSpec* spec;
+  const OpCase* c;
+  Kernels kernels;
+};
 
 std::vector<Item> items() {
   std::vector<Item> all;
@@ -26,7 +30,9 @@ class Battery : public testing::TestWithParam<Item> {
 TEST_P(Battery, HoldsInEveryCheck) {
   const std::vector<Check> checks = audit(*GetParam().spec, *GetParam().c);
   EXPECT_FALSE(checks.empty());
-  for (const Check& c : checks) EXPECT_TRUE(c.ok) << c.op << " " << c.label << ": " << c.check << ", error/tolerance " << c.error_over_tolerance << " " << c.where;
+  for (const Check& c : checks)
+    EXPECT_TRUE(c.ok) << c.op << " " << c.label << ": " << c.check << ", error/tolerance "
+                      << c.error_over_tolerance << " " << c.where;
 }
 
 std::string test_name(const testing::TestParamInfo<Item>& info) {

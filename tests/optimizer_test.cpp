@@ -1,11 +1,11 @@
-// Optimisers and the teacher's average: three steps with other rates each, against the formulas worked out apart; torch.optim
-// 1.13 gives the same numbers.
+// Optimisers and the teacher's average: three steps with other rates each, against the formulas worked out
+// apart; torch.optim 1.13 gives the same numbers.
 #include <gtest/gtest.h>
 
 #include "tensor/device.h"
 #include "tensor/parallel.h"
-#include "train/optimizer.h"
-#include "train/schedule.h"
+#include "train/optim/optimizer.h"
+#include "train/optim/schedule.h"
 
 using namespace patchcl;
 
@@ -27,7 +27,8 @@ void expect_three_steps(Optimizer& optimizer, const Arena& arena, DType d, const
     optimizer.set(kRates[size_t(t - 1)], t);
     optimizer.step(p, tensor(arena, kGradients[size_t(t - 1)], d));
   }
-  for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(p.item(int64_t(i)), want[i], d == DType::f64 ? 1e-13 : 3e-7) << i;
+  for (size_t i = 0; i < want.size(); ++i)
+    EXPECT_NEAR(p.item(int64_t(i)), want[i], d == DType::f64 ? 1e-13 : 3e-7) << i;
 }
 
 }  // namespace
@@ -75,7 +76,8 @@ TEST(Optimizer, EmaMovesTheTeacherByOneMinusAlpha) {
 TEST(Optimizer, StepsAreBitEqualForAnyThreadCount) {
   const Arena arena("test");
   std::vector<double> start(100003), gradient(start.size());
-  for (size_t i = 0; i < start.size(); ++i) start[i] = std::sin(double(i)), gradient[i] = std::cos(3 * double(i));
+  for (size_t i = 0; i < start.size(); ++i)
+    start[i] = std::sin(double(i)), gradient[i] = std::cos(3 * double(i));
   const int before = threads();
   std::vector<double> sums;
   for (int n : {1, 3}) {

@@ -61,7 +61,11 @@ TEST_P(Parallel, IndicesAreBelowThreadsAndNeverSharedAtATime) {
 
 TEST_P(Parallel, AnExceptionArrivesAndTheTeamGoesOn) {
   for (int round = 0; round < 20; ++round)
-    EXPECT_THROW(parallel_for(50, [](int64_t i) { if (i % 10 == 3) throw std::runtime_error("3"); }), std::runtime_error);
+    EXPECT_THROW(parallel_for(50,
+                     [](int64_t i) {
+                       if (i % 10 == 3) throw std::runtime_error("3");
+                     }),
+        std::runtime_error);
   std::atomic<int> runs = 0;
   parallel_for(50, [&](int64_t) { ++runs; });
   EXPECT_EQ(runs, 50);

@@ -1,5 +1,5 @@
 // The audit of whole losses: right and wrong gradients, kinks, tensors that have no influence.
-#include "train/parameter_audit.h"
+#include "train/audit/parameter_audit.h"
 
 #include <gtest/gtest.h>
 
@@ -15,7 +15,8 @@ namespace {
 class Loss : public testing::Test {
  protected:
   Loss() : arena_("test") {
-    for (const char* name : {"a", "b", "c"}) layout_.add_parameter({.name = name, .shape = {3, 5}, .init = Init::fan_in_uniform, .fan_in = 1});
+    for (const char* name : {"a", "b", "c"})
+      layout_.add_parameter({.name = name, .shape = {3, 5}, .init = Init::fan_in_uniform, .fan_in = 1});
     store_ = std::make_unique<ParamStore>(layout_, arena_, DType::f64, true);
     store_->init(3);
     for (int64_t i = 0; i < 15; ++i) {
@@ -31,7 +32,8 @@ class Loss : public testing::Test {
     return sum;
   }
   std::vector<ParameterCheck> audit(const ParameterAuditOptions& options = {}) {
-    return audit_parameters(*store_, [this] { return loss(); }, options);
+    return audit_parameters(
+        *store_, [this] { return loss(); }, options);
   }
   Arena arena_;
   ParamLayout layout_;
@@ -44,7 +46,8 @@ TEST_F(Loss, RightGradientsPassAndUnusedParametersAreCalledZero) {
   const auto checks = audit();
   ASSERT_EQ(checks.size(), 3u);
   EXPECT_EQ(verdict(checks), ExitCode::ok);
-  for (const ParameterCheck& c : checks) EXPECT_EQ(c.verdict(), c.name == "c" ? "ok (zero)" : "ok") << c.name << " " << c.where;
+  for (const ParameterCheck& c : checks)
+    EXPECT_EQ(c.verdict(), c.name == "c" ? "ok (zero)" : "ok") << c.name << " " << c.where;
 }
 
 TEST_F(Loss, ValuesAreRestoredToTheBit) {
@@ -77,7 +80,8 @@ TEST_F(Loss, NoChecksIsNoSuccess) { EXPECT_EQ(verdict(std::vector<ParameterCheck
 
 TEST_F(Loss, ASpotCheckTakesSomeTensorsOnly) { EXPECT_EQ(audit({.tensors = 2}).size(), 2u); }
 
-// |x| close to its kink: the step that straddles it is recognised, and a smaller one still judges the gradient.
+// |x| close to its kink: the step that straddles it is recognised, and a smaller one still judges the
+// gradient.
 TEST_F(Loss, AKinkNextToTheParameterIsNotAnError) {
   const auto kinked = [this] { return std::fabs(value(0)[0] - 3e-6) + std::fabs(value(0)[1]); };
   value(0)[0] = 0;

@@ -5,14 +5,15 @@
 #include <set>
 
 #include "data/components.h"
-#include "data/patch_sampler.h"
-#include "data/patch_view.h"
+#include "train/methods/patch_sampler.h"
+#include "train/methods/patch_view.h"
 
 using namespace patchcl;
 
 namespace {
 
-// n images of h x w with random content; a disc of class 1 with soft borders, class 0 elsewhere, class 2 nowhere.
+// n images of h x w with random content; a disc of class 1 with soft borders, class 0 elsewhere, class 2
+// nowhere.
 struct Discs {
   Discs(int64_t n, int64_t h, int64_t w, int64_t classes = 3) : batch{n, h, w, 1, classes} {
     Rng rng(5);
@@ -22,7 +23,8 @@ struct Discs {
         for (int64_t c = 0; c < w; ++c) {
           const double away = std::hypot(double(r) - h * 0.4, double(c) - w * 0.6) - double(h) / 5;
           const float inside = float(1 / (1 + std::exp(away)));
-          for (int64_t k = 0; k < classes; ++k) confidence.push_back(k == 0 ? 1 - inside : k == 1 ? inside : 0);
+          for (int64_t k = 0; k < classes; ++k)
+            confidence.push_back(k == 0 ? 1 - inside : k == 1 ? inside : 0);
         }
     batch.images = images.data();
     batch.confidence = confidence.data();
@@ -68,29 +70,34 @@ TEST(PatchEntropy, PatchLargerThanTheImageIsAnErrorThatNamesBoth) {
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ExitCode::usage);
-    EXPECT_NE(std::string(e.what()).find("64x64 does not fit into images of 32x48"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("64x64 does not fit into images of 32x48"), std::string::npos)
+        << e.what();
   }
 }
 
 TEST(PatchEntropy, AttendedImageUsesImageTimesConfidence) {
   Discs d(1, 8, 8);
   const std::vector<float> h = entropy_map(d.batch, 0, 1, EntropyOf::attended_image);
-  for (size_t m = 0; m < h.size(); ++m) EXPECT_EQ(h[m], binary_entropy(d.images[m] * d.confidence[3 * m + 1]));
+  for (size_t m = 0; m < h.size(); ++m)
+    EXPECT_EQ(h[m], binary_entropy(d.images[m] * d.confidence[3 * m + 1]));
 }
 
 TEST(PatchSampler, EverySamplerFindsTheDiscAndRepeatsItself) {
   Discs d(2, 48, 40);
-  for (Sampling s : {Sampling::entropy, Sampling::uniform, Sampling::confidence, Sampling::cosine, Sampling::top_k, Sampling::boxes})
+  for (Sampling s : {Sampling::entropy, Sampling::uniform, Sampling::confidence, Sampling::cosine,
+           Sampling::top_k, Sampling::boxes})
     for (Parity parity : {Parity::bernoulli, Parity::threshold}) {
       const PatchOptions options{.side = 8, .stride = 4, .sampling = s, .parity = parity, .top_k = 5};
       AreaFilter filter = no_filter(), again = no_filter();
       Rng a(3, 7, 2), b(3, 7, 2);
-      const SampledPatches x = sample_patches(d.batch, 21, options, filter, a), y = sample_patches(d.batch, 21, options, again, b);
+      const SampledPatches x = sample_patches(d.batch, 21, options, filter, a),
+                           y = sample_patches(d.batch, 21, options, again, b);
       ASSERT_EQ(x.positive.size(), 21u) << int(s);
       int discs = 0;
       for (size_t i = 0; i < x.positive.size(); ++i) {
         const Patch& p = x.positive[i];
-        EXPECT_TRUE(p.top == y.positive[i].top && p.left == y.positive[i].left && p.image == y.positive[i].image);
+        EXPECT_TRUE(
+            p.top == y.positive[i].top && p.left == y.positive[i].left && p.image == y.positive[i].image);
         EXPECT_TRUE(p.top >= 0 && p.left >= 0 && p.top + 8 <= 48 && p.left + 8 <= 40);
         EXPECT_NE(p.label, 2) << "class 2 is in no image";
         if (p.label != 1) continue;
@@ -144,8 +151,9 @@ TEST(PatchSampler, BoxWindowsAreClampedOnEachAxisAndSuppressedPerImage) {
     for (int64_t r = top; r < bottom; ++r)
       for (int64_t c = left; c < right; ++c) confidence[size_t(((image * 40 + r) * 32 + c) * 2 + 1)] = 1;
   };
-  for (int64_t image : {0, 1}) paint(image, 36, 28, 40, 32);  // a small box in the far corner: both axes need a shift
-  paint(0, 0, 0, 20, 4);                                      // taller than a patch, narrower
+  for (int64_t image : {0, 1})
+    paint(image, 36, 28, 40, 32);  // a small box in the far corner: both axes need a shift
+  paint(0, 0, 0, 20, 4);           // taller than a patch, narrower
   batch.images = images.data();
   batch.confidence = confidence.data();
   const std::vector<Patch> first = box_windows(batch, 0, 1, side), second = box_windows(batch, 1, 1, side);
@@ -227,9 +235,9 @@ TEST(AreaFilter, StateSurvivesAFile) {
 
 TEST(Components, LargestOfEachClassStays) {
   std::vector<uint8_t> y = {1, 1, 0, 2, 0,  //
-                            0, 1, 0, 0, 1,  // the lone 1 goes; diagonal neighbours belong together
-                            2, 0, 1, 0, 2,  // two 2s of one pixel and one of two: the larger stays
-                            0, 0, 0, 2, 0};
+      0, 1, 0, 0, 1,                        // the lone 1 goes; diagonal neighbours belong together
+      2, 0, 1, 0, 2,                        // two 2s of one pixel and one of two: the larger stays
+      0, 0, 0, 2, 0};
   keep_largest_components(y.data(), 4, 5);
   EXPECT_EQ(y, (std::vector<uint8_t>{1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 2, 0}));
   std::vector<uint8_t> empty(12, 0);

@@ -14,7 +14,8 @@ TEST(PrincipalComponents, FindTheTwoLongestAxes) {
   }
   const Eigen::MatrixXd flat = principal_components(x);
   ASSERT_EQ(flat.rows(), 2);
-  const Eigen::VectorXd third = x.row(2).transpose().array() - x.row(2).mean(), fifth = x.row(4).transpose().array() - x.row(4).mean();
+  const Eigen::VectorXd third = x.row(2).transpose().array() - x.row(2).mean(),
+                        fifth = x.row(4).transpose().array() - x.row(4).mean();
   EXPECT_NEAR(flat.row(0).squaredNorm(), third.squaredNorm(), 0.02 * third.squaredNorm());
   EXPECT_NEAR(flat.row(1).squaredNorm(), fifth.squaredNorm(), 0.05 * fifth.squaredNorm());
   EXPECT_GT(flat.row(0).dot(third), 0) << "the sign follows the largest entry";
@@ -48,8 +49,10 @@ TEST(PatchSheet, FramesWindowsOnTheConfidenceOfTheirClass) {
   const PatchImages batch{1, side, side, 1, 2, images.data(), confidence.data()};
   SampledPatches patches;
   patches.positive.push_back({.image = 0, .top = 4, .left = 8, .label = 1});
-  const Canvas with = patch_sheet(batch, {0}, patches, {.side = 16, .stride = 8}, {"background", "heart"}, "test");
-  const Canvas without = patch_sheet(batch, {0}, {}, {.side = 16, .stride = 8}, {"background", "heart"}, "test");
+  const Canvas with =
+      patch_sheet(batch, {0}, patches, {.side = 16, .stride = 8}, {"background", "heart"}, "test");
+  const Canvas without =
+      patch_sheet(batch, {0}, {}, {.side = 16, .stride = 8}, {"background", "heart"}, "test");
   ASSERT_EQ(with.width(), without.width());
   int changed = 0, framed = 0;
   for (int64_t y = 0; y < with.height(); ++y)
@@ -59,5 +62,6 @@ TEST(PatchSheet, FramesWindowsOnTheConfidenceOfTheirClass) {
         framed += with.at(x, y) == class_color(1);
       }
   EXPECT_EQ(changed, framed);
-  EXPECT_EQ(changed, 2 * (4 * 16 * 5 - 4)) << "one frame on the confidence, one on the entropy, five times enlarged";
+  EXPECT_EQ(changed, 2 * (4 * 16 * 5 - 4))
+      << "one frame on the confidence, one on the entropy, five times enlarged";
 }

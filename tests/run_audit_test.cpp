@@ -8,7 +8,7 @@
 #include "tensor/error.h"
 #include "tensor/io.h"
 #include "tests/command_line.h"
-#include "train/run_audit.h"
+#include "train/audit/run_audit.h"
 
 using namespace patchcl;
 using namespace patchcl::test;
@@ -16,13 +16,19 @@ using namespace patchcl::test;
 namespace {
 
 std::string options(const std::string& method, const std::string& out, const std::string& more) {
-  return "train --data phantom:cases=4,val=1,size=32,slices=3 --labeled 2 --size 32 --batch 4 --widths 4 8 --dropout 0.1 0.2 --queue-ready 8 --iters 9"
-         " --val-every 0 --threads 1 --method " + method + " --out " + out + " " + more;
+  return "train --data phantom:cases=4,val=1,size=32,slices=3 --labeled 2 --size 32 --batch 4 --widths 4 8 "
+         "--dropout 0.1 0.2 --queue-ready 8 --iters 9"
+         " --val-every 0 --threads 1 --method " +
+         method + " --out " + out + " " + more;
 }
 
 class EveryRun : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(RunAudit, EveryRun, testing::Values("supervised", "mean-teacher", "patchcl"),
-                         [](const auto& info) { std::string n = info.param; std::erase(n, '-'); return n; });
+INSTANTIATE_TEST_SUITE_P(
+    RunAudit, EveryRun, testing::Values("supervised", "mean-teacher", "patchcl"), [](const auto& info) {
+      std::string n = info.param;
+      std::erase(n, '-');
+      return n;
+    });
 
 TEST_P(EveryRun, IsSpotCheckedWithoutBeingDisturbed) {
   TemporaryFolder folder;
@@ -41,8 +47,10 @@ TEST_P(EveryRun, IsSpotCheckedWithoutBeingDisturbed) {
   }
   EXPECT_EQ(lines, 2);
   const Arena memory("test");
-  const TensorFile a = load_tensors(plain + "/last.safetensors", memory), b = load_tensors(audited + "/last.safetensors", memory);
-  for (const auto& [name, t] : a.tensors) EXPECT_EQ(std::memcmp(t.raw(), b.tensors.at(name).raw(), t.bytes()), 0) << name;
+  const TensorFile a = load_tensors(plain + "/last.safetensors", memory),
+                   b = load_tensors(audited + "/last.safetensors", memory);
+  for (const auto& [name, t] : a.tensors)
+    EXPECT_EQ(std::memcmp(t.raw(), b.tensors.at(name).raw(), t.bytes()), 0) << name;
 }
 
 TEST_P(EveryRun, IsAuditedFromItsCheckpoint) {

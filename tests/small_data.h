@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "data/h5.h"
-#include "data/image.h"
-#include "data/nifti.h"
+#include "data/formats/h5.h"
+#include "data/formats/image.h"
+#include "data/formats/nifti.h"
 
 namespace patchcl::test {
 
@@ -21,7 +21,8 @@ inline void write_file(const std::string& path, const std::string& text) {
 // Smooth numbers k / 4095 and a square of each class; `shift` tells cases apart.
 inline std::vector<double> smooth_image(int64_t n, int64_t h, int64_t w, int shift) {
   std::vector<double> v;
-  for (int64_t i = 0; i < n * h * w; ++i) v.push_back(double((i * 7 + i / w * 13 + shift * 29) % 4096) / 4095);
+  for (int64_t i = 0; i < n * h * w; ++i)
+    v.push_back(double((i * 7 + i / w * 13 + shift * 29) % 4096) / 4095);
   v.front() = 0;
   v.back() = 1;
   return v;
@@ -41,7 +42,8 @@ inline void write_ssl4mis(const std::string& dir, int64_t h = 24, int64_t w = 20
   std::string list;
   for (int patient = 1; patient <= 2; ++patient)
     for (int slice = 1; slice <= 3; ++slice) {
-      const std::string name = "patient00" + std::to_string(patient) + "_frame01_slice_" + std::to_string(slice);
+      const std::string name =
+          "patient00" + std::to_string(patient) + "_frame01_slice_" + std::to_string(slice);
       const auto image = smooth_image(1, h, w, patient * 10 + slice);
       const auto label = square_label(1, h, w, 4);
       write_h5(dir + "/data/slices/" + name + ".h5", {h, w}, &image, &label);
@@ -74,12 +76,16 @@ inline void write_nifti_set(const std::string& dir, bool nnunet) {
     for (double& v : image.values) v = double(float(0.37 * std::round(v * 300)));
     const auto label = square_label(5, 18, 22, 3);
     write_nifti(dir + "/imagesTr/" + name + (nnunet ? "_0000" : "") + ".nii.gz", image, NiftiType::f32);
-    write_nifti(dir + "/labelsTr/" + name + ".nii.gz", grid_of(5, 18, 22, {label.begin(), label.end()}), NiftiType::u8);
-    pairs += std::string(i ? "," : "") + R"({"image":"./imagesTr/)" + name + R"(.nii.gz","label":"./labelsTr/)" + name + R"(.nii.gz"})";
+    write_nifti(dir + "/labelsTr/" + name + ".nii.gz", grid_of(5, 18, 22, {label.begin(), label.end()}),
+        NiftiType::u8);
+    pairs += std::string(i ? "," : "") + R"({"image":"./imagesTr/)" + name +
+             R"(.nii.gz","label":"./labelsTr/)" + name + R"(.nii.gz"})";
   }
   write_file(dir + "/dataset.json",
-             nnunet ? R"({"channel_names":{"0":"MRI"},"labels":{"background":0,"head":1,"tail":2},"numTraining":4,"file_ending":".nii.gz"})"
-                    : R"({"modality":{"0":"MRI"},"labels":{"0":"background","1":"head","2":"tail"},"training":[)" + pairs + "]}");
+      nnunet ? R"({"channel_names":{"0":"MRI"},"labels":{"background":0,"head":1,"tail":2},)"
+               R"("numTraining":4,"file_ending":".nii.gz"})"
+             : R"({"modality":{"0":"MRI"},"labels":{"0":"background","1":"head","2":"tail"},"training":[)" +
+                   pairs + "]}");
 }
 
 // Five RGB tiles with masks of 0 and 255.

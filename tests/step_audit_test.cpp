@@ -1,8 +1,8 @@
 // Whole training losses, numeric against analytic: every method, every parameter tensor.
-#include "train/step_audit.h"
+#include "train/audit/step_audit.h"
 
 #include "tests/golden.h"
-#include "train/parameter_audit.h"
+#include "train/audit/parameter_audit.h"
 
 using namespace patchcl;
 
@@ -64,10 +64,12 @@ TEST_P(EveryMethod, GradientsOfTheWholeLossAreRight) {
   const bool all = std::string(GetParam().name) == "patchcl_all_tensors";
   const int tensors = all ? int(step->layout().parameters().size()) : 20;
   const ParameterAuditOptions options{.entries = 1, .directions = all ? 0 : 1, .tensors = tensors};
-  const auto checks = audit_parameters(step->student(), [&] { return step->loss(); }, options);
+  const auto checks = audit_parameters(
+      step->student(), [&] { return step->loss(); }, options);
   EXPECT_EQ(checks.size(), size_t(tensors));
   EXPECT_EQ(verdict(checks), ExitCode::ok);
-  for (const ParameterCheck& c : checks) EXPECT_TRUE(c.ok()) << c.name << " " << c.verdict() << " " << c.error_over_tolerance << " " << c.where;
+  for (const ParameterCheck& c : checks)
+    EXPECT_TRUE(c.ok()) << c.name << " " << c.verdict() << " " << c.error_over_tolerance << " " << c.where;
 }
 
 TEST_P(EveryMethod, TermsAddUpToTheTotalGradient) {
@@ -87,13 +89,15 @@ TEST_P(EveryMethod, TermsAddUpToTheTotalGradient) {
   EXPECT_LE(error, 1e-12 * norm);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Methods, EveryMethod,
-    testing::Values(Choice{"mean_teacher", "mean-teacher"}, Choice{"ua_mt", "ua-mt"}, Choice{"fixmatch", "fixmatch"}, Choice{"patchcl", "patchcl"},
-                    Choice{"patchcl_all_tensors", "patchcl", [](MethodOptions& o) { o.hard_negatives.scheme = HardNegatives::off; }},
-                    Choice{"patchcl_info_nce", "patchcl", [](MethodOptions& o) { o.contrast = Contrast::info_nce; }},
-                    Choice{"patchcl_cross_entropy", "patchcl", [](MethodOptions& o) { o.consistency = Consistency::cross_entropy; }},
-                    Choice{"patchcl_copy_paste", "patchcl", [](MethodOptions& o) { o.copy_paste = true; }}),
+INSTANTIATE_TEST_SUITE_P(Methods, EveryMethod,
+    testing::Values(Choice{"mean_teacher", "mean-teacher"}, Choice{"ua_mt", "ua-mt"},
+        Choice{"fixmatch", "fixmatch"}, Choice{"patchcl", "patchcl"},
+        Choice{"patchcl_all_tensors", "patchcl",
+            [](MethodOptions& o) { o.hard_negatives.scheme = HardNegatives::off; }},
+        Choice{"patchcl_info_nce", "patchcl", [](MethodOptions& o) { o.contrast = Contrast::info_nce; }},
+        Choice{"patchcl_cross_entropy", "patchcl",
+            [](MethodOptions& o) { o.consistency = Consistency::cross_entropy; }},
+        Choice{"patchcl_copy_paste", "patchcl", [](MethodOptions& o) { o.copy_paste = true; }}),
     [](const auto& info) { return std::string(info.param.name); });
 
 TEST(StepAudit, PatchClsContrastTakesPart) {
@@ -112,7 +116,8 @@ TEST(StepAudit, AWrongGradientOfOneTensorIsFoundAndNamed) {
   const int wrong = 7;
   const Tensor g = step->student().grad(wrong);
   for (int64_t i = 0; i < g.numel(); ++i) g.data<double>()[i] *= 1.01;
-  const auto checks = audit_parameters(step->student(), [&] { return step->loss(); }, {.entries = 1, .directions = 0});
+  const auto checks =
+      audit_parameters(step->student(), [&] { return step->loss(); }, {.entries = 1, .directions = 0});
   EXPECT_EQ(verdict(checks), ExitCode::audit);
   EXPECT_EQ(checks[0].name, step->layout().parameters()[wrong].name);
 }

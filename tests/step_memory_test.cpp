@@ -19,7 +19,8 @@ struct Model {
 
 // Forward and backward of cross-entropy + Dice. All memory comes from `arena`, a plan or a real one.
 void step(const Model& model, const ParamStore& store, const Arena& arena, int64_t batch, int64_t size) {
-  const Tensor images = arena.zeros({batch, size, size, 1}, DType::f32), labels = arena.zeros({batch, size, size}, DType::u8);
+  const Tensor images = arena.zeros({batch, size, size, 1}, DType::f32),
+               labels = arena.zeros({batch, size, size}, DType::u8);
   const Tensor rng = arena.zeros({2}, DType::i64);
   Tape tape(arena);
   Pass pass(tape, store, /*training=*/true, rng);
@@ -75,6 +76,7 @@ TEST(StepMemory, ThePublishedBatchFitsIntoThreeGibibytes) {
   const Arena::Stats stats = arena.stats();
   RecordProperty("peak_mib", int(stats.peak >> 20));
   RecordProperty("reserved_mib", int(stats.reserved >> 20));
-  std::printf("batch 24, 256x256: peak %zu MiB, reserved %zu MiB in %zu segments\n", stats.peak >> 20, stats.reserved >> 20, stats.segments);
+  std::printf("batch 24, 256x256: peak %zu MiB, reserved %zu MiB in %zu segments\n", stats.peak >> 20,
+      stats.reserved >> 20, stats.segments);
   EXPECT_LE(stats.peak, size_t(3) << 30);
 }

@@ -79,7 +79,8 @@ TEST(Tensor, OneWrongNumberAnywhereIsNotFinite) {
     dispatch(dtype, [&](auto zero) {
       using T = decltype(zero);
       for (const int64_t at : {int64_t(0), kChunk - 1, kChunk, t.numel() - 1})
-        for (const T wrong : {std::numeric_limits<T>::infinity(), -std::numeric_limits<T>::infinity(), std::numeric_limits<T>::quiet_NaN()}) {
+        for (const T wrong : {std::numeric_limits<T>::infinity(), -std::numeric_limits<T>::infinity(),
+                 std::numeric_limits<T>::quiet_NaN()}) {
           t.data<T>()[at] = wrong;
           EXPECT_FALSE(all_finite(t)) << wrong << " at " << at;
           t.data<T>()[at] = 1;

@@ -1,4 +1,5 @@
-// The training loop as a user meets it: exact resume, signals, damaged checkpoints, full disks, values that are not finite.
+// The training loop as a user meets it: exact resume, signals, damaged checkpoints, full disks, values that
+// are not finite.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -21,9 +22,12 @@ using namespace patchcl::test;
 
 namespace {
 
-constexpr int kLong = 120;  // steps: a signal sent near the beginning arrives before the end, also on a busy machine
+constexpr int kLong =
+    120;  // steps: a signal sent near the beginning arrives before the end, also on a busy machine
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 std::string read_text(const std::string& path) {
   std::ostringstream s;
@@ -33,8 +37,10 @@ std::string read_text(const std::string& path) {
 
 // Options of a run that takes a second: a small network on small hearts.
 std::string options(const std::string& method, int iterations, const std::string& more = "") {
-  return "train --data phantom:cases=4,val=1,size=32,slices=3 --labeled 2 --size 32 --batch 4 --widths 4 8 --dropout 0.1 0.2 --queue-ready 8"
-         " --val-every 20 --log-every 1 --seed 5 --method " + method + " --iters " + std::to_string(iterations) + " " + more;
+  return "train --data phantom:cases=4,val=1,size=32,slices=3 --labeled 2 --size 32 --batch 4 --widths 4 8 "
+         "--dropout 0.1 0.2 --queue-ready 8"
+         " --val-every 20 --log-every 1 --seed 5 --method " +
+         method + " --iters " + std::to_string(iterations) + " " + more;
 }
 
 // Weights, teacher, optimiser, queues: all tensors of the two checkpoints, bit by bit.
@@ -50,7 +56,8 @@ void expect_equal_checkpoints(const std::string& a, const std::string& b) {
   }
 }
 
-// Starts `build/patchcl arguments`, waits until `folder`/metrics.csv has a line of `iteration`, sends `sig`; its exit code.
+// Starts `build/patchcl arguments`, waits until `folder`/metrics.csv has a line of `iteration`, sends `sig`;
+// its exit code.
 int interrupt_at(int iteration, int sig, const std::string& arguments, const std::string& folder) {
   const pid_t child = fork();
   if (child == 0) {
@@ -64,7 +71,8 @@ int interrupt_at(int iteration, int sig, const std::string& arguments, const std
     execv("build/patchcl", argv.data());
     _exit(127);
   }
-  for (int i = 0; i < 6000 && !contains(read_text(folder + "/metrics.csv"), "\n" + std::to_string(iteration) + ","); ++i)
+  for (int i = 0;
+       i < 6000 && !contains(read_text(folder + "/metrics.csv"), "\n" + std::to_string(iteration) + ","); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   kill(child, sig);
   int status = 0;
@@ -73,8 +81,12 @@ int interrupt_at(int iteration, int sig, const std::string& arguments, const std
 }
 
 class EveryTraining : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(TrainLoop, EveryTraining, testing::Values("supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl"),
-                         [](const auto& info) { std::string n = info.param; std::erase(n, '-'); return n; });
+INSTANTIATE_TEST_SUITE_P(TrainLoop, EveryTraining,
+    testing::Values("supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl"), [](const auto& info) {
+      std::string n = info.param;
+      std::erase(n, '-');
+      return n;
+    });
 
 TEST_P(EveryTraining, StoppedByASignalAndResumedIsBitEqualToOneGo) {
   TemporaryFolder folder;
@@ -90,8 +102,13 @@ TEST_P(EveryTraining, StoppedByASignalAndResumedIsBitEqualToOneGo) {
 
 TEST(TrainLoop, ARunOfTheDefaultNetworkGoesOnWithOtherThreadsInAnotherFolder) {
   TemporaryFolder folder;
-  ASSERT_EQ(run_patchcl("train --data phantom:cases=4,val=1,size=32,slices=3 --size 32 --batch 2 --iters 2 --device cpu --out " + (folder / "run")).code, 0);
-  const Outcome o = run_patchcl("train --resume " + (folder / "run") + " --threads 1 --device cpu --out " + (folder / "other"));
+  ASSERT_EQ(run_patchcl("train --data phantom:cases=4,val=1,size=32,slices=3 --size 32 --batch 2 --iters 2 "
+                        "--device cpu --out " +
+                        (folder / "run"))
+                .code,
+      0);
+  const Outcome o = run_patchcl(
+      "train --resume " + (folder / "run") + " --threads 1 --device cpu --out " + (folder / "other"));
   EXPECT_EQ(o.code, 0) << o.output;
   expect_equal_checkpoints(folder / "run/last.safetensors", folder / "other/last.safetensors");
 }
@@ -104,14 +121,18 @@ TEST(TrainLoop, TheTableOfMetricsHasACellForEachColumnInEachRow) {
   std::getline(table, header);
   EXPECT_TRUE(contains(header, "consistency")) << header;
   int rows = 0;
-  for (; std::getline(table, row); ++rows) EXPECT_EQ(std::count(row.begin(), row.end(), ','), std::count(header.begin(), header.end(), ',')) << row;
+  for (; std::getline(table, row); ++rows)
+    EXPECT_EQ(std::count(row.begin(), row.end(), ','), std::count(header.begin(), header.end(), ',')) << row;
   EXPECT_EQ(rows, 12);
 }
 
 TEST_P(EveryTraining, GivesTheSameBitsForAnyNumberOfThreads) {
   TemporaryFolder folder;
   for (const char* threads : {"1", "2", "3"})
-    ASSERT_EQ(run_patchcl(options(GetParam(), 12, std::string("--threads ") + threads + " --out " + (folder / threads))).code, 0);
+    ASSERT_EQ(run_patchcl(options(GetParam(), 12,
+                              std::string("--threads ") + threads + " --out " + (folder / threads)))
+                  .code,
+        0);
   expect_equal_checkpoints(folder / "1/last.safetensors", folder / "2/last.safetensors");
   expect_equal_checkpoints(folder / "1/last.safetensors", folder / "3/last.safetensors");
 }
@@ -138,7 +159,9 @@ TEST(TrainLoop, ADamagedCheckpointIsRefusedByNameAndThePreviousOneGoesOn) {
   const std::string run = folder / "run", one = folder / "one";
   ASSERT_EQ(run_patchcl(options("patchcl", kLong, "--threads 1 --out " + one)).code, 0);
   ASSERT_EQ(interrupt_at(22, SIGTERM, options("patchcl", kLong, "--threads 1 --out " + run), run), 9);
-  std::fstream(run + "/last.safetensors", std::ios::in | std::ios::out | std::ios::binary).seekp(-100, std::ios::end).put('\x5a');
+  std::fstream(run + "/last.safetensors", std::ios::in | std::ios::out | std::ios::binary)
+      .seekp(-100, std::ios::end)
+      .put('\x5a');
   const Outcome damaged = run_patchcl("train --resume " + run);
   EXPECT_EQ(damaged.code, 6);
   EXPECT_TRUE(contains(damaged.output, run + "/last.safetensors")) << damaged.output;
@@ -190,14 +213,17 @@ TEST(TrainLoop, UnknownOptionsAndKeysAreNamed) {
 TEST(TrainLoop, TheWarmUpIsSupervisedOnlyWhenAskedFor) {
   TemporaryFolder folder;
   const auto contrasts = [&](const std::string& more, const std::string& run) {
-    EXPECT_EQ(run_patchcl(options("patchcl", 20, "--warm-up 0.5 --queue-ready 2 --out " + run + " " + more)).code, 0);
+    EXPECT_EQ(
+        run_patchcl(options("patchcl", 20, "--warm-up 0.5 --queue-ready 2 --out " + run + " " + more)).code,
+        0);
     std::vector<bool> seen;
     std::ifstream lines(run + "/metrics.jsonl");
     for (std::string line; std::getline(lines, line);)
       if (contains(line, "\"loss\"")) seen.push_back(contains(line, "\"contrast\""));
     return seen;
   };
-  const std::vector<bool> both = contrasts("", folder / "both"), late = contrasts("--warm-up-contrast false", folder / "late");
+  const std::vector<bool> both = contrasts("", folder / "both"),
+                          late = contrasts("--warm-up-contrast false", folder / "late");
   ASSERT_EQ(both.size(), 20u);
   ASSERT_EQ(late.size(), 20u);
   EXPECT_TRUE(std::count(both.begin(), both.begin() + 10, true) > 0);
@@ -207,10 +233,12 @@ TEST(TrainLoop, TheWarmUpIsSupervisedOnlyWhenAskedFor) {
 
 TEST(TrainLoop, WhatDoesNotFitIsRefusedBeforeTheFirstStep) {
   TemporaryFolder folder;
-  const Outcome memory = run_patchcl(options("supervised", 2, "--batch 10000000 --out " + (folder / "large")));
+  const Outcome memory =
+      run_patchcl(options("supervised", 2, "--batch 10000000 --out " + (folder / "large")));
   EXPECT_EQ(memory.code, 8);
   EXPECT_TRUE(contains(memory.output, "try --batch ")) << memory.output;
-  const Outcome graph = run_patchcl(options("supervised", 2, "--device cpu --graph true --out " + (folder / "graph")));
+  const Outcome graph =
+      run_patchcl(options("supervised", 2, "--device cpu --graph true --out " + (folder / "graph")));
   EXPECT_EQ(graph.code, 2);
   EXPECT_TRUE(contains(graph.output, "--graph")) << graph.output;
 }
@@ -221,7 +249,8 @@ TEST(TrainLoop, AFullDiskIsSaidAndTheLastCheckpointStays) {
   ASSERT_EQ(interrupt_at(12, SIGTERM, options("supervised", kLong, "--threads 1 --out " + run), run), 9);
   const std::string before = read_text(run + "/last.safetensors");
   // No file may grow beyond a few KiB: what a full disk does to the next checkpoint.
-  const Outcome full = run_patchcl("--help > /dev/null; (trap '' XFSZ; ulimit -f 8; build/patchcl train --resume " + run + ")");
+  const Outcome full = run_patchcl(
+      "--help > /dev/null; (trap '' XFSZ; ulimit -f 8; build/patchcl train --resume " + run + ")");
   EXPECT_EQ(full.code, 4) << full.output;
   EXPECT_TRUE(contains(full.output, "disk")) << full.output;
   EXPECT_EQ(read_text(run + "/last.safetensors"), before);
@@ -233,7 +262,8 @@ TEST(TrainLoop, ANonFiniteLossStopsWithOpTensorAndImages) {
   const std::string run = folder / "run";
   const Outcome o = run_patchcl(options("supervised", 40, "--threads 1 --lr 1e30 --out " + run));
   EXPECT_EQ(o.code, 5) << o.output;
-  for (const char* part : {"conv2d", "encoder", "phantom00", "step ", "layers/unet.cpp:"}) EXPECT_TRUE(contains(o.output, part)) << part << ": " << o.output;
+  for (const char* part : {"conv2d", "encoder", "phantom00", "step ", "layers/unet.cpp:"})
+    EXPECT_TRUE(contains(o.output, part)) << part << ": " << o.output;
 }
 
 }  // namespace

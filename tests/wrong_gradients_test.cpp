@@ -1,8 +1,8 @@
 // The checker, checked: wrong backward passes that the battery must reject, right ones that it must accept.
 //
-// First small ops written for this file, each with the mistakes that people make in exactly that op. Then every
-// registered op in turn, spoilt from outside in ways that suit any op. A battery that let one of them pass would be
-// worthless for the rest.
+// First small ops written for this file, each with the mistakes that people make in exactly that op. Then
+// every registered op in turn, spoilt from outside in ways that suit any op. A battery that let one of them
+// pass would be worthless for the rest.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -32,7 +32,8 @@ void write(const Vec& v, const Tensor& t, bool accumulate = false) {
   });
 }
 
-// --- Small ops with a choice of mistakes ----------------------------------------------------------------------------
+// --- Small ops with a choice of mistakes
+// ----------------------------------------------------------------------------
 
 // Formulas of one op on flat f64 numbers. `wrong` names the mistake to make; empty makes none.
 struct Toy {
@@ -98,7 +99,9 @@ Vecs softmax_backward(const Vecs& x, const Vec& dy, const std::string& wrong) {
 
 // y = gamma (x - mean) / sqrt(var + eps) + beta over 18 rows of 2 channels
 constexpr int kRows = 18, kChannels = 2;
-struct Moments { double mean, rstd; };
+struct Moments {
+  double mean, rstd;
+};
 Moments moments(const Vec& x, int c, int divisor = kRows) {
   double mean = 0, var = 0;
   for (int i = 0; i < kRows; ++i) mean += x[i * kChannels + c] / kRows;
@@ -126,16 +129,20 @@ Vecs normalise_backward(const Vecs& x, const Vec& dy, const std::string& wrong) 
     const double gamma = wrong == "gamma ignored" ? 1 : x[1][c];
     const double mean_term = wrong == "mean term lost" ? 0 : dbeta[c] / kRows;
     const double xhat_term = wrong == "variance term lost" ? 0 : dgamma[c] / kRows;
-    for (int i = c; i < kRows * kChannels; i += kChannels) dx[i] = gamma * m.rstd * (dy[i] - mean_term - xhat(i) * xhat_term);
+    for (int i = c; i < kRows * kChannels; i += kChannels)
+      dx[i] = gamma * m.rstd * (dy[i] - mean_term - xhat(i) * xhat_term);
   }
   if (wrong == "statistics taken as constants")
-    for (size_t i = 0; i < dx.size(); ++i) dx[i] = x[1][i % kChannels] * moments(x[0], int(i % kChannels)).rstd * dy[i];
+    for (size_t i = 0; i < dx.size(); ++i)
+      dx[i] = x[1][i % kChannels] * moments(x[0], int(i % kChannels)).rstd * dy[i];
   return {dx, dgamma, dbeta};
 }
 
-// 3x3 convolution with padding 1 on (5,5,2) -> (5,5,3). fn(x index, w index, y index) for every product of the sum.
+// 3x3 convolution with padding 1 on (5,5,2) -> (5,5,3). fn(x index, w index, y index) for every product of
+// the sum.
 constexpr int kSide = 5, kIn = 2, kOut = 3;
-template <class F> void taps(F&& fn) {
+template <class F>
+void taps(F&& fn) {
   for (int i = 0; i < kSide; ++i)
     for (int j = 0; j < kSide; ++j)
       for (int p = 0; p < 3; ++p)
@@ -143,7 +150,8 @@ template <class F> void taps(F&& fn) {
           const int u = i + p - 1, v = j + q - 1;
           if (u < 0 || v < 0 || u >= kSide || v >= kSide) continue;
           for (int a = 0; a < kIn; ++a)
-            for (int b = 0; b < kOut; ++b) fn((u * kSide + v) * kIn + a, ((p * 3 + q) * kIn + a) * kOut + b, (i * kSide + j) * kOut + b);
+            for (int b = 0; b < kOut; ++b)
+              fn((u * kSide + v) * kIn + a, ((p * 3 + q) * kIn + a) * kOut + b, (i * kSide + j) * kOut + b);
         }
 }
 Vec convolve(const Vecs& x) {
@@ -158,9 +166,11 @@ Vecs convolve_backward(const Vecs& x, const Vec& dy, const std::string& wrong) {
     const int flipped = (8 - w / (kIn * kOut)) * kIn * kOut + w % (kIn * kOut);
     dw[wrong == "dw kernel flipped" ? flipped : w] += x[0][a] * dy[b];
     const bool first_row = a < kSide * kIn, first_tap_row = w < 3 * kIn * kOut;
-    if (!(wrong == "dx border taps lost" && first_row && first_tap_row)) dx[a] += x[1][wrong == "dx kernel not flipped" ? flipped : w] * dy[b];
+    if (!(wrong == "dx border taps lost" && first_row && first_tap_row))
+      dx[a] += x[1][wrong == "dx kernel not flipped" ? flipped : w] * dy[b];
   });
-  for (size_t i = 0; i < dy.size(); ++i) db[i % kOut] += dy[i] / (wrong == "db mean, not sum" ? kSide * kSide : 1);
+  for (size_t i = 0; i < dy.size(); ++i)
+    db[i % kOut] += dy[i] / (wrong == "db mean, not sum" ? kSide * kSide : 1);
   if (wrong == "db of one channel lost") db[1] = 0;
   return {dx, dw, db};
 }
@@ -190,7 +200,8 @@ Vecs pool_backward(const Vecs& x, const Vec& dy, const std::string& wrong) {
   return {dx};
 }
 
-// Mean cross-entropy of 1024 pixels with 4 classes: each gradient is below 1e-3, so absolute tolerances see nothing.
+// Mean cross-entropy of 1024 pixels with 4 classes: each gradient is below 1e-3, so absolute tolerances see
+// nothing.
 constexpr int kPixels = 1024, kClasses = 4;
 Vec cross_entropy(const Vecs& x) {
   double loss = 0;
@@ -207,8 +218,10 @@ Vecs cross_entropy_backward(const Vecs& x, const Vec& dy, const std::string& wro
     double sum = 0;
     for (int k = 0; k < kClasses; ++k) sum += std::exp(x[0][i * kClasses + k]);
     for (int k = 0; k < kClasses; ++k) {
-      const double p = std::exp(x[0][i * kClasses + k]) / sum, onehot = k == i % kClasses && wrong != "label term lost";
-      dx[i * kClasses + k] = (p - onehot) / (wrong == "sum, not mean" ? 1 : kPixels) * (wrong == "dy ignored" ? 1 : dy[0]);
+      const double p = std::exp(x[0][i * kClasses + k]) / sum,
+                   onehot = k == i % kClasses && wrong != "label term lost";
+      dx[i * kClasses + k] =
+          (p - onehot) / (wrong == "sum, not mean" ? 1 : kPixels) * (wrong == "dy ignored" ? 1 : dy[0]);
     }
   }
   if (wrong == "all zero") dx.assign(dx.size(), 0);
@@ -219,27 +232,42 @@ Vecs cross_entropy_backward(const Vecs& x, const Vec& dy, const std::string& wro
 }
 
 const Toy kSoftmax{"softmax", {{{4, kRow}, draw::normal()}}, {4, kRow}, softmax, softmax_backward};
-const Toy kNorm{"batch_norm", {{{kRows, kChannels}}, {{kChannels}}, {{kChannels}}}, {kRows, kChannels}, normalise, normalise_backward};
-const Toy kConv{"conv", {{{kSide, kSide, kIn}}, {{3, 3, kIn, kOut}}, {{kOut}}}, {kSide, kSide, kOut}, convolve, convolve_backward};
+const Toy kNorm{"batch_norm", {{{kRows, kChannels}}, {{kChannels}}, {{kChannels}}}, {kRows, kChannels},
+    normalise, normalise_backward};
+const Toy kConv{"conv", {{{kSide, kSide, kIn}}, {{3, 3, kIn, kOut}}, {{kOut}}}, {kSide, kSide, kOut},
+    convolve, convolve_backward};
 const Toy kPool{"max_pool", {{{7, 7}, draw::distinct()}}, {3, 3}, pool, pool_backward};
 const Toy kLoss{"cross_entropy", {{{kPixels, kClasses}}}, {1}, cross_entropy, cross_entropy_backward};
 
-struct Mistake { const Toy& toy; const char* wrong; };
+struct Mistake {
+  const Toy& toy;
+  const char* wrong;
+};
 const Mistake kMistakes[] = {
-    {kSoftmax, "inner product lost"},    {kSoftmax, "diagonal only"},
-    {kNorm, "variance over N-1"},        {kNorm, "gamma ignored"},
-    {kNorm, "mean term lost"},           {kNorm, "variance term lost"},
+    {kSoftmax, "inner product lost"},
+    {kSoftmax, "diagonal only"},
+    {kNorm, "variance over N-1"},
+    {kNorm, "gamma ignored"},
+    {kNorm, "mean term lost"},
+    {kNorm, "variance term lost"},
     {kNorm, "statistics taken as constants"},
-    {kConv, "dw kernel flipped"},        {kConv, "dx border taps lost"},
-    {kConv, "dx kernel not flipped"},    {kConv, "db mean, not sum"},
+    {kConv, "dw kernel flipped"},
+    {kConv, "dx border taps lost"},
+    {kConv, "dx kernel not flipped"},
+    {kConv, "db mean, not sum"},
     {kConv, "db of one channel lost"},
-    {kPool, "second win overwrites the first"}, {kPool, "neighbour of the winner"},
-    {kLoss, "label term lost"},          {kLoss, "sum, not mean"},
-    {kLoss, "dy ignored"},               {kLoss, "all zero"},
-    {kLoss, "10 % too large"},           {kLoss, "last pixel forgotten"},
+    {kPool, "second win overwrites the first"},
+    {kPool, "neighbour of the winner"},
+    {kLoss, "label term lost"},
+    {kLoss, "sum, not mean"},
+    {kLoss, "dy ignored"},
+    {kLoss, "all zero"},
+    {kLoss, "10 % too large"},
+    {kLoss, "last pixel forgotten"},
 };
 
-// --- Any op, spoilt from outside ------------------------------------------------------------------------------------
+// --- Any op, spoilt from outside
+// ------------------------------------------------------------------------------------
 
 struct Spoil {
   const char* name;
@@ -272,16 +300,18 @@ std::vector<Spoil> spoils() {
       {"one element zero", [](Vec& dx, const Backward&, size_t) { dx[largest(dx)] = 0; }},
       {"one element NaN", [](Vec& dx, const Backward&, size_t) { dx[0] = std::nan(""); }},
       {"one element infinite", [](Vec& dx, const Backward&, size_t) { dx[0] = HUGE_VAL; }},
-      {"a constant added", [](Vec& dx, const Backward&, size_t) { dx[largest(dx)] += 1e-3 * std::fabs(dx[largest(dx)]); }},
+      {"a constant added",
+          [](Vec& dx, const Backward&, size_t) { dx[largest(dx)] += 1e-3 * std::fabs(dx[largest(dx)]); }},
       {"f32 only: 1.001 times",
-       [](Vec& dx, const Backward& b, size_t t) {
-         if (b.dy.dtype() == DType::f32) times(1.001)(dx, b, t);
-       }},
+          [](Vec& dx, const Backward& b, size_t t) {
+            if (b.dy.dtype() == DType::f32) times(1.001)(dx, b, t);
+          }},
       {"depends on the number of threads",
-       [](Vec& dx, const Backward&, size_t) { dx[largest(dx)] *= 1 + 1e-6 * (threads() - 1); }},
-      {"differs from run to run", [](Vec& dx, const Backward&, size_t) { dx[largest(dx)] *= 1 + 1e-6 * (calls++ % 2); }},
+          [](Vec& dx, const Backward&, size_t) { dx[largest(dx)] *= 1 + 1e-6 * (threads() - 1); }},
+      {"differs from run to run",
+          [](Vec& dx, const Backward&, size_t) { dx[largest(dx)] *= 1 + 1e-6 * (calls++ % 2); }},
       {"reads what was not saved",
-       [](Vec& dx, const Backward& b, size_t) { dx[0] += b.y ? 0 * read(b.y)[0] : 0; }},
+          [](Vec& dx, const Backward& b, size_t) { dx[0] += b.y ? 0 * read(b.y)[0] : 0; }},
       {"not zero for a zero upstream", [](Vec& dx, const Backward&, size_t) { dx[0] += 1e-12; }},
       {.name = "overwrites instead of accumulating", .ignores_accumulate = true},
       {.name = "accumulates instead of overwriting", .ignores_overwrite = true},
@@ -293,13 +323,16 @@ std::vector<Spoil> spoils() {
 // `right` with the gradient of input t spoilt.
 class Spoilt final : public Op {
  public:
-  Spoilt(std::shared_ptr<const Op> right, Spoil spoil, size_t t) : right_(std::move(right)), spoil_(std::move(spoil)), t_(t) {}
+  Spoilt(std::shared_ptr<const Op> right, Spoil spoil, size_t t)
+      : right_(std::move(right)), spoil_(std::move(spoil)), t_(t) {}
   const char* name() const override { return right_->name(); }
   Shape shape(const Shapes& x) const override { return right_->shape(x); }
   Saves saves() const override { return right_->saves(); }
   bool differentiable(size_t i) const override { return right_->differentiable(i); }
   std::vector<AuxSpec> aux(const Shapes& x, DType d) const override { return right_->aux(x, d); }
-  size_t workspace(const Shapes& x, DType d, Device device) const override { return right_->workspace(x, d, device); }
+  size_t workspace(const Shapes& x, DType d, Device device) const override {
+    return right_->workspace(x, d, device);
+  }
   bool is_view() const override { return right_->is_view(); }
 
  private:
@@ -355,14 +388,16 @@ TEST(WrongGradients, MistakesInSmallOpsAreRejected) {
   EXPECT_GE(std::size(kMistakes), 20u);
   for (const Mistake& m : kMistakes)
     for (uint64_t seed = 1; seed <= 5; ++seed)
-      EXPECT_EQ(verdict(audit_toy(m.toy, m.wrong, seed)), ExitCode::audit) << m.toy.name << ": " << m.wrong << ", seed " << seed;
+      EXPECT_EQ(verdict(audit_toy(m.toy, m.wrong, seed)), ExitCode::audit)
+          << m.toy.name << ": " << m.wrong << ", seed " << seed;
 }
 
 TEST(WrongGradients, RightSmallOpsAreAcceptedForManySeeds) {
   for (const Toy* toy : {&kSoftmax, &kNorm, &kConv, &kPool, &kLoss})
     for (uint64_t seed = 1; seed <= (toy == &kLoss ? 5 : 50); ++seed)
       for (const Check& c : audit_toy(*toy, "", seed))
-        EXPECT_TRUE(c.ok) << toy->name << ", seed " << seed << ": " << c.check << ", error/tolerance " << c.error_over_tolerance << " " << c.where;
+        EXPECT_TRUE(c.ok) << toy->name << ", seed " << seed << ": " << c.check << ", error/tolerance "
+                          << c.error_over_tolerance << " " << c.where;
 }
 
 // A test that leaves gamma at 1 cannot see that gamma is missing: why every input of a spec is random.
@@ -386,7 +421,8 @@ TEST_P(EveryOp, SpoiltInAnyWayIsRejectedByNameAndInput) {
       OpCase wrong = *right;
       wrong.op = std::make_shared<Spoilt>(right->op, s, t);
       const std::vector<Check> checks = audit(spec, wrong, {.samples = 64});
-      EXPECT_TRUE(rejected(checks, "x[" + std::to_string(t) + "]")) << spec.op << " x[" << t << "], " << right->label << ": " << s.name;
+      EXPECT_TRUE(rejected(checks, "x[" + std::to_string(t) + "]"))
+          << spec.op << " x[" << t << "], " << right->label << ": " << s.name;
       for (const Check& c : checks) EXPECT_EQ(c.op, spec.op);
     }
   }
@@ -398,7 +434,8 @@ TEST_P(EveryOp, AsItIsIsAcceptedForManySeeds) {
   const OpCase& c = *std::min_element(spec.cases.begin(), spec.cases.end(), smaller);
   for (uint64_t seed = 2; seed <= 15; ++seed)
     for (const Check& k : audit(spec, c, {.seed = seed}))
-      EXPECT_TRUE(k.ok) << k.op << " " << k.label << ", seed " << seed << ": " << k.check << ", error/tolerance " << k.error_over_tolerance << " " << k.where;
+      EXPECT_TRUE(k.ok) << k.op << " " << k.label << ", seed " << seed << ": " << k.check
+                        << ", error/tolerance " << k.error_over_tolerance << " " << k.where;
 }
 
 namespace {
@@ -407,7 +444,8 @@ std::vector<const OpSpec*> all_specs() {
   for (const OpSpec& s : specs()) all.push_back(&s);
   return all;
 }
-INSTANTIATE_TEST_SUITE_P(WrongGradients, EveryOp, testing::ValuesIn(all_specs()), [](const auto& info) { return info.param->op; });
+INSTANTIATE_TEST_SUITE_P(
+    WrongGradients, EveryOp, testing::ValuesIn(all_specs()), [](const auto& info) { return info.param->op; });
 }  // namespace
 
 TEST(Checker, RejectsWhatIsNoProof) {
@@ -425,22 +463,24 @@ TEST(Checker, RejectsWhatIsNoProof) {
     y[3] *= 1 + 1e-9;
     return y;
   };
-  EXPECT_EQ(verdict(audit({"softmax", {c}}, c)), ExitCode::audit);  // forward and backward may share a mistake
+  EXPECT_EQ(
+      verdict(audit({"softmax", {c}}, c)), ExitCode::audit);  // forward and backward may share a mistake
 
   c = right;
   c.zero_gradient = 1;  // declared zero, but it is not
   EXPECT_EQ(verdict(audit({"softmax", {c}}, c)), ExitCode::audit);
 }
 
-// The sum of a softmax is 1 whatever x: its gradient is zero, and a test that looks at nothing else accepts anything.
+// The sum of a softmax is 1 whatever x: its gradient is zero, and a test that looks at nothing else accepts
+// anything.
 TEST(Checker, RejectsAVacuousGradientUnlessDeclared) {
   const Toy constant{"sum_of_softmax", {{{4, kRow}}}, {1},
-                     [](const Vecs& x) {
-                       double sum = 0;
-                       for (double e : softmax(x)) sum += e;
-                       return Vec{sum};
-                     },
-                     [](const Vecs& x, const Vec&, const std::string&) { return Vecs{Vec(x[0].size())}; }};
+      [](const Vecs& x) {
+        double sum = 0;
+        for (double e : softmax(x)) sum += e;
+        return Vec{sum};
+      },
+      [](const Vecs& x, const Vec&, const std::string&) { return Vecs{Vec(x[0].size())}; }};
   EXPECT_EQ(verdict(audit_toy(constant, "", 1)), ExitCode::audit);
   OpCase declared{"toy", std::make_shared<ToyOp>(constant, ""), constant.inputs, constant.forward};
   declared.zero_gradient = 1;

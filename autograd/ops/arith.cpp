@@ -5,7 +5,8 @@
 namespace patchcl {
 
 // One loop is both the reference and the fast kernel, as in pointwise.cpp.
-template <class F> void Binary<F>::forward_cpu(const Forward& p) const {
+template <class F>
+void Binary<F>::forward_cpu(const Forward& p) const {
   dispatch(p.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T *a = p.x[0].data<T>(), *b = p.x[1].data<T>();
@@ -16,7 +17,8 @@ template <class F> void Binary<F>::forward_cpu(const Forward& p) const {
   });
 }
 
-template <class F> void Binary<F>::backward_cpu(const Backward& p) const {
+template <class F>
+void Binary<F>::backward_cpu(const Backward& p) const {
   dispatch(p.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* dy = p.dy.data<T>();
@@ -58,13 +60,23 @@ void Scale::backward_cpu(const Backward& p) const {
       });
     }
     if (const GradOut& out = p.dx[1])
-      store(out.t.data<T>()[0], T(chunked_sum<double>(p.dy.numel(), [&](int64_t i) { return double(x[i]) * double(dy[i]); })), out.accumulate);
+      store(out.t.data<T>()[0],
+          T(chunked_sum<double>(p.dy.numel(), [&](int64_t i) { return double(x[i]) * double(dy[i]); })),
+          out.accumulate);
   });
 }
 
-Var add(const Var& a, const Var& b, Loc loc) { return a.tape().apply(std::make_shared<Binary<Add>>(), {a, b}, loc); }
-Var sub(const Var& a, const Var& b, Loc loc) { return a.tape().apply(std::make_shared<Binary<Sub>>(), {a, b}, loc); }
-Var mul(const Var& a, const Var& b, Loc loc) { return a.tape().apply(std::make_shared<Binary<Mul>>(), {a, b}, loc); }
-Var scale(const Var& x, const Var& s, Loc loc) { return x.tape().apply(std::make_shared<Scale>(), {x, s}, loc); }
+Var add(const Var& a, const Var& b, Loc loc) {
+  return a.tape().apply(std::make_shared<Binary<Add>>(), {a, b}, loc);
+}
+Var sub(const Var& a, const Var& b, Loc loc) {
+  return a.tape().apply(std::make_shared<Binary<Sub>>(), {a, b}, loc);
+}
+Var mul(const Var& a, const Var& b, Loc loc) {
+  return a.tape().apply(std::make_shared<Binary<Mul>>(), {a, b}, loc);
+}
+Var scale(const Var& x, const Var& s, Loc loc) {
+  return x.tape().apply(std::make_shared<Scale>(), {x, s}, loc);
+}
 
 }  // namespace patchcl

@@ -6,14 +6,16 @@ namespace {
 
 const Shape kShapes[] = {{2, 3, 5, 4}, {1, 7, 1, 1}, {33}};
 
-template <class F> OpSpec binary(double (*reference)(double, double)) {
+template <class F>
+OpSpec binary(double (*reference)(double, double)) {
   OpSpec spec{F::name, {}};
   for (const Shape& shape : kShapes)
-    spec.cases.push_back({shape.str(), std::make_shared<Binary<F>>(), {{shape}, {shape}}, [reference](auto& x) {
-                            std::vector<double> y;
-                            for (size_t i = 0; i < x[0].size(); ++i) y.push_back(reference(x[0][i], x[1][i]));
-                            return y;
-                          }});
+    spec.cases.push_back(
+        {shape.str(), std::make_shared<Binary<F>>(), {{shape}, {shape}}, [reference](auto& x) {
+           std::vector<double> y;
+           for (size_t i = 0; i < x[0].size(); ++i) y.push_back(reference(x[0][i], x[1][i]));
+           return y;
+         }});
   return spec;
 }
 

@@ -4,14 +4,16 @@
 namespace patchcl {
 
 namespace {
-template <class X, class Y> void launch_convert(const Tensor& from, const Tensor& to, bool accumulate) {
+template <class X, class Y>
+void launch_convert(const Tensor& from, const Tensor& to, bool accumulate) {
   const X* x = from.data<X>();
   Y* y = to.data<Y>();
   cuda::for_each(to.numel(), [=] __device__(int64_t i) { store(y[i], Y(Precise<Y>(x[i])), accumulate); });
 }
 void convert_cuda(const Tensor& from, const Tensor& to, bool accumulate) {
   dispatch_data(from.dtype(), [&](auto a) {
-    dispatch_data(to.dtype(), [&](auto b) { launch_convert<decltype(a), decltype(b)>(from, to, accumulate); });
+    dispatch_data(
+        to.dtype(), [&](auto b) { launch_convert<decltype(a), decltype(b)>(from, to, accumulate); });
   });
 }
 }  // namespace

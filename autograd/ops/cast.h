@@ -1,6 +1,8 @@
-// The same numbers in another type, y = x: between f32 and bf16, where the activations of a network are bf16 (tensor/bfloat16.h).
+// The same numbers in another type, y = x: between f32 and bf16, where the activations of a network are bf16
+// (tensor/bfloat16.h).
 //
-// Gradient: dx = dy, in the type of x. f64 stays f64, so that a network that casts can be audited. Shape: any.
+// Gradient: dx = dy, in the type of x. f64 stays f64, so that a network that casts can be audited. Shape:
+// any.
 #pragma once
 #include "autograd/tape.h"
 #include "tensor/bfloat16.h"
@@ -22,8 +24,7 @@ class Cast final : public Op {
  protected:
   OP_CPU OP_CUDA
 
- private:
-  DType to_;
+      private : DType to_;
 };
 
 // x itself where it is of that type already, or f64.

@@ -31,7 +31,8 @@ void naive_forward(const Conv2dSizes& s, ConvSources<const T> x, const T* w, con
             const T* tap = w + (u * s.kw + v) * s.cin * s.cout + o;
             for (const auto& in : x)
               for (int64_t c = 0; c < in.count; ++c)
-                sum += double(in.data[((n * s.h + iy) * s.w + ix) * in.count + c]) * double(tap[(in.begin + c) * s.cout]);
+                sum += double(in.data[((n * s.h + iy) * s.w + ix) * in.count + c]) *
+                       double(tap[(in.begin + c) * s.cout]);
           }
         y[(row * s.ow + j) * s.cout + o] = T(sum);
       }
@@ -84,20 +85,22 @@ void naive_backward_weight(const Conv2dSizes& s, ConvSources<const T> x, const T
 }
 
 // ---- the general fast path: im2col of a few rows at a time, then one matrix product ----
-// The column matrix has a row per output pixel and a column per (tap, channel), the order of the packed weight.
+// The column matrix has a row per output pixel and a column per (tap, channel), the order of the packed
+// weight.
 
 constexpr int64_t kColumnBytes = 512 << 10;  // of one chunk's column matrix: fits the second-level cache
 constexpr int64_t kMaxPartials = 16;         // partial weight gradients, summed in order
 
 // Image rows per chunk, for rows of `row_elements` matrix elements.
 int64_t rows_per_chunk(int64_t rows, int64_t row_elements, size_t element) {
-  return std::clamp<int64_t>(kColumnBytes / int64_t(element) / std::max<int64_t>(1, row_elements), 1, std::max<int64_t>(1, rows));
+  return std::clamp<int64_t>(
+      kColumnBytes / int64_t(element) / std::max<int64_t>(1, row_elements), 1, std::max<int64_t>(1, rows));
 }
 
 // Column matrix of `rows` output rows from `first` on, of image n. Sources are (N,h,w,count).
 template <class T>
 void im2col(ConvSources<const T> x, const Gather& from, int64_t channels, int64_t h, int64_t w, int64_t kh,
-            int64_t kw, int64_t n, int64_t first, int64_t rows, int64_t width, T* column) {
+    int64_t kw, int64_t n, int64_t first, int64_t rows, int64_t width, T* column) {
   for (int64_t i = first; i < first + rows; ++i)
     for (int64_t j = 0; j < width; ++j)
       for (int64_t u = 0; u < kh; ++u)
@@ -108,13 +111,15 @@ void im2col(ConvSources<const T> x, const Gather& from, int64_t channels, int64_
             continue;
           }
           for (const auto& in : x)
-            std::memcpy(column + in.begin, in.data + ((n * h + iy) * w + ix) * in.count, size_t(in.count) * sizeof(T));
+            std::memcpy(column + in.begin, in.data + ((n * h + iy) * w + ix) * in.count,
+                size_t(in.count) * sizeof(T));
         }
 }
 
 template <class T>
 void general_forward(const Conv2dSizes& s, ConvSources<const T> x, const T* w, const T* b, T* y, T* scratch) {
-  const int64_t k = s.taps() * s.cin, rows = rows_per_chunk(s.oh, s.ow * k, sizeof(T)), per_image = chunks(s.oh, rows);
+  const int64_t k = s.taps() * s.cin, rows = rows_per_chunk(s.oh, s.ow * k, sizeof(T)),
+                per_image = chunks(s.oh, rows);
   parallel_for(s.n * per_image, [&](int64_t task) {
     const int64_t n = task / per_image, first = task % per_image * rows, count = std::min(rows, s.oh - first);
     T* column = scratch + thread_index() * rows * s.ow * k;
@@ -128,7 +133,8 @@ void general_forward(const Conv2dSizes& s, ConvSources<const T> x, const T* w, c
 // dx is the same product with dy gathered the other way round and the weight transposed within each tap.
 template <class T>
 void general_backward_data(const Conv2dSizes& s, const T* dy, const T* w, ConvSources<T> dx, T* scratch) {
-  const int64_t k = s.taps() * s.cout, rows = rows_per_chunk(s.h, s.w * k, sizeof(T)), per_image = chunks(s.h, rows);
+  const int64_t k = s.taps() * s.cout, rows = rows_per_chunk(s.h, s.w * k, sizeof(T)),
+                per_image = chunks(s.h, rows);
   T* transposed = scratch;  // (KH,KW,Cout,Cin)
   parallel_for(s.taps(), [&](int64_t tap) {
     for (int64_t c = 0; c < s.cin; ++c)
@@ -143,22 +149,25 @@ void general_backward_data(const Conv2dSizes& s, const T* dy, const T* w, ConvSo
     im2col<T>({&source, 1}, backward_gather(s), s.cout, s.oh, s.ow, s.kh, s.kw, n, first, count, s.w, column);
     for (const auto& out : dx)
       if (out.data)
-        gemm<T>(false, false, count * s.w, out.count, k, 1, column, k, transposed + out.begin, s.cin, out.accumulate,
-                out.data + (n * s.h + first) * s.w * out.count, out.count);
+        gemm<T>(false, false, count * s.w, out.count, k, 1, column, k, transposed + out.begin, s.cin,
+            out.accumulate, out.data + (n * s.h + first) * s.w * out.count, out.count);
   });
 }
 
-// How many partial weight gradients: by shape only, so that the order of the sum never depends on the threads.
+// How many partial weight gradients: by shape only, so that the order of the sum never depends on the
+// threads.
 int64_t weight_partials(const Conv2dSizes& s, int64_t tasks) {
   const int64_t weights = s.taps() * s.cin * s.cout;
-  return std::clamp<int64_t>((int64_t(4) << 20) / weights, 1, std::min(kMaxPartials, std::max<int64_t>(1, tasks)));
+  return std::clamp<int64_t>(
+      (int64_t(4) << 20) / weights, 1, std::min(kMaxPartials, std::max<int64_t>(1, tasks)));
 }
 
 template <class T>
-void general_backward_weight(const Conv2dSizes& s, ConvSources<const T> x, const T* dy, const GradOut& dw,
-                             T* scratch) {
+void general_backward_weight(
+    const Conv2dSizes& s, ConvSources<const T> x, const T* dy, const GradOut& dw, T* scratch) {
   const int64_t k = s.taps() * s.cin, size = k * s.cout;
-  const int64_t rows = rows_per_chunk(s.oh, s.ow * k, sizeof(T)), per_image = chunks(s.oh, rows), tasks = s.n * per_image;
+  const int64_t rows = rows_per_chunk(s.oh, s.ow * k, sizeof(T)), per_image = chunks(s.oh, rows),
+                tasks = s.n * per_image;
   const int64_t partials = weight_partials(s, tasks);
   T* columns = scratch + partials * size;
   parallel_for(partials, [&](int64_t part) {
@@ -166,10 +175,11 @@ void general_backward_weight(const Conv2dSizes& s, ConvSources<const T> x, const
     std::fill_n(sum, size, T(0));
     T* column = columns + thread_index() * rows * s.ow * k;
     for (int64_t task = tasks * part / partials; task < tasks * (part + 1) / partials; ++task) {
-      const int64_t n = task / per_image, first = task % per_image * rows, count = std::min(rows, s.oh - first);
+      const int64_t n = task / per_image, first = task % per_image * rows,
+                    count = std::min(rows, s.oh - first);
       im2col<T>(x, forward_gather(s), s.cin, s.h, s.w, s.kh, s.kw, n, first, count, s.ow, column);
-      gemm<T>(true, false, k, s.cout, count * s.ow, 1, column, k, dy + (n * s.oh + first) * s.ow * s.cout, s.cout, 1,
-              sum, s.cout);
+      gemm<T>(true, false, k, s.cout, count * s.ow, 1, column, k, dy + (n * s.oh + first) * s.ow * s.cout,
+          s.cout, 1, sum, s.cout);
     }
   });
   T* out = dw.t.data<T>();
@@ -184,7 +194,8 @@ void general_backward_weight(const Conv2dSizes& s, ConvSources<const T> x, const
 
 size_t general_workspace(const Conv2dSizes& s, size_t element) {
   const int64_t k = s.taps() * s.cin, kb = s.taps() * s.cout, size = k * s.cout;
-  const int64_t rows = rows_per_chunk(s.oh, s.ow * k, element), rows_back = rows_per_chunk(s.h, s.w * kb, element);
+  const int64_t rows = rows_per_chunk(s.oh, s.ow * k, element),
+                rows_back = rows_per_chunk(s.h, s.w * kb, element);
   const int64_t forward = threads() * rows * s.ow * k, data = size + threads() * rows_back * s.w * kb;
   const int64_t weight = forward + weight_partials(s, s.n * chunks(s.oh, rows)) * size;
   return size_t(std::max({forward, data, weight})) * element;
@@ -194,14 +205,18 @@ size_t general_workspace(const Conv2dSizes& s, size_t element) {
 
 constexpr int64_t kBiasChunks = 64;
 
-template <class T> void backward_bias(const Conv2dSizes& s, const T* dy, const GradOut& db, double* partial) {
+template <class T>
+void backward_bias(const Conv2dSizes& s, const T* dy, const GradOut& db, double* partial) {
   const int64_t pixels = s.n * s.oh * s.ow, chunk = chunks(pixels, kBiasChunks);
-  parallel_chunks(pixels, [&](int64_t begin, int64_t end) {
-    double* sum = partial + begin / chunk * s.cout;
-    std::fill_n(sum, s.cout, 0.);
-    for (int64_t p = begin; p < end; ++p)
-      for (int64_t o = 0; o < s.cout; ++o) sum[o] += double(dy[p * s.cout + o]);
-  }, chunk);
+  parallel_chunks(
+      pixels,
+      [&](int64_t begin, int64_t end) {
+        double* sum = partial + begin / chunk * s.cout;
+        std::fill_n(sum, s.cout, 0.);
+        for (int64_t p = begin; p < end; ++p)
+          for (int64_t o = 0; o < s.cout; ++o) sum[o] += double(dy[p * s.cout + o]);
+      },
+      chunk);
   T* out = db.t.data<T>();
   for (int64_t o = 0; o < s.cout; ++o) {
     double sum = db.accumulate ? double(out[o]) : 0;
@@ -213,22 +228,27 @@ template <class T> void backward_bias(const Conv2dSizes& s, const T* dy, const G
 // ---- which kernel computes which pass ----
 
 enum class Route { naive, general, direct, winograd };
-struct Routes { Route forward, data, weight; };
+struct Routes {
+  Route forward, data, weight;
+};
 
 // `blocks`: the channels of every data input are a multiple of 16.
 Routes routes(const Conv2dSizes& s, bool blocks, DType dtype) {
   if (kernels() == Kernels::naive) return {Route::naive, Route::naive, Route::naive};
   if (dtype == DType::f32 && kernels() == Kernels::fast && winograd::can(s, blocks))
     return {Route::winograd, Route::winograd, Route::winograd};
-  const auto direct_if = [&](bool can) { return dtype == DType::f32 && can ? Route::direct : Route::general; };
+  const auto direct_if = [&](bool can) {
+    return dtype == DType::f32 && can ? Route::direct : Route::general;
+  };
   return {direct_if(direct::can_forward(s, blocks)), direct_if(direct::can_backward_data(s, blocks)),
-          direct_if(direct::can_backward_weight(s, blocks))};
+      direct_if(direct::can_backward_weight(s, blocks))};
 }
 
 ConvGrad destination(const GradOut& g) { return {g ? g.t.data<float>() : nullptr, g.accumulate}; }
 
 template <class T>
-void backward_data(Route route, const Conv2dSizes& s, const T* dy, const T* w, ConvSources<T> dx, T* scratch) {
+void backward_data(
+    Route route, const Conv2dSizes& s, const T* dy, const T* w, ConvSources<T> dx, T* scratch) {
   if (route == Route::naive) {
     for (const ConvSource<T>& out : dx)
       if (out.data) naive_backward_data(s, dy, w, out);
@@ -242,13 +262,17 @@ void backward_data(Route route, const Conv2dSizes& s, const T* dy, const T* w, C
 }
 
 template <class T>
-void backward_parameters(Route route, const Conv2dSizes& s, ConvSources<const T> x, const T* dy, const GradOut& dw,
-                         const GradOut& db, T* scratch) {
+void backward_parameters(Route route, const Conv2dSizes& s, ConvSources<const T> x, const T* dy,
+    const GradOut& dw, const GradOut& db, T* scratch) {
   if constexpr (std::is_same_v<T, float>) {
-    if (route == Route::winograd) return winograd::backward_weight(s, x, dy, destination(dw), destination(db), scratch);
-    if (route == Route::direct) return direct::backward_weight(s, x, dy, destination(dw), destination(db), scratch);
+    if (route == Route::winograd)
+      return winograd::backward_weight(s, x, dy, destination(dw), destination(db), scratch);
+    if (route == Route::direct)
+      return direct::backward_weight(s, x, dy, destination(dw), destination(db), scratch);
   }
-  if (dw) route == Route::naive ? naive_backward_weight<T>(s, x, dy, dw) : general_backward_weight<T>(s, x, dy, dw, scratch);
+  if (dw)
+    route == Route::naive ? naive_backward_weight<T>(s, x, dy, dw)
+                          : general_backward_weight<T>(s, x, dy, dw, scratch);
   if (db) backward_bias(s, dy, db, reinterpret_cast<double*>(scratch));
 }
 
@@ -260,27 +284,37 @@ Conv2dSizes Conv2d::sizes(const Shapes& x) const {
   const auto out = [&](int64_t in, int64_t kernel) {
     return (in + 2 * options_.padding - options_.dilation * (kernel - 1) - 1) / options_.stride + 1;
   };
-  return {.n = data[0], .h = data[1], .w = data[2], .cin = w[2], .oh = out(data[1], w[0]), .ow = out(data[2], w[1]),
-          .cout = w[3], .kh = w[0], .kw = w[1], .stride = options_.stride, .padding = options_.padding,
-          .dilation = options_.dilation};
+  return {.n = data[0],
+      .h = data[1],
+      .w = data[2],
+      .cin = w[2],
+      .oh = out(data[1], w[0]),
+      .ow = out(data[2], w[1]),
+      .cout = w[3],
+      .kh = w[0],
+      .kw = w[1],
+      .stride = options_.stride,
+      .padding = options_.padding,
+      .dilation = options_.dilation};
 }
 
 Shape Conv2d::shape(const Shapes& x) const {
   require(int(x.size()) == data_inputs_ + 1 + bias_, name(), "wants ", data_inputs_, " data inputs, a weight",
-          bias_ ? " and a bias" : "", ", got ", x.size(), " inputs");
+      bias_ ? " and a bias" : "", ", got ", x.size(), " inputs");
   require(options_.stride > 0 && options_.padding >= 0 && options_.dilation > 0, name(), "impossible stride ",
-          options_.stride, ", padding ", options_.padding, " or dilation ", options_.dilation);
+      options_.stride, ", padding ", options_.padding, " or dilation ", options_.dilation);
   const Shape& w = x[size_t(data_inputs_)];
   require(w.rank() == 4, name(), "weight wants the shape (KH,KW,Cin,Cout), got ", w);
   int64_t channels = 0;
   for (int i = 0; i < data_inputs_; ++i) {
     const Shape& in = x[size_t(i)];
     require(in.rank() == 4, name(), "x wants the shape (N,H,W,C), got ", in);
-    require(in[0] == x[0][0] && in[1] == x[0][1] && in[2] == x[0][2], name(), "inputs to concatenate differ in size: ", x[0],
-            " and ", in);
+    require(in[0] == x[0][0] && in[1] == x[0][1] && in[2] == x[0][2], name(),
+        "inputs to concatenate differ in size: ", x[0], " and ", in);
     channels += in[3];
   }
-  require(channels == w[2], name(), "weight ", w, " wants ", w[2], " input channels, x has ", channels, " ", x[0]);
+  require(channels == w[2], name(), "weight ", w, " wants ", w[2], " input channels, x has ", channels, " ",
+      x[0]);
   if (bias_) require(x.back() == Shape{w[3]}, name(), "bias ", x.back(), " for ", w[3], " output channels");
   const Conv2dSizes s = sizes(x);
   require(s.oh > 0 && s.ow > 0 && s.n > 0, name(), "kernel ", w, " does not fit the image ", x[0]);
@@ -332,7 +366,8 @@ bool Conv2d::forward_scaled(const Forward& f, const ConvEnd& end) const {
   if (f.y.device() != Device::cpu || !(direct || route == Route::winograd)) return false;
   const Concatenation<const float> x(f.x.first(size_t(data_inputs_)));
   const auto forward = direct ? direct::forward : winograd::forward;
-  forward(s, x, f.x[size_t(data_inputs_)].data<float>(), end, f.y.data<float>(), static_cast<float*>(f.workspace.raw()));
+  forward(s, x, f.x[size_t(data_inputs_)].data<float>(), end, f.y.data<float>(),
+      static_cast<float*>(f.workspace.raw()));
   return true;
 }
 
@@ -355,7 +390,8 @@ void Conv2d::backward_cpu(const Backward& p) const {
 }
 
 Var conv2d(const std::vector<Var>& x, const Var& w, const Var& b, Conv2dOptions options, Loc loc) {
-  require(!x.empty() && x.size() <= kMaxConvSources, "conv2d", "wants 1 to ", kMaxConvSources, " data inputs, got ", x.size());
+  require(!x.empty() && x.size() <= kMaxConvSources, "conv2d", "wants 1 to ", kMaxConvSources,
+      " data inputs, got ", x.size());
   std::vector<Var> inputs = x;
   inputs.push_back(w);
   if (b) inputs.push_back(b);

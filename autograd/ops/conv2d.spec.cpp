@@ -30,7 +30,8 @@ std::vector<double> reference(const Geometry& g, const std::vector<std::vector<d
       for (int64_t u = 0; u < g.kernel; ++u)
         for (int64_t v = 0; v < g.kernel; ++v) {
           const int64_t ty = iy + padding - u * dilation, tx = ix + padding - v * dilation;
-          if (ty < 0 || tx < 0 || ty % stride || tx % stride || ty / stride >= oh || tx / stride >= ow) continue;
+          if (ty < 0 || tx < 0 || ty % stride || tx % stride || ty / stride >= oh || tx / stride >= ow)
+            continue;
           for (int64_t o = 0; o < g.cout; ++o)
             y[size_t(((n * oh + ty / stride) * ow + tx / stride) * g.cout + o)] +=
                 in[k][e] * weight[size_t(((u * g.kernel + v) * cin + begin + c) * g.cout + o)];
@@ -40,7 +41,8 @@ std::vector<double> reference(const Geometry& g, const std::vector<std::vector<d
 }
 
 OpCase make(const Geometry& g) {
-  OpCase c{g.label, std::make_shared<Conv2d>(int(g.channels.size()), g.bias, g.options), {}, [g](auto& in) { return reference(g, in); }};
+  OpCase c{g.label, std::make_shared<Conv2d>(int(g.channels.size()), g.bias, g.options), {},
+      [g](auto& in) { return reference(g, in); }};
   int64_t cin = 0;
   for (int64_t channels : g.channels) {
     c.inputs.push_back({{g.n, g.h, g.w, channels}});
@@ -52,15 +54,14 @@ OpCase make(const Geometry& g) {
 }
 
 AddSpec spec{{"conv2d",
-              {make({"3x3 pad 1, odd size", 2, 5, 7, 3, 3, {4}, {1, 1, 1}}),
-               make({"3x3 pad 1, two inputs", 2, 6, 5, 5, 3, {3, 2}, {1, 1, 1}}),
-               make({"3x3 pad 1, one channel in and out", 1, 7, 3, 1, 3, {1}, {1, 1, 1}}),
-               make({"3x3 pad 1, no bias", 1, 4, 4, 2, 3, {3}, {1, 1, 1}, false}),
-               make({"3x3 no pad, stride 2", 2, 9, 7, 3, 3, {2}, {2, 0, 1}}),
-               make({"3x3 pad 2, dilation 2", 1, 7, 8, 2, 3, {3}, {1, 2, 2}}),
-               make({"3x3 pad 1, stride 2, even size", 1, 6, 8, 3, 3, {2, 1}, {2, 1, 1}}),
-               make({"1x1", 3, 3, 5, 4, 1, {6}, {}}),
-               make({"5x5 pad 2", 1, 6, 5, 2, 5, {2}, {1, 2, 1}})}}};
+    {make({"3x3 pad 1, odd size", 2, 5, 7, 3, 3, {4}, {1, 1, 1}}),
+        make({"3x3 pad 1, two inputs", 2, 6, 5, 5, 3, {3, 2}, {1, 1, 1}}),
+        make({"3x3 pad 1, one channel in and out", 1, 7, 3, 1, 3, {1}, {1, 1, 1}}),
+        make({"3x3 pad 1, no bias", 1, 4, 4, 2, 3, {3}, {1, 1, 1}, false}),
+        make({"3x3 no pad, stride 2", 2, 9, 7, 3, 3, {2}, {2, 0, 1}}),
+        make({"3x3 pad 2, dilation 2", 1, 7, 8, 2, 3, {3}, {1, 2, 2}}),
+        make({"3x3 pad 1, stride 2, even size", 1, 6, 8, 3, 3, {2, 1}, {2, 1, 1}}),
+        make({"1x1", 3, 3, 5, 4, 1, {6}, {}}), make({"5x5 pad 2", 1, 6, 5, 2, 5, {2}, {1, 2, 1}})}}};
 
 }  // namespace
 }  // namespace patchcl

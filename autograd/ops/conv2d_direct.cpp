@@ -15,7 +15,9 @@ namespace {
 struct WeightView {
   const float* data;
   int64_t du, dv, din, dout;
-  float at(int64_t u, int64_t v, int64_t in, int64_t out) const { return data[u * du + v * dv + in * din + out * dout]; }
+  float at(int64_t u, int64_t v, int64_t in, int64_t out) const {
+    return data[u * du + v * dv + in * din + out * dout];
+  }
 };
 WeightView as_is(const Conv2dSizes& s, const float* w) {
   return {w, s.kw * s.cin * s.cout, s.cin * s.cout, s.cout, 1};
@@ -26,7 +28,8 @@ WeightView flipped(const Conv2dSizes& s, const float* w) {
   return {w + (s.taps() - 1) * tap, -s.kw * tap, -tap, 1, s.cout};
 }
 
-// A run of output channels that one kernel call computes: 32 or 16 with direct_forward, up to 4 with direct_narrow.
+// A run of output channels that one kernel call computes: 32 or 16 with direct_forward, up to 4 with
+// direct_narrow.
 struct Block {
   const ConvSource<float>* to;
   int64_t first, outputs;  // within `to`
@@ -43,7 +46,11 @@ std::vector<Block> blocks(ConvSources<float> to, int64_t cin, float* packed) {
   for (const ConvSource<float>& t : to)
     for (int64_t first = 0; t.data && first < t.count; first += all.back().outputs) {
       const int64_t rest = t.count - first;
-      all.push_back({&t, first, rest >= widest ? widest : rest >= 16 ? 16 : std::min<int64_t>(rest, 4), packed});
+      all.push_back({&t, first,
+          rest >= widest ? widest
+          : rest >= 16   ? 16
+                         : std::min<int64_t>(rest, 4),
+          packed});
       packed += 9 * cin * all.back().padded() + all.back().biases();
     }
   return all;
@@ -69,12 +76,15 @@ void pack(const Block& b, const WeightView& w, int64_t cin, const float* bias) {
   }
 }
 
-// Rows per task: the block of x that they read stays in a first or second level cache for all blocks of outputs.
-int64_t forward_rows(int64_t h, int64_t w, int64_t cin) { return std::clamp<int64_t>(32768 / (w * cin), 1, std::min<int64_t>(h, 16)); }
+// Rows per task: the block of x that they read stays in a first or second level cache for all blocks of
+// outputs.
+int64_t forward_rows(int64_t h, int64_t w, int64_t cin) {
+  return std::clamp<int64_t>(32768 / (w * cin), 1, std::min<int64_t>(h, 16));
+}
 
 // The 3x3 convolution of x (N,H,W,Cin) with any view of a weight, into one or several tensors.
-void conv3x3(int64_t n, int64_t h, int64_t w, ConvSources<const float> x, const WeightView& weight, const ConvEnd& end,
-             ConvSources<float> y, float* packed) {
+void conv3x3(int64_t n, int64_t h, int64_t w, ConvSources<const float> x, const WeightView& weight,
+    const ConvEnd& end, ConvSources<float> y, float* packed) {
   const int64_t cin = x.channels();
   const std::vector<Block> block = blocks(y, cin, packed);
   parallel_for(int64_t(block.size()), [&](int64_t k) { pack(block[size_t(k)], weight, cin, end.bias); });
@@ -82,9 +92,17 @@ void conv3x3(int64_t n, int64_t h, int64_t w, ConvSources<const float> x, const 
   parallel_for(n * per_image * count, [&](int64_t task) {
     const Block& b = block[size_t(task % count)];
     const int64_t image = task / count / per_image, row = task / count % per_image * rows;
-    DirectForward p{.h = h, .w = w, .image = image, .x = x, .weight = b.weight, .end = end.from(b.to->begin + b.first),
-                    .y = b.to->data + image * h * w * b.to->count + b.first, .y_channels = b.to->count,
-                    .accumulate = b.to->accumulate, .row_begin = row, .row_end = std::min(h, row + rows)};
+    DirectForward p{.h = h,
+        .w = w,
+        .image = image,
+        .x = x,
+        .weight = b.weight,
+        .end = end.from(b.to->begin + b.first),
+        .y = b.to->data + image * h * w * b.to->count + b.first,
+        .y_channels = b.to->count,
+        .accumulate = b.to->accumulate,
+        .row_begin = row,
+        .row_end = std::min(h, row + rows)};
     if (!b.narrow()) return ISA_PICK(direct_forward)(p, int(b.outputs));
     if (p.end.bias) p.end.bias = b.weight + 9 * cin * b.padded();
     ISA_PICK(direct_narrow)({p, int(b.outputs)});
@@ -95,20 +113,25 @@ void conv3x3(int64_t n, int64_t h, int64_t w, ConvSources<const float> x, const 
 constexpr int64_t kPixels = 192;  // per task
 
 void conv1x1(int64_t pixels, ConvSources<const float> x, const float* weight, int64_t cout, const float* bias,
-             ConvSources<float> y) {
-  parallel_chunks(pixels, [&](int64_t begin, int64_t end) {
-    for (const ConvSource<float>& to : y) {
-      if (!to.data) continue;
-      float* out = to.data + begin * to.count;
-      for (int64_t p = 0; bias && p < end - begin; ++p) std::copy_n(bias + to.begin, to.count, out + p * to.count);
-      bool accumulate = to.accumulate || bias;
-      for (const ConvSource<const float>& from : x) {
-        ISA_PICK(gemm_block)(end - begin, to.count, from.count, from.data + begin * from.count, from.count, 1,
-                             weight + from.begin * cout + to.begin, cout, out, to.count, accumulate);
-        accumulate = true;
-      }
-    }
-  }, kPixels);
+    ConvSources<float> y) {
+  parallel_chunks(
+      pixels,
+      [&](int64_t begin, int64_t end) {
+        for (const ConvSource<float>& to : y) {
+          if (!to.data) continue;
+          float* out = to.data + begin * to.count;
+          for (int64_t p = 0; bias && p < end - begin; ++p)
+            std::copy_n(bias + to.begin, to.count, out + p * to.count);
+          bool accumulate = to.accumulate || bias;
+          for (const ConvSource<const float>& from : x) {
+            ISA_PICK(gemm_block)
+            (end - begin, to.count, from.count, from.data + begin * from.count, from.count, 1,
+                weight + from.begin * cout + to.begin, cout, out, to.count, accumulate);
+            accumulate = true;
+          }
+        }
+      },
+      kPixels);
 }
 
 // ---- weight gradient ----
@@ -131,14 +154,16 @@ std::vector<Run> runs(ConvSources<const float> x, int64_t width) {
 constexpr int64_t kScalarRun = 32;
 constexpr int64_t kTasks = 64;  // aimed at: enough for many threads, few enough for large pieces
 
-// How many groups of rows, each with partial sums of its own. By shape only. Deep layers have enough channel blocks to
-// go round; shallow ones are cut along the image.
+// How many groups of rows, each with partial sums of its own. By shape only. Deep layers have enough channel
+// blocks to go round; shallow ones are cut along the image.
 int64_t weight_groups(const Conv2dSizes& s) {
   const bool vectors_are_dy = s.cout % 16 == 0;
   const int64_t vectors = vectors_are_dy ? s.cout : s.cin, scalars = vectors_are_dy ? s.cin : s.cout;
   return std::clamp<int64_t>(kTasks / (chunks(vectors, 16) * chunks(scalars, kScalarRun)), 1, s.n * s.h);
 }
-int64_t pixel_groups(const Conv2dSizes& s) { return std::clamp<int64_t>(s.n * s.h * s.w / (4 * kPixels), 1, kTasks / 2); }
+int64_t pixel_groups(const Conv2dSizes& s) {
+  return std::clamp<int64_t>(s.n * s.h * s.w / (4 * kPixels), 1, kTasks / 2);
+}
 
 // Sums the groups' partial gradients in order. `transposed`: the partial sums are (tap, Cout, Cin).
 void sum_groups(const Conv2dSizes& s, int64_t groups, const float* partial, bool transposed, ConvGrad dw) {
@@ -163,17 +188,19 @@ void sum_bias(const Conv2dSizes& s, int64_t groups, const double* partial, ConvG
 }
 
 // fn(image, first row, last row) over group g of the n*h rows, in pieces that a near cache holds.
-template <class F> void for_row_pieces(const Conv2dSizes& s, int64_t g, int64_t groups, F fn) {
+template <class F>
+void for_row_pieces(const Conv2dSizes& s, int64_t g, int64_t groups, F fn) {
   const int64_t most = std::max<int64_t>(1, 256 / s.w);
   for (int64_t row = s.n * s.h * g / groups, end = s.n * s.h * (g + 1) / groups; row < end;) {
-    const int64_t image = row / s.h, first = row % s.h, last = std::min({first + most, s.h, first + end - row});
+    const int64_t image = row / s.h, first = row % s.h,
+                  last = std::min({first + most, s.h, first + end - row});
     fn(image, first, last);
     row += last - first;
   }
 }
 
-void weight3x3(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db, float* partial,
-               double* partial_bias) {
+void weight3x3(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,
+    float* partial, double* partial_bias) {
   const ConvSource<const float> dy_source{dy, 0, s.cout};
   const ConvSources<const float> dy_sources{&dy_source, 1};
   const bool vectors_are_dy = s.cout % 16 == 0;
@@ -182,7 +209,8 @@ void weight3x3(const Conv2dSizes& s, ConvSources<const float> x, const float* dy
   const int64_t groups = weight_groups(s), splits = int64_t(vectors.size() * scalars.size());
   const int64_t tap = s.cin * s.cout, pitch = vectors_are_dy ? s.cout : s.cin;
   parallel_for(groups * splits, [&](int64_t task) {
-    const int64_t g = task / splits, v = task % splits / int64_t(scalars.size()), c = task % splits % int64_t(scalars.size());
+    const int64_t g = task / splits, v = task % splits / int64_t(scalars.size()),
+                  c = task % splits % int64_t(scalars.size());
     const Run& vector = vectors[size_t(v)];
     const Run& scalar = scalars[size_t(c)];
     float* sum = partial + g * s.weights() + scalar.begin() * pitch + vector.begin();
@@ -195,33 +223,44 @@ void weight3x3(const Conv2dSizes& s, ConvSources<const float> x, const float* dy
     if (sums_bias) std::fill_n(bias, dy_run.count, 0.);
     for_row_pieces(s, g, groups, [&](int64_t image, int64_t first, int64_t last) {
       const auto start = [&](const Run& r) { return r.of->data + image * s.h * s.w * r.of->count + r.first; };
-      if (sums_bias)
-        ISA_PICK(direct_bias)(start(dy_run) + first * s.w * s.cout, (last - first) * s.w, s.cout, dy_run.count, bias);
-      ISA_PICK(direct_weight)({.h = s.h, .w = s.w, .row_begin = first, .row_end = last, .vectors_are_dy = vectors_are_dy,
-                               .vectors = start(vector), .vector_pitch = vector.of->count, .scalars = start(scalar),
-                               .scalar_pitch = scalar.of->count, .channels = scalar.count, .sum = sum, .tap_stride = tap,
-                               .channel_stride = pitch});
+      if (sums_bias) ISA_PICK(direct_bias)
+      (start(dy_run) + first * s.w * s.cout, (last - first) * s.w, s.cout, dy_run.count, bias);
+      ISA_PICK(direct_weight)
+      ({.h = s.h,
+          .w = s.w,
+          .row_begin = first,
+          .row_end = last,
+          .vectors_are_dy = vectors_are_dy,
+          .vectors = start(vector),
+          .vector_pitch = vector.of->count,
+          .scalars = start(scalar),
+          .scalar_pitch = scalar.of->count,
+          .channels = scalar.count,
+          .sum = sum,
+          .tap_stride = tap,
+          .channel_stride = pitch});
     });
   });
   if (dw.data) sum_groups(s, groups, partial, !vectors_are_dy, dw);
   if (db.data) sum_bias(s, groups, partial_bias, db);
 }
 
-void weight1x1(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db, float* partial,
-               double* partial_bias) {
+void weight1x1(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,
+    float* partial, double* partial_bias) {
   const int64_t groups = pixel_groups(s), pixels = s.n * s.h * s.w;
   parallel_for(groups, [&](int64_t g) {
     float* sum = partial + g * s.weights();
     std::fill_n(sum, s.weights(), 0.f);
     double* bias = partial_bias + g * s.cout;
     std::fill_n(bias, s.cout, 0.);
-    for (int64_t begin = pixels * g / groups, stop = pixels * (g + 1) / groups; begin < stop; begin += kPixels) {
+    for (int64_t begin = pixels * g / groups, stop = pixels * (g + 1) / groups; begin < stop;
+         begin += kPixels) {
       const int64_t count = std::min(kPixels, stop - begin);
       const float* gradient = dy + begin * s.cout;
       if (db.data) ISA_PICK(direct_bias)(gradient, count, s.cout, s.cout, bias);
-      for (const ConvSource<const float>& in : x)
-        ISA_PICK(gemm_block)(in.count, s.cout, count, in.data + begin * in.count, 1, in.count, gradient, s.cout,
-                             sum + in.begin * s.cout, s.cout, /*accumulate=*/true);
+      for (const ConvSource<const float>& in : x) ISA_PICK(gemm_block)
+      (in.count, s.cout, count, in.data + begin * in.count, 1, in.count, gradient, s.cout,
+          sum + in.begin * s.cout, s.cout, /*accumulate=*/true);
     }
   });
   if (dw.data) sum_groups(s, groups, partial, /*transposed=*/false, dw);
@@ -234,27 +273,33 @@ bool can_forward(const Conv2dSizes& s, bool blocks) {
   return s.cout % 16 == 0 ? s.same(3) || s.same(1) : s.same(3) && blocks;
 }
 bool can_scale(const Conv2dSizes& s) { return s.same(3) && s.cout % 16 == 0; }
-bool can_backward_data(const Conv2dSizes& s, bool blocks) { return s.same(3) ? s.cout % 16 == 0 || blocks : s.same(1) && blocks; }
+bool can_backward_data(const Conv2dSizes& s, bool blocks) {
+  return s.same(3) ? s.cout % 16 == 0 || blocks : s.same(1) && blocks;
+}
 bool can_backward_weight(const Conv2dSizes& s, bool blocks) { return can_forward(s, blocks); }
 
 size_t workspace(const Conv2dSizes& s) {
-  // Packed weights of either pass: outputs of each tensor rounded up to 4, and a bias; or partial sums of both gradients.
+  // Packed weights of either pass: outputs of each tensor rounded up to 4, and a bias; or partial sums of
+  // both gradients.
   const auto packed_weights = [&](int64_t cin, int64_t cout, int64_t tensors) {
     return (s.taps() * cin + 4) * (cout + 3 * tensors);
   };
-  const int64_t packed = std::max(packed_weights(s.cin, s.cout, 1), packed_weights(s.cout, s.cin, kMaxConvSources));
+  const int64_t packed =
+      std::max(packed_weights(s.cin, s.cout, 1), packed_weights(s.cout, s.cin, kMaxConvSources));
   const int64_t groups = s.same(3) ? weight_groups(s) : pixel_groups(s);
   const int64_t gradients = groups * (s.weights() + 2 * s.cout) + 16;
   return size_t(std::max(packed, gradients)) * sizeof(float);
 }
 
-void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y, float* workspace) {
+void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y,
+    float* workspace) {
   const ConvSource<float> to{y, 0, s.cout};
   if (s.same(1)) conv1x1(s.n * s.h * s.w, x, w, s.cout, end.bias, {&to, 1});
   else conv3x3(s.n, s.h, s.w, x, as_is(s, w), end, {&to, 1}, workspace);
 }
 
-void backward_data(const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace) {
+void backward_data(
+    const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace) {
   const ConvSource<const float> from{dy, 0, s.cout};
   if (s.same(3)) return conv3x3(s.n, s.h, s.w, {&from, 1}, flipped(s, w), {}, dx, workspace);
   parallel_for(s.cout, [&](int64_t o) {
@@ -263,8 +308,8 @@ void backward_data(const Conv2dSizes& s, const float* dy, const float* w, ConvSo
   conv1x1(s.n * s.h * s.w, {&from, 1}, workspace, s.cin, nullptr, dx);
 }
 
-void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,
-                     float* workspace) {
+void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw,
+    ConvGrad db, float* workspace) {
   const int64_t groups = s.same(3) ? weight_groups(s) : pixel_groups(s);
   // Doubles behind the partial weights, which are a multiple of 16 floats.
   double* bias = reinterpret_cast<double*>(workspace + chunks(groups * s.weights(), 16) * 16);

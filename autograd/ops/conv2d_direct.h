@@ -1,13 +1,16 @@
-// Direct f32 convolution with 3x3 (padding 1) and 1x1 kernels of stride 1: the sums of the definition, in registers.
+// Direct f32 convolution with 3x3 (padding 1) and 1x1 kernels of stride 1: the sums of the definition, in
+// registers.
 //
-// 3x3 forward. A register tile holds the sums of P neighbouring pixels times 16 or 32 output channels. For each kernel row
-// and input channel it loads the three taps' weights and broadcasts each of the P + 2 pixels to its up to three taps:
-// 3P multiply-adds per vector for P + 2 + 3 loads. Tiles at the image's left and right edge leave out the taps outside;
-// where the width is no multiple of P the last tile overlaps its neighbour and writes only its own pixels.
-// dx is the forward pass of dy with the weight flipped and its channels transposed.
-// Fewer than 16 output channels (the network's head): sums run over vectors of input channels, 4 outputs at a time.
-// dw. A register tile holds the three taps of a kernel row times 16 channels of one operand times a few of the other,
-// while the image streams by. Groups of rows, fixed by the shapes, leave partial sums that are added in order.
+// 3x3 forward. A register tile holds the sums of P neighbouring pixels times 16 or 32 output channels. For
+// each kernel row and input channel it loads the three taps' weights and broadcasts each of the P + 2 pixels
+// to its up to three taps: 3P multiply-adds per vector for P + 2 + 3 loads. Tiles at the image's left and
+// right edge leave out the taps outside; where the width is no multiple of P the last tile overlaps its
+// neighbour and writes only its own pixels. dx is the forward pass of dy with the weight flipped and its
+// channels transposed.
+// Fewer than 16 output channels (the network's head): sums run over vectors of input channels, 4 outputs at a
+// time. dw. A register tile holds the three taps of a kernel row times 16 channels of one operand times a few
+// of the other, while the image streams by. Groups of rows, fixed by the shapes, leave partial sums that are
+// added in order.
 #pragma once
 #include "autograd/ops/conv2d_kernels.h"
 #include "tensor/simd.h"
@@ -27,11 +30,13 @@ bool can_backward_weight(const Conv2dSizes& s, bool blocks);
 
 size_t workspace(const Conv2dSizes& s);  // bytes, enough for each of the passes
 // `end` may have a scale where can_scale().
-void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y, float* workspace);
-void backward_data(const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace);
+void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y,
+    float* workspace);
+void backward_data(
+    const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace);
 // dw, and db, which costs little while dy is in the cache.
-void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,
-                     float* workspace);
+void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw,
+    ConvGrad db, float* workspace);
 
 }  // namespace direct
 
@@ -43,21 +48,22 @@ struct DirectForward {
   ConvSources<const float> x;
   const float* weight;  // packed (3, Cin, 3, channels)
   ConvEnd end;
-  float* y;             // first of the outputs in pixel (0,0) of this image
-  int64_t y_channels;   // distance between pixels
+  float* y;            // first of the outputs in pixel (0,0) of this image
+  int64_t y_channels;  // distance between pixels
   bool accumulate;
   int64_t row_begin, row_end;
 };
 
-// 3x3: up to 4 outputs; packed weight (3, 3, 4, Cin), bias (4 times 4), no scale, with zeros in place of outputs that do not exist;
-// the sources' channels are multiples of 16.
+// 3x3: up to 4 outputs; packed weight (3, 3, 4, Cin), bias (4 times 4), no scale, with zeros in place of
+// outputs that do not exist; the sources' channels are multiples of 16.
 struct DirectNarrow {
   DirectForward p;
   int outputs;
 };
 
-// 3x3: adds to sum[tap * tap_stride + c * channel_stride + lane] the products of 16 channels of `vectors` (the lanes) and
-// `channels` channels c of `scalars`, one of which is x, the other dy, over the rows [row_begin, row_end) of dy.
+// 3x3: adds to sum[tap * tap_stride + c * channel_stride + lane] the products of 16 channels of `vectors`
+// (the lanes) and `channels` channels c of `scalars`, one of which is x, the other dy, over the rows
+// [row_begin, row_end) of dy.
 struct DirectWeight {
   int64_t h, w, row_begin, row_end;
   bool vectors_are_dy;
@@ -69,8 +75,8 @@ struct DirectWeight {
   int64_t tap_stride, channel_stride;
 };
 
-FOR_EACH_ISA(void direct_forward(const DirectForward& p, int channels); void direct_narrow(const DirectNarrow& p);
-             void direct_weight(const DirectWeight& p);
+FOR_EACH_ISA(void direct_forward(const DirectForward& p, int channels);
+             void direct_narrow(const DirectNarrow& p); void direct_weight(const DirectWeight& p);
              // sum[c] += sum over pixels of dy[pixel * pitch + c], c < channels
              void direct_bias(const float* dy, int64_t pixels, int64_t pitch, int64_t channels, double* sum);)
 

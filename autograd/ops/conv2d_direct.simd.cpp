@@ -5,12 +5,13 @@ namespace {
 
 // ---- forward, 16 or 32 outputs ----
 
-// Pixels per tile of 16 and of 32 output channels, so that sums, three taps and a pixel fill the register file.
+// Pixels per tile of 16 and of 32 output channels, so that sums, three taps and a pixel fill the register
+// file.
 constexpr int kPixels16 = kLanes == 16 ? 16 : kLanes == 8 ? 4 : 2;
 constexpr int kPixels32 = kLanes == 16 ? 8 : kLanes == 8 ? 2 : 1;
 
-// Channels of every source, when it is known here: the pixels' addresses are then constants. 0: read from the source.
-// The first `done` pixels were written by the tile before.
+// Channels of every source, when it is known here: the pixels' addresses are then constants. 0: read from the
+// source. The first `done` pixels were written by the tile before.
 template <int Pixels, int Vectors, int Channels, bool Left, bool Right>
 void forward_tile(const DirectForward& p, int64_t i, int64_t j, int64_t done) {
   Vec sum[Pixels][Vectors];
@@ -70,9 +71,14 @@ void forward_tile(const DirectForward& p, int64_t i, int64_t j, int64_t done) {
   }
 }
 
-// Runs tile(i, j, done, left edge?, right edge?) over all pixels; the flags are types: each pair has its own code.
-template <bool B> struct Flag { static constexpr bool value = B; };
-template <int Pixels, class Tile> SIMD_INLINE void for_tiles(const DirectForward& p, Tile tile) {
+// Runs tile(i, j, done, left edge?, right edge?) over all pixels; the flags are types: each pair has its own
+// code.
+template <bool B>
+struct Flag {
+  static constexpr bool value = B;
+};
+template <int Pixels, class Tile>
+SIMD_INLINE void for_tiles(const DirectForward& p, Tile tile) {
   for (int64_t i = p.row_begin; i < p.row_end; ++i) {
     if (p.w == Pixels) {
       tile(i, 0, 0, Flag<true>(), Flag<true>());
@@ -85,13 +91,15 @@ template <int Pixels, class Tile> SIMD_INLINE void for_tiles(const DirectForward
   }
 }
 
-template <int Pixels, int Vectors, int Channels> void forward_rows(const DirectForward& p) {
+template <int Pixels, int Vectors, int Channels>
+void forward_rows(const DirectForward& p) {
   for_tiles<Pixels>(p, [&](int64_t i, int64_t j, int64_t done, auto left, auto right) {
     forward_tile<Pixels, Vectors, Channels, left.value, right.value>(p, i, j, done);
   });
 }
 
-template <int Pixels, int Vectors> void forward(const DirectForward& p) {
+template <int Pixels, int Vectors>
+void forward(const DirectForward& p) {
   if (p.w < Pixels) return forward_rows<1, Vectors, 0>(p);
   bool all16 = true;
   for (const ConvSource<const float>& source : p.x) all16 &= source.count == 16;
@@ -100,7 +108,8 @@ template <int Pixels, int Vectors> void forward(const DirectForward& p) {
 
 // ---- forward, up to 4 outputs ----
 
-template <int Pixels, bool Left, bool Right> void narrow_tile(const DirectNarrow& n, int64_t i, int64_t j, int64_t done) {
+template <int Pixels, bool Left, bool Right>
+void narrow_tile(const DirectNarrow& n, int64_t i, int64_t j, int64_t done) {
   const DirectForward& p = n.p;
   Vec sum[kLanes] = {};  // [pixel][output]
   const int64_t cin = p.x.channels();
@@ -139,7 +148,8 @@ template <int Pixels, bool Left, bool Right> void narrow_tile(const DirectNarrow
     }
 }
 
-template <int Pixels> void narrow(const DirectNarrow& n) {
+template <int Pixels>
+void narrow(const DirectNarrow& n) {
   for_tiles<Pixels>(n.p, [&](int64_t i, int64_t j, int64_t done, auto left, auto right) {
     narrow_tile<Pixels, left.value, right.value>(n, i, j, done);
   });
@@ -149,7 +159,8 @@ template <int Pixels> void narrow(const DirectNarrow& n) {
 
 // Scalar pixel q meets the vector pixels q - 1, q, q + 1: sum[d] belongs to the neighbour q - 1 + d.
 template <int Count, bool Left, bool Right>
-SIMD_INLINE void weight_pixel(const float* scalars, const float* vectors, int64_t pitch, Vec (*sum)[Count][16 / kLanes]) {
+SIMD_INLINE void weight_pixel(
+    const float* scalars, const float* vectors, int64_t pitch, Vec (*sum)[Count][16 / kLanes]) {
   Vec neighbour[3][16 / kLanes];
 #pragma GCC unroll 3
   for (int d = Left; d < 3 - Right; ++d)
@@ -165,9 +176,11 @@ SIMD_INLINE void weight_pixel(const float* scalars, const float* vectors, int64_
   }
 }
 
-template <int Count> void weight_tile(const DirectWeight& p, int64_t c, int64_t u) {
+template <int Count>
+void weight_tile(const DirectWeight& p, int64_t c, int64_t u) {
   Vec sum[3][Count][16 / kLanes];
-  // x[j + v - 1] meets dy[j]: seen from x, dy is the neighbour 1 - (v - 1); seen from dy, x is the neighbour v - 1.
+  // x[j + v - 1] meets dy[j]: seen from x, dy is the neighbour 1 - (v - 1); seen from dy, x is the neighbour
+  // v - 1.
   const auto at = [&](int d, int k) {
     return p.sum + (u * 3 + (p.vectors_are_dy ? 2 - d : d)) * p.tap_stride + (c + k) * p.channel_stride;
   };
@@ -188,9 +201,10 @@ template <int Count> void weight_tile(const DirectWeight& p, int64_t c, int64_t 
     }
     weight_pixel<Count, true, false>(scalars, vectors, p.vector_pitch, sum);
     for (int64_t q = 1; q < p.w - 1; ++q)
-      weight_pixel<Count, false, false>(scalars + q * p.scalar_pitch, vectors + q * p.vector_pitch, p.vector_pitch, sum);
-    weight_pixel<Count, false, true>(scalars + (p.w - 1) * p.scalar_pitch, vectors + (p.w - 1) * p.vector_pitch,
-                                     p.vector_pitch, sum);
+      weight_pixel<Count, false, false>(
+          scalars + q * p.scalar_pitch, vectors + q * p.vector_pitch, p.vector_pitch, sum);
+    weight_pixel<Count, false, true>(
+        scalars + (p.w - 1) * p.scalar_pitch, vectors + (p.w - 1) * p.vector_pitch, p.vector_pitch, sum);
   }
 #pragma GCC unroll 3
   for (int d = 0; d < 3; ++d)
@@ -201,7 +215,8 @@ template <int Count> void weight_tile(const DirectWeight& p, int64_t c, int64_t 
 }
 
 // Channels [c, channels) in tiles of Count, what is left over in tiles of half the size.
-template <int Count> void weight_tiles(const DirectWeight& p, int64_t c) {
+template <int Count>
+void weight_tiles(const DirectWeight& p, int64_t c) {
   for (; c + Count <= p.channels; c += Count)
     for (int64_t u = 0; u < 3; ++u) weight_tile<Count>(p, c, u);
   if constexpr (Count > 1) weight_tiles<Count / 2>(p, c);

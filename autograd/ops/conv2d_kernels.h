@@ -15,12 +15,14 @@ struct Conv2dSizes {
   CONV_INLINE int64_t taps() const { return kh * kw; }
   CONV_INLINE int64_t weights() const { return taps() * cin * cout; }
   CONV_INLINE bool same(int64_t kernel) const {  // a square kernel with stride 1 and y as large as x
-    return kh == kernel && kw == kernel && stride == 1 && padding == kernel / 2 && (dilation == 1 || kernel == 1);
+    return kh == kernel && kw == kernel && stride == 1 && padding == kernel / 2 &&
+           (dilation == 1 || kernel == 1);
   }
 };
 
 // One tensor (N,H,W,count) of a concatenation: its channels are [begin, begin + count) of the whole.
-template <class T> struct ConvSource {
+template <class T>
+struct ConvSource {
   T* data;  // null: nobody wants this gradient
   int64_t begin, count;
   bool accumulate = false;
@@ -28,7 +30,8 @@ template <class T> struct ConvSource {
 
 // The tensors of a concatenation, in order.
 constexpr int kMaxConvSources = 4;
-template <class T> struct ConvSources {
+template <class T>
+struct ConvSources {
   const ConvSource<T>* first;
   int count;
   CONV_INLINE const ConvSource<T>* begin() const { return first; }
@@ -36,8 +39,8 @@ template <class T> struct ConvSources {
   CONV_INLINE int64_t channels() const { return first[count - 1].begin + first[count - 1].count; }
 };
 
-// What becomes of a finished sum, per output channel: y = sum + bias, or, with a scale, y = a(scale sum + bias), where a is
-// leaky ReLU (conv2d_norm_act.h).
+// What becomes of a finished sum, per output channel: y = sum + bias, or, with a scale, y = a(scale sum +
+// bias), where a is leaky ReLU (conv2d_norm_act.h).
 struct ConvEnd {
   const float* bias = nullptr;
   const float* scale = nullptr;

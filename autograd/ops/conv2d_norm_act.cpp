@@ -13,16 +13,18 @@ Shapes Conv2dNormAct::norm_shapes(const Shapes& x) const {
 
 Shape Conv2dNormAct::shape(const Shapes& x) const {
   require(x.size() == conv_inputs_ + 4, name(), "wants conv2d's ", conv_inputs_,
-          " inputs, gamma, beta, running mean and running variance, got ", x.size(), " inputs");
+      " inputs, gamma, beta, running mean and running variance, got ", x.size(), " inputs");
   return norm_.shape(norm_shapes(x));
 }
 
 // Scale and shift; or, one after the other, what norm_act keeps.
-std::vector<AuxSpec> Conv2dNormAct::aux(const Shapes& x, DType dtype) const { return norm_.aux(norm_shapes(x), dtype); }
+std::vector<AuxSpec> Conv2dNormAct::aux(const Shapes& x, DType dtype) const {
+  return norm_.aux(norm_shapes(x), dtype);
+}
 
 size_t Conv2dNormAct::workspace(const Shapes& x, DType dtype, Device device) const {
   return std::max(conv_.workspace({x.begin(), x.begin() + std::ptrdiff_t(conv_inputs_)}, dtype, device),
-                  norm_.workspace(norm_shapes(x), dtype, device));
+      norm_.workspace(norm_shapes(x), dtype, device));
 }
 
 void Conv2dNormAct::forward_separately(const Forward& f) const {
@@ -35,7 +37,8 @@ void Conv2dNormAct::forward_separately(const Forward& f) const {
 void Conv2dNormAct::forward_cpu(const Forward& f) const {
   if (f.y.dtype() != DType::f32) return forward_separately(f);
   const auto numbers = [](const Tensor& t) { return t.data<float>(); };
-  const float *bias = numbers(f.x[conv_inputs_ - 1]), *gamma = numbers(f.x[conv_inputs_]), *beta = numbers(f.x[conv_inputs_ + 1]);
+  const float *bias = numbers(f.x[conv_inputs_ - 1]), *gamma = numbers(f.x[conv_inputs_]),
+              *beta = numbers(f.x[conv_inputs_ + 1]);
   const float *mean = numbers(f.x[conv_inputs_ + 2]), *variance = numbers(f.x[conv_inputs_ + 3]);
   float *scale = numbers(f.aux[0]), *shift = numbers(f.aux[1]);
   for (int64_t c = 0; c < f.y.shape()[3]; ++c) {
@@ -43,20 +46,25 @@ void Conv2dNormAct::forward_cpu(const Forward& f) const {
     scale[c] = float(s);
     shift[c] = float((double(bias[c]) - double(mean[c])) * s + double(beta[c]));
   }
-  if (!conv_.forward_scaled({f.x.first(conv_inputs_), f.y, {}, f.workspace}, {shift, scale, float(slope_)})) forward_separately(f);
+  if (!conv_.forward_scaled({f.x.first(conv_inputs_), f.y, {}, f.workspace}, {shift, scale, float(slope_)}))
+    forward_separately(f);
 }
 
-void Conv2dNormAct::backward_cpu(const Backward&) const { fail(ExitCode::internal, name(), "has no gradient"); }
+void Conv2dNormAct::backward_cpu(const Backward&) const {
+  fail(ExitCode::internal, name(), "has no gradient");
+}
 
 Var conv2d_norm_act(const std::vector<Var>& x, const Var& w, const Var& b, const Var& gamma, const Var& beta,
-                    const BatchNormOptions& norm, double slope, Conv2dOptions options, Loc loc) {
+    const BatchNormOptions& norm, double slope, Conv2dOptions options, Loc loc) {
   Tape& tape = w.tape();
-  require(!tape.options().grad && !norm.training, "conv2d_norm_act", "is for inference; conv2d and norm_act_dropout have gradients");
+  require(!tape.options().grad && !norm.training, "conv2d_norm_act",
+      "is for inference; conv2d and norm_act_dropout have gradients");
   std::vector<Var> inputs = x;
   for (const Var& v : {w, b, gamma, beta}) inputs.push_back(v);
   inputs.push_back(tape.constant(norm.running_mean, "running mean"));
   inputs.push_back(tape.constant(norm.running_var, "running variance"));
-  return tape.apply(std::make_shared<Conv2dNormAct>(int(x.size()), options, norm.eps, slope), std::move(inputs), loc);
+  return tape.apply(
+      std::make_shared<Conv2dNormAct>(int(x.size()), options, norm.eps, slope), std::move(inputs), loc);
 }
 
 }  // namespace patchcl

@@ -3,10 +3,11 @@
 //   y = a(gamma (conv(x) - m) / sqrt(v + eps) + beta),   a(z) = z if z > 0 else slope z
 // Per output channel this is y = a(scale s + shift) of the convolution's sum s without its bias b, with
 //   scale = gamma / sqrt(v + eps),   shift = (b - m) scale + beta
-// so that the convolution's kernel can finish its sums while they are in registers: one pass over memory less.
-// Inputs: the data tensors, weight and bias of conv2d.h, then gamma, beta, running mean and variance (Cout).
-// No gradient: training normalises with the batch's statistics, which exist only after all sums do (norm_act.h).
-// CPU kernels: where conv2d has no kernel with such an end, and on the GPU, conv2d and norm_act one after the other.
+// so that the convolution's kernel can finish its sums while they are in registers: one pass over memory
+// less. Inputs: the data tensors, weight and bias of conv2d.h, then gamma, beta, running mean and variance
+// (Cout). No gradient: training normalises with the batch's statistics, which exist only after all sums do
+// (norm_act.h). CPU kernels: where conv2d has no kernel with such an end, and on the GPU, conv2d and norm_act
+// one after the other.
 #pragma once
 #include "autograd/ops/conv2d.h"
 #include "autograd/ops/norm_act.h"
@@ -16,8 +17,8 @@ namespace patchcl {
 class Conv2dNormAct final : public Op {
  public:
   Conv2dNormAct(int data_inputs, const Conv2dOptions& options, double eps, double slope)
-      : conv_inputs_(size_t(data_inputs) + 2), eps_(eps), slope_(slope), conv_(data_inputs, /*bias=*/true, options),
-        norm_({.training = false, .eps = eps, .slope = slope}) {}
+      : conv_inputs_(size_t(data_inputs) + 2), eps_(eps), slope_(slope),
+        conv_(data_inputs, /*bias=*/true, options), norm_({.training = false, .eps = eps, .slope = slope}) {}
   const char* name() const override { return "conv2d_norm_act"; }
   Shape shape(const Shapes& x) const override;
   Saves saves() const override { return {}; }
@@ -29,8 +30,8 @@ class Conv2dNormAct final : public Op {
  protected:
   OP_CPU OP_CUDA
 
- private:
-  Shapes norm_shapes(const Shapes& x) const;
+      private : Shapes
+                norm_shapes(const Shapes& x) const;
   void forward_separately(const Forward& f) const;
   size_t conv_inputs_;
   double eps_, slope_;
@@ -40,6 +41,6 @@ class Conv2dNormAct final : public Op {
 
 // On tapes without gradients only; `norm` must not ask for training.
 Var conv2d_norm_act(const std::vector<Var>& x, const Var& w, const Var& b, const Var& gamma, const Var& beta,
-                    const BatchNormOptions& norm, double slope, Conv2dOptions options = {}, Loc loc = Loc::current());
+    const BatchNormOptions& norm, double slope, Conv2dOptions options = {}, Loc loc = Loc::current());
 
 }  // namespace patchcl

@@ -16,7 +16,8 @@ inline Shapes shapes_of(std::span<const Tensor> x) {
 }
 
 // The data inputs, or their gradients, as the kernels take them. Trivially copyable, for GPU kernels.
-template <class T> class Concatenation {
+template <class T>
+class Concatenation {
  public:
   explicit Concatenation(std::span<const Tensor> x) {
     for (const Tensor& t : x) add(t.raw() ? t.data<std::remove_const_t<T>>() : nullptr, t.shape()[3], false);
@@ -27,7 +28,9 @@ template <class T> class Concatenation {
   }
   Concatenation(T* data, int64_t channels) { add(data, channels, false); }
 
-  bool wanted() const { return std::any_of(begin(), end(), [](const auto& s) { return s.data != nullptr; }); }
+  bool wanted() const {
+    return std::any_of(begin(), end(), [](const auto& s) { return s.data != nullptr; });
+  }
   operator ConvSources<T>() const { return {items_, count_}; }
   const ConvSource<T>* begin() const { return items_; }
   const ConvSource<T>* end() const { return items_ + count_; }
@@ -47,8 +50,8 @@ template <class T> class Concatenation {
   int count_ = 0;
 };
 
-// Which source pixel a tap reads, along one axis: (i * mul + offset + tap * step) / div, if that is whole and inside.
-// Forward: i*s - p + tap*d. Backward for data the other way round: (i + p - tap*d) / s.
+// Which source pixel a tap reads, along one axis: (i * mul + offset + tap * step) / div, if that is whole and
+// inside. Forward: i*s - p + tap*d. Backward for data the other way round: (i + p - tap*d) / s.
 struct Gather {
   int64_t mul, offset, step, div;
   HD int64_t at(int64_t i, int64_t tap, int64_t size) const {

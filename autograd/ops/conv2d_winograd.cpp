@@ -7,19 +7,24 @@
 #include "tensor/gemm.h"
 #include "tensor/parallel.h"
 
-// Two schedules. Shallow layers have many tiles and small weights: a task takes some tiles through all stages, with V and M
-// (or Z) in its own cache and U shared. Deep layers have few tiles and large weights: all tiles are transformed first, then
-// a task takes a block of channels through the rest, with its part of U in its own cache; for dw, a task takes a point.
+// Two schedules. Shallow layers have many tiles and small weights: a task takes some tiles through all
+// stages, with V and M (or Z) in its own cache and U shared. Deep layers have few tiles and large weights:
+// all tiles are transformed first, then a task takes a block of channels through the rest, with its part of U
+// in its own cache; for dw, a task takes a point.
 namespace patchcl::winograd {
 
 namespace {
 
 constexpr int64_t kPoints = 36;
-constexpr int64_t kPartialWeights = 32768;  // weights per tap in all partial gradients of a shallow layer together
+constexpr int64_t kPartialWeights =
+    32768;  // weights per tap in all partial gradients of a shallow layer together
 
-// A matrix for each of the 36 points, `rows` x `columns`. 16 more floats keep the points off each other's cache lines.
+// A matrix for each of the 36 points, `rows` x `columns`. 16 more floats keep the points off each other's
+// cache lines.
 int64_t point_size(int64_t rows, int64_t columns) { return rows * columns + 16; }
-WinogradPoints<float> points(float* data, int64_t rows, int64_t columns) { return {data, point_size(rows, columns), columns}; }
+WinogradPoints<float> points(float* data, int64_t rows, int64_t columns) {
+  return {data, point_size(rows, columns), columns};
+}
 WinogradPoints<const float> read_only(const WinogradPoints<float>& p) { return {p.data, p.point, p.pitch}; }
 
 int64_t tile_count(const Conv2dSizes& s) { return s.n * ((s.h + 3) / 4) * ((s.w + 3) / 4); }
@@ -28,10 +33,15 @@ WinogradTiles tiles(const Conv2dSizes& s, int64_t first, int64_t count) { return
 bool deep(const Conv2dSizes& s) { return s.cin * s.cout >= 16384; }
 
 // Tiles that a task of a shallow layer takes at once: V and M fill a part of its second-level cache.
-int64_t shallow_tiles(const Conv2dSizes& s) { return std::clamp<int64_t>(5120 / (s.cin + s.cout) / 12, 1, 8) * 12; }
+int64_t shallow_tiles(const Conv2dSizes& s) {
+  return std::clamp<int64_t>(5120 / (s.cin + s.cout) / 12, 1, 8) * 12;
+}
 // Tiles that a deep layer transforms at once: some megabytes.
-int64_t deep_tiles(const Conv2dSizes& s) { return std::min(tile_count(s), std::max<int64_t>(64, 98304 / (s.cin + s.cout))); }
-// Output channels of a deep layer's task, and tiles that it takes at once: its U and M fill a second-level cache.
+int64_t deep_tiles(const Conv2dSizes& s) {
+  return std::min(tile_count(s), std::max<int64_t>(64, 98304 / (s.cin + s.cout)));
+}
+// Output channels of a deep layer's task, and tiles that it takes at once: its U and M fill a second-level
+// cache.
 int64_t deep_outputs(const Conv2dSizes& s) { return s.cin <= 128 ? 64 : 32; }
 int64_t deep_task_tiles(const Conv2dSizes& s) { return 2048 / deep_outputs(s); }
 constexpr int64_t kTransformTiles = 4;  // per task that only transforms
@@ -60,18 +70,20 @@ std::vector<Block> blocks(ConvSources<float> y, int64_t width) {
   return all;
 }
 
-void write_block(const Pass& p, const Block& b, const WinogradTiles& t, const WinogradPoints<const float>& m) {
-  ISA_PICK(winograd_output)({t, m, p.end.from(b.to->begin + b.first), b.to->data + b.first, b.to->count, b.count,
-                             b.to->accumulate});
+void write_block(
+    const Pass& p, const Block& b, const WinogradTiles& t, const WinogradPoints<const float>& m) {
+  ISA_PICK(winograd_output)
+  ({t, m, p.end.from(b.to->begin + b.first), b.to->data + b.first, b.to->count, b.count, b.to->accumulate});
 }
 
 // M[k] = V[k] U[k] for all points.
-void multiply(const WinogradPoints<float>& v, const WinogradPoints<float>& u, const WinogradPoints<float>& m, int64_t tiles,
-              int64_t cin, int64_t cout) {
+void multiply(const WinogradPoints<float>& v, const WinogradPoints<float>& u, const WinogradPoints<float>& m,
+    int64_t tiles, int64_t cin, int64_t cout) {
   const auto gemm = ISA_PICK(gemm_block);
   for (int64_t k = 0; k < kPoints; ++k)
-    gemm(tiles, cout, cin, v.data + k * v.point, v.pitch, 1, u.data + k * u.point, u.pitch, m.data + k * m.point, m.pitch,
-         /*accumulate=*/false);
+    gemm(tiles, cout, cin, v.data + k * v.point, v.pitch, 1, u.data + k * u.point, u.pitch,
+        m.data + k * m.point, m.pitch,
+        /*accumulate=*/false);
 }
 
 void run_shallow(const Pass& p, float* workspace) {
@@ -99,10 +111,15 @@ void run_shallow(const Pass& p, float* workspace) {
 }
 
 // All tiles of a batch of them to V.
-void transform_input(const Conv2dSizes& s, ConvSources<const float> x, int64_t first, int64_t count, const WinogradPoints<float>& v) {
-  parallel_chunks(count, [&](int64_t begin, int64_t end) {
-    ISA_PICK(winograd_input)({tiles(s, first + begin, end - begin), x, {v.data + begin * v.pitch, v.point, v.pitch}});
-  }, kTransformTiles);
+void transform_input(const Conv2dSizes& s, ConvSources<const float> x, int64_t first, int64_t count,
+    const WinogradPoints<float>& v) {
+  parallel_chunks(
+      count,
+      [&](int64_t begin, int64_t end) {
+        ISA_PICK(winograd_input)
+        ({tiles(s, first + begin, end - begin), x, {v.data + begin * v.pitch, v.point, v.pitch}});
+      },
+      kTransformTiles);
 }
 
 void run_deep(const Pass& p, float* workspace) {
@@ -110,7 +127,8 @@ void run_deep(const Pass& p, float* workspace) {
   const int64_t most = deep_tiles(s), all = tile_count(s);
   const WinogradPoints<float> v = points(workspace, most, s.cin);
   const int64_t outputs = deep_outputs(s), task_tiles = deep_task_tiles(s);
-  const int64_t u_size = kPoints * point_size(s.cin, outputs), m_size = kPoints * point_size(task_tiles, outputs);
+  const int64_t u_size = kPoints * point_size(s.cin, outputs),
+                m_size = kPoints * point_size(task_tiles, outputs);
   float* scratch = workspace + kPoints * v.point;
   const std::vector<Block> out = blocks(p.y, outputs);
   for (int64_t start = 0; start < all; start += most) {
@@ -121,7 +139,8 @@ void run_deep(const Pass& p, float* workspace) {
     parallel_for(int64_t(out.size()) * spans, [&](int64_t task) {
       const Block& b = out[size_t(task / spans)];
       float* mine = scratch + thread_index() * (u_size + m_size);
-      const WinogradPoints<float> u = points(mine, s.cin, b.count), m = points(mine + u_size, task_tiles, b.count);
+      const WinogradPoints<float> u = points(mine, s.cin, b.count),
+                                  m = points(mine + u_size, task_tiles, b.count);
       WinogradWeight w = p.weight;
       w.w += (b.to->begin + b.first) * (w.transposed ? w.pitch : 1);
       w.columns = b.count;
@@ -142,9 +161,11 @@ void run(const Pass& p, float* workspace) { deep(p.s) ? run_deep(p, workspace) :
 size_t pass_workspace(const Conv2dSizes& s) {
   if (deep(s))
     return size_t(kPoints * (point_size(deep_tiles(s), s.cin) +
-                             threads() * (point_size(s.cin, deep_outputs(s)) + point_size(deep_task_tiles(s), deep_outputs(s)))));
-  return size_t(kPoints * (point_size(s.cin, s.cout) +
-                           threads() * (point_size(shallow_tiles(s), s.cin) + point_size(shallow_tiles(s), s.cout))));
+                                threads() * (point_size(s.cin, deep_outputs(s)) +
+                                                point_size(deep_task_tiles(s), deep_outputs(s)))));
+  return size_t(
+      kPoints * (point_size(s.cin, s.cout) + threads() * (point_size(shallow_tiles(s), s.cin) +
+                                                             point_size(shallow_tiles(s), s.cout))));
 }
 
 // ---- weight gradient ----
@@ -164,20 +185,24 @@ void sum_bias(const Conv2dSizes& s, int64_t parts, const float* partial, ConvGra
 
 // dU[k] (+)= V[k]^T Z[k]: channels [row, row + rows) of V times all of Z.
 void multiply_transposed(int64_t k, const WinogradPoints<float>& v, const WinogradPoints<float>& z,
-                         const WinogradPoints<float>& du, int64_t tiles, int64_t row, int64_t rows, bool accumulate) {
-  ISA_PICK(gemm_block)(rows, z.pitch, tiles, v.data + k * v.point + row, 1, v.pitch, z.data + k * z.point, z.pitch,
-                       du.data + k * du.point + row * du.pitch, du.pitch, accumulate);
+    const WinogradPoints<float>& du, int64_t tiles, int64_t row, int64_t rows, bool accumulate) {
+  ISA_PICK(gemm_block)
+  (rows, z.pitch, tiles, v.data + k * v.point + row, 1, v.pitch, z.data + k * z.point, z.pitch,
+      du.data + k * du.point + row * du.pitch, du.pitch, accumulate);
 }
 
 // dw from the sum of `groups` transformed gradients, `group` elements apart.
-void write_gradient(const Conv2dSizes& s, const WinogradPoints<float>& du, int64_t groups, int64_t group, ConvGrad dw) {
+void write_gradient(
+    const Conv2dSizes& s, const WinogradPoints<float>& du, int64_t groups, int64_t group, ConvGrad dw) {
   parallel_for(s.cin, [&](int64_t c) {
-    ISA_PICK(winograd_weight_gradient)({{du.data + c * du.pitch, du.point, du.pitch}, groups, group, 1, s.cout,
-                                        dw.data + c * s.cout, s.cin * s.cout, s.cout, dw.accumulate});
+    ISA_PICK(winograd_weight_gradient)
+    ({{du.data + c * du.pitch, du.point, du.pitch}, groups, group, 1, s.cout, dw.data + c * s.cout,
+        s.cin * s.cout, s.cout, dw.accumulate});
   });
 }
 
-void weight_shallow(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db, float* workspace) {
+void weight_shallow(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw,
+    ConvGrad db, float* workspace) {
   const int64_t most = shallow_tiles(s), all = tile_count(s), groups = shallow_groups(s);
   const int64_t du_size = kPoints * point_size(s.cin, s.cout);
   const int64_t v_size = kPoints * point_size(most, s.cin), z_size = kPoints * point_size(most, s.cout);
@@ -194,26 +219,33 @@ void weight_shallow(const Conv2dSizes& s, ConvSources<const float> x, const floa
       const WinogradTiles t = tiles(s, first, std::min(most, end - first));
       ISA_PICK(winograd_input)({t, x, v});
       ISA_PICK(winograd_gradient)({t, dy, s.cout, z, bias + g * s.cout});
-      for (int64_t k = 0; k < kPoints; ++k) multiply_transposed(k, v, z, du, t.count, 0, s.cin, first > begin);
+      for (int64_t k = 0; k < kPoints; ++k)
+        multiply_transposed(k, v, z, du, t.count, 0, s.cin, first > begin);
     }
   });
   if (db.data) sum_bias(s, groups, bias, db);
   if (dw.data) write_gradient(s, points(workspace, s.cin, s.cout), groups, du_size, dw);
 }
 
-void weight_deep(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db, float* workspace) {
+void weight_deep(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,
+    float* workspace) {
   const int64_t most = deep_tiles(s), all = tile_count(s), parts = chunks(most, kTransformTiles);
-  const WinogradPoints<float> v = points(workspace, most, s.cin), z = points(workspace + kPoints * v.point, most, s.cout);
+  const WinogradPoints<float> v = points(workspace, most, s.cin),
+                              z = points(workspace + kPoints * v.point, most, s.cout);
   float* bias = z.data + kPoints * z.point;
   const WinogradPoints<float> du = points(bias + parts * s.cout, s.cin, s.cout);
   std::fill_n(bias, parts * s.cout, 0.f);
   for (int64_t start = 0; start < all; start += most) {
     const int64_t count = std::min(most, all - start);
     transform_input(s, x, start, count, v);
-    parallel_chunks(count, [&](int64_t begin, int64_t end) {
-      ISA_PICK(winograd_gradient)({tiles(s, start + begin, end - begin), dy, s.cout,
-                                   {z.data + begin * z.pitch, z.point, z.pitch}, bias + begin / kTransformTiles * s.cout});
-    }, kTransformTiles);
+    parallel_chunks(
+        count,
+        [&](int64_t begin, int64_t end) {
+          ISA_PICK(winograd_gradient)
+          ({tiles(s, start + begin, end - begin), dy, s.cout, {z.data + begin * z.pitch, z.point, z.pitch},
+              bias + begin / kTransformTiles * s.cout});
+        },
+        kTransformTiles);
     const int64_t splits = chunks(s.cin, kRows);
     parallel_for(kPoints * splits, [&](int64_t task) {
       const int64_t row = task % splits * kRows;
@@ -227,10 +259,11 @@ void weight_deep(const Conv2dSizes& s, ConvSources<const float> x, const float* 
 size_t weight_workspace(const Conv2dSizes& s) {
   if (deep(s))
     return size_t(kPoints * (point_size(deep_tiles(s), s.cin) + point_size(deep_tiles(s), s.cout) +
-                             point_size(s.cin, s.cout)) +
+                                point_size(s.cin, s.cout)) +
                   chunks(deep_tiles(s), kTransformTiles) * s.cout);
   return size_t(kPoints * (shallow_groups(s) * point_size(s.cin, s.cout) +
-                           threads() * (point_size(shallow_tiles(s), s.cin) + point_size(shallow_tiles(s), s.cout))) +
+                              threads() * (point_size(shallow_tiles(s), s.cin) +
+                                              point_size(shallow_tiles(s), s.cout))) +
                 shallow_groups(s) * s.cout);
 }
 
@@ -247,19 +280,22 @@ size_t workspace(const Conv2dSizes& s) {
   return std::max({pass_workspace(s), pass_workspace(exchanged(s)), weight_workspace(s)}) * sizeof(float);
 }
 
-void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y, float* workspace) {
+void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y,
+    float* workspace) {
   const ConvSource<float> to{y, 0, s.cout};
   run({s, x, {w, s.cin * s.cout, s.cout, /*transposed=*/false, s.cin, s.cout, {}}, end, {&to, 1}}, workspace);
 }
 
-void backward_data(const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace) {
+void backward_data(
+    const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace) {
   const ConvSource<const float> from{dy, 0, s.cout};
   const int64_t tap = s.cin * s.cout;
-  run({exchanged(s), {&from, 1}, {w + 8 * tap, -tap, s.cout, /*transposed=*/true, s.cout, s.cin, {}}, {}, dx}, workspace);
+  run({exchanged(s), {&from, 1}, {w + 8 * tap, -tap, s.cout, /*transposed=*/true, s.cout, s.cin, {}}, {}, dx},
+      workspace);
 }
 
-void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,
-                     float* workspace) {
+void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw,
+    ConvGrad db, float* workspace) {
   deep(s) ? weight_deep(s, x, dy, dw, db, workspace) : weight_shallow(s, x, dy, dw, db, workspace);
 }
 

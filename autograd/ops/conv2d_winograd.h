@@ -1,16 +1,19 @@
 // Winograd convolution F(4x4, 3x3) in f32: 3x3, padding 1, stride 1, channels in multiples of 16.
 //
-// Lavin, Gray, "Fast algorithms for convolutional neural networks", CVPR 2016. A 4x4 tile of y needs a 6x6 tile d of x:
+// Lavin, Gray, "Fast algorithms for convolutional neural networks", CVPR 2016. A 4x4 tile of y needs a 6x6
+// tile d of x:
 //   y = A^T [ (G w G^T) o (B^T d B) ] A            o: elementwise, summed over input channels
-// 36 products per channel pair instead of 16 * 9 = 144. A, B and G interpolate at 0, +-a, +-b, infinity: row p of G is
-// (1, p, p^2) / M'(p) with M(t) = t (t^2 - a^2) (t^2 - b^2), row p of B^T the coefficients of M(t) / (t - p), column p of
-// A^T (1, p, p^2, p^3); a = 1/sqrt(2), b = sqrt(2) round better than the customary 1 and 2. The elementwise products of all
-// tiles are 36 matrix products, one for each pair of points k:
+// 36 products per channel pair instead of 16 * 9 = 144. A, B and G interpolate at 0, +-a, +-b, infinity: row
+// p of G is (1, p, p^2) / M'(p) with M(t) = t (t^2 - a^2) (t^2 - b^2), row p of B^T the coefficients of M(t)
+// / (t - p), column p of A^T (1, p, p^2, p^3); a = 1/sqrt(2), b = sqrt(2) round better than the customary 1
+// and 2. The elementwise products of all tiles are 36 matrix products, one for each pair of points k:
 //   M[k] = V[k] U[k],   V = B^T d B  (tiles, Cin),   U = G w G^T  (Cin, Cout),   M  (tiles, Cout)
-// dx is the forward pass of dy with the weight flipped and its channels exchanged. And, as V and U enter linearly,
+// dx is the forward pass of dy with the weight flipped and its channels exchanged. And, as V and U enter
+// linearly,
 //   dw = G^T [ sum over tiles of V[k]^T Z[k] ] G,   Z = A dy A^T  (tiles, Cout).
-// The transforms add numbers of different size, so results round more coarsely than direct sums: up to 1.2e-5 of max|y|,
-// for dw 1.6e-4 of max|dw|. Tiles at the right and bottom edge read zeros and write only what exists.
+// The transforms add numbers of different size, so results round more coarsely than direct sums: up to 1.2e-5
+// of max|y|, for dw 1.6e-4 of max|dw|. Tiles at the right and bottom edge read zeros and write only what
+// exists.
 #pragma once
 #include "autograd/ops/conv2d_kernels.h"
 #include "tensor/simd.h"
@@ -24,10 +27,12 @@ namespace winograd {
 // `blocks`: the channels of every data input are a multiple of 16.
 bool can(const Conv2dSizes& s, bool blocks);
 size_t workspace(const Conv2dSizes& s);  // bytes, enough for each of the passes
-void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y, float* workspace);
-void backward_data(const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace);
-void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,
-                     float* workspace);
+void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y,
+    float* workspace);
+void backward_data(
+    const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace);
+void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw,
+    ConvGrad db, float* workspace);
 
 }  // namespace winograd
 
@@ -40,9 +45,11 @@ struct WinogradTiles {
   CONV_INLINE int64_t per_image() const { return across() * ((h + 3) / 4); }
 };
 
-// A transformed operand: 36 matrices, element (row, channel) of point k at data[k * point + row * pitch + channel].
-// `point` is no multiple of 4 KiB, or all 36 would compete for the same lines of the first-level cache.
-template <class T> struct WinogradPoints {
+// A transformed operand: 36 matrices, element (row, channel) of point k at data[k * point + row * pitch +
+// channel]. `point` is no multiple of 4 KiB, or all 36 would compete for the same lines of the first-level
+// cache.
+template <class T>
+struct WinogradPoints {
   T* data;
   int64_t point, pitch;
 };
@@ -78,7 +85,7 @@ struct WinogradOutput {
   WinogradTiles tiles;
   WinogradPoints<const float> m;
   ConvEnd end;
-  float* y;           // first of the channels in the first pixel of the batch
+  float* y;  // first of the channels in the first pixel of the batch
   int64_t y_channels, channels;
   bool accumulate;
 };

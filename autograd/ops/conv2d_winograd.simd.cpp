@@ -9,7 +9,8 @@ constexpr float kRoot = 1.41421356237309505f;  // sqrt(2)
 struct InputTransform {  // B^T d
   static constexpr int in = 6, out = 6;
   SIMD_INLINE void apply(const Vec* d, Vec* o) {
-    const Vec a = d[4] - 2 * d[2], b = kRoot / 2 * (d[3] - 2 * d[1]), c = d[4] - 0.5f * d[2], e = kRoot * (d[3] - 0.5f * d[1]);
+    const Vec a = d[4] - 2 * d[2], b = kRoot / 2 * (d[3] - 2 * d[1]), c = d[4] - 0.5f * d[2],
+              e = kRoot * (d[3] - 0.5f * d[1]);
     o[0] = d[0] - 2.5f * d[2] + d[4];
     o[1] = a + b;
     o[2] = a - b;
@@ -44,7 +45,8 @@ struct GradientTransform {  // A y
 struct WeightTransform {  // G w
   static constexpr int in = 3, out = 6;
   SIMD_INLINE void apply(const Vec* w, Vec* o) {
-    const Vec a = -2 / 3.f * w[0] - 1 / 3.f * w[2], b = kRoot / 3 * w[1], c = 1 / 6.f * w[0] + 1 / 3.f * w[2], d = kRoot / 6 * w[1];
+    const Vec a = -2 / 3.f * w[0] - 1 / 3.f * w[2], b = kRoot / 3 * w[1], c = 1 / 6.f * w[0] + 1 / 3.f * w[2],
+              d = kRoot / 6 * w[1];
     o[0] = w[0];
     o[1] = a - b;
     o[2] = a + b;
@@ -63,9 +65,11 @@ struct WeightGradientTransform {  // G^T u
   }
 };
 
-// T X T^T: read(i, j) gives X, write(i, j, value) takes the result. The outer loops stay loops: unrolled, the compiler
-// would compute all 36 addresses beforehand, which costs more than the arithmetic where there are few channels.
-template <class T, class Read, class Write> SIMD_INLINE void transform(Read read, Write write) {
+// T X T^T: read(i, j) gives X, write(i, j, value) takes the result. The outer loops stay loops: unrolled, the
+// compiler would compute all 36 addresses beforehand, which costs more than the arithmetic where there are
+// few channels.
+template <class T, class Read, class Write>
+SIMD_INLINE void transform(Read read, Write write) {
   Vec half[T::in][T::out];
 #pragma GCC unroll 1
   for (int i = 0; i < T::in; ++i) {
@@ -86,7 +90,8 @@ template <class T, class Read, class Write> SIMD_INLINE void transform(Read read
 }
 
 // fn(number within the range, image, row of the tile, column of the tile), the latter in pixels of y.
-template <class F> SIMD_INLINE void for_tiles(const WinogradTiles& t, F fn) {
+template <class F>
+SIMD_INLINE void for_tiles(const WinogradTiles& t, F fn) {
   const int64_t across = t.across(), per_image = t.per_image();
   for (int64_t k = 0; k < t.count; ++k) {
     const int64_t tile = t.first + k;
@@ -94,12 +99,14 @@ template <class F> SIMD_INLINE void for_tiles(const WinogradTiles& t, F fn) {
   }
 }
 
-// Reads a square patch of an image, zeros outside it; `at` points at channel 0 of the patch's corner (y0, x0).
+// Reads a square patch of an image, zeros outside it; `at` points at channel 0 of the patch's corner (y0,
+// x0).
 struct Patch {
   const float* at;
   int64_t h, w, channels, y0, x0;
   bool inside(int size) const { return y0 >= 0 && x0 >= 0 && y0 + size <= h && x0 + size <= w; }
-  template <bool Inside> __attribute__((always_inline)) Vec read(int i, int j, int64_t c) const {
+  template <bool Inside>
+  __attribute__((always_inline)) Vec read(int i, int j, int64_t c) const {
     static const float zeros[kLanes] = {};
     const float* from = at + (i * w + j) * channels + c;
     if (!Inside && (uint64_t(y0 + i) >= uint64_t(h) || uint64_t(x0 + j) >= uint64_t(w))) from = zeros;
@@ -112,8 +119,8 @@ struct Patch {
 void winograd_input(const WinogradInput& p) {
   for_tiles(p.tiles, [&](int64_t k, int64_t image, int64_t row, int64_t column) {
     for (const ConvSource<const float>& x : p.x) {
-      const Patch d{x.data + ((image * p.tiles.h + row - 1) * p.tiles.w + column - 1) * x.count, p.tiles.h, p.tiles.w,
-                    x.count, row - 1, column - 1};
+      const Patch d{x.data + ((image * p.tiles.h + row - 1) * p.tiles.w + column - 1) * x.count, p.tiles.h,
+          p.tiles.w, x.count, row - 1, column - 1};
       float* v = p.v.data + k * p.v.pitch + x.begin;
       const bool inside = d.inside(6);
       for (int64_t c = 0; c < x.count; c += kLanes) {
@@ -127,15 +134,16 @@ void winograd_input(const WinogradInput& p) {
 
 void winograd_gradient(const WinogradGradient& p) {
   for_tiles(p.tiles, [&](int64_t k, int64_t image, int64_t row, int64_t column) {
-    const Patch d{p.dy + ((image * p.tiles.h + row) * p.tiles.w + column) * p.channels, p.tiles.h, p.tiles.w, p.channels, row,
-                  column};
+    const Patch d{p.dy + ((image * p.tiles.h + row) * p.tiles.w + column) * p.channels, p.tiles.h, p.tiles.w,
+        p.channels, row, column};
     float* z = p.z.data + k * p.z.pitch;
     const bool inside = d.inside(4);
     for (int64_t c = 0; c < p.channels; c += kLanes) {
       Vec sum = {};
       const auto write = [&](int i, int j, Vec value) { store(z + (i * 6 + j) * p.z.point + c, value); };
       const auto count = [&](Vec value) { return sum += value, value; };
-      if (inside) transform<GradientTransform>([&](int i, int j) { return count(d.read<true>(i, j, c)); }, write);
+      if (inside)
+        transform<GradientTransform>([&](int i, int j) { return count(d.read<true>(i, j, c)); }, write);
       else transform<GradientTransform>([&](int i, int j) { return count(d.read<false>(i, j, c)); }, write);
       if (p.bias) store(p.bias + c, load(p.bias + c) + sum);
     }
@@ -144,14 +152,17 @@ void winograd_gradient(const WinogradGradient& p) {
 
 void winograd_weight(const WinogradWeight& p) {
   const auto write_at = [&](int64_t row, int64_t column) {
-    return [=, &p](int i, int j, Vec value) { store(p.u.data + (i * 6 + j) * p.u.point + row * p.u.pitch + column, value); };
+    return [=, &p](int i, int j, Vec value) {
+      store(p.u.data + (i * 6 + j) * p.u.point + row * p.u.pitch + column, value);
+    };
   };
   for (int64_t row = 0; row < p.rows; row += kLanes)
     for (int64_t column = 0; column < p.columns; column += kLanes) {
       if (!p.transposed) {
         for (int64_t r = row; r < row + kLanes; ++r)
-          transform<WeightTransform>([&](int i, int j) { return load(p.w + (i * 3 + j) * p.tap + r * p.pitch + column); },
-                                     write_at(r, column));
+          transform<WeightTransform>(
+              [&](int i, int j) { return load(p.w + (i * 3 + j) * p.tap + r * p.pitch + column); },
+              write_at(r, column));
         continue;
       }
       Vec taps[9][kLanes];
@@ -160,7 +171,8 @@ void winograd_weight(const WinogradWeight& p) {
         transpose(taps[t]);
       }
       for (int r = 0; r < kLanes; ++r)
-        transform<WeightTransform>([&](int i, int j) { return taps[i * 3 + j][r]; }, write_at(row + r, column));
+        transform<WeightTransform>(
+            [&](int i, int j) { return taps[i * 3 + j][r]; }, write_at(row + r, column));
     }
 }
 

@@ -9,7 +9,8 @@
 namespace patchcl {
 
 namespace {
-void draw_naive(uint64_t seed, uint64_t step, uint32_t site, uint32_t threshold, int64_t begin, int64_t end, int64_t* mask) {
+void draw_naive(uint64_t seed, uint64_t step, uint32_t site, uint32_t threshold, int64_t begin, int64_t end,
+    int64_t* mask) {
   for (int64_t w = begin; w < end; ++w) mask[w] = DropoutMask::word(seed, step, site, threshold, w);
 }
 }  // namespace
@@ -17,9 +18,12 @@ void draw_naive(uint64_t seed, uint64_t step, uint32_t site, uint32_t threshold,
 void DropoutMask::draw(const Tensor& rng, DropoutSite where, const Tensor& mask) {
   const uint64_t seed = uint64_t(rng.data<int64_t>()[0]), step = uint64_t(rng.data<int64_t>()[1]);
   const auto draw = kernels() == Kernels::naive ? draw_naive : ISA_PICK(draw_dropout);  // the same bits
-  parallel_chunks(mask.numel(), [&](int64_t begin, int64_t end) {
-    draw(seed, step, where.site, where.threshold(), begin, end, mask.data<int64_t>());
-  }, kChunk / 64);
+  parallel_chunks(
+      mask.numel(),
+      [&](int64_t begin, int64_t end) {
+        draw(seed, step, where.site, where.threshold(), begin, end, mask.data<int64_t>());
+      },
+      kChunk / 64);
 }
 
 Dropout::Dropout(DropoutSite where) : where_(where) {
@@ -36,11 +40,14 @@ namespace {
 template <class T>
 void apply_mask(const T* from, const int64_t* mask, DropoutSite where, T* to, int64_t n, bool accumulate) {
   const T scale = T(where.scale());
-  parallel_chunks(DropoutMask::words(n), [&](int64_t begin, int64_t end) {
-    for (int64_t w = begin; w < end; ++w)
-      for (int64_t i = w * 64; i < std::min(n, w * 64 + 64); ++i)
-        store(to[i], DropoutMask::kept(mask, i) ? from[i] * scale : T(0), accumulate);
-  }, kChunk / 64);
+  parallel_chunks(
+      DropoutMask::words(n),
+      [&](int64_t begin, int64_t end) {
+        for (int64_t w = begin; w < end; ++w)
+          for (int64_t i = w * 64; i < std::min(n, w * 64 + 64); ++i)
+            store(to[i], DropoutMask::kept(mask, i) ? from[i] * scale : T(0), accumulate);
+      },
+      kChunk / 64);
 }
 }  // namespace
 
@@ -56,7 +63,8 @@ void Dropout::backward_cpu(const Backward& p) const {
   if (!p.dx[0]) return;
   dispatch(p.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    apply_mask(p.dy.data<T>(), p.aux[0].data<int64_t>(), where_, p.dx[0].t.data<T>(), p.dy.numel(), p.dx[0].accumulate);
+    apply_mask(p.dy.data<T>(), p.aux[0].data<int64_t>(), where_, p.dx[0].t.data<T>(), p.dy.numel(),
+        p.dx[0].accumulate);
   });
 }
 

@@ -4,7 +4,8 @@
 namespace patchcl {
 
 void DropoutMask::draw_cuda(const Tensor& rng, DropoutSite where, const Tensor& mask) {
-  const int64_t* state = rng.data<int64_t>();  // read on the device: a captured graph draws anew at every step
+  const int64_t* state =
+      rng.data<int64_t>();  // read on the device: a captured graph draws anew at every step
   int64_t* words = mask.data<int64_t>();
   const uint32_t site = where.site, threshold = where.threshold();
   cuda::for_each(mask.numel(), [=] __device__(int64_t w) {
@@ -13,7 +14,8 @@ void DropoutMask::draw_cuda(const Tensor& rng, DropoutSite where, const Tensor& 
 }
 
 namespace {
-template <class T> void launch_mask(const Tensor& from, const Tensor& mask, DropoutSite where, const GradOut& to) {
+template <class T>
+void launch_mask(const Tensor& from, const Tensor& mask, DropoutSite where, const GradOut& to) {
   const T* in = from.data<T>();
   const int64_t* words = mask.data<int64_t>();
   T* out = to.t.data<T>();
@@ -27,11 +29,14 @@ template <class T> void launch_mask(const Tensor& from, const Tensor& mask, Drop
 
 void Dropout::forward_cuda(const Forward& p) const {
   DropoutMask::draw_cuda(p.x[1], where_, p.aux[0]);
-  dispatch(p.y.dtype(), [&](auto zero) { launch_mask<decltype(zero)>(p.x[0], p.aux[0], where_, {p.y, false}); });
+  dispatch(p.y.dtype(), [&](auto zero) {
+    launch_mask<decltype(zero)>(p.x[0], p.aux[0], where_, {p.y, false});
+  });
 }
 
 void Dropout::backward_cuda(const Backward& p) const {
-  if (p.dx[0]) dispatch(p.dy.dtype(), [&](auto zero) { launch_mask<decltype(zero)>(p.dy, p.aux[0], where_, p.dx[0]); });
+  if (p.dx[0])
+    dispatch(p.dy.dtype(), [&](auto zero) { launch_mask<decltype(zero)>(p.dy, p.aux[0], where_, p.dx[0]); });
 }
 
 }  // namespace patchcl

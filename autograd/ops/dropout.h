@@ -1,8 +1,10 @@
 // Dropout:  y_i = m_i x_i / (1 - p),  m_i = [bits_i >= p 2^32],   dL/dx_i = m_i dL/dy_i / (1 - p)
 //
-// bits_i = random_bits(seed, step, site, i) (tensor/random.h): the mask depends on nothing but where it is used, so it
-// is the same on CPU and GPU, for any number of threads, and after a resume. x any shape; rng i64 (2) = (seed, step);
-// 0 <= p < 1. The mask is kept for backward, one bit an element: drawing it again costs more than a pass over x.
+// bits_i = random_bits(seed, step, site, i) (tensor/random.h): the mask depends on nothing but where it is
+// used, so it is the same on CPU and GPU, for any number of threads, and after a resume. x any shape; rng i64
+// (2) = (seed, step);
+// 0 <= p < 1. The mask is kept for backward, one bit an element: drawing it again costs more than a pass over
+// x.
 #pragma once
 #include "autograd/tape.h"
 #include "tensor/random.h"
@@ -47,8 +49,7 @@ class Dropout final : public Op {
  protected:
   OP_CPU OP_CUDA
 
- private:
-  DropoutSite where_;
+      private : DropoutSite where_;
 };
 
 Var dropout(const Var& x, double p, const Var& rng, uint32_t site, Loc loc = Loc::current());

@@ -11,7 +11,8 @@ typedef uint64_t U64x8 __attribute__((vector_size(64)));
 typedef uint64_t U64x4 __attribute__((vector_size(32)));
 constexpr uint64_t kLow = 0xFFFFFFFFu;
 
-// Full products of the low halves. The compiler does not find this instruction by itself: it multiplies 64 x 64 bits.
+// Full products of the low halves. The compiler does not find this instruction by itself: it multiplies 64 x
+// 64 bits.
 SIMD_INLINE U64x8 multiply_low(U64x8 a, uint32_t b) {
 #if defined(__AVX512F__)
   return U64x8(_mm512_maskz_mul_epu32(__mmask8(-1), __m512i(a), _mm512_set1_epi64(b)));
@@ -32,8 +33,10 @@ SIMD_INLINE uint64_t any(U64x8 v) {
 
 }  // namespace
 
-// philox() of tensor/random.h on eight counters at a time, one in the low half of each lane; upper halves hold rubbish.
-void draw_dropout(uint64_t seed, uint64_t step, uint32_t site, uint32_t threshold, int64_t begin, int64_t end, int64_t* mask) {
+// philox() of tensor/random.h on eight counters at a time, one in the low half of each lane; upper halves
+// hold rubbish.
+void draw_dropout(uint64_t seed, uint64_t step, uint32_t site, uint32_t threshold, int64_t begin, int64_t end,
+    int64_t* mask) {
   constexpr U64x8 lane{0, 1, 2, 3, 4, 5, 6, 7};
   for (int64_t w = begin; w < end; ++w) {
     U64x8 c0[2], c1[2], c2[2], c3[2];
@@ -57,8 +60,11 @@ void draw_dropout(uint64_t seed, uint64_t step, uint32_t site, uint32_t threshol
     uint64_t kept = 0;
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
-      const auto passes = [&](U64x8 bits, uint64_t flag) { return U64x8((bits & kLow) >= uint64_t(threshold)) & flag; };
-      const U64x8 four = passes(c0[half], 1) | passes(c1[half], 2) | passes(c2[half], 4) | passes(c3[half], 8);
+      const auto passes = [&](U64x8 bits, uint64_t flag) {
+        return U64x8((bits & kLow) >= uint64_t(threshold)) & flag;
+      };
+      const U64x8 four =
+          passes(c0[half], 1) | passes(c1[half], 2) | passes(c2[half], 4) | passes(c3[half], 8);
       kept |= any(four << (lane * 4)) << (half * 32);
     }
     mask[w] = int64_t(kept);

@@ -7,7 +7,8 @@
 namespace patchcl {
 
 Shape GatherRows::shape(const Shapes& x) const {
-  require(x.size() == 2 && x[0].rank() == 2 && x[1].rank() == 1, name(), "wants x (M,D) and index (n), got ", x.at(0), " and ", x.at(1));
+  require(x.size() == 2 && x[0].rank() == 2 && x[1].rank() == 1, name(), "wants x (M,D) and index (n), got ",
+      x.at(0), " and ", x.at(1));
   return {x[1][0], x[0][1]};
 }
 
@@ -16,7 +17,8 @@ void GatherRows::forward_cpu(const Forward& f) const {
   const int64_t rows = f.x[0].shape()[0], width = f.x[0].shape()[1], n = f.x[1].numel();
   const int32_t* index = f.x[1].data<int32_t>();
   for (int64_t i = 0; i < n; ++i)
-    require(index[i] >= 0 && index[i] < rows, name(), "index ", index[i], " at ", i, " is outside x ", f.x[0].shape());
+    require(index[i] >= 0 && index[i] < rows, name(), "index ", index[i], " at ", i, " is outside x ",
+        f.x[0].shape());
   dispatch(f.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* x = f.x[0].data<T>();
@@ -35,14 +37,19 @@ void GatherRows::backward_cpu(const Backward& b) const {
     using T = decltype(zero);
     const T* dy = b.dy.data<T>();
     T* dx = out.t.data<T>();
-    parallel_chunks(rows, [&](int64_t begin, int64_t end) {
-      for (int64_t i = 0; i < n; ++i)
-        if (index[i] >= begin && index[i] < end)
-          for (int64_t j = 0; j < width; ++j) dx[index[i] * width + j] += dy[i * width + j];
-    }, std::max<int64_t>(1, kChunk / std::max<int64_t>(1, width)));
+    parallel_chunks(
+        rows,
+        [&](int64_t begin, int64_t end) {
+          for (int64_t i = 0; i < n; ++i)
+            if (index[i] >= begin && index[i] < end)
+              for (int64_t j = 0; j < width; ++j) dx[index[i] * width + j] += dy[i * width + j];
+        },
+        std::max<int64_t>(1, kChunk / std::max<int64_t>(1, width)));
   });
 }
 
-Var gather_rows(const Var& x, const Var& index, Loc loc) { return x.tape().apply(std::make_shared<GatherRows>(), {x, index}, loc); }
+Var gather_rows(const Var& x, const Var& index, Loc loc) {
+  return x.tape().apply(std::make_shared<GatherRows>(), {x, index}, loc);
+}
 
 }  // namespace patchcl

@@ -5,12 +5,14 @@ namespace patchcl {
 
 namespace {
 
-template <class T> struct NormalizeRow {
+template <class T>
+struct NormalizeRow {
   const T* x;
   T *y, *r;
   int64_t length;
   double eps;
-  template <int kLanes> __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes>
+  __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
     const int64_t at = row * length;
     double squares = 0;
     for (int64_t j = lanes.lane; j < length; j += kLanes) squares += double(x[at + j]) * double(x[at + j]);
@@ -20,12 +22,14 @@ template <class T> struct NormalizeRow {
   }
 };
 
-template <class T> struct NormalizeGradRow {
+template <class T>
+struct NormalizeGradRow {
   const T *y, *dy, *r;
   T* dx;
   int64_t length;
   bool accumulate;
-  template <int kLanes> __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes>
+  __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
     const int64_t at = row * length;
     double dot = 0;
     for (int64_t j = lanes.lane; j < length; j += kLanes) dot += double(dy[at + j]) * double(y[at + j]);
@@ -41,7 +45,8 @@ void L2Normalize::forward_cuda(const Forward& f) const {
   const Shape& s = f.y.shape();
   dispatch(f.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    cuda::for_each_row(s.rows(), s[-1], NormalizeRow<T>{f.x[0].data<T>(), f.y.data<T>(), f.aux[0].data<T>(), s[-1], eps_});
+    cuda::for_each_row(
+        s.rows(), s[-1], NormalizeRow<T>{f.x[0].data<T>(), f.y.data<T>(), f.aux[0].data<T>(), s[-1], eps_});
   });
 }
 
@@ -52,7 +57,8 @@ void L2Normalize::backward_cuda(const Backward& b) const {
   dispatch(b.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
     cuda::for_each_row(s.rows(), s[-1],
-                       NormalizeGradRow<T>{b.y.data<T>(), b.dy.data<T>(), b.aux[0].data<T>(), out.t.data<T>(), s[-1], out.accumulate});
+        NormalizeGradRow<T>{
+            b.y.data<T>(), b.dy.data<T>(), b.aux[0].data<T>(), out.t.data<T>(), s[-1], out.accumulate});
   });
 }
 

@@ -1,4 +1,5 @@
-// Rows of length 1 (over the last axis):   y = r x,  r = 1 / sqrt(sum_j x_j^2 + eps)      dx = r (dy - y <dy, y>)
+// Rows of length 1 (over the last axis):   y = r x,  r = 1 / sqrt(sum_j x_j^2 + eps)      dx = r (dy - y <dy,
+// y>)
 //
 // eps sits inside the root, so that the gradient at x = 0 is finite: r dy. Any shape, y has the shape of x.
 #pragma once
@@ -12,7 +13,9 @@ class L2Normalize final : public Op {
   const char* name() const override { return "l2_normalize"; }
   Saves saves() const override { return {.inputs = 0, .output = true}; }
   Shape shape(const Shapes& x) const override;
-  std::vector<AuxSpec> aux(const Shapes& x, DType dtype) const override { return {{{x[0].rows()}, dtype}}; }  // r
+  std::vector<AuxSpec> aux(const Shapes& x, DType dtype) const override {
+    return {{{x[0].rows()}, dtype}};
+  }  // r
 
  protected:
   OP_CPU

@@ -8,10 +8,13 @@
 namespace patchcl {
 
 Shape Linear::shape(const Shapes& x) const {
-  require(x.size() == 2 || x.size() == 3, name(), "takes x, weight and at most a bias, got ", x.size(), " tensors");
-  require(x[0].rank() == 2 && x[1].rank() == 2, name(), "wants x (n,in) and weight (in,out), got ", x[0], " and ", x[1]);
+  require(x.size() == 2 || x.size() == 3, name(), "takes x, weight and at most a bias, got ", x.size(),
+      " tensors");
+  require(x[0].rank() == 2 && x[1].rank() == 2, name(), "wants x (n,in) and weight (in,out), got ", x[0],
+      " and ", x[1]);
   require(x[0][1] == x[1][0], name(), "weight ", x[1], " wants ", x[1][0], " inputs, x is ", x[0]);
-  if (x.size() > 2) require(x[2] == Shape{x[1][1]}, name(), "weight ", x[1], " wants a bias (", x[1][1], "), got ", x[2]);
+  if (x.size() > 2)
+    require(x[2] == Shape{x[1][1]}, name(), "weight ", x[1], " wants a bias (", x[1][1], "), got ", x[2]);
   return {x[0][0], x[1][1]};
 }
 
@@ -25,7 +28,8 @@ void Linear::forward_cpu(const Forward& f) const {
       const T* b = f.x[2].data<T>();
       for (int64_t i = 0; i < n; ++i) std::copy(b, b + out, y + i * out);
     }
-    multiply(Device::cpu, false, false, n, out, in, f.x[0].data<T>(), f.x[1].data<T>(), /*accumulate=*/bias, y);
+    multiply(
+        Device::cpu, false, false, n, out, in, f.x[0].data<T>(), f.x[1].data<T>(), /*accumulate=*/bias, y);
   });
 }
 
@@ -34,8 +38,10 @@ void Linear::backward_cpu(const Backward& p) const {
     using T = decltype(zero);
     const T *x = p.x[0].data<T>(), *w = p.x[1].data<T>(), *dy = p.dy.data<T>();
     const int64_t n = p.dy.shape()[0], out = p.dy.shape()[1], in = p.x[0].shape()[1];
-    if (const GradOut& dx = p.dx[0]) multiply(Device::cpu, false, true, n, in, out, dy, w, dx.accumulate, dx.t.data<T>());
-    if (const GradOut& dw = p.dx[1]) multiply(Device::cpu, true, false, in, out, n, x, dy, dw.accumulate, dw.t.data<T>());
+    if (const GradOut& dx = p.dx[0])
+      multiply(Device::cpu, false, true, n, in, out, dy, w, dx.accumulate, dx.t.data<T>());
+    if (const GradOut& dw = p.dx[1])
+      multiply(Device::cpu, true, false, in, out, n, x, dy, dw.accumulate, dw.t.data<T>());
     if (p.dx.size() > 2 && p.dx[2])
       parallel_for(out, [&](int64_t o) {
         double sum = 0;

@@ -8,26 +8,31 @@
 namespace patchcl {
 
 template <class T>
-void multiply(Device device, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const T* a, const T* b, bool accumulate, T* c) {
+void multiply(Device device, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const T* a, const T* b,
+    bool accumulate, T* c) {
   const int64_t lda = ta ? m : k, ldb = tb ? k : n;
   if (device == Device::cuda) return cuda::gemm(ta, tb, m, n, k, T(1), a, lda, b, ldb, T(accumulate), c, n);
   if (kernels() != Kernels::naive) return gemm(ta, tb, m, n, k, T(1), a, lda, b, ldb, T(accumulate), c, n);
   parallel_for(m, [&](int64_t i) {
     for (int64_t j = 0; j < n; ++j) {
       double sum = 0;
-      for (int64_t l = 0; l < k; ++l) sum += double(ta ? a[l * m + i] : a[i * k + l]) * double(tb ? b[j * k + l] : b[l * n + j]);
+      for (int64_t l = 0; l < k; ++l)
+        sum += double(ta ? a[l * m + i] : a[i * k + l]) * double(tb ? b[j * k + l] : b[l * n + j]);
       store(c[i * n + j], T(sum), accumulate);
     }
   });
 }
 
-template void multiply(Device, bool, bool, int64_t, int64_t, int64_t, const float*, const float*, bool, float*);
-template void multiply(Device, bool, bool, int64_t, int64_t, int64_t, const double*, const double*, bool, double*);
+template void multiply(
+    Device, bool, bool, int64_t, int64_t, int64_t, const float*, const float*, bool, float*);
+template void multiply(
+    Device, bool, bool, int64_t, int64_t, int64_t, const double*, const double*, bool, double*);
 
 Shape Matmul::shape(const Shapes& x) const {
-  require(x.size() == 2 && x[0].rank() == 2 && x[1].rank() == 2, name(), "takes 2 matrices, got ", x.at(0), " and ", x.at(1));
-  require(x[0][ta_ ? 0 : 1] == x[1][tb_ ? 1 : 0], name(), x[0], ta_ ? " transposed" : "", " times ", x[1], tb_ ? " transposed" : "",
-          ": the inner sizes differ");
+  require(x.size() == 2 && x[0].rank() == 2 && x[1].rank() == 2, name(), "takes 2 matrices, got ", x.at(0),
+      " and ", x.at(1));
+  require(x[0][ta_ ? 0 : 1] == x[1][tb_ ? 1 : 0], name(), x[0], ta_ ? " transposed" : "", " times ", x[1],
+      tb_ ? " transposed" : "", ": the inner sizes differ");
   return {x[0][ta_ ? 1 : 0], x[1][tb_ ? 0 : 1]};
 }
 
@@ -38,7 +43,8 @@ void Matmul::forward_any(const Forward& f) const {
   dispatch(f.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const int64_t k = f.x[0].shape()[ta_ ? 0 : 1];
-    multiply(f.y.device(), ta_, tb_, f.y.shape()[0], f.y.shape()[1], k, f.x[0].data<T>(), f.x[1].data<T>(), false, f.y.data<T>());
+    multiply(f.y.device(), ta_, tb_, f.y.shape()[0], f.y.shape()[1], k, f.x[0].data<T>(), f.x[1].data<T>(),
+        false, f.y.data<T>());
   });
 }
 

@@ -25,10 +25,13 @@ class Matmul final : public Op {
   bool ta_, tb_;
 };
 
-// C = op(A) op(B), or C += for `accumulate`, all tightly packed, on `device` by the chosen kernel. linear uses it too.
+// C = op(A) op(B), or C += for `accumulate`, all tightly packed, on `device` by the chosen kernel. linear
+// uses it too.
 template <class T>
-void multiply(Device device, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const T* a, const T* b, bool accumulate, T* c);
+void multiply(Device device, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const T* a, const T* b,
+    bool accumulate, T* c);
 
-Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false, Loc loc = Loc::current());
+Var matmul(
+    const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false, Loc loc = Loc::current());
 
 }  // namespace patchcl

@@ -26,7 +26,8 @@ struct Naive {
       }
   }
   template <class T>
-  static void unpool_row(const T* dy, const uint8_t* choice, int side, int64_t n, int64_t channels, T* dx, bool accumulate) {
+  static void unpool_row(
+      const T* dy, const uint8_t* choice, int side, int64_t n, int64_t channels, T* dx, bool accumulate) {
     for (int64_t j = 0; j < n; ++j, dy += channels, choice += channels)
       for (int k = 2 * side; k < 2 * side + 2; ++k, dx += channels)
         for (int64_t c = 0; c < channels; ++c) store(dx[c], choice[c] == k ? dy[c] : T(0), accumulate);
@@ -35,10 +36,12 @@ struct Naive {
 
 struct Fast {
   void (*pool_row)(const float*, const float*, int64_t, int64_t, float*, uint8_t*) = ISA_PICK(pool_row);
-  void (*unpool_row)(const float*, const uint8_t*, int, int64_t, int64_t, float*, bool) = ISA_PICK(unpool_row);
+  void (*unpool_row)(const float*, const uint8_t*, int, int64_t, int64_t, float*, bool) = ISA_PICK(
+      unpool_row);
 };
 
-template <class T, class F> void with_kernels(int64_t channels, F&& fn) {
+template <class T, class F>
+void with_kernels(int64_t channels, F&& fn) {
   if constexpr (std::is_same_v<T, float>)
     if (kernels() != Kernels::naive && channels % 16 == 0) return fn(Fast{});
   fn(Naive{});
@@ -48,7 +51,7 @@ template <class T, class F> void with_kernels(int64_t channels, F&& fn) {
 
 Shape MaxPool2d::shape(const Shapes& x) const {
   require(x.size() == 1 && x[0].rank() == 4 && x[0][1] >= 2 && x[0][2] >= 2, name(),
-          "takes one image (N,H,W,C) of at least 2x2 pixels, got ", x.at(0));
+      "takes one image (N,H,W,C) of at least 2x2 pixels, got ", x.at(0));
   return {x[0][0], x[0][1] / 2, x[0][2] / 2, x[0][3]};
 }
 
@@ -61,7 +64,7 @@ void MaxPool2d::forward_cpu(const Forward& p) const {
       parallel_for(out[0] * out[1], [&](int64_t r) {
         const T* top = p.x[0].data<T>() + (r / out[1] * in[1] + r % out[1] * 2) * row;
         kernels.pool_row(top, top + row, out[2], out[3], p.y.data<T>() + r * out_row,
-                         p.aux[0].data<uint8_t>() + r * out_row);
+            p.aux[0].data<uint8_t>() + r * out_row);
       });
     });
   });
@@ -79,7 +82,8 @@ void MaxPool2d::backward_cpu(const Backward& p) const {
         const int64_t i = r % in[1] / 2, at = (r / in[1] * out[1] + i) * out_row;
         const int64_t windows = i < out[1] ? out[2] : 0;  // over this row; what they leave gets no gradient
         T* dx = p.dx[0].t.data<T>() + r * row;
-        kernels.unpool_row(p.dy.data<T>() + at, p.aux[0].data<uint8_t>() + at, int(r % in[1] % 2), windows, out[3], dx, accumulate);
+        kernels.unpool_row(p.dy.data<T>() + at, p.aux[0].data<uint8_t>() + at, int(r % in[1] % 2), windows,
+            out[3], dx, accumulate);
         if (!accumulate) std::fill(dx + windows * 2 * out[3], dx + row, T(0));
       });
     });

@@ -10,7 +10,8 @@ typedef uint8_t BytesUnaligned __attribute__((vector_size(kLanes), aligned(1), m
 }  // namespace
 
 void pool_row(const float* top, const float* bottom, int64_t n, int64_t channels, float* y, uint8_t* choice) {
-  for (int64_t j = 0; j < n; ++j, top += 2 * channels, bottom += 2 * channels, y += channels, choice += channels)
+  for (int64_t j = 0; j < n;
+       ++j, top += 2 * channels, bottom += 2 * channels, y += channels, choice += channels)
     for (int64_t c = 0; c < channels; c += kLanes) {
       Vec best = load(top + c);
       Choice at = {};
@@ -26,7 +27,8 @@ void pool_row(const float* top, const float* bottom, int64_t n, int64_t channels
     }
 }
 
-void unpool_row(const float* dy, const uint8_t* choice, int side, int64_t n, int64_t channels, float* dx, bool accumulate) {
+void unpool_row(const float* dy, const uint8_t* choice, int side, int64_t n, int64_t channels, float* dx,
+    bool accumulate) {
   for (int64_t j = 0; j < n; ++j, dy += channels, choice += channels, dx += 2 * channels)
     for (int64_t c = 0; c < channels; c += kLanes) {
       const Choice at = __builtin_convertvector(*reinterpret_cast<const BytesUnaligned*>(choice + c), Choice);

@@ -23,12 +23,13 @@ std::vector<double> reference(const Shape& s, const std::vector<double>& x) {
 }
 
 OpCase make(const std::string& label, const Shape& s) {
-  return {label, std::make_shared<MaxPool2d>(), {{s, draw::distinct()}}, [s](auto& in) { return reference(s, in[0]); }};
+  return {label, std::make_shared<MaxPool2d>(), {{s, draw::distinct()}},
+      [s](auto& in) { return reference(s, in[0]); }};
 }
 
 AddSpec spec{{"max_pool2d",
-              {make("even size", {2, 6, 4, 3}), make("odd size", {1, 7, 5, 2}), make("one channel", {3, 3, 2, 1}),
-               make("16 channels", {2, 5, 6, 16}), make("32 channels", {1, 4, 3, 32})}}};
+    {make("even size", {2, 6, 4, 3}), make("odd size", {1, 7, 5, 2}), make("one channel", {3, 3, 2, 1}),
+        make("16 channels", {2, 5, 6, 16}), make("32 channels", {1, 4, 3, 32})}}};
 
 }  // namespace
 }  // namespace patchcl

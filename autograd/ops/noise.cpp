@@ -8,7 +8,8 @@
 namespace patchcl {
 
 Shape Noise::shape(const Shapes& x) const {
-  require(x.size() == 2 && x[1] == Shape{2}, name(), "takes x and the random state (2), got ", x.size(), " inputs");
+  require(x.size() == 2 && x[1] == Shape{2}, name(), "takes x and the random state (2), got ", x.size(),
+      " inputs");
   return x[0];
 }
 

@@ -1,8 +1,8 @@
 // Clipped Gaussian noise, the perturbation of mean-teacher inputs (METHODS 4.4):
 //
 //   y_i = x_i + clamp(sigma n_i, -limit, limit),   n_i ~ N(0,1)          dx = dy
-// n_i is Box-Muller's sqrt(-2 ln u) cos(2 pi v) of the random bits 2i and 2i+1 of stream `site` at (seed, step), which
-// the second input holds: i64 (2). So it is the same in every kernel and after a resume.
+// n_i is Box-Muller's sqrt(-2 ln u) cos(2 pi v) of the random bits 2i and 2i+1 of stream `site` at (seed,
+// step), which the second input holds: i64 (2). So it is the same in every kernel and after a resume.
 #pragma once
 #include "autograd/tape.h"
 #include "tensor/random.h"

@@ -15,11 +15,13 @@ namespace {
 
 // ---- naive: the formulas, any type and any number of channels ----
 
-template <class T> struct Naive {
+template <class T>
+struct Naive {
   NormMap<T> m;
 
   // fn(e) summed over the elements of channel c.
-  template <class F> double sum(int64_t c, F&& fn) const {
+  template <class F>
+  double sum(int64_t c, F&& fn) const {
     double s = 0;
     for (int64_t e = c; e < m.rows * m.channels; e += m.channels) s += double(fn(e));
     return s;
@@ -28,7 +30,8 @@ template <class T> struct Naive {
     parallel_for(m.channels, [&](int64_t c) {
       const double mean = sum(c, [&](int64_t e) { return m.x[e]; }) / double(m.rows);
       s.total[c] = mean;
-      s.total[m.channels + c] = sum(c, [&](int64_t e) { return (double(m.x[e]) - mean) * (double(m.x[e]) - mean); });
+      s.total[m.channels + c] =
+          sum(c, [&](int64_t e) { return (double(m.x[e]) - mean) * (double(m.x[e]) - mean); });
     });
   }
   void forward(T* y) const {
@@ -39,7 +42,8 @@ template <class T> struct Naive {
   void sums(const T* dy, Scratch s) const {
     parallel_for(m.channels, [&](int64_t c) {
       s.total[c] = sum(c, [&](int64_t e) { return m.dz(e, c, dy[e]); });
-      s.total[m.channels + c] = sum(c, [&](int64_t e) { return double(m.dz(e, c, dy[e])) * double(m.xhat(e, c)); });
+      s.total[m.channels + c] =
+          sum(c, [&](int64_t e) { return double(m.dz(e, c, dy[e])) * double(m.xhat(e, c)); });
     });
   }
   void backward(const T* dy, const T* mean_dz, T* dx, bool accumulate) const {
@@ -57,11 +61,14 @@ template <class T> struct Naive {
 struct Fast {
   NormMap<float> m;
 
-  // fn(begin, end, partial) for chunks of rows, each with its pair of sums; then merge(rows before, rows, partial) in order.
-  template <class F, class Merge> void reduce(Scratch s, F&& fn, Merge&& merge) const {
+  // fn(begin, end, partial) for chunks of rows, each with its pair of sums; then merge(rows before, rows,
+  // partial) in order.
+  template <class F, class Merge>
+  void reduce(Scratch s, F&& fn, Merge&& merge) const {
     const int64_t chunk = Scratch::chunk_rows(m.rows, m.channels);
     const auto partial = [&](int64_t begin) { return s.partials + begin / chunk * 2 * m.channels; };
-    parallel_chunks(m.rows, [&](int64_t begin, int64_t end) { fn(begin, end, partial(begin)); }, chunk);
+    parallel_chunks(
+        m.rows, [&](int64_t begin, int64_t end) { fn(begin, end, partial(begin)); }, chunk);
     std::fill_n(s.total, 2 * m.channels, 0.);
     for (int64_t begin = 0; begin < m.rows; begin += chunk)
       merge(double(begin), double(std::min(chunk, m.rows - begin)), partial(begin));
@@ -69,36 +76,48 @@ struct Fast {
   void moments(Scratch s) const {
     const auto kernel = ISA_PICK(norm_moments);
     double *mean = s.total, *deviations = s.total + m.channels;
-    reduce(s, [&](int64_t begin, int64_t end, double* part) { kernel(m.x, m.channels, begin, end, part, part + m.channels); },
-           [&](double before, double n, const double* part) {  // Chan, Golub, LeVeque 1979
-             for (int64_t c = 0; c < m.channels; ++c) {
-               const double apart = part[c] - mean[c];
-               deviations[c] += part[m.channels + c] + apart * apart * before * n / (before + n);
-               mean[c] += apart * n / (before + n);
-             }
-           });
+    reduce(
+        s,
+        [&](int64_t begin, int64_t end, double* part) {
+          kernel(m.x, m.channels, begin, end, part, part + m.channels);
+        },
+        [&](double before, double n, const double* part) {  // Chan, Golub, LeVeque 1979
+          for (int64_t c = 0; c < m.channels; ++c) {
+            const double apart = part[c] - mean[c];
+            deviations[c] += part[m.channels + c] + apart * apart * before * n / (before + n);
+            mean[c] += apart * n / (before + n);
+          }
+        });
   }
   void forward(float* y) const {
     const auto kernel = ISA_PICK(norm_act_forward);
-    parallel_chunks(m.rows, [&](int64_t begin, int64_t end) { kernel(m, begin, end, y); }, Scratch::chunk_rows(m.rows, m.channels));
+    parallel_chunks(
+        m.rows, [&](int64_t begin, int64_t end) { kernel(m, begin, end, y); },
+        Scratch::chunk_rows(m.rows, m.channels));
   }
   void sums(const float* dy, Scratch s) const {
     const auto kernel = ISA_PICK(norm_act_sums);
-    reduce(s, [&](int64_t begin, int64_t end, double* part) { kernel(m, dy, begin, end, part, part + m.channels); },
-           [&](double, double, const double* part) {
-             for (int64_t c = 0; c < 2 * m.channels; ++c) s.total[c] += part[c];
-           });
+    reduce(
+        s,
+        [&](int64_t begin, int64_t end, double* part) { kernel(m, dy, begin, end, part, part + m.channels); },
+        [&](double, double, const double* part) {
+          for (int64_t c = 0; c < 2 * m.channels; ++c) s.total[c] += part[c];
+        });
   }
   void backward(const float* dy, const float* mean_dz, float* dx, bool accumulate) const {
     const auto kernel = ISA_PICK(norm_act_backward);
-    parallel_chunks(m.rows, [&](int64_t begin, int64_t end) {
-      kernel(m, dy, mean_dz, mean_dz + m.channels, begin, end, dx, accumulate);
-    }, Scratch::chunk_rows(m.rows, m.channels));
+    parallel_chunks(
+        m.rows,
+        [&](int64_t begin, int64_t end) {
+          kernel(m, dy, mean_dz, mean_dz + m.channels, begin, end, dx, accumulate);
+        },
+        Scratch::chunk_rows(m.rows, m.channels));
   }
 };
 
 // fn(the kernels for this map)
-template <class T, class F> void with_kernels(const NormMap<T>& m, F&& fn) {
+template <class T, class F>
+void with_kernels(const NormMap<T>& m, F&& fn) {
   if constexpr (std::is_same_v<T, float>)
     if (kernels() != Kernels::naive && m.channels % 16 == 0) return fn(Fast{m});
   fn(Naive<T>{m});
@@ -107,15 +126,19 @@ template <class T, class F> void with_kernels(const NormMap<T>& m, F&& fn) {
 }  // namespace
 
 NormAct::NormAct(const Config& config) : config_(config) {
-  require(config.dropout.p >= 0 && config.dropout.p < 1, name(), "wants 0 <= p < 1, got p = ", config.dropout.p);
+  require(
+      config.dropout.p >= 0 && config.dropout.p < 1, name(), "wants 0 <= p < 1, got p = ", config.dropout.p);
 }
 
 Shape NormAct::shape(const Shapes& x) const {
   require(x.size() == (config_.dropout.p > 0 ? 6 : 5) && x[kX].rank() >= 2, name(),
-          "takes x (N,H,W,C), gamma, beta, running mean, running variance (C), and rng (2) for dropout; got ", x.size());
+      "takes x (N,H,W,C), gamma, beta, running mean, running variance (C), and rng (2) for dropout; got ",
+      x.size());
   for (int i : {kGamma, kBeta, kRunningMean, kRunningVar})
-    require(x[i] == Shape{x[kX][-1]}, name(), "x ", x[kX], " has ", x[kX][-1], " channels, input ", i, " is ", x[i]);
-  require(!config_.training || x[kX].rows() > 1, name(), "batch statistics want more than one pixel, x is ", x[kX]);
+    require(x[i] == Shape{x[kX][-1]}, name(), "x ", x[kX], " has ", x[kX][-1], " channels, input ", i, " is ",
+        x[i]);
+  require(!config_.training || x[kX].rows() > 1, name(), "batch statistics want more than one pixel, x is ",
+      x[kX]);
   return x[kX];
 }
 
@@ -125,7 +148,9 @@ std::vector<AuxSpec> NormAct::aux(const Shapes& x, DType dtype) const {
   return a;
 }
 
-size_t NormAct::workspace(const Shapes& x, DType, Device) const { return Scratch::bytes(x[kX].rows(), x[kX][-1]); }
+size_t NormAct::workspace(const Shapes& x, DType, Device) const {
+  return Scratch::bytes(x[kX].rows(), x[kX][-1]);
+}
 
 void NormAct::forward_cpu(const Forward& p) const {
   if (config_.dropout.p > 0) DropoutMask::draw(p.x[kRng], config_.dropout, p.aux[kMask]);
@@ -149,22 +174,24 @@ void NormAct::backward_cpu(const Backward& p) const {
     using T = decltype(zero);
     const NormMap<T> m = map_of<T>(p, config_);
     const Scratch scratch(p.workspace, m.channels);
-    const NormGradients<T> channel(p, config_, reinterpret_cast<T*>(scratch.partials));  // whose sums are spent by then
+    const NormGradients<T> channel(
+        p, config_, reinterpret_cast<T*>(scratch.partials));  // whose sums are spent by then
     const T* dy = p.dy.data<T>();
     with_kernels(m, [&](const auto& kernels) {
       kernels.sums(dy, scratch);
-      for (int64_t c = 0; c < m.channels; ++c) channel.finish(c, scratch.total[c], scratch.total[m.channels + c]);
+      for (int64_t c = 0; c < m.channels; ++c)
+        channel.finish(c, scratch.total[c], scratch.total[m.channels + c]);
       if (p.dx[kX]) kernels.backward(dy, channel.mean_dz, p.dx[kX].t.data<T>(), p.dx[kX].accumulate);
     });
   });
 }
 
 namespace {
-Var apply(const NormAct::Config& config, const Var& x, const Var& gamma, const Var& beta, const BatchNormOptions& options,
-          const Var& rng, Loc loc) {
+Var apply(const NormAct::Config& config, const Var& x, const Var& gamma, const Var& beta,
+    const BatchNormOptions& options, const Var& rng, Loc loc) {
   Tape& tape = x.tape();
   std::vector<Var> in{x, gamma, beta, tape.constant(options.running_mean, "running mean"),
-                      tape.constant(options.running_var, "running variance")};
+      tape.constant(options.running_var, "running variance")};
   if (config.dropout.p > 0) in.push_back(rng);
   return tape.apply(std::make_shared<NormAct>(config), std::move(in), loc);
 }
@@ -174,9 +201,10 @@ Var batch_norm(const Var& x, const Var& gamma, const Var& beta, const BatchNormO
   return apply({options.training, options.eps, options.momentum}, x, gamma, beta, options, {}, loc);
 }
 
-Var norm_act_dropout(const Var& x, const Var& gamma, const Var& beta, const BatchNormOptions& options, double slope,
-                     double p, const Var& rng, uint32_t site, Loc loc) {
-  return apply({options.training, options.eps, options.momentum, slope, {p, site}}, x, gamma, beta, options, rng, loc);
+Var norm_act_dropout(const Var& x, const Var& gamma, const Var& beta, const BatchNormOptions& options,
+    double slope, double p, const Var& rng, uint32_t site, Loc loc) {
+  return apply(
+      {options.training, options.eps, options.momentum, slope, {p, site}}, x, gamma, beta, options, rng, loc);
 }
 
 }  // namespace patchcl

@@ -7,30 +7,39 @@ using namespace norm_act;
 
 namespace {
 
-// A block covers a chunk of rows and 32 channels (16 where there are no more): neighbouring threads read neighbouring
-// channels, and a thread keeps to one channel.
+// A block covers a chunk of rows and 32 channels (16 where there are no more): neighbouring threads read
+// neighbouring channels, and a thread keeps to one channel.
 struct Layout {
   int64_t rows, channels, chunk;
   int width;
-  Layout(int64_t r, int64_t c) : rows(r), channels(c), chunk(Scratch::chunk_rows(r, c)), width(c <= 16 ? 16 : 32) {}
+  Layout(int64_t r, int64_t c)
+      : rows(r), channels(c), chunk(Scratch::chunk_rows(r, c)), width(c <= 16 ? 16 : 32) {}
   int64_t chunks() const { return Scratch::chunks(rows, channels); }
   dim3 blocks() const { return dim3(unsigned(chunks()), unsigned((channels + width - 1) / width)); }
 
   // fn(e, c) for the elements of this thread.
-  template <class F> __device__ void for_mine(F&& fn) const {
+  template <class F>
+  __device__ void for_mine(F&& fn) const {
     const int64_t c = int64_t(blockIdx.y) * width + threadIdx.x % width;
     const int64_t begin = int64_t(blockIdx.x) * chunk, end = begin + chunk < rows ? begin + chunk : rows;
     if (c < channels)
-      for (int64_t r = begin + threadIdx.x / width; r < end; r += cuda::kThreads / width) fn(r * channels + c, c);
+      for (int64_t r = begin + threadIdx.x / width; r < end; r += cuda::kThreads / width)
+        fn(r * channels + c, c);
   }
 };
 
-template <class F> __global__ void each_kernel(Layout layout, F f) { layout.for_mine(f); }
+template <class F>
+__global__ void each_kernel(Layout layout, F f) {
+  layout.for_mine(f);
+}
 
-struct Pair { double first, second; };
+struct Pair {
+  double first, second;
+};
 
 // partials[chunk] = the sums of term(e, c) over the chunk, by a fixed tree.
-template <class Term> __global__ void partial_kernel(Layout layout, double* partials, Term term) {
+template <class Term>
+__global__ void partial_kernel(Layout layout, double* partials, Term term) {
   __shared__ Pair s[cuda::kThreads];
   Pair sum{0, 0};
   layout.for_mine([&](int64_t e, int64_t c) {
@@ -55,11 +64,13 @@ template <class Term> __global__ void partial_kernel(Layout layout, double* part
 }
 
 // finish(c, first, second) for each channel, the partial sums added up.
-template <class Finish> struct Total {
+template <class Finish>
+struct Total {
   const double* partials;
   int64_t chunks, channels;
   Finish finish;
-  template <int kLanes> __device__ void operator()(int64_t c, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes>
+  __device__ void operator()(int64_t c, cuda::Lanes<kLanes> lanes) const {
     double first = 0, second = 0;
     for (int64_t k = lanes.lane; k < chunks; k += kLanes) {
       first += partials[2 * k * channels + c];
@@ -71,16 +82,20 @@ template <class Finish> struct Total {
   }
 };
 
-template <class Term, class Finish> void reduce(const Layout& layout, double* partials, Term term, Finish finish) {
+template <class Term, class Finish>
+void reduce(const Layout& layout, double* partials, Term term, Finish finish) {
   cuda::launch(cuda::Caller::current(), partial_kernel<Term>, layout.blocks(), layout, partials, term);
-  cuda::for_each_row(layout.channels, layout.chunks(), Total<Finish>{partials, layout.chunks(), layout.channels, finish});
+  cuda::for_each_row(
+      layout.channels, layout.chunks(), Total<Finish>{partials, layout.chunks(), layout.channels, finish});
 }
 
-template <class F> void for_each_element(const Layout& layout, F f) {
+template <class F>
+void for_each_element(const Layout& layout, F f) {
   cuda::launch(cuda::Caller::current(), each_kernel<F>, layout.blocks(), layout, f);
 }
 
-template <class X> void launch_forward(const Forward& p, const NormAct::Config& config) {
+template <class X>
+void launch_forward(const Forward& p, const NormAct::Config& config) {
   using T = Precise<X>;
   const NormMap<X, T> m = map_of<X>(p, config);
   const NormStatistics<T> channel(p, config);
@@ -88,14 +103,15 @@ template <class X> void launch_forward(const Forward& p, const NormAct::Config& 
   if (config.training) {
     const double rows = double(m.rows);
     // About the first row's values, in double: a mean far larger than the deviations then costs no digits.
-    reduce(layout, Scratch(p.workspace, m.channels).partials,
-           [=] __device__(int64_t e, int64_t c) {
-             const double d = double(m.x[e]) - double(m.x[c]);
-             return Pair{d, d * d};
-           },
-           [=] __device__(int64_t c, double sum, double squares) {
-             channel.from_batch(c, double(m.x[c]) + sum / rows, squares - sum * sum / rows);
-           });
+    reduce(
+        layout, Scratch(p.workspace, m.channels).partials,
+        [=] __device__(int64_t e, int64_t c) {
+          const double d = double(m.x[e]) - double(m.x[c]);
+          return Pair{d, d * d};
+        },
+        [=] __device__(int64_t c, double sum, double squares) {
+          channel.from_batch(c, double(m.x[c]) + sum / rows, squares - sum * sum / rows);
+        });
   } else {
     cuda::for_each(m.channels, [=] __device__(int64_t c) { channel.from_running(c); });
   }
@@ -103,19 +119,21 @@ template <class X> void launch_forward(const Forward& p, const NormAct::Config& 
   for_each_element(layout, [=] __device__(int64_t e, int64_t c) { y[e] = X(m.y(e, c)); });
 }
 
-template <class X> void launch_backward(const Backward& p, const NormAct::Config& config) {
+template <class X>
+void launch_backward(const Backward& p, const NormAct::Config& config) {
   using T = Precise<X>;
   const NormMap<X, T> m = map_of<X>(p, config);
   const Scratch scratch(p.workspace, m.channels);
   const NormGradients<T> channel(p, config, reinterpret_cast<T*>(scratch.total));
   const Layout layout(m.rows, m.channels);
   const X* dy = p.dy.data<X>();
-  reduce(layout, scratch.partials,
-         [=] __device__(int64_t e, int64_t c) {
-           const double dz = double(m.dz(e, c, T(dy[e])));
-           return Pair{dz, dz * double(m.xhat(e, c))};
-         },
-         [=] __device__(int64_t c, double dz, double dz_xhat) { channel.finish(c, dz, dz_xhat); });
+  reduce(
+      layout, scratch.partials,
+      [=] __device__(int64_t e, int64_t c) {
+        const double dz = double(m.dz(e, c, T(dy[e])));
+        return Pair{dz, dz * double(m.xhat(e, c))};
+      },
+      [=] __device__(int64_t c, double dz, double dz_xhat) { channel.finish(c, dz, dz_xhat); });
   if (!p.dx[kX]) return;
   X* dx = p.dx[kX].t.data<X>();
   const bool accumulate = p.dx[kX].accumulate;

@@ -1,4 +1,5 @@
-// Batch normalisation of each channel over all pixels of the batch, alone or fused with leaky ReLU and dropout:
+// Batch normalisation of each channel over all pixels of the batch, alone or fused with leaky ReLU and
+// dropout:
 //
 //   m = mean(x), v = mean((x - m)^2) over N,H,W            training; otherwise the running statistics
 //   xhat = (x - m) r,  r = 1/sqrt(v + eps),   z = gamma xhat + beta
@@ -9,11 +10,11 @@
 //   dx = gamma r dz                                        otherwise
 // Training also moves the running statistics as PyTorch does, with the unbiased variance:
 //   running_mean = (1 - momentum) running_mean + momentum m,   running_var likewise with v M/(M-1)
-// They are inputs of the op, and forward writes to them; y never depends on what it writes.
-// x (N,H,W,C); gamma, beta, running_mean, running_var (C); rng i64 (2) when p > 0. Saves x, gamma, beta, m, r and one
-// bit an element for the mask; xhat, z and the side of the kink are computed again: cheaper than memory.
-// CPU kernels (tensor/device.h): naive for any type and width; f32 in multiples of 16 channels runs at memory speed.
-// METHODS 4.3.
+// They are inputs of the op, and forward writes to them; y never depends on what it writes. x (N,H,W,C);
+// gamma, beta, running_mean, running_var (C); rng i64 (2) when p > 0. Saves x, gamma, beta, m, r and one bit
+// an element for the mask; xhat, z and the side of the kink are computed again: cheaper than memory. CPU
+// kernels (tensor/device.h): naive for any type and width; f32 in multiples of 16 channels runs at memory
+// speed. METHODS 4.3.
 #pragma once
 #include "autograd/ops/dropout.h"
 
@@ -46,13 +47,13 @@ class NormAct final : public Op {
  protected:
   OP_CPU OP_CUDA
 
- private:
-  Config config_;
+      private : Config config_;
 };
 
-Var batch_norm(const Var& x, const Var& gamma, const Var& beta, const BatchNormOptions& options, Loc loc = Loc::current());
+Var batch_norm(const Var& x, const Var& gamma, const Var& beta, const BatchNormOptions& options,
+    Loc loc = Loc::current());
 // rng may be empty when p = 0.
-Var norm_act_dropout(const Var& x, const Var& gamma, const Var& beta, const BatchNormOptions& options, double slope,
-                     double p, const Var& rng, uint32_t site, Loc loc = Loc::current());
+Var norm_act_dropout(const Var& x, const Var& gamma, const Var& beta, const BatchNormOptions& options,
+    double slope, double p, const Var& rng, uint32_t site, Loc loc = Loc::current());
 
 }  // namespace patchcl

@@ -4,11 +4,13 @@ namespace patchcl::PATCHCL_ISA {
 namespace {
 
 typedef int32_t Bits __attribute__((vector_size(kLanes * 4)));
-constexpr int kRun = 256;                           // rows whose sums stay in f32
-constexpr int kMaxVectors = kLanes == 16 ? 4 : 2;   // of a strip: what fits into the register file
+constexpr int kRun = 256;                          // rows whose sums stay in f32
+constexpr int kMaxVectors = kLanes == 16 ? 4 : 2;  // of a strip: what fits into the register file
 
-// Runs strip.template operator()<V>(c) for strips of V vectors that start at channel c and cover all channels.
-template <class F> void for_strips(int64_t channels, F&& strip) {
+// Runs strip.template operator()<V>(c) for strips of V vectors that start at channel c and cover all
+// channels.
+template <class F>
+void for_strips(int64_t channels, F&& strip) {
   int64_t c = 0;
   if constexpr (kMaxVectors == 4)
     for (; c + 4 * kLanes <= channels; c += 4 * kLanes) strip.template operator()<4>(c);
@@ -16,13 +18,16 @@ template <class F> void for_strips(int64_t channels, F&& strip) {
   for (; c < channels; c += kLanes) strip.template operator()<1>(c);
 }
 
-// Two sums per channel of a strip, in f32 over short runs of rows. Several streams of rows hide the latency of addition.
-template <int V> struct Sums {
+// Two sums per channel of a strip, in f32 over short runs of rows. Several streams of rows hide the latency
+// of addition.
+template <int V>
+struct Sums {
   static constexpr int kStreams = 4 / V;
   Vec first[kStreams][V] = {}, second[kStreams][V] = {};
 
   // row(r, stream) adds row r.
-  template <class F> static Sums over(int64_t begin, int64_t end, F&& row) {
+  template <class F>
+  static Sums over(int64_t begin, int64_t end, F&& row) {
     Sums s;
     int64_t r = begin;
     for (; r + kStreams <= end; r += kStreams)
@@ -40,7 +45,9 @@ template <int V> struct Sums {
   double sum2(int channel) const { return double(second[0][channel / kLanes][channel % kLanes]); }
 };
 
-template <int V> void moments_strip(const float* x, int64_t channels, int64_t begin, int64_t end, double* mean, double* deviations) {
+template <int V>
+void moments_strip(
+    const float* x, int64_t channels, int64_t begin, int64_t end, double* mean, double* deviations) {
   for (int c = 0; c < V * kLanes; ++c) mean[c] = deviations[c] = 0;
   for (int64_t run = begin; run < end; run += kRun) {
     const int64_t stop = run + kRun < end ? run + kRun : end;
@@ -58,7 +65,8 @@ template <int V> void moments_strip(const float* x, int64_t channels, int64_t be
     // Chan, Golub, LeVeque 1979: the moments of `before` rows and of `n` more make those of all.
     const double before = double(run - begin), n = double(stop - run), all = before + n;
     for (int c = 0; c < V * kLanes; ++c) {
-      const double mean_run = s.sum(c) / n, apart = double(shift[c / kLanes][c % kLanes]) + mean_run - mean[c];
+      const double mean_run = s.sum(c) / n,
+                   apart = double(shift[c / kLanes][c % kLanes]) + mean_run - mean[c];
       deviations[c] += s.sum2(c) - s.sum(c) * mean_run + apart * apart * before * n / all;
       mean[c] += apart * n / all;
     }
@@ -66,7 +74,8 @@ template <int V> void moments_strip(const float* x, int64_t channels, int64_t be
 }
 
 // The constants of V vectors of channels, and the pointwise part of the formulas.
-template <int V, bool Masked> struct Strip {
+template <int V, bool Masked>
+struct Strip {
   const NormMap<float>& map;
   int64_t c;
   Vec mean[V], rstd[V], gamma[V], beta[V];
@@ -100,7 +109,8 @@ template <int V, bool Masked> struct Strip {
 };
 
 // run.template operator()<V, Masked>(channel) for all strips.
-template <class F> void for_masked_strips(const NormMap<float>& map, F&& run) {
+template <class F>
+void for_masked_strips(const NormMap<float>& map, F&& run) {
   for_strips(map.channels, [&]<int V>(int64_t c) {
     if (map.mask) run.template operator()<V, true>(c);
     else run.template operator()<V, false>(c);
@@ -109,8 +119,10 @@ template <class F> void for_masked_strips(const NormMap<float>& map, F&& run) {
 
 }  // namespace
 
-void norm_moments(const float* x, int64_t channels, int64_t begin, int64_t end, double* mean, double* deviations) {
-  for_strips(channels, [&]<int V>(int64_t c) { moments_strip<V>(x + c, channels, begin, end, mean + c, deviations + c); });
+void norm_moments(
+    const float* x, int64_t channels, int64_t begin, int64_t end, double* mean, double* deviations) {
+  for_strips(channels,
+      [&]<int V>(int64_t c) { moments_strip<V>(x + c, channels, begin, end, mean + c, deviations + c); });
 }
 
 void norm_act_forward(const NormMap<float>& map, int64_t begin, int64_t end, float* y) {
@@ -122,20 +134,22 @@ void norm_act_forward(const NormMap<float>& map, int64_t begin, int64_t end, flo
   });
 }
 
-void norm_act_sums(const NormMap<float>& map, const float* dy, int64_t begin, int64_t end, double* dz, double* dz_xhat) {
+void norm_act_sums(
+    const NormMap<float>& map, const float* dy, int64_t begin, int64_t end, double* dz, double* dz_xhat) {
   for_masked_strips(map, [&]<int V, bool Masked>(int64_t first) {
     const Strip<V, Masked> strip(map, first);
     for (int c = 0; c < V * kLanes; ++c) dz[first + c] = dz_xhat[first + c] = 0;
     for (int64_t run = begin; run < end; run += kRun) {
-      const auto s = Sums<V>::over(run, run + kRun < end ? run + kRun : end, [&](int64_t r, Vec* sum, Vec* sum_xhat) {
+      const auto s =
+          Sums<V>::over(run, run + kRun < end ? run + kRun : end, [&](int64_t r, Vec* sum, Vec* sum_xhat) {
 #pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) {
-          const int64_t e = strip.at(r, v);
-          const Vec xhat = strip.xhat(e, v), g = strip.dz(e, v, xhat, load(dy + e));
-          sum[v] += g;
-          sum_xhat[v] += g * xhat;
-        }
-      });
+            for (int v = 0; v < V; ++v) {
+              const int64_t e = strip.at(r, v);
+              const Vec xhat = strip.xhat(e, v), g = strip.dz(e, v, xhat, load(dy + e));
+              sum[v] += g;
+              sum_xhat[v] += g * xhat;
+            }
+          });
       for (int c = 0; c < V * kLanes; ++c) {
         dz[first + c] += s.sum(c);
         dz_xhat[first + c] += s.sum2(c);
@@ -144,8 +158,8 @@ void norm_act_sums(const NormMap<float>& map, const float* dy, int64_t begin, in
   });
 }
 
-void norm_act_backward(const NormMap<float>& map, const float* dy, const float* mean_dz, const float* mean_dz_xhat,
-                       int64_t begin, int64_t end, float* dx, bool accumulate) {
+void norm_act_backward(const NormMap<float>& map, const float* dy, const float* mean_dz,
+    const float* mean_dz_xhat, int64_t begin, int64_t end, float* dx, bool accumulate) {
   for_masked_strips(map, [&]<int V, bool Masked>(int64_t c) {
     const Strip<V, Masked> strip(map, c);
     for (int64_t r = begin; r < end; ++r)
@@ -153,7 +167,8 @@ void norm_act_backward(const NormMap<float>& map, const float* dy, const float* 
       for (int v = 0; v < V; ++v) {
         const int64_t e = strip.at(r, v), channel = c + v * kLanes;
         const Vec xhat = strip.xhat(e, v), g = strip.dz(e, v, xhat, load(dy + e));
-        const Vec d = strip.gamma[v] * strip.rstd[v] * (g - load(mean_dz + channel) - xhat * load(mean_dz_xhat + channel));
+        const Vec d = strip.gamma[v] * strip.rstd[v] *
+                      (g - load(mean_dz + channel) - xhat * load(mean_dz_xhat + channel));
         store(dx + e, accumulate ? d + load(dx + e) : d);
       }
   });

@@ -1,5 +1,5 @@
-// What norm_act.cpp and norm_act.cu share: the op's tensors under their names, the work on each channel between the passes
-// over memory, and where partial sums lie.
+// What norm_act.cpp and norm_act.cu share: the op's tensors under their names, the work on each channel
+// between the passes over memory, and where partial sums lie.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -13,17 +13,19 @@ namespace patchcl::norm_act {
 enum Input { kX, kGamma, kBeta, kRunningMean, kRunningVar, kRng };
 enum Aux { kMean, kRstd, kMask };
 
-template <class X, class Pass> NormMap<X, Precise<X>> map_of(const Pass& p, const NormAct::Config& config) {
+template <class X, class Pass>
+NormMap<X, Precise<X>> map_of(const Pass& p, const NormAct::Config& config) {
   using T = Precise<X>;
   const auto numbers = [](const Tensor& t) { return t.data<T>(); };
   const Shape& s = p.x[kX].shape();
-  return {p.x[kX].template data<X>(), numbers(p.x[kGamma]), numbers(p.x[kBeta]), numbers(p.aux[kMean]), numbers(p.aux[kRstd]),
-          config.dropout.p > 0 ? p.aux[kMask].template data<int64_t>() : nullptr,
-          T(config.slope), T(config.dropout.scale()), s.rows(), s[-1]};
+  return {p.x[kX].template data<X>(), numbers(p.x[kGamma]), numbers(p.x[kBeta]), numbers(p.aux[kMean]),
+      numbers(p.aux[kRstd]), config.dropout.p > 0 ? p.aux[kMask].template data<int64_t>() : nullptr,
+      T(config.slope), T(config.dropout.scale()), s.rows(), s[-1]};
 }
 
 // From a channel's moments to what normalises it, on the CPU and on the GPU.
-template <class T> struct NormStatistics {
+template <class T>
+struct NormStatistics {
   T *mean, *rstd, *running_mean, *running_var;
   double rows, eps, momentum;
 
@@ -45,8 +47,10 @@ template <class T> struct NormStatistics {
   }
 };
 
-// From a channel's sums of dz and dz xhat to its gradients and to the means in dx, which are 0 without batch statistics.
-template <class T> struct NormGradients {
+// From a channel's sums of dz and dz xhat to its gradients and to the means in dx, which are 0 without batch
+// statistics.
+template <class T>
+struct NormGradients {
   T *dgamma, *dbeta;  // null where nobody asks
   bool accumulate_dgamma, accumulate_dbeta;
   T *mean_dz, *mean_dz_xhat;
@@ -54,9 +58,10 @@ template <class T> struct NormGradients {
 
   // `means` has room for (2, C).
   NormGradients(const Backward& p, const NormAct::Config& config, T* means)
-      : dgamma(p.dx[kGamma] ? p.dx[kGamma].t.data<T>() : nullptr), dbeta(p.dx[kBeta] ? p.dx[kBeta].t.data<T>() : nullptr),
-        accumulate_dgamma(p.dx[kGamma].accumulate), accumulate_dbeta(p.dx[kBeta].accumulate), mean_dz(means),
-        mean_dz_xhat(means + p.x[kGamma].numel()), per_row(config.training ? 1 / double(p.x[kX].shape().rows()) : 0) {}
+      : dgamma(p.dx[kGamma] ? p.dx[kGamma].t.data<T>() : nullptr),
+        dbeta(p.dx[kBeta] ? p.dx[kBeta].t.data<T>() : nullptr), accumulate_dgamma(p.dx[kGamma].accumulate),
+        accumulate_dbeta(p.dx[kBeta].accumulate), mean_dz(means), mean_dz_xhat(means + p.x[kGamma].numel()),
+        per_row(config.training ? 1 / double(p.x[kX].shape().rows()) : 0) {}
   HD void finish(int64_t c, double dz, double dz_xhat) const {
     if (dgamma) store(dgamma[c], T(dz_xhat), accumulate_dgamma);
     if (dbeta) store(dbeta[c], T(dz), accumulate_dbeta);

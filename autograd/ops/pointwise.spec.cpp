@@ -6,22 +6,28 @@
 namespace patchcl {
 namespace {
 
-template <class F> OpSpec pointwise(F f, Draw draw, double (*reference)(double)) {
+template <class F>
+OpSpec pointwise(F f, Draw draw, double (*reference)(double)) {
   OpSpec spec{F::name, {}};
   for (Shape shape : {Shape{2, 3, 5, 4}, Shape{1, 7, 1, 1}, Shape{33}})
-    spec.cases.push_back({shape.str(), std::make_shared<Pointwise<F>>(f), {{shape, draw}}, [reference](auto& x) {
-                            std::vector<double> y;
-                            for (double v : x[0]) y.push_back(reference(v));
-                            return y;
-                          }});
+    spec.cases.push_back(
+        {shape.str(), std::make_shared<Pointwise<F>>(f), {{shape, draw}}, [reference](auto& x) {
+           std::vector<double> y;
+           for (double v : x[0]) y.push_back(reference(v));
+           return y;
+         }});
   return spec;
 }
 
-AddSpec leaky{pointwise(LeakyRelu{0.2}, draw::away_from(0), [](double x) { return std::fmax(x, 0) + 0.2 * std::fmin(x, 0); })};
+AddSpec leaky{pointwise(
+    LeakyRelu{0.2}, draw::away_from(0), [](double x) { return std::fmax(x, 0) + 0.2 * std::fmin(x, 0); })};
 AddSpec rectifier{pointwise(Relu{}, draw::away_from(0), [](double x) { return (x + std::fabs(x)) / 2; })};
-AddSpec logistic{pointwise(Sigmoid{}, draw::normal(2), [](double x) { return 0.5 * (1 + std::tanh(x / 2)); })};
-AddSpec exponential{pointwise(Exp{}, draw::normal(), [](double x) { return std::pow(2.718281828459045235, x); })};
-AddSpec logarithm{pointwise(Log{}, draw::uniform(0.3, 3), [](double x) { return std::log2(x) * 0.69314718055994530942; })};
+AddSpec logistic{
+    pointwise(Sigmoid{}, draw::normal(2), [](double x) { return 0.5 * (1 + std::tanh(x / 2)); })};
+AddSpec exponential{
+    pointwise(Exp{}, draw::normal(), [](double x) { return std::pow(2.718281828459045235, x); })};
+AddSpec logarithm{
+    pointwise(Log{}, draw::uniform(0.3, 3), [](double x) { return std::log2(x) * 0.69314718055994530942; })};
 AddSpec squared{pointwise(Square{}, draw::normal(), [](double x) { return std::pow(std::fabs(x), 2); })};
 AddSpec line{pointwise(Affine{-1.5, 0.25}, draw::normal(), [](double x) { return 0.25 - 1.5 * x; })};
 

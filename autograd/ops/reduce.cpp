@@ -33,6 +33,8 @@ void Reduce::backward_cpu(const Backward& p) const {
 }
 
 Var sum(const Var& x, Loc loc) { return x.tape().apply(std::make_shared<Reduce>(Reduction::sum), {x}, loc); }
-Var mean(const Var& x, Loc loc) { return x.tape().apply(std::make_shared<Reduce>(Reduction::mean), {x}, loc); }
+Var mean(const Var& x, Loc loc) {
+  return x.tape().apply(std::make_shared<Reduce>(Reduction::mean), {x}, loc);
+}
 
 }  // namespace patchcl

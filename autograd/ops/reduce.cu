@@ -5,18 +5,22 @@ namespace patchcl {
 
 namespace {
 
-template <class T> void launch_forward(double factor, const Forward& p) {
+template <class T>
+void launch_forward(double factor, const Forward& p) {
   const T* x = p.x[0].data<T>();
   T* y = p.y.data<T>();
-  cuda::reduce(p.x[0].numel(), p.workspace.raw(), [=] __device__(int64_t i) { return x[i]; },
-               [=] __device__(double sum) { y[0] = T(factor * sum); });
+  cuda::reduce(
+      p.x[0].numel(), p.workspace.raw(), [=] __device__(int64_t i) { return x[i]; },
+      [=] __device__(double sum) { y[0] = T(factor * sum); });
 }
 
-template <class T> void launch_backward(double factor, const Backward& p) {
+template <class T>
+void launch_backward(double factor, const Backward& p) {
   const T* dy = p.dy.data<T>();
   T* dx = p.dx[0].t.data<T>();
   const bool accumulate = p.dx[0].accumulate;
-  cuda::for_each(p.dx[0].t.numel(), [=] __device__(int64_t i) { store(dx[i], T(factor * double(dy[0])), accumulate); });
+  cuda::for_each(
+      p.dx[0].t.numel(), [=] __device__(int64_t i) { store(dx[i], T(factor * double(dy[0])), accumulate); });
 }
 
 }  // namespace

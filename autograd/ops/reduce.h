@@ -13,7 +13,9 @@ class Reduce final : public Op {
   const char* name() const override { return kind_ == Reduction::sum ? "sum" : "mean"; }
   Saves saves() const override { return {}; }
   Shape shape(const Shapes& x) const override;
-  size_t workspace(const Shapes&, DType, Device d) const override { return d == Device::cuda ? cuda::kReduceBytes : 0; }
+  size_t workspace(const Shapes&, DType, Device d) const override {
+    return d == Device::cuda ? cuda::kReduceBytes : 0;
+  }
 
  protected:
   OP_CPU

@@ -24,20 +24,24 @@ AxisView axis_view(const Shape& s, int axis) {
 }
 
 // One loop is both the reference and the fast kernel.
-void copy_rows_cpu(int64_t count, int64_t width, const RowWindow& from, const RowWindow& to, bool accumulate) {
+void copy_rows_cpu(
+    int64_t count, int64_t width, const RowWindow& from, const RowWindow& to, bool accumulate) {
   if (width == 0) return;
   // Fixed pieces of about kChunk numbers: many short rows together, long rows cut.
   const int64_t cut = std::min(width, kChunk), pieces = chunks(width, cut);
   dispatch(to.t.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    parallel_chunks(count * pieces, [&](int64_t begin, int64_t end) {
-      for (int64_t p = begin; p < end; ++p) {
-        const int64_t r = p / pieces, first = p % pieces * cut, last = std::min(width, first + cut);
-        const T* f = from.t.data<T>() + from.offset + r * from.stride;
-        T* t = to.t.data<T>() + to.offset + r * to.stride;
-        for (int64_t i = first; i < last; ++i) store(t[i], f[i], accumulate);
-      }
-    }, std::max<int64_t>(1, kChunk / cut));
+    parallel_chunks(
+        count * pieces,
+        [&](int64_t begin, int64_t end) {
+          for (int64_t p = begin; p < end; ++p) {
+            const int64_t r = p / pieces, first = p % pieces * cut, last = std::min(width, first + cut);
+            const T* f = from.t.data<T>() + from.offset + r * from.stride;
+            T* t = to.t.data<T>() + to.offset + r * to.stride;
+            for (int64_t i = first; i < last; ++i) store(t[i], f[i], accumulate);
+          }
+        },
+        std::max<int64_t>(1, kChunk / cut));
   });
 }
 
@@ -46,7 +50,8 @@ bool valid_axis(const Shape& s, int axis) { return axis < s.rank() && axis >= -s
 }  // namespace
 
 Shape Reshape::shape(const Shapes& x) const {
-  require(x.size() == 1 && x[0].numel() == to_.numel(), name(), "cannot see ", x.at(0), " as ", to_, ": the numbers of elements differ");
+  require(x.size() == 1 && x[0].numel() == to_.numel(), name(), "cannot see ", x.at(0), " as ", to_,
+      ": the numbers of elements differ");
   return to_;
 }
 
@@ -65,7 +70,8 @@ Shape Concat::shape(const Shapes& x) const {
     Shape same = x[i];
     require(same.rank() == y.rank(), name(), "input ", i, " is ", x[i], ", input 0 is ", x[0]);
     same[axis_] = x[0][axis_];
-    require(same == x[0], name(), "input ", i, " is ", x[i], ", input 0 is ", x[0], "; only axis ", axis_, " may differ");
+    require(same == x[0], name(), "input ", i, " is ", x[i], ", input 0 is ", x[0], "; only axis ", axis_,
+        " may differ");
     y[axis_] += x[i][axis_];
   }
   return y;
@@ -94,7 +100,8 @@ void Concat::backward_with(CopyRows copy_rows, const Backward& p) const {
 
 Shape SliceOp::shape(const Shapes& x) const {
   require(x.size() == 1 && valid_axis(x[0], axis_), name(), "axis ", axis_, " of ", x.at(0));
-  require(begin_ >= 0 && count_ >= 0 && begin_ + count_ <= x[0][axis_], name(), "[", begin_, ",", begin_ + count_, ") leaves axis ", axis_, " of ", x[0]);
+  require(begin_ >= 0 && count_ >= 0 && begin_ + count_ <= x[0][axis_], name(), "[", begin_, ",",
+      begin_ + count_, ") leaves axis ", axis_, " of ", x[0]);
   Shape y = x[0];
   y[axis_] = count_;
   return y;
@@ -118,7 +125,9 @@ void SliceOp::backward_with(CopyRows copy_rows, const Backward& p) const {
   copy_rows(v.outer, width, {p.dy, 0, width}, {out.t, begin_ * v.inner, v.width}, out.accumulate);
 }
 
-Var reshape(const Var& x, const Shape& shape, Loc loc) { return x.tape().apply(std::make_shared<Reshape>(shape), {x}, loc); }
+Var reshape(const Var& x, const Shape& shape, Loc loc) {
+  return x.tape().apply(std::make_shared<Reshape>(shape), {x}, loc);
+}
 Var concat(const std::vector<Var>& x, int axis, Loc loc) {
   require(!x.empty(), "concat", "of no tensors");
   return x[0].tape().apply(std::make_shared<Concat>(axis), x, loc);

@@ -5,7 +5,8 @@ namespace patchcl {
 
 namespace {
 
-template <class T> void launch_copy(int64_t count, int64_t width, const RowWindow& from, const RowWindow& to, bool accumulate) {
+template <class T>
+void launch_copy(int64_t count, int64_t width, const RowWindow& from, const RowWindow& to, bool accumulate) {
   const T* f = from.t.data<T>() + from.offset;
   T* t = to.t.data<T>() + to.offset;
   const int64_t from_stride = from.stride, to_stride = to.stride;
@@ -15,7 +16,8 @@ template <class T> void launch_copy(int64_t count, int64_t width, const RowWindo
   });
 }
 
-void copy_rows_cuda(int64_t count, int64_t width, const RowWindow& from, const RowWindow& to, bool accumulate) {
+void copy_rows_cuda(
+    int64_t count, int64_t width, const RowWindow& from, const RowWindow& to, bool accumulate) {
   dispatch(to.t.dtype(), [&](auto zero) { launch_copy<decltype(zero)>(count, width, from, to, accumulate); });
 }
 

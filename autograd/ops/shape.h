@@ -3,8 +3,9 @@
 //   reshape(x, shape)             the same numbers under another shape; no copy, forward or backward
 //   concat({x1..xn}, axis)        y = x1..xn side by side along `axis`; all other axes agree
 //   slice(x, axis, begin, count)  y = x[.., begin : begin + count, ..]; dx is dy there and 0 elsewhere
-// A negative axis counts from the end. Backward of concat is slice and the reverse, so they share one loop: a tensor is
-// (outer, extent * inner) numbers, where outer and inner are the products of the axes before and after `axis`.
+// A negative axis counts from the end. Backward of concat is slice and the reverse, so they share one loop: a
+// tensor is (outer, extent * inner) numbers, where outer and inner are the products of the axes before and
+// after `axis`.
 #pragma once
 #include "autograd/tape.h"
 
@@ -16,7 +17,8 @@ struct RowWindow {
   int64_t offset, stride;
 };
 // Copies (or, accumulating, adds) `count` rows of `width` numbers; each device has one.
-using CopyRows = void (*)(int64_t count, int64_t width, const RowWindow& from, const RowWindow& to, bool accumulate);
+using CopyRows = void (*)(
+    int64_t count, int64_t width, const RowWindow& from, const RowWindow& to, bool accumulate);
 
 class Reshape final : public Op {
  public:

@@ -7,12 +7,14 @@ namespace {
 
 // One row each: the formulas of softmax.h, sums in double, as in softmax.cpp.
 
-template <class T> struct SoftmaxRow {
+template <class T>
+struct SoftmaxRow {
   const T* x;
   T* y;
   int64_t classes;
   bool logarithm;
-  template <int kLanes> __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes>
+  __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
     const T* in = x + row * classes;
     T* out = y + row * classes;
     T m = in[lanes.lane < classes ? lanes.lane : 0];
@@ -22,16 +24,19 @@ template <class T> struct SoftmaxRow {
     for (int64_t k = lanes.lane; k < classes; k += kLanes) s += double(::exp(in[k] - m));
     s = lanes.sum(s);
     const T scale = T(1 / s), log_s = T(::log(s));
-    for (int64_t k = lanes.lane; k < classes; k += kLanes) out[k] = logarithm ? in[k] - m - log_s : ::exp(in[k] - m) * scale;
+    for (int64_t k = lanes.lane; k < classes; k += kLanes)
+      out[k] = logarithm ? in[k] - m - log_s : ::exp(in[k] - m) * scale;
   }
 };
 
-template <class T> struct SoftmaxGradRow {
+template <class T>
+struct SoftmaxGradRow {
   const T *y, *dy;
   T* dx;
   int64_t classes;
   bool accumulate;
-  template <int kLanes> __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes>
+  __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
     const int64_t at = row * classes;
     double dot = 0;
     for (int64_t k = lanes.lane; k < classes; k += kLanes) dot += double(dy[at + k]) * double(y[at + k]);
@@ -41,12 +46,14 @@ template <class T> struct SoftmaxGradRow {
   }
 };
 
-template <class T> struct LogSoftmaxGradRow {
+template <class T>
+struct LogSoftmaxGradRow {
   const T *y, *dy;
   T* dx;
   int64_t classes;
   bool accumulate;
-  template <int kLanes> __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes>
+  __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
     const int64_t at = row * classes;
     double sum = 0;
     for (int64_t k = lanes.lane; k < classes; k += kLanes) sum += double(dy[at + k]);
@@ -64,13 +71,15 @@ void launch_forward(const Forward& p, bool logarithm) {
   });
 }
 
-template <template <class> class Row> void launch_backward(const Backward& p) {
+template <template <class> class Row>
+void launch_backward(const Backward& p) {
   const GradOut& out = p.dx[0];
   if (!out) return;
   const Shape& s = p.dy.shape();
   dispatch(p.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    cuda::for_each_row(s.rows(), s[-1], Row<T>{p.y.data<T>(), p.dy.data<T>(), out.t.data<T>(), s[-1], out.accumulate});
+    cuda::for_each_row(
+        s.rows(), s[-1], Row<T>{p.y.data<T>(), p.dy.data<T>(), out.t.data<T>(), s[-1], out.accumulate});
   });
 }
 

@@ -2,10 +2,10 @@
 //
 //   softmax      y_k = e^(x_k - m) / sum_j e^(x_j - m),  m = max x      dx_k = y_k (dy_k - sum_j dy_j y_j)
 //   log_softmax  y_k = x_k - lse,  lse = m + log sum_j e^(x_j - m)      dx_k = dy_k - e^(y_k) sum_j dy_j
-// Subtracting m changes nothing but keeps every exponent <= 0. For the logarithm of a softmax use log_softmax, never
-// log(softmax): the fused form is finite for every finite x.
-// CPU kernels: naive = the formulas row by row, sums in double; fast = f32 rows of few classes through the vectorised
-// e^x of tensor/simd_math.h.
+// Subtracting m changes nothing but keeps every exponent <= 0. For the logarithm of a softmax use
+// log_softmax, never log(softmax): the fused form is finite for every finite x.
+// CPU kernels: naive = the formulas row by row, sums in double; fast = f32 rows of few classes through the
+// vectorised e^x of tensor/simd_math.h.
 #pragma once
 #include "autograd/tape.h"
 

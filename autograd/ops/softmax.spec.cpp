@@ -7,7 +7,8 @@ namespace patchcl {
 namespace {
 
 // 1 / y_k = sum_j e^(x_j - x_k): no maximum, no quotient of sums.
-template <class SoftmaxOp> OpSpec rows(const char* name, bool log) {
+template <class SoftmaxOp>
+OpSpec rows(const char* name, bool log) {
   OpSpec spec{name, {}};
   for (Shape shape : {Shape{2, 3, 7, 4}, Shape{1, 5, 5, 3}, Shape{37, 2}, Shape{1, 41}, Shape{3, 1}}) {
     OpCase c{shape.str(), std::make_shared<SoftmaxOp>(), {{shape, draw::normal(2)}}, [=](auto& x) {
@@ -15,7 +16,8 @@ template <class SoftmaxOp> OpSpec rows(const char* name, bool log) {
                const size_t classes = size_t(shape[-1]);
                for (size_t i = 0; i < x[0].size(); ++i) {
                  double s = 0;
-                 for (size_t j = i / classes * classes; j < (i / classes + 1) * classes; ++j) s += std::exp(x[0][j] - x[0][i]);
+                 for (size_t j = i / classes * classes; j < (i / classes + 1) * classes; ++j)
+                   s += std::exp(x[0][j] - x[0][i]);
                  y.push_back(log ? -std::log(s) : 1 / s);
                }
                return y;

@@ -12,17 +12,20 @@ namespace {
 
 // The naive rows, any type and any number of channels; upsample2x.simd.cpp has the fast ones.
 struct Naive {
-  template <class T> static void row(const T* x, const T* neighbour, T v, int64_t w, int64_t channels, T* y) {
+  template <class T>
+  static void row(const T* x, const T* neighbour, T v, int64_t w, int64_t channels, T* y) {
     const UpsampleAxis axis(w);
     for (int64_t q = 0; q < 2 * w; ++q) {
       const int64_t a = q / 2 * channels, b = axis.neighbour(q) * channels;
       const T u = T(axis.neighbour_weight(q));
       for (int64_t c = 0; c < channels; ++c)
-        y[q * channels + c] = (1 - v) * ((1 - u) * x[a + c] + u * x[b + c]) + v * ((1 - u) * neighbour[a + c] + u * neighbour[b + c]);
+        y[q * channels + c] = (1 - v) * ((1 - u) * x[a + c] + u * x[b + c]) +
+                              v * ((1 - u) * neighbour[a + c] + u * neighbour[b + c]);
     }
   }
   template <class T>
-  static void gather_row(const T* dy, const T* v, int64_t rows, int64_t w, int64_t channels, T* dx, bool accumulate) {
+  static void gather_row(
+      const T* dy, const T* v, int64_t rows, int64_t w, int64_t channels, T* dx, bool accumulate) {
     const UpsampleAxis axis(w);
     for (int64_t j = 0; j < w; ++j)
       for (int64_t c = 0; c < channels; ++c) {
@@ -37,10 +40,12 @@ struct Naive {
 
 struct Fast {
   void (*row)(const float*, const float*, float, int64_t, int64_t, float*) = ISA_PICK(upsample_row);
-  void (*gather_row)(const float*, const float*, int64_t, int64_t, int64_t, float*, bool) = ISA_PICK(upsample_gather_row);
+  void (*gather_row)(const float*, const float*, int64_t, int64_t, int64_t, float*, bool) = ISA_PICK(
+      upsample_gather_row);
 };
 
-template <class T, class F> void with_kernels(int64_t channels, F&& fn) {
+template <class T, class F>
+void with_kernels(int64_t channels, F&& fn) {
   if constexpr (std::is_same_v<T, float>)
     if (kernels() != Kernels::naive && channels % 16 == 0) return fn(Fast{});
   fn(Naive{});
@@ -49,7 +54,8 @@ template <class T, class F> void with_kernels(int64_t channels, F&& fn) {
 }  // namespace
 
 Shape Upsample2x::shape(const Shapes& x) const {
-  require(x.size() == 1 && x[0].rank() == 4 && x[0].numel() > 0, name(), "takes one image (N,H,W,C), got ", x.at(0));
+  require(x.size() == 1 && x[0].rank() == 4 && x[0].numel() > 0, name(), "takes one image (N,H,W,C), got ",
+      x.at(0));
   return {x[0][0], 2 * x[0][1], 2 * x[0][2], x[0][3]};
 }
 
@@ -63,8 +69,8 @@ void Upsample2x::forward_cpu(const Forward& p) const {
       parallel_for(s[0] * 2 * h, [&](int64_t r) {
         const int64_t o = r % (2 * h);
         const T* image = p.x[0].data<T>() + r / (2 * h) * h * row;
-        kernels.row(image + o / 2 * row, image + axis.neighbour(o) * row, T(axis.neighbour_weight(o)), s[2], s[3],
-                    p.y.data<T>() + r * 2 * row);
+        kernels.row(image + o / 2 * row, image + axis.neighbour(o) * row, T(axis.neighbour_weight(o)), s[2],
+            s[3], p.y.data<T>() + r * 2 * row);
       });
     });
   });
@@ -83,7 +89,7 @@ void Upsample2x::backward_cpu(const Backward& p) const {
         T v[4];
         for (int64_t k = 0; k < rows; ++k) v[k] = T(axis.weight(first + k, i));
         kernels.gather_row(p.dy.data<T>() + (r / h * 2 * h + first) * 2 * row, v, rows, s[2], s[3],
-                           p.dx[0].t.data<T>() + r * row, p.dx[0].accumulate);
+            p.dx[0].t.data<T>() + r * row, p.dx[0].accumulate);
       });
     });
   });

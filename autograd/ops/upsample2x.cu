@@ -5,7 +5,8 @@ namespace patchcl {
 
 namespace {
 
-template <class T> void launch_forward(const Forward& p) {
+template <class T>
+void launch_forward(const Forward& p) {
   using P = Precise<T>;
   const Shape& s = p.x[0].shape();
   const T* x = p.x[0].data<T>();
@@ -15,13 +16,16 @@ template <class T> void launch_forward(const Forward& p) {
   cuda::for_each_pixel(p.y.shape(), [=] __device__(int64_t n, int64_t o, int64_t q, int64_t c) {
     const int64_t h = rows.n, w = columns.n;
     const P v = P(rows.neighbour_weight(o)), u = P(columns.neighbour_weight(q));
-    const T *near = x + (n * h + o / 2) * w * channels + c, *far = x + (n * h + rows.neighbour(o)) * w * channels + c;
+    const T *near = x + (n * h + o / 2) * w * channels + c,
+            *far = x + (n * h + rows.neighbour(o)) * w * channels + c;
     const int64_t a = q / 2 * channels, b = columns.neighbour(q) * channels;
-    y[((n * 2 * h + o) * 2 * w + q) * channels + c] = T((1 - v) * ((1 - u) * P(near[a]) + u * P(near[b])) + v * ((1 - u) * P(far[a]) + u * P(far[b])));
+    y[((n * 2 * h + o) * 2 * w + q) * channels + c] =
+        T((1 - v) * ((1 - u) * P(near[a]) + u * P(near[b])) + v * ((1 - u) * P(far[a]) + u * P(far[b])));
   });
 }
 
-template <class T> void launch_backward(const Backward& p) {
+template <class T>
+void launch_backward(const Backward& p) {
   using P = Precise<T>;
   const Shape& s = p.x[0].shape();
   const T* dy = p.dy.data<T>();
@@ -34,7 +38,8 @@ template <class T> void launch_backward(const Backward& p) {
     P sum = 0;
     for (int64_t o = rows.first(i); o <= rows.last(i); ++o)
       for (int64_t q = columns.first(j); q <= columns.last(j); ++q)
-        sum += P(rows.weight(o, i) * columns.weight(q, j)) * P(dy[((n * 2 * h + o) * 2 * w + q) * channels + c]);
+        sum +=
+            P(rows.weight(o, i) * columns.weight(q, j)) * P(dy[((n * 2 * h + o) * 2 * w + q) * channels + c]);
     store(dx[((n * h + i) * w + j) * channels + c], T(sum), accumulate);
   });
 }

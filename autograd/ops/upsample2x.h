@@ -1,6 +1,8 @@
-// Twice the height and width by bilinear interpolation with aligned corners (PyTorch's Upsample(2, align_corners=True)).
+// Twice the height and width by bilinear interpolation with aligned corners (PyTorch's Upsample(2,
+// align_corners=True)).
 //
-// Along an axis of n pixels output o lies at s(o) = o (n-1) / (2n-1), and the two inputs around it have the weights
+// Along an axis of n pixels output o lies at s(o) = o (n-1) / (2n-1), and the two inputs around it have the
+// weights
 // 1 - |s(o) - i|. In whole numbers, because s(2j) = j - j/(2n-1) and s(2j+1) = j + (n-1-j)/(2n-1):
 //   y[2j]   = x[j] + l_j (x[j-1] - x[j]),   l_j = j / (2n-1)
 //   y[2j+1] = x[j] + r_j (x[j+1] - x[j]),   r_j = (n-1-j) / (2n-1)
@@ -28,7 +30,9 @@ struct UpsampleAxis {
   // Input j feeds the outputs [first(j), last(j)], output o with this weight.
   HD int64_t first(int64_t j) const { return j == 0 ? 0 : 2 * j - 1; }
   HD int64_t last(int64_t j) const { return j == n - 1 ? 2 * j + 1 : 2 * j + 2; }
-  HD double weight(int64_t o, int64_t j) const { return o / 2 == j ? 1 - neighbour_weight(o) : neighbour_weight(o); }
+  HD double weight(int64_t o, int64_t j) const {
+    return o / 2 == j ? 1 - neighbour_weight(o) : neighbour_weight(o);
+  }
 };
 
 class Upsample2x final : public Op {

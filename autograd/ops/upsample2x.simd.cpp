@@ -22,7 +22,8 @@ void upsample_row(const float* x, const float* neighbour, float v, int64_t w, in
   }
 }
 
-void upsample_gather_row(const float* dy, const float* v, int64_t rows, int64_t w, int64_t channels, float* dx, bool accumulate) {
+void upsample_gather_row(
+    const float* dy, const float* v, int64_t rows, int64_t w, int64_t channels, float* dx, bool accumulate) {
   const float step = 1 / float(2 * w - 1);
   for (int64_t c = 0; c < channels; c += kLanes) {
     const auto mixed = [&](int64_t q) {
@@ -33,8 +34,8 @@ void upsample_gather_row(const float* dy, const float* v, int64_t rows, int64_t 
     Vec before = {}, first = mixed(0);  // columns 2j - 1 and 2j of dy
     for (int64_t j = 0; j < w; ++j) {
       const Vec second = mixed(2 * j + 1), after = j + 1 < w ? mixed(2 * j + 2) : Vec{};
-      const Vec d = float(w - j) * step * before + (1 - float(j) * step) * first + float(w + j) * step * second +
-                    float(j + 1) * step * after;
+      const Vec d = float(w - j) * step * before + (1 - float(j) * step) * first +
+                    float(w + j) * step * second + float(j + 1) * step * after;
       float* to = dx + j * channels + c;
       store(to, accumulate ? d + load(to) : d);
       before = second;

@@ -18,7 +18,8 @@ std::vector<double> reference(const Shape& s, const std::vector<double>& x) {
     const Shape at = out.position(e);
     for (int64_t i = 0; i < s[1]; ++i)
       for (int64_t j = 0; j < s[2]; ++j)
-        y[size_t(e)] += hat(at[1], i, s[1]) * hat(at[2], j, s[2]) * x[size_t(((at[0] * s[1] + i) * s[2] + j) * s[3] + at[3])];
+        y[size_t(e)] += hat(at[1], i, s[1]) * hat(at[2], j, s[2]) *
+                        x[size_t(((at[0] * s[1] + i) * s[2] + j) * s[3] + at[3])];
   }
   return y;
 }
@@ -28,8 +29,8 @@ OpCase make(const std::string& label, const Shape& s) {
 }
 
 AddSpec spec{{"upsample2x",
-              {make("odd size", {2, 3, 5, 3}), make("one pixel", {1, 1, 1, 2}), make("one column", {1, 7, 1, 1}),
-               make("2x2", {1, 2, 2, 1}), make("16 channels", {2, 4, 3, 16}), make("32 channels", {1, 2, 6, 32})}}};
+    {make("odd size", {2, 3, 5, 3}), make("one pixel", {1, 1, 1, 2}), make("one column", {1, 7, 1, 1}),
+        make("2x2", {1, 2, 2, 1}), make("16 channels", {2, 4, 3, 16}), make("32 channels", {1, 2, 6, 32})}}};
 
 }  // namespace
 }  // namespace patchcl

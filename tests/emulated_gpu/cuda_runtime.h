@@ -1,10 +1,12 @@
-// A GPU that is not there: the part of CUDA's runtime that this program calls, carried out on the CPU (`make CUDA=emulated`), so
-// that kernels, copies, streams and recorded graphs run under the same tests on a machine without a GPU.
+// A GPU that is not there: the part of CUDA's runtime that this program calls, carried out on the CPU (`make
+// CUDA=emulated`), so that kernels, copies, streams and recorded graphs run under the same tests on a machine
+// without a GPU.
 //
-// It is stricter than a real one. Nothing on a stream happens before something waits for it, so a host that reads too early or
-// reuses a buffer too early gets wrong numbers every time; the host that touches device memory crashes; a barrier that not every
-// thread of a block reaches stops the program; calls that a recording forbids fail. Threads of a block take turns, in order, and
-// meet at barriers and shuffles. Left out: speed, races on shared memory, what a compiler for GPUs would do differently.
+// It is stricter than a real one. Nothing on a stream happens before something waits for it, so a host that
+// reads too early or reuses a buffer too early gets wrong numbers every time; the host that touches device
+// memory crashes; a barrier that not every thread of a block reaches stops the program; calls that a
+// recording forbids fail. Threads of a block take turns, in order, and meet at barriers and shuffles. Left
+// out: speed, races on shared memory, what a compiler for GPUs would do differently.
 #pragma once
 #include <math.h>  // exp(float) in the global namespace, as nvcc has it
 #include <cstddef>
@@ -45,7 +47,9 @@ using cudaEvent_t = CUevent_st*;
 using cudaGraph_t = CUgraph_st*;
 using cudaGraphExec_t = CUgraphExec_st*;
 
-struct cudaDeviceProp { char name[256]; };
+struct cudaDeviceProp {
+  char name[256];
+};
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device);
@@ -55,7 +59,12 @@ cudaError_t cudaMalloc(void** p, size_t bytes);
 cudaError_t cudaFree(void* p);
 cudaError_t cudaMallocHost(void** p, size_t bytes);
 cudaError_t cudaFreeHost(void* p);
-enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+enum cudaMemcpyKind {
+  cudaMemcpyHostToHost,
+  cudaMemcpyHostToDevice,
+  cudaMemcpyDeviceToHost,
+  cudaMemcpyDeviceToDevice
+};
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t s);
 cudaError_t cudaMemsetAsync(void* p, int value, size_t bytes, cudaStream_t s);
 
@@ -70,7 +79,11 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e);
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t from, cudaEvent_t to);
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags = 0);
 
-enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
+enum cudaStreamCaptureMode {
+  cudaStreamCaptureModeGlobal,
+  cudaStreamCaptureModeThreadLocal,
+  cudaStreamCaptureModeRelaxed
+};
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* g);
 cudaError_t cudaGraphDestroy(cudaGraph_t g);
@@ -94,7 +107,8 @@ uint64_t exchange(uint64_t mine, int lane_mask);
 // What a kernel asks for.
 extern thread_local dim3 threadIdx, blockIdx, gridDim, blockDim;
 void __syncthreads();
-template <class T> T __shfl_xor_sync(unsigned, T value, int lane_mask) {
+template <class T>
+T __shfl_xor_sync(unsigned, T value, int lane_mask) {
   static_assert(sizeof(T) <= sizeof(uint64_t));
   uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof(T));
@@ -103,6 +117,8 @@ template <class T> T __shfl_xor_sync(unsigned, T value, int lane_mask) {
   return value;
 }
 
-template <class... P, class... A> cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...), A&&... args) {
-  return emulated_gpu::enqueue_kernel(*config, [kernel, arguments = std::tuple<P...>(args...)] { std::apply(kernel, arguments); });
+template <class... P, class... A>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...), A&&... args) {
+  return emulated_gpu::enqueue_kernel(
+      *config, [kernel, arguments = std::tuple<P...>(args...)] { std::apply(kernel, arguments); });
 }

@@ -1,5 +1,5 @@
-// cuBLAS and cuDNN of the emulated GPU, written from their definitions. Factors are rounded as the mode of arithmetic rounds
-// them (TF32 keeps 10 bits of the mantissa, bfloat16 seven), sums are in f32.
+// cuBLAS and cuDNN of the emulated GPU, written from their definitions. Factors are rounded as the mode of
+// arithmetic rounds them (TF32 keeps 10 bits of the mantissa, bfloat16 seven), sums are in f32.
 #include <algorithm>
 #include <bit>
 #include <memory>
@@ -15,7 +15,9 @@ struct cublasContext {
   cudaStream_t stream = nullptr;
   bool tf32 = false;
 };
-struct cudnnContext { cudaStream_t stream = nullptr; };
+struct cudnnContext {
+  cudaStream_t stream = nullptr;
+};
 
 namespace {
 
@@ -46,18 +48,24 @@ std::vector<float> factors(const void* p, int64_t n, Type t, bool tf32) {
   return v;
 }
 // out = value + beta out
-void blend(void* p, int64_t i, Type t, float value, float beta) { put(p, i, t, beta == 0 ? value : value + beta * get(p, i, t)); }
+void blend(void* p, int64_t i, Type t, float value, float beta) {
+  put(p, i, t, beta == 0 ? value : value + beta * get(p, i, t));
+}
 
-cublasStatus_t status_of(cudaError_t e) { return e == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED; }
+cublasStatus_t status_of(cudaError_t e) {
+  return e == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+}
 
-template <class T> struct Product {
+template <class T>
+struct Product {
   bool ta, tb;
   int m, n, k, lda, ldb, ldc;
   T alpha, beta;
   using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
   using Stored = Eigen::Map<const Matrix, 0, Eigen::OuterStride<>>;
   Matrix operator()(const T* a, const T* b) const {
-    const Stored A(a, ta ? k : m, ta ? m : k, Eigen::OuterStride<>(lda)), B(b, tb ? n : k, tb ? k : n, Eigen::OuterStride<>(ldb));
+    const Stored A(a, ta ? k : m, ta ? m : k, Eigen::OuterStride<>(lda)),
+        B(b, tb ? n : k, tb ? k : n, Eigen::OuterStride<>(ldb));
     const Matrix opA = ta ? Matrix(A.transpose()) : Matrix(A), opB = tb ? Matrix(B.transpose()) : Matrix(B);
     return alpha * (opA * opB);
   }
@@ -65,7 +73,8 @@ template <class T> struct Product {
   int64_t b_size() const { return int64_t(ldb) * ((tb ? k : n) - 1) + (tb ? n : k); }
 };
 
-cublasStatus_t product(cublasHandle_t h, Product<float> p, const void* a, Type at, const void* b, Type bt, void* c, Type ct) {
+cublasStatus_t product(
+    cublasHandle_t h, Product<float> p, const void* a, Type at, const void* b, Type bt, void* c, Type ct) {
   const bool tf32 = h->tf32 && at == Type::f32;
   return status_of(emulated_gpu::enqueue(h->stream, [=] {
     if (p.k <= 0) return;
@@ -87,12 +96,17 @@ struct Convolution {
   int64_t w_size() const { return int64_t(w.out) * w.kh * w.kw * w.in; }
   bool tf32() const { return conv.math == CUDNN_TENSOR_OP_MATH; }
   bool fits() const {
-    const auto length = [&](int in, int k) { return (in + 2 * conv.pad - conv.dilation * (k - 1) - 1) / conv.stride + 1; };
-    return x.c == w.in && y.c == w.out && x.n == y.n && y.h == length(x.h, w.kh) && y.w == length(x.w, w.kw) && x.type == y.type && x.type == w.type;
+    const auto length = [&](int in, int k) {
+      return (in + 2 * conv.pad - conv.dilation * (k - 1) - 1) / conv.stride + 1;
+    };
+    return x.c == w.in && y.c == w.out && x.n == y.n && y.h == length(x.h, w.kh) &&
+           y.w == length(x.w, w.kw) && x.type == y.type && x.type == w.type;
   }
 
-  // fn(pixel of y, tap, pixel of x) for the taps inside the image, image by image, in rows [first, last) of all the images' rows of y.
-  template <class F> void for_taps(int64_t first, int64_t last, F&& fn) const {
+  // fn(pixel of y, tap, pixel of x) for the taps inside the image, image by image, in rows [first, last) of
+  // all the images' rows of y.
+  template <class F>
+  void for_taps(int64_t first, int64_t last, F&& fn) const {
     for (int64_t row = first; row < last; ++row)
       for (int t = 0; t < w.kh * w.kw; ++t) {
         const int64_t iy = row % y.h * conv.stride - conv.pad + t / w.kw * conv.dilation;
@@ -109,7 +123,8 @@ struct Convolution {
     std::vector<float> by_tap(weight.size()), out(size_t(y_size()), 0.f);  // (taps, in, out)
     for (int o = 0; o < O; ++o)
       for (int t = 0; t < taps; ++t)
-        for (int c = 0; c < C; ++c) by_tap[size_t((t * C + c) * O + o)] = weight[size_t((o * taps + t) * C + c)];
+        for (int c = 0; c < C; ++c)
+          by_tap[size_t((t * C + c) * O + o)] = weight[size_t((o * taps + t) * C + c)];
     patchcl::parallel_for(int64_t(y.n) * y.h, [&](int64_t row) {
       for_taps(row, row + 1, [&](int64_t to, int t, int64_t from) {
         for (int c = 0; c < C; ++c) {
@@ -151,23 +166,30 @@ struct Convolution {
 
 // Runs one pass of `c` on the stream: operands a and b in, result out.
 using Pass = std::vector<float> (Convolution::*)(const std::vector<float>&, const std::vector<float>&) const;
-cudnnStatus_t convolve(cudnnHandle_t h, const Convolution& c, Pass pass, const void* a, int64_t a_size, const void* b, int64_t b_size,
-                       void* to, const void* alpha, const void* beta) {
+cudnnStatus_t convolve(cudnnHandle_t h, const Convolution& c, Pass pass, const void* a, int64_t a_size,
+    const void* b, int64_t b_size, void* to, const void* alpha, const void* beta) {
   if (!c.fits()) return CUDNN_STATUS_BAD_PARAM;
-  if (c.x.c == 1 && c.y.c == 1) return CUDNN_STATUS_NOT_SUPPORTED;  // a library may decline what it has named a workspace for
+  if (c.x.c == 1 && c.y.c == 1)
+    return CUDNN_STATUS_NOT_SUPPORTED;  // a library may decline what it has named a workspace for
   const float scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
   const Type type = type_of(c.x.type);
-  return emulated_gpu::enqueue(h->stream, [=] {
-    const auto out = (c.*pass)(factors(a, a_size, type, c.tf32()), factors(b, b_size, type, c.tf32()));
-    for (size_t i = 0; i < out.size(); ++i) blend(to, int64_t(i), type, scale * out[i], keep);
-  }) == cudaSuccess ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_NOT_SUPPORTED;
+  return emulated_gpu::enqueue(h->stream,
+             [=] {
+               const auto out =
+                   (c.*pass)(factors(a, a_size, type, c.tf32()), factors(b, b_size, type, c.tf32()));
+               for (size_t i = 0; i < out.size(); ++i) blend(to, int64_t(i), type, scale * out[i], keep);
+             }) == cudaSuccess
+             ? CUDNN_STATUS_SUCCESS
+             : CUDNN_STATUS_NOT_SUPPORTED;
 }
 
-template <class T> cudnnStatus_t created(T** handle) {
+template <class T>
+cudnnStatus_t created(T** handle) {
   *handle = new T{};
   return CUDNN_STATUS_SUCCESS;
 }
-template <class T> cudnnStatus_t discarded(T* handle) {
+template <class T>
+cudnnStatus_t discarded(T* handle) {
   delete handle;
   return CUDNN_STATUS_SUCCESS;
 }
@@ -179,7 +201,9 @@ cudnnStatus_t workspace(const Convolution& c, size_t* bytes) {
 
 }  // namespace
 
-const char* cublasGetStatusString(cublasStatus_t s) { return s == CUBLAS_STATUS_SUCCESS ? "success" : "execution failed"; }
+const char* cublasGetStatusString(cublasStatus_t s) {
+  return s == CUBLAS_STATUS_SUCCESS ? "success" : "execution failed";
+}
 cublasStatus_t cublasCreate(cublasHandle_t* h) {
   *h = new cublasContext;
   return CUBLAS_STATUS_SUCCESS;
@@ -193,19 +217,25 @@ cublasStatus_t cublasSetMathMode(cublasHandle_t h, cublasMath_t mode) {
   h->tf32 = mode == CUBLAS_TF32_TENSOR_OP_MATH;
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasSgemm(cublasHandle_t h, cublasOperation_t ta, cublasOperation_t tb, int m, int n, int k, const float* alpha, const float* a,
-                           int lda, const float* b, int ldb, const float* beta, float* c, int ldc) {
-  return product(h, {ta == CUBLAS_OP_T, tb == CUBLAS_OP_T, m, n, k, lda, ldb, ldc, *alpha, *beta}, a, Type::f32, b, Type::f32, c, Type::f32);
+cublasStatus_t cublasSgemm(cublasHandle_t h, cublasOperation_t ta, cublasOperation_t tb, int m, int n, int k,
+    const float* alpha, const float* a, int lda, const float* b, int ldb, const float* beta, float* c,
+    int ldc) {
+  return product(h, {ta == CUBLAS_OP_T, tb == CUBLAS_OP_T, m, n, k, lda, ldb, ldc, *alpha, *beta}, a,
+      Type::f32, b, Type::f32, c, Type::f32);
 }
-cublasStatus_t cublasGemmEx(cublasHandle_t h, cublasOperation_t ta, cublasOperation_t tb, int m, int n, int k, const void* alpha, const void* a,
-                            cudaDataType_t a_type, int lda, const void* b, cudaDataType_t b_type, int ldb, const void* beta, void* c,
-                            cudaDataType_t c_type, int ldc, cublasComputeType_t, cublasGemmAlgo_t) {
+cublasStatus_t cublasGemmEx(cublasHandle_t h, cublasOperation_t ta, cublasOperation_t tb, int m, int n, int k,
+    const void* alpha, const void* a, cudaDataType_t a_type, int lda, const void* b, cudaDataType_t b_type,
+    int ldb, const void* beta, void* c, cudaDataType_t c_type, int ldc, cublasComputeType_t,
+    cublasGemmAlgo_t) {
   if (a_type != b_type) return CUBLAS_STATUS_INVALID_VALUE;
-  return product(h, {ta == CUBLAS_OP_T, tb == CUBLAS_OP_T, m, n, k, lda, ldb, ldc, *static_cast<const float*>(alpha), *static_cast<const float*>(beta)},
-                 a, type_of(a_type), b, type_of(b_type), c, type_of(c_type));
+  return product(h,
+      {ta == CUBLAS_OP_T, tb == CUBLAS_OP_T, m, n, k, lda, ldb, ldc, *static_cast<const float*>(alpha),
+          *static_cast<const float*>(beta)},
+      a, type_of(a_type), b, type_of(b_type), c, type_of(c_type));
 }
-cublasStatus_t cublasDgemm(cublasHandle_t h, cublasOperation_t ta, cublasOperation_t tb, int m, int n, int k, const double* alpha, const double* a,
-                           int lda, const double* b, int ldb, const double* beta, double* c, int ldc) {
+cublasStatus_t cublasDgemm(cublasHandle_t h, cublasOperation_t ta, cublasOperation_t tb, int m, int n, int k,
+    const double* alpha, const double* a, int lda, const double* b, int ldb, const double* beta, double* c,
+    int ldc) {
   const Product<double> p{ta == CUBLAS_OP_T, tb == CUBLAS_OP_T, m, n, k, lda, ldb, ldc, *alpha, *beta};
   return status_of(emulated_gpu::enqueue(h->stream, [=] {
     const auto sum = p(a, b);
@@ -218,7 +248,9 @@ cublasStatus_t cublasDgemm(cublasHandle_t h, cublasOperation_t ta, cublasOperati
 }
 
 const char* cudnnGetErrorString(cudnnStatus_t s) {
-  return s == CUDNN_STATUS_SUCCESS ? "CUDNN_STATUS_SUCCESS" : s == CUDNN_STATUS_BAD_PARAM ? "CUDNN_STATUS_BAD_PARAM" : "CUDNN_STATUS_NOT_SUPPORTED";
+  return s == CUDNN_STATUS_SUCCESS     ? "CUDNN_STATUS_SUCCESS"
+         : s == CUDNN_STATUS_BAD_PARAM ? "CUDNN_STATUS_BAD_PARAM"
+                                       : "CUDNN_STATUS_NOT_SUPPORTED";
 }
 cudnnStatus_t cudnnCreate(cudnnHandle_t* h) { return created(h); }
 cudnnStatus_t cudnnSetStream(cudnnHandle_t h, cudaStream_t s) {
@@ -226,21 +258,25 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t h, cudaStream_t s) {
   return CUDNN_STATUS_SUCCESS;
 }
 cudnnStatus_t cudnnCreateTensorDescriptor(cudnnTensorDescriptor_t* d) { return created(d); }
-cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t d, cudnnTensorFormat_t f, cudnnDataType_t t, int n, int c, int h, int w) {
+cudnnStatus_t cudnnSetTensor4dDescriptor(
+    cudnnTensorDescriptor_t d, cudnnTensorFormat_t f, cudnnDataType_t t, int n, int c, int h, int w) {
   *d = {n, h, w, c, t};
   return f == CUDNN_TENSOR_NHWC ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_NOT_SUPPORTED;
 }
 cudnnStatus_t cudnnDestroyTensorDescriptor(cudnnTensorDescriptor_t d) { return discarded(d); }
 cudnnStatus_t cudnnCreateFilterDescriptor(cudnnFilterDescriptor_t* d) { return created(d); }
-cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t d, cudnnDataType_t t, cudnnTensorFormat_t f, int k, int c, int h, int w) {
+cudnnStatus_t cudnnSetFilter4dDescriptor(
+    cudnnFilterDescriptor_t d, cudnnDataType_t t, cudnnTensorFormat_t f, int k, int c, int h, int w) {
   *d = {k, h, w, c, t};
   return f == CUDNN_TENSOR_NHWC ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_NOT_SUPPORTED;
 }
 cudnnStatus_t cudnnDestroyFilterDescriptor(cudnnFilterDescriptor_t d) { return discarded(d); }
 cudnnStatus_t cudnnCreateConvolutionDescriptor(cudnnConvolutionDescriptor_t* d) { return created(d); }
-cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t d, int pad_h, int pad_w, int u, int v, int dilation_h, int dilation_w,
-                                              cudnnConvolutionMode_t mode, cudnnDataType_t compute) {
-  if (pad_h != pad_w || u != v || dilation_h != dilation_w || mode != CUDNN_CROSS_CORRELATION || compute != CUDNN_DATA_FLOAT) return CUDNN_STATUS_NOT_SUPPORTED;
+cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t d, int pad_h, int pad_w, int u,
+    int v, int dilation_h, int dilation_w, cudnnConvolutionMode_t mode, cudnnDataType_t compute) {
+  if (pad_h != pad_w || u != v || dilation_h != dilation_w || mode != CUDNN_CROSS_CORRELATION ||
+      compute != CUDNN_DATA_FLOAT)
+    return CUDNN_STATUS_NOT_SUPPORTED;
   *d = {pad_h, u, dilation_h};
   return CUDNN_STATUS_SUCCESS;
 }
@@ -251,59 +287,65 @@ cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t d, cudnnM
 cudnnStatus_t cudnnDestroyConvolutionDescriptor(cudnnConvolutionDescriptor_t d) { return discarded(d); }
 
 cudnnStatus_t cudnnCreateActivationDescriptor(cudnnActivationDescriptor_t* d) { return created(d); }
-cudnnStatus_t cudnnSetActivationDescriptor(cudnnActivationDescriptor_t d, cudnnActivationMode_t mode, cudnnNanPropagation_t, double) {
+cudnnStatus_t cudnnSetActivationDescriptor(
+    cudnnActivationDescriptor_t d, cudnnActivationMode_t mode, cudnnNanPropagation_t, double) {
   *d = mode;
   return CUDNN_STATUS_SUCCESS;
 }
 cudnnStatus_t cudnnDestroyActivationDescriptor(cudnnActivationDescriptor_t d) { return discarded(d); }
 
-cudnnStatus_t cudnnGetConvolutionForwardWorkspaceSize(cudnnHandle_t, cudnnTensorDescriptor_t x, cudnnFilterDescriptor_t w,
-                                                      cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t y,
-                                                      cudnnConvolutionFwdAlgo_t, size_t* bytes) {
+cudnnStatus_t cudnnGetConvolutionForwardWorkspaceSize(cudnnHandle_t, cudnnTensorDescriptor_t x,
+    cudnnFilterDescriptor_t w, cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t y,
+    cudnnConvolutionFwdAlgo_t, size_t* bytes) {
   return workspace({*x, *y, *w, *conv}, bytes);
 }
-cudnnStatus_t cudnnGetConvolutionBackwardDataWorkspaceSize(cudnnHandle_t, cudnnFilterDescriptor_t w, cudnnTensorDescriptor_t dy,
-                                                           cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t dx,
-                                                           cudnnConvolutionBwdDataAlgo_t, size_t* bytes) {
+cudnnStatus_t cudnnGetConvolutionBackwardDataWorkspaceSize(cudnnHandle_t, cudnnFilterDescriptor_t w,
+    cudnnTensorDescriptor_t dy, cudnnConvolutionDescriptor_t conv, cudnnTensorDescriptor_t dx,
+    cudnnConvolutionBwdDataAlgo_t, size_t* bytes) {
   return workspace({*dx, *dy, *w, *conv}, bytes);
 }
-cudnnStatus_t cudnnGetConvolutionBackwardFilterWorkspaceSize(cudnnHandle_t, cudnnTensorDescriptor_t x, cudnnTensorDescriptor_t dy,
-                                                             cudnnConvolutionDescriptor_t conv, cudnnFilterDescriptor_t dw,
-                                                             cudnnConvolutionBwdFilterAlgo_t, size_t* bytes) {
+cudnnStatus_t cudnnGetConvolutionBackwardFilterWorkspaceSize(cudnnHandle_t, cudnnTensorDescriptor_t x,
+    cudnnTensorDescriptor_t dy, cudnnConvolutionDescriptor_t conv, cudnnFilterDescriptor_t dw,
+    cudnnConvolutionBwdFilterAlgo_t, size_t* bytes) {
   return workspace({*x, *dy, *dw, *conv}, bytes);
 }
-cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t h, const void* alpha, cudnnTensorDescriptor_t xd, const void* x, cudnnFilterDescriptor_t wd,
-                                      const void* w, cudnnConvolutionDescriptor_t conv, cudnnConvolutionFwdAlgo_t, void*, size_t,
-                                      const void* beta, cudnnTensorDescriptor_t yd, void* y) {
+cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t h, const void* alpha, cudnnTensorDescriptor_t xd,
+    const void* x, cudnnFilterDescriptor_t wd, const void* w, cudnnConvolutionDescriptor_t conv,
+    cudnnConvolutionFwdAlgo_t, void*, size_t, const void* beta, cudnnTensorDescriptor_t yd, void* y) {
   const Convolution c{*xd, *yd, *wd, *conv};
   return convolve(h, c, &Convolution::forward, x, c.x_size(), w, c.w_size(), y, alpha, beta);
 }
-cudnnStatus_t cudnnConvolutionBiasActivationForward(cudnnHandle_t h, const void* scale, cudnnTensorDescriptor_t xd, const void* x,
-                                                    cudnnFilterDescriptor_t wd, const void* w, cudnnConvolutionDescriptor_t conv,
-                                                    cudnnConvolutionFwdAlgo_t a, void*, size_t, const void* z_scale,
-                                                    cudnnTensorDescriptor_t, const void* z, cudnnTensorDescriptor_t, const void* bias,
-                                                    cudnnActivationDescriptor_t, cudnnTensorDescriptor_t yd, void* y) {
+cudnnStatus_t cudnnConvolutionBiasActivationForward(cudnnHandle_t h, const void* scale,
+    cudnnTensorDescriptor_t xd, const void* x, cudnnFilterDescriptor_t wd, const void* w,
+    cudnnConvolutionDescriptor_t conv, cudnnConvolutionFwdAlgo_t a, void*, size_t, const void* z_scale,
+    cudnnTensorDescriptor_t, const void* z, cudnnTensorDescriptor_t, const void* bias,
+    cudnnActivationDescriptor_t, cudnnTensorDescriptor_t yd, void* y) {
   const Convolution c{*xd, *yd, *wd, *conv};
-  if (!c.fits() || c.x.c == 1 || a != CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM) return CUDNN_STATUS_NOT_SUPPORTED;
+  if (!c.fits() || c.x.c == 1 || a != CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM)
+    return CUDNN_STATUS_NOT_SUPPORTED;
   const Type type = type_of(c.x.type);
   const float s = *static_cast<const float*>(scale), keep = *static_cast<const float*>(z_scale);
-  return emulated_gpu::enqueue(h->stream, [=] {
-    const auto out = c.forward(factors(x, c.x_size(), type, c.tf32()), factors(w, c.w_size(), type, c.tf32()));
-    for (size_t i = 0; i < out.size(); ++i)
-      put(y, int64_t(i), type, s * out[i] + (keep == 0 ? 0 : keep * get(z, int64_t(i), type)) + get(bias, int64_t(i) % c.y.c, type));
-  }) == cudaSuccess ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_NOT_SUPPORTED;
+  return emulated_gpu::enqueue(h->stream,
+             [=] {
+               const auto out =
+                   c.forward(factors(x, c.x_size(), type, c.tf32()), factors(w, c.w_size(), type, c.tf32()));
+               for (size_t i = 0; i < out.size(); ++i)
+                 put(y, int64_t(i), type,
+                     s * out[i] + (keep == 0 ? 0 : keep * get(z, int64_t(i), type)) +
+                         get(bias, int64_t(i) % c.y.c, type));
+             }) == cudaSuccess
+             ? CUDNN_STATUS_SUCCESS
+             : CUDNN_STATUS_NOT_SUPPORTED;
 }
-cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t h, const void* alpha, cudnnFilterDescriptor_t wd, const void* w,
-                                           cudnnTensorDescriptor_t dyd, const void* dy, cudnnConvolutionDescriptor_t conv,
-                                           cudnnConvolutionBwdDataAlgo_t, void*, size_t, const void* beta,
-                                           cudnnTensorDescriptor_t dxd, void* dx) {
+cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t h, const void* alpha, cudnnFilterDescriptor_t wd,
+    const void* w, cudnnTensorDescriptor_t dyd, const void* dy, cudnnConvolutionDescriptor_t conv,
+    cudnnConvolutionBwdDataAlgo_t, void*, size_t, const void* beta, cudnnTensorDescriptor_t dxd, void* dx) {
   const Convolution c{*dxd, *dyd, *wd, *conv};
   return convolve(h, c, &Convolution::backward_data, dy, c.y_size(), w, c.w_size(), dx, alpha, beta);
 }
-cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t h, const void* alpha, cudnnTensorDescriptor_t xd, const void* x,
-                                             cudnnTensorDescriptor_t dyd, const void* dy, cudnnConvolutionDescriptor_t conv,
-                                             cudnnConvolutionBwdFilterAlgo_t, void*, size_t, const void* beta,
-                                             cudnnFilterDescriptor_t dwd, void* dw) {
+cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t h, const void* alpha, cudnnTensorDescriptor_t xd,
+    const void* x, cudnnTensorDescriptor_t dyd, const void* dy, cudnnConvolutionDescriptor_t conv,
+    cudnnConvolutionBwdFilterAlgo_t, void*, size_t, const void* beta, cudnnFilterDescriptor_t dwd, void* dw) {
   const Convolution c{*xd, *dyd, *dwd, *conv};
   return convolve(h, c, &Convolution::backward_weight, x, c.x_size(), dy, c.y_size(), dw, alpha, beta);
 }

@@ -3,7 +3,8 @@
 //   EMULATED_GPU_FAILS_AT=N  the N-th kernel launch fails, and everything after it, as when a device is lost
 //   EMULATED_GPU_ABSENT=1    the driver lists no GPU
 //   EMULATED_GPU_GUARD=1     each allocation ends at the end of a page, and a kernel that goes past it dies
-//   EMULATED_GPU_COUNTS=1    at exit, how often the host launched a kernel or a graph, waited for the GPU, and took memory
+//   EMULATED_GPU_COUNTS=1    at exit, how often the host launched a kernel or a graph, waited for the GPU,
+//   and took memory
 #include <sys/mman.h>
 
 #include <chrono>
@@ -25,8 +26,12 @@ struct CUstream_st {
   uint64_t pushed = 0, done = 0;
   CUgraph_st* recording = nullptr;
 };
-struct CUgraph_st { std::vector<Task> tasks; };
-struct CUgraphExec_st { std::shared_ptr<std::vector<Task>> tasks; };
+struct CUgraph_st {
+  std::vector<Task> tasks;
+};
+struct CUgraphExec_st {
+  std::shared_ptr<std::vector<Task>> tasks;
+};
 struct CUevent_st {
   CUstream_st* stream = nullptr;
   uint64_t ticket = 0;
@@ -47,7 +52,9 @@ cudaError_t g_error = cudaSuccess;  // of a lost device: it stays
 struct Counts {
   long launches = 0, graphs = 0, waits = 0, allocations = 0;
   ~Counts() {
-    if (std::getenv("EMULATED_GPU_COUNTS")) std::printf("emulated GPU: launches %ld graphs %ld waits %ld allocations %ld\n", launches, graphs, waits, allocations);
+    if (std::getenv("EMULATED_GPU_COUNTS"))
+      std::printf("emulated GPU: launches %ld graphs %ld waits %ld allocations %ld\n", launches, graphs,
+          waits, allocations);
   }
 } g_counts;
 int g_open = 0;  // > 0 while tasks run: then device memory may be touched
@@ -119,11 +126,11 @@ cudaError_t enqueue(cudaStream_t s, Task task) {
 cudaError_t enqueue_kernel(const cudaLaunchConfig_t& c, std::function<void()> thread) {
   if (++g_counts.launches == setting("EMULATED_GPU_FAILS_AT", -1)) g_error = cudaErrorLaunchFailure;
   const dim3 grid = c.gridDim, block = c.blockDim;
-  if (grid.x == 0 || grid.y == 0 || grid.z != 1 || grid.y > 65535 || block.x == 0 || block.x > 1024) return cudaErrorInvalidValue;
+  if (grid.x == 0 || grid.y == 0 || grid.z != 1 || grid.y > 65535 || block.x == 0 || block.x > 1024)
+    return cudaErrorInvalidValue;
   return enqueue(c.stream, [grid, block, thread = std::move(thread)] {
-    patchcl::parallel_for(int64_t(grid.x) * grid.y, [&](int64_t b) {
-      run_block(grid, block, dim3(unsigned(b % grid.x), unsigned(b / grid.x)), thread);
-    });
+    patchcl::parallel_for(int64_t(grid.x) * grid.y,
+        [&](int64_t b) { run_block(grid, block, dim3(unsigned(b % grid.x), unsigned(b / grid.x)), thread); });
   });
 }
 
@@ -142,7 +149,7 @@ const char* cudaGetErrorName(cudaError_t e) {
   return "?";
 }
 const char* cudaGetErrorString(cudaError_t e) {
-  return e == cudaErrorLaunchFailure ? "unspecified launch failure"
+  return e == cudaErrorLaunchFailure              ? "unspecified launch failure"
          : e == cudaErrorStreamCaptureUnsupported ? "operation not permitted when stream is capturing"
                                                   : cudaGetErrorName(e);
 }
@@ -174,7 +181,8 @@ cudaError_t cudaMalloc(void** p, size_t bytes) {
   size_t free = 0, total = 0;
   if (cudaMemGetInfo(&free, &total) != cudaSuccess) return g_error;
   if (bytes > free) return cudaErrorMemoryAllocation;
-  void* m = mmap(nullptr, pages(bytes) + kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* m =
+      mmap(nullptr, pages(bytes) + kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (m == MAP_FAILED) return cudaErrorMemoryAllocation;
   if (g_open) mprotect(m, pages(bytes), PROT_READ | PROT_WRITE);
   char* const at = static_cast<char*>(m) + (setting("EMULATED_GPU_GUARD", 0) ? pages(bytes) - bytes : 0);
@@ -215,8 +223,10 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   const Lock lock(g_mutex);
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-  if (bytes > 0 && (inside(g_device, to, bytes) != to_device || inside(g_device, from, bytes) != from_device)) return cudaErrorInvalidValue;
-  const bool pageable = (!to_device && !inside(g_pinned, to, bytes)) || (!from_device && !inside(g_pinned, from, bytes));
+  if (bytes > 0 && (inside(g_device, to, bytes) != to_device || inside(g_device, from, bytes) != from_device))
+    return cudaErrorInvalidValue;
+  const bool pageable =
+      (!to_device && !inside(g_pinned, to, bytes)) || (!from_device && !inside(g_pinned, from, bytes));
   if (!pageable) return emulated_gpu::enqueue(s, [=] { std::memmove(to, from, bytes); });
   if (s->recording) return cudaErrorStreamCaptureUnsupported;
   if (from_device) {
@@ -224,7 +234,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     if (status == cudaSuccess) drain(s, s->pushed);  // our callers wait in so many words
     return status;
   }
-  const auto taken = std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
+  const auto taken = std::make_shared<std::vector<char>>(
+      static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
   return emulated_gpu::enqueue(s, [=] { std::memcpy(to, taken->data(), bytes); });
 }
 

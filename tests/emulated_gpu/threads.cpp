@@ -1,5 +1,6 @@
-// A block's threads as fibers: each has a stack, runs until it waits at a barrier, and goes on when the last one has arrived.
-// A thread that never waits leaves its fiber to the next thread, so a kernel without barriers is a plain loop.
+// A block's threads as fibers: each has a stack, runs until it waits at a barrier, and goes on when the last
+// one has arrived. A thread that never waits leaves its fiber to the next thread, so a kernel without
+// barriers is a plain loop.
 #undef _FORTIFY_SOURCE  // its longjmp refuses to change stacks
 #include "threads.h"
 
@@ -37,7 +38,9 @@ class BlockRunner {
       } else if (started_ < count_) {
         resume(idle_fiber());
       } else {
-        std::fprintf(stderr, "emulated GPU: %d of %d threads of a block wait for threads that have left the kernel\n", count_ - finished_, count_);
+        std::fprintf(stderr,
+            "emulated GPU: %d of %d threads of a block wait for threads that have left the kernel\n",
+            count_ - finished_, count_);
         std::abort();
       }
     }

@@ -30,7 +30,8 @@ Tensor paste(const Tensor& base, const Tensor& patch, const Box& box) {
 }  // namespace
 
 Labeled paste(const Labeled& base, const Labeled& patch, const Box& box) {
-  return {paste(base.images, patch.images, box), paste(base.labels, patch.labels, box), paste(base.weight, patch.weight, box)};
+  return {paste(base.images, patch.images, box), paste(base.labels, patch.labels, box),
+      paste(base.weight, patch.weight, box)};
 }
 
 }  // namespace patchcl

@@ -8,12 +8,16 @@
 namespace patchcl {
 
 namespace {
-template <class M> std::unique_ptr<Method> make(const MethodOptions& options) { return std::make_unique<M>(options); }
+template <class M>
+std::unique_ptr<Method> make(const MethodOptions& options) {
+  return std::make_unique<M>(options);
+}
 
 std::unique_ptr<Method> make_supervised(const MethodOptions&) { return std::make_unique<Supervised>(); }
 
 const std::vector<std::pair<std::string, std::unique_ptr<Method> (*)(const MethodOptions&)>> kMethods{
-    {"supervised", make_supervised}, {"mean-teacher", make<MeanTeacher>}, {"ua-mt", make<UaMt>}, {"fixmatch", make<FixMatch>}, {"patchcl", make<PatchCl>}};
+    {"supervised", make_supervised}, {"mean-teacher", make<MeanTeacher>}, {"ua-mt", make<UaMt>},
+    {"fixmatch", make<FixMatch>}, {"patchcl", make<PatchCl>}};
 }  // namespace
 
 std::unique_ptr<Method> make_method(const std::string& name, const MethodOptions& options) {

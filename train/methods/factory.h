@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "train/method.h"
+#include "train/methods/method.h"
 #include "train/methods/options.h"
 
 namespace patchcl {

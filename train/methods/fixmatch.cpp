@@ -3,7 +3,8 @@
 namespace patchcl {
 
 Tensor FixMatch::target(Step& step) {
-  return predict(step.tape, step.s, *step.s.student, step.unlabeled_images(), /*training=*/false, site::teacher);
+  return predict(
+      step.tape, step.s, *step.s.student, step.unlabeled_images(), /*training=*/false, site::teacher);
 }
 
 }  // namespace patchcl

@@ -1,5 +1,5 @@
-// FixMatch (Sohn et al., NeurIPS 2020) for pixels: the student's own confident decisions on the weak view are labels for
-// the strong view. L_cons = mean over pixels of [max p >= confidence] cross-entropy. No teacher.
+// FixMatch (Sohn et al., NeurIPS 2020) for pixels: the student's own confident decisions on the weak view are
+// labels for the strong view. L_cons = mean over pixels of [max p >= confidence] cross-entropy. No teacher.
 #pragma once
 #include "train/methods/semi_supervised.h"
 

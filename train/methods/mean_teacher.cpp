@@ -9,8 +9,11 @@ Var MeanTeacher::noisy(Step& step, const Var& images, uint32_t site) const {
 }
 
 Tensor MeanTeacher::target(Step& step) {
-  if (options_.copy_paste) return predict(step.tape, step.s, *step.s.teacher, step.unlabeled_images(), /*training=*/false, site::teacher);
-  return predict(step.tape, step.s, *step.s.teacher, noisy(step, step.unlabeled_images(), site::input_noise), /*training=*/true, site::teacher);
+  if (options_.copy_paste)
+    return predict(
+        step.tape, step.s, *step.s.teacher, step.unlabeled_images(), /*training=*/false, site::teacher);
+  return predict(step.tape, step.s, *step.s.teacher, noisy(step, step.unlabeled_images(), site::input_noise),
+      /*training=*/true, site::teacher);
 }
 
 }  // namespace patchcl

@@ -1,6 +1,7 @@
-// Mean Teacher (Tarvainen and Valpola, NeurIPS 2017) as in SSL4MIS (METHODS 4.4): the student agrees with an average of
-// its past on noisy unlabelled images. L_cons = mean (softmax_s - softmax_t)^2; the teacher keeps dropout and batch
-// statistics. Copy-paste asks it for pseudo-labels instead: then it sees clean images and is in evaluation mode.
+// Mean Teacher (Tarvainen and Valpola, NeurIPS 2017) as in SSL4MIS (METHODS 4.4): the student agrees with an
+// average of its past on noisy unlabelled images. L_cons = mean (softmax_s - softmax_t)^2; the teacher keeps
+// dropout and batch statistics. Copy-paste asks it for pseudo-labels instead: then it sees clean images and
+// is in evaluation mode.
 #pragma once
 #include "train/methods/semi_supervised.h"
 

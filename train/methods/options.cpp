@@ -8,16 +8,23 @@ namespace patchcl {
 
 namespace {
 
-template <class E> using Names = std::map<std::string, E>;
+template <class E>
+using Names = std::map<std::string, E>;
 
-const Names<Consistency> kConsistency{{"mse", Consistency::mean_squared_error}, {"ce", Consistency::cross_entropy}};
-const Names<Contrast> kContrast{{"off", Contrast::off}, {"info-nce", Contrast::info_nce}, {"guided", Contrast::guided}};
-const Names<HardNegatives> kHardNegatives{{"off", HardNegatives::off}, {"truncated", HardNegatives::truncated}, {"released", HardNegatives::released}};
-const Names<Sampling> kSampling{{"entropy", Sampling::entropy}, {"uniform", Sampling::uniform}, {"confidence", Sampling::confidence},
-                                {"cosine", Sampling::cosine}, {"top-k", Sampling::top_k}, {"boxes", Sampling::boxes}};
+const Names<Consistency> kConsistency{
+    {"mse", Consistency::mean_squared_error}, {"ce", Consistency::cross_entropy}};
+const Names<Contrast> kContrast{
+    {"off", Contrast::off}, {"info-nce", Contrast::info_nce}, {"guided", Contrast::guided}};
+const Names<HardNegatives> kHardNegatives{{"off", HardNegatives::off},
+    {"truncated", HardNegatives::truncated}, {"released", HardNegatives::released}};
+const Names<Sampling> kSampling{{"entropy", Sampling::entropy}, {"uniform", Sampling::uniform},
+    {"confidence", Sampling::confidence}, {"cosine", Sampling::cosine}, {"top-k", Sampling::top_k},
+    {"boxes", Sampling::boxes}};
 const Names<Parity> kParity{{"bernoulli", Parity::bernoulli}, {"threshold", Parity::threshold}};
-const Names<EntropyOf> kEntropyOf{{"confidence", EntropyOf::confidence}, {"attended", EntropyOf::attended_image}};
-const Names<AreaFilterMode> kAreaFilter{{"off", AreaFilterMode::off}, {"corrected", AreaFilterMode::corrected}, {"released", AreaFilterMode::released}};
+const Names<EntropyOf> kEntropyOf{
+    {"confidence", EntropyOf::confidence}, {"attended", EntropyOf::attended_image}};
+const Names<AreaFilterMode> kAreaFilter{{"off", AreaFilterMode::off},
+    {"corrected", AreaFilterMode::corrected}, {"released", AreaFilterMode::released}};
 
 }  // namespace
 
@@ -27,16 +34,22 @@ namespace {
 class Group {
  public:
   Group(CLI::App& app, const std::string& title) : group_(*app.add_option_group(title)) {}
-  template <class T> void add(const std::string& flag, T& value, const std::string& help) {
+  template <class T>
+  void add(const std::string& flag, T& value, const std::string& help) {
     group_.add_option(flag, value, help)->capture_default_str();
   }
-  void add(const std::string& flag, std::optional<double>& value, const std::string& help) { group_.add_option(flag, value, help); }
+  void add(const std::string& flag, std::optional<double>& value, const std::string& help) {
+    group_.add_option(flag, value, help);
+  }
   // An option whose values have names.
-  template <class E> void choose(const std::string& flag, E& value, const Names<E>& names, const std::string& help) {
+  template <class E>
+  void choose(const std::string& flag, E& value, const Names<E>& names, const std::string& help) {
     std::string chosen;
     for (const auto& [name, e] : names)
       if (e == value) chosen = name;
-    group_.add_option_function<std::string>(flag, [&value, &names](const std::string& s) { value = names.at(s); }, help)
+    group_
+        .add_option_function<std::string>(
+            flag, [&value, &names](const std::string& s) { value = names.at(s); }, help)
         ->check(CLI::IsMember(names))
         ->default_str(chosen);
   }
@@ -53,7 +66,8 @@ void MethodOptions::add(CLI::App& app) {
   g.add("--warm-up", warm_up, "Share of the iterations on labelled images alone");
   g.add("--ramp-up", ramp_up, "Share of the iterations over which the consistency weight grows");
   g.add("--consistency-weight", consistency_weight, "Weight of the consistency loss after its ramp-up");
-  g.choose("--consistency", consistency, kConsistency, "Squared error of softmax, or cross-entropy against confident pseudo-labels");
+  g.choose("--consistency", consistency, kConsistency,
+      "Squared error of softmax, or cross-entropy against confident pseudo-labels");
   g.add("--confidence", confidence, "Pseudo-labels count where the largest probability is at least this");
   g.add("--largest-component", largest_component, "Pseudo-labels keep the largest component of each class");
   g.add("--dropout-passes", dropout_passes, "Noisy teacher passes of ua-mt");
@@ -83,7 +97,8 @@ void MethodOptions::add_patches(CLI::App& app) {
   g.add("--patches", patches_per_class, "Patches per class and step");
   g.choose("--sampling", patches.sampling, kSampling, "How patches are drawn from their candidates");
   g.choose("--parity", patches.parity, kParity, "How a window becomes positive for a class");
-  g.choose("--entropy-of", patches.entropy_of, kEntropyOf, "Entropy of the confidence, or of image times confidence");
+  g.choose("--entropy-of", patches.entropy_of, kEntropyOf,
+      "Entropy of the confidence, or of image times confidence");
   g.add("--attended-patches", attended_patches, "Patches show image times confidence, not the plain image");
   g.choose("--area-filter", area_filter, kAreaFilter, "Drop patches that show too little of their class");
   g.add("--area-target", area_target, "Share of the patches that the area filter keeps");
@@ -92,18 +107,20 @@ void MethodOptions::add_patches(CLI::App& app) {
 PatchOptions patch_options(PatchOptions o, int64_t image_side, int64_t multiple) {
   if (o.side == 0) o.side = std::max(multiple, (image_side / 4 + multiple / 2) / multiple * multiple);
   if (o.side % multiple != 0)
-    fail(ExitCode::usage, "patches", "--patch-side ", o.side, " is not a multiple of ", multiple, ", which the encoder wants");
+    fail(ExitCode::usage, "patches", "--patch-side ", o.side, " is not a multiple of ", multiple,
+        ", which the encoder wants");
   if (o.stride == 0) o.stride = std::max<int64_t>(1, o.side / 2);
   return o;
 }
 
 MethodOptions resolved(MethodOptions o, const std::string& method) {
-  struct Defaults { double warm_up, ramp_up, consistency_weight; };
+  struct Defaults {
+    double warm_up, ramp_up, consistency_weight;
+  };
   const std::map<std::string, Defaults> table{
-      {"mean-teacher", {0, 1, 0.1}},       // METHODS 4.4
-      {"ua-mt", {0, 1, 0.1}},              // METHODS 4.4
-      {"fixmatch", {0, 1, 1}},
-      {"patchcl", {1. / 3, 1. / 3, 4}},    // METHODS 1.9, 1.12
+      {"mean-teacher", {0, 1, 0.1}},                              // METHODS 4.4
+      {"ua-mt", {0, 1, 0.1}},                                     // METHODS 4.4
+      {"fixmatch", {0, 1, 1}}, {"patchcl", {1. / 3, 1. / 3, 4}},  // METHODS 1.9, 1.12
   };
   const auto found = table.find(method);
   const Defaults d = found == table.end() ? Defaults{0, 0, 0} : found->second;
@@ -135,7 +152,8 @@ MethodOptions resolved(MethodOptions o, const std::string& method) {
   positive("--dropout-passes", double(o.dropout_passes));
   positive("--queue", double(o.queue));
   positive("--patches", double(o.patches_per_class));
-  want(o.queue_ready >= 2 && o.queue_ready <= o.queue, "--queue-ready", double(o.queue_ready), "between 2 and --queue");
+  want(o.queue_ready >= 2 && o.queue_ready <= o.queue, "--queue-ready", double(o.queue_ready),
+      "between 2 and --queue");
   return o;
 }
 

@@ -1,13 +1,16 @@
-// What can be chosen about the semi-supervised methods; one struct, so that a run's resolved options print as one list.
+// What can be chosen about the semi-supervised methods; one struct, so that a run's resolved options print as
+// one list.
 #pragma once
 #include <optional>
 #include <string>
 
-#include "data/patch_sampler.h"
+#include "train/methods/patch_sampler.h"
 #include "losses/guided_contrastive.h"
 #include "losses/hard_negatives.h"
 
-namespace CLI { class App; }
+namespace CLI {
+class App;
+}
 
 namespace patchcl {
 
@@ -18,8 +21,8 @@ enum class Contrast { off, info_nce, guided };
 struct MethodOptions {
   // Teacher and schedule.
   double ema = 0.99;
-  std::optional<double> warm_up;             // share of the iterations trained on labelled images alone
-  std::optional<double> ramp_up;             // share of the iterations over which the consistency weight grows
+  std::optional<double> warm_up;  // share of the iterations trained on labelled images alone
+  std::optional<double> ramp_up;  // share of the iterations over which the consistency weight grows
   std::optional<double> consistency_weight;  // gamma of METHODS 1.12, 0.1 of 4.4
   Consistency consistency = Consistency::mean_squared_error;
   // Pseudo-labels.
@@ -28,11 +31,11 @@ struct MethodOptions {
   int64_t dropout_passes = 8;      // T of ua-mt
   // Copy-paste.
   bool copy_paste = false;
-  double pseudo_weight = 0.5;      // of pixels with a pseudo-label
+  double pseudo_weight = 0.5;  // of pixels with a pseudo-label
   // Contrast.
   Contrast contrast = Contrast::guided;
-  double contrast_weight = 0.5;    // beta of METHODS 1.12
-  bool warm_up_contrast = true;    // false: the warm-up is supervised only, an ablation of 1.12
+  double contrast_weight = 0.5;  // beta of METHODS 1.12
+  bool warm_up_contrast = true;  // false: the warm-up is supervised only, an ablation of 1.12
   GuidedContrastiveOptions warm_up_loss{.tau = 0.2, .lambda = 4, .psi = 4096};
   GuidedContrastiveOptions loss{.tau = 1, .lambda = 10, .psi = 1};
   double info_nce_tau = 0.2;
@@ -42,7 +45,7 @@ struct MethodOptions {
   // Patches. side and stride 0: a quarter of the image, in multiples of what the encoder wants; half a side.
   PatchOptions patches{.side = 0, .stride = 0};
   int64_t patches_per_class = 8;
-  bool attended_patches = true;    // x C instead of x
+  bool attended_patches = true;  // x C instead of x
   AreaFilterMode area_filter = AreaFilterMode::corrected;
   double area_target = 0.8;
 
@@ -52,7 +55,8 @@ struct MethodOptions {
   void add_patches(CLI::App& app);
 };
 
-// Side and stride for images of this side; the encoder wants sides that are multiples of `multiple`, else Error(usage).
+// Side and stride for images of this side; the encoder wants sides that are multiples of `multiple`, else
+// Error(usage).
 PatchOptions patch_options(PatchOptions options, int64_t image_side, int64_t multiple);
 // With the defaults of `method` where nothing was chosen. Throws Error(usage) for values that make no sense.
 MethodOptions resolved(MethodOptions options, const std::string& method);

@@ -13,16 +13,19 @@ std::string name_of(const std::vector<std::string>& names, int64_t k) {
 
 Color ink(int64_t k) { return k == 0 ? kWhite : class_color(k); }
 
-void frame(Canvas& canvas, const std::vector<Patch>& patches, int64_t image, int64_t k, int64_t side, int64_t zoom, Color color) {
+void frame(Canvas& canvas, const std::vector<Patch>& patches, int64_t image, int64_t k, int64_t side,
+    int64_t zoom, Color color) {
   for (const Patch& p : patches)
-    if (p.image == image && p.label == k) canvas.rectangle(p.left * zoom, p.top * zoom, side * zoom, side * zoom, color);
+    if (p.image == image && p.label == k)
+      canvas.rectangle(p.left * zoom, p.top * zoom, side * zoom, side * zoom, color);
 }
 
 }  // namespace
 
-Canvas patch_sheet(const PatchImages& b, const std::vector<int64_t>& images, const SampledPatches& patches, const PatchOptions& o,
-                   const std::vector<std::string>& class_names, const std::string& title) {
-  const int64_t zoom = std::max<int64_t>(1, 160 / std::max(b.width, b.height)), w = b.width * zoom, h = b.height * zoom;
+Canvas patch_sheet(const PatchImages& b, const std::vector<int64_t>& images, const SampledPatches& patches,
+    const PatchOptions& o, const std::vector<std::string>& class_names, const std::string& title) {
+  const int64_t zoom = std::max<int64_t>(1, 160 / std::max(b.width, b.height)), w = b.width * zoom,
+                h = b.height * zoom;
   std::vector<Canvas> pictures;
   std::vector<std::string> captions;
   const auto add = [&](Canvas canvas, const std::string& caption) {
@@ -34,7 +37,8 @@ Canvas patch_sheet(const PatchImages& b, const std::vector<int64_t>& images, con
     std::vector<uint8_t> label(size_t(b.pixels()));
     const float* p = b.confidence + image * b.pixels() * b.classes;
     for (size_t m = 0; m < label.size(); ++m)
-      label[m] = uint8_t(std::max_element(p + int64_t(m) * b.classes, p + int64_t(m + 1) * b.classes) - (p + int64_t(m) * b.classes));
+      label[m] = uint8_t(std::max_element(p + int64_t(m) * b.classes, p + int64_t(m + 1) * b.classes) -
+                         (p + int64_t(m) * b.classes));
     Canvas plain(w, h), classes(w, h);
     plain.image(0, 0, x, b.height, b.width, b.channels, zoom);
     classes.image(0, 0, x, b.height, b.width, b.channels, zoom);
@@ -59,7 +63,8 @@ Eigen::MatrixXd principal_components(const Eigen::MatrixXd& points) {
   const Eigen::MatrixXd centred = points.colwise() - points.rowwise().mean();
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(centred * centred.transpose());
   Eigen::MatrixXd axes = solver.eigenvectors().rightCols(2).rowwise().reverse();
-  // An eigenvector's sign is arbitrary: make its largest entry positive, so that equal queues give equal pictures.
+  // An eigenvector's sign is arbitrary: make its largest entry positive, so that equal queues give equal
+  // pictures.
   for (Eigen::Index a = 0; a < 2; ++a) {
     Eigen::Index largest;
     axes.col(a).cwiseAbs().maxCoeff(&largest);
@@ -68,10 +73,12 @@ Eigen::MatrixXd principal_components(const Eigen::MatrixXd& points) {
   return axes.transpose() * centred;
 }
 
-Canvas embedding_map(const EmbeddingQueue& queue, const std::vector<std::string>& class_names, const std::string& title) {
+Canvas embedding_map(
+    const EmbeddingQueue& queue, const std::vector<std::string>& class_names, const std::string& title) {
   constexpr int64_t kMost = 500, kSide = 480, kMargin = 24, kTop = 40;
   std::vector<int64_t> class_of;
-  for (int64_t k = 0; k < queue.classes(); ++k) class_of.insert(class_of.end(), size_t(std::min(kMost, queue.size(k))), k);
+  for (int64_t k = 0; k < queue.classes(); ++k)
+    class_of.insert(class_of.end(), size_t(std::min(kMost, queue.size(k))), k);
   Canvas canvas(kSide, kSide + kTop, kWhite);
   canvas.text(kMargin, 8, title, kBlack);
   int64_t x = kMargin;
@@ -85,13 +92,16 @@ Canvas embedding_map(const EmbeddingQueue& queue, const std::vector<std::string>
   Eigen::MatrixXd points(queue.dimension(), Eigen::Index(class_of.size()));
   for (int64_t i = 0, in_class = 0; i < points.cols(); ++i) {
     in_class = i > 0 && class_of[size_t(i)] == class_of[size_t(i - 1)] ? in_class + 1 : 0;
-    points.col(i) = Eigen::Map<const Eigen::VectorXf>(queue.newest(class_of[size_t(i)], in_class), queue.dimension()).cast<double>();
+    points.col(i) =
+        Eigen::Map<const Eigen::VectorXf>(queue.newest(class_of[size_t(i)], in_class), queue.dimension())
+            .cast<double>();
   }
   const Eigen::MatrixXd flat = principal_components(points);
   const double scale = (kSide / 2 - kMargin) / std::max(flat.cwiseAbs().maxCoeff(), 1e-12);
   for (int64_t i = 0; i < flat.cols(); ++i) {
     const int64_t k = class_of[size_t(i)];
-    canvas.fill(kSide / 2 + int64_t(flat(0, i) * scale) - 1, kTop + kSide / 2 - int64_t(flat(1, i) * scale) - 1, 3, 3, k == 0 ? kGrey : class_color(k), 0.7);
+    canvas.fill(kSide / 2 + int64_t(flat(0, i) * scale) - 1,
+        kTop + kSide / 2 - int64_t(flat(1, i) * scale) - 1, 3, 3, k == 0 ? kGrey : class_color(k), 0.7);
   }
   return canvas;
 }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "data/patch_view.h"
+#include "train/methods/patch_view.h"
 #include "losses/info_nce.h"
 #include "tensor/parallel.h"
 #include "train/methods/patch_sheet.h"
@@ -15,8 +15,8 @@ constexpr int64_t kDimension = 128;  // of an embedding
 
 Tensor host_floats(const Shape& s) { return Arena("contrast").zeros(s, DType::f32); }
 
-// What the sampler sees: labelled images with their labels, unlabelled ones with the teacher's softmax (when there is one).
-// On the host, or in the GPU's `arena`.
+// What the sampler sees: labelled images with their labels, unlabelled ones with the teacher's softmax (when
+// there is one). On the host, or in the GPU's `arena`.
 struct Confidence {
   Confidence(const Batch& b, const Tensor& target, int64_t K, const Arena& arena) {
     const bool gpu = arena.device() == Device::cuda;
@@ -37,7 +37,8 @@ struct Confidence {
 
 void put_moments(const Moments& m, int64_t row, const Tensor& mean, const Tensor& covariance) {
   std::copy(m.mean.begin(), m.mean.end(), mean.data<float>() + row * int64_t(m.mean.size()));
-  std::copy(m.covariance.begin(), m.covariance.end(), covariance.data<float>() + row * int64_t(m.covariance.size()));
+  std::copy(m.covariance.begin(), m.covariance.end(),
+      covariance.data<float>() + row * int64_t(m.covariance.size()));
 }
 
 Points points_of_class(const Tensor& keys, const std::vector<int32_t>& classes, int64_t k) {
@@ -45,13 +46,16 @@ Points points_of_class(const Tensor& keys, const std::vector<int32_t>& classes, 
   Points x(D, std::count(classes.begin(), classes.end(), int32_t(k)));
   int64_t column = 0;
   for (size_t i = 0; i < classes.size(); ++i)
-    if (classes[i] == k) x.col(column++) = Eigen::Map<const Eigen::VectorXf>(keys.data<float>() + int64_t(i) * D, D).cast<double>();
+    if (classes[i] == k)
+      x.col(column++) =
+          Eigen::Map<const Eigen::VectorXf>(keys.data<float>() + int64_t(i) * D, D).cast<double>();
   return x;
 }
 
 Points newest_points(const EmbeddingQueue& queue, int64_t k, int64_t count) {
   Points x(queue.dimension(), std::min(count, queue.size(k)));
-  for (int64_t i = 0; i < x.cols(); ++i) x.col(i) = Eigen::Map<const Eigen::VectorXf>(queue.newest(k, i), queue.dimension()).cast<double>();
+  for (int64_t i = 0; i < x.cols(); ++i)
+    x.col(i) = Eigen::Map<const Eigen::VectorXf>(queue.newest(k, i), queue.dimension()).cast<double>();
   return x;
 }
 
@@ -75,7 +79,8 @@ void PatchCl::load(const TensorFile& file) {
 }
 
 Tensor PatchCl::target(Step& step) {
-  return predict(step.tape, step.s, *step.s.teacher, step.unlabeled_images(), /*training=*/false, site::teacher);
+  return predict(
+      step.tape, step.s, *step.s.teacher, step.unlabeled_images(), /*training=*/false, site::teacher);
 }
 
 Var PatchCl::contrast(Step& step, const Tensor& target) {
@@ -89,26 +94,32 @@ Var PatchCl::contrast(Step& step, const Tensor& target) {
   if (ready_classes < 2 && !step.tape.dry()) return {};
 
   const DType dtype = step.dtype();
-  const Var embeddings = embed(step.tape, step.s, *step.s.student, upload(step.tape, patches.plain, dtype, "patches"), /*training=*/true);
+  const Var embeddings = embed(step.tape, step.s, *step.s.student,
+      upload(step.tape, patches.plain, dtype, "patches"), /*training=*/true);
   std::vector<int32_t> classes = patches.classes;
   for (int32_t& k : classes)
     if (!ready(k)) k = -1;
   const Tensor host = Arena("contrast").empty({int64_t(classes.size())}, DType::i32);
   std::copy(classes.begin(), classes.end(), host.data<int32_t>());
   const Var class_of = upload(step.tape, host, dtype, "patch classes");
-  return options_.contrast == Contrast::guided ? guided(step, embeddings, class_of, keys, patches) : against_queue(step, embeddings, class_of, keys);
+  return options_.contrast == Contrast::guided ? guided(step, embeddings, class_of, keys, patches)
+                                               : against_queue(step, embeddings, class_of, keys);
 }
 
 PatchCl::Patches PatchCl::cut_patches(const Step& step, const Tensor& target) {
   const Shape& s = step.b.images.shape();
-  const PatchOptions options = patch_options(options_.patches, std::min(s[1], s[2]), step.s.model->size_multiple());
+  const PatchOptions options =
+      patch_options(options_.patches, std::min(s[1], s[2]), step.s.model->size_multiple());
   const int64_t budget = options_.patches_per_class * classes_, side = options.side;
   // The GPU's work stays there; from it come the means of the windows.
-  const bool gpu = step.tape.arena().device() == Device::cuda && step.dtype() == DType::f32 && !looks_at_pixels(options.sampling);
+  const bool gpu = step.tape.arena().device() == Device::cuda && step.dtype() == DType::f32 &&
+                   !looks_at_pixels(options.sampling);
   const Arena memory = gpu ? step.tape.arena() : Arena("patches");
   Patches out;
   if (step.tape.dry()) {
-    if (gpu) const Confidence seen(step.b, target, classes_, memory);  // its room is free again before the student's pass
+    if (gpu)
+      const Confidence seen(
+          step.b, target, classes_, memory);  // its room is free again before the student's pass
     out.plain = memory.empty({budget, side, side, s[3]}, DType::f32);
     out.augmented = memory.empty({budget, side, side, s[3]}, DType::f32);
     out.classes.resize(size_t(budget));
@@ -117,7 +128,8 @@ PatchCl::Patches PatchCl::cut_patches(const Step& step, const Tensor& target) {
   const Confidence seen(step.b, target, classes_, memory);
   AreaFilter everything(AreaFilterMode::off, classes_);  // METHODS 1.9: no filter during the warm-up
   Rng rng(step.s.seed, uint64_t(step.s.iteration), site::patches);
-  const std::vector<Patch> drawn = sample_patches(seen.batch, budget, options, step.warming_up ? everything : *filter_, rng).positive;
+  const std::vector<Patch> drawn =
+      sample_patches(seen.batch, budget, options, step.warming_up ? everything : *filter_, rng).positive;
   if (drawn.empty()) return out;
   Rng rng_of_views(step.s.seed, uint64_t(step.s.iteration), site::patch_view);
   std::vector<PatchView> views;
@@ -133,24 +145,28 @@ PatchCl::Patches PatchCl::cut_patches(const Step& step, const Tensor& target) {
   return out;
 }
 
-std::vector<NamedPicture> PatchCl::pictures(const TrainState& s, const Batch& b, const std::vector<std::string>& class_names) {
+std::vector<NamedPicture> PatchCl::pictures(
+    const TrainState& s, const Batch& b, const std::vector<std::string>& class_names) {
   Tape tape(*s.arena, {.grad = false});
   LossTerms log;
   Step step{tape, s, b, log, /*warming_up=*/false};
   const Confidence seen(b, step.unlabeled() > 0 ? target(step) : Tensor(), classes_, Arena("patches"));
-  const PatchOptions options = patch_options(options_.patches, std::min(seen.batch.height, seen.batch.width), s.model->size_multiple());
+  const PatchOptions options = patch_options(
+      options_.patches, std::min(seen.batch.height, seen.batch.width), s.model->size_multiple());
   AreaFilter filter = *filter_;
   Rng rng(s.seed, uint64_t(s.iteration), site::patches);
-  const SampledPatches drawn = sample_patches(seen.batch, options_.patches_per_class * classes_, options, filter, rng);
+  const SampledPatches drawn =
+      sample_patches(seen.batch, options_.patches_per_class * classes_, options, filter, rng);
   // One labelled image and up to three unlabelled ones.
   std::vector<int64_t> shown{0};
   for (int64_t i = b.labeled; i < seen.batch.n && shown.size() < 4; ++i) shown.push_back(i);
   const std::string when = "step " + std::to_string(s.iteration);
   return {{"patches", patch_sheet(seen.batch, shown, drawn, options, class_names, "patches, " + when)},
-          {"queue", embedding_map(*queue_, class_names, "queue embeddings, " + when)}};
+      {"queue", embedding_map(*queue_, class_names, "queue embeddings, " + when)}};
 }
 
-Var PatchCl::embed(Tape& tape, const TrainState& s, const ParamStore& weights, const Var& patches, bool training) const {
+Var PatchCl::embed(
+    Tape& tape, const TrainState& s, const ParamStore& weights, const Var& patches, bool training) const {
   Pass pass(tape, weights, training, s.rng, site::patches);
   pass.set_norm(Norm::batch_only);
   return head_->forward(pass, s.model->encode(pass, patches));
@@ -162,12 +178,15 @@ Tensor PatchCl::enqueue(Step& step, const Patches& patches) {
   const Tensor embeddings = embed(forward_only, step.s, *step.s.teacher, input, /*training=*/false).value();
   if (step.tape.dry()) return host_floats(embeddings.shape());
   const Tensor keys = on_host(embeddings);
-  for (size_t i = 0; i < patches.classes.size(); ++i) queue_->push(patches.classes[i], keys.data<float>() + int64_t(i) * kDimension);
+  for (size_t i = 0; i < patches.classes.size(); ++i)
+    queue_->push(patches.classes[i], keys.data<float>() + int64_t(i) * kDimension);
   return keys;
 }
 
-Var PatchCl::guided(Step& step, const Var& embeddings, const Var& classes, const Tensor& keys, const Patches& patches) const {
-  const int64_t K = classes_, D = kDimension, rows = options_.hard_negatives.scheme == HardNegatives::off ? 1 : K;
+Var PatchCl::guided(
+    Step& step, const Var& embeddings, const Var& classes, const Tensor& keys, const Patches& patches) const {
+  const int64_t K = classes_, D = kDimension,
+                rows = options_.hard_negatives.scheme == HardNegatives::off ? 1 : K;
   const Tensor mean = host_floats({K, D}), covariance = host_floats({K, D, D});
   const Tensor negative_mean = host_floats({rows, K, D}), negative_covariance = host_floats({rows, K, D, D});
   const Tensor is_ready = Arena("contrast").zeros({K}, DType::u8);
@@ -186,27 +205,35 @@ Var PatchCl::guided(Step& step, const Var& embeddings, const Var& classes, const
     if (i == j || !ready(i) || !ready(j) || anchors.cols() == 0) return;
     Rng rng(step.s.seed, uint64_t(step.s.iteration), site::hard_negatives + uint32_t(pair));
     const Points negatives = newest_points(*queue_, j, options_.hard_negatives.candidates);
-    put_moments(hard_negatives(anchors, negatives, *gaussians[size_t(i)], *gaussians[size_t(j)], moments[size_t(j)], options_.hard_negatives, rng),
-                pair, negative_mean, negative_covariance);
+    put_moments(hard_negatives(anchors, negatives, *gaussians[size_t(i)], *gaussians[size_t(j)],
+                    moments[size_t(j)], options_.hard_negatives, rng),
+        pair, negative_mean, negative_covariance);
   });
-  const auto up = [&](const Tensor& t, const char* label) { return upload(step.tape, t, step.dtype(), label); };
+  const auto up = [&](const Tensor& t, const char* label) {
+    return upload(step.tape, t, step.dtype(), label);
+  };
   const ClassStatistics statistics{up(mean, "mu"), up(covariance, "Sigma"), up(negative_mean, "negative mu"),
-                                   up(negative_covariance, "negative Sigma"), up(is_ready, "ready classes")};
-  return guided_contrastive(embeddings, classes, statistics, step.warming_up ? options_.warm_up_loss : options_.loss);
+      up(negative_covariance, "negative Sigma"), up(is_ready, "ready classes")};
+  return guided_contrastive(
+      embeddings, classes, statistics, step.warming_up ? options_.warm_up_loss : options_.loss);
 }
 
 Var PatchCl::against_queue(Step& step, const Var& embeddings, const Var& classes, const Tensor& keys) const {
   const int64_t most = options_.info_nce_negatives, D = kDimension;
-  const Tensor negatives = host_floats({classes_ * most, D}), class_of = Arena("contrast").empty({classes_ * most}, DType::i32);
+  const Tensor negatives = host_floats({classes_ * most, D}),
+               class_of = Arena("contrast").empty({classes_ * most}, DType::i32);
   for (int64_t k = 0; k < classes_; ++k)
     for (int64_t i = 0; i < most; ++i) {
       const bool there = ready(k) && i < queue_->size(k);
       class_of.data<int32_t>()[k * most + i] = there ? int32_t(k) : -1;
-      if (there) std::copy(queue_->newest(k, i), queue_->newest(k, i) + D, negatives.data<float>() + (k * most + i) * D);
+      if (there)
+        std::copy(
+            queue_->newest(k, i), queue_->newest(k, i) + D, negatives.data<float>() + (k * most + i) * D);
     }
   const DType dtype = step.dtype();
-  return info_nce(embeddings, upload(step.tape, keys, dtype, "keys"), upload(step.tape, negatives, dtype, "negatives"), classes,
-                  upload(step.tape, class_of, dtype, "negative classes"), options_.info_nce_tau);
+  return info_nce(embeddings, upload(step.tape, keys, dtype, "keys"),
+      upload(step.tape, negatives, dtype, "negatives"), classes,
+      upload(step.tape, class_of, dtype, "negative classes"), options_.info_nce_tau);
 }
 
 }  // namespace patchcl

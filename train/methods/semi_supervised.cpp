@@ -12,7 +12,7 @@
 #include "losses/cross_entropy.h"
 #include "tensor/device.h"
 #include "train/methods/copy_paste.h"
-#include "train/schedule.h"
+#include "train/optim/schedule.h"
 
 namespace patchcl {
 
@@ -44,7 +44,9 @@ Tensor stacked(const Tensor& a, const Tensor& b) {
   return out;
 }
 
-Labeled first(const Labeled& l, int64_t n) { return {l.images.rows(0, n), l.labels.rows(0, n), l.weight.rows(0, n)}; }
+Labeled first(const Labeled& l, int64_t n) {
+  return {l.images.rows(0, n), l.labels.rows(0, n), l.weight.rows(0, n)};
+}
 
 }  // namespace
 
@@ -58,7 +60,8 @@ void SemiSupervised::prepare(const TrainState& s) {
   const double weight = *options_.consistency_weight * ramp(s);
   const float single = float(weight);
   const bool f64 = consistency_weight_.dtype() == DType::f64;
-  copy_bytes(consistency_weight_.raw(), consistency_weight_.device(), f64 ? static_cast<const void*>(&weight) : &single, Device::cpu, consistency_weight_.bytes());
+  copy_bytes(consistency_weight_.raw(), consistency_weight_.device(),
+      f64 ? static_cast<const void*>(&weight) : &single, Device::cpu, consistency_weight_.bytes());
 }
 
 void SemiSupervised::after_step(const TrainState& s) {
@@ -78,7 +81,9 @@ Var SemiSupervised::loss(Tape& tape, const TrainState& s, const Batch& b, LossTe
   const bool early = !tape.dry() && warming_up(s);
   Step step{tape, s, b, log, early};
   const Tensor wanted = early ? Tensor() : target(step);
-  Var total = options_.copy_paste ? mixed_loss(step, wanted) : early ? labeled_loss(step) : consistent_loss(step, wanted);
+  Var total = options_.copy_paste ? mixed_loss(step, wanted)
+              : early             ? labeled_loss(step)
+                                  : consistent_loss(step, wanted);
   const Var c = early && !options_.warm_up_contrast ? Var() : contrast(step, wanted);
   if (c) {
     log.terms.push_back({"contrast", c});
@@ -103,7 +108,8 @@ Var SemiSupervised::consistent_loss(Step& step, const Tensor& target) {
   const Var labeled = rows(step.tape, step.b.images, 0, n, "labelled images");
   const Var unlabeled = rows(step.tape, student_view(step.b), n, m, "unlabelled images, student's view");
   const Var logits = student_logits(step, concat({labeled, unlabeled}, 0));
-  const Var supervised = supervised_loss(slice(logits, 0, 0, n), rows(step.tape, step.b.labels, 0, n, "labels"), {}, step.log);
+  const Var supervised =
+      supervised_loss(slice(logits, 0, 0, n), rows(step.tape, step.b.labels, 0, n, "labels"), {}, step.log);
   const Var agreement = consistency(step, slice(logits, 0, n, m), target);
   const Var weight = step.tape.constant(consistency_weight_, "consistency weight");
   step.log.terms.push_back({"consistency", agreement});
@@ -114,17 +120,21 @@ Var SemiSupervised::consistent_loss(Step& step, const Tensor& target) {
 Var SemiSupervised::consistency(Step& step, const Var& logits, const Tensor& target) {
   if (options_.consistency == Consistency::mean_squared_error)
     return mean_squared_error(softmax(logits), step.tape.constant(target, "target"));  // EQ: 4.4 consistency
-  const PseudoLabels pseudo = decide(step, target, decides_on_gpu(step) ? step.tape.arena() : Arena("pseudo-labels"));
+  const PseudoLabels pseudo =
+      decide(step, target, decides_on_gpu(step) ? step.tape.arena() : Arena("pseudo-labels"));
   return cross_entropy(logits, upload(step.tape, pseudo.labels, step.dtype(), "pseudo-labels"),
-                       upload(step.tape, pseudo.weight, step.dtype(), "confident pixels"));
+      upload(step.tape, pseudo.weight, step.dtype(), "confident pixels"));
 }
 
 PseudoLabels SemiSupervised::decide(const Step& step, const Tensor& target, const Arena& memory) const {
   const Shape s = target.shape();
-  const PseudoLabels y{memory.empty({s[0], s[1], s[2]}, DType::u8), memory.empty({s[0], s[1], s[2]}, DType::f32)};
+  const PseudoLabels y{
+      memory.empty({s[0], s[1], s[2]}, DType::u8), memory.empty({s[0], s[1], s[2]}, DType::f32)};
   if (step.tape.dry()) return y;
-  find_pseudo_labels(memory.device() == Device::cuda ? target : on_host(target), options_.confidence, options_.largest_component, y);
-  step.log.readings.push_back({"pseudo_coverage", mean(upload(step.tape, y.weight, step.dtype(), "confident pixels"))});
+  find_pseudo_labels(memory.device() == Device::cuda ? target : on_host(target), options_.confidence,
+      options_.largest_component, y);
+  step.log.readings.push_back(
+      {"pseudo_coverage", mean(upload(step.tape, y.weight, step.dtype(), "confident pixels"))});
   return y;
 }
 
@@ -136,25 +146,31 @@ Var SemiSupervised::mixed_loss(Step& step, const Tensor& target) {
   Labeled mixed;
   if (step.tape.dry()) {
     const Arena host("copy-paste");
-    mixed = {host.empty({2 * n, s[1], s[2], s[3]}, DType::f32), host.empty({2 * n, s[1], s[2]}, DType::u8), ones({2 * n, s[1], s[2]})};
+    mixed = {host.empty({2 * n, s[1], s[2], s[3]}, DType::f32), host.empty({2 * n, s[1], s[2]}, DType::u8),
+        ones({2 * n, s[1], s[2]})};
   } else {
     Rng rng(step.s.seed, uint64_t(step.s.iteration), site::paste);
     const Box box = random_box(s[1], s[2], rng);
-    const Labeled labeled{on_host(b.images.rows(0, b.labeled)), on_host(b.labels.rows(0, b.labeled)), ones({b.labeled, s[1], s[2]})};
+    const Labeled labeled{on_host(b.images.rows(0, b.labeled)), on_host(b.labels.rows(0, b.labeled)),
+        ones({b.labeled, s[1], s[2]})};
     if (step.warming_up) {
       mixed = paste(labeled, rolled(labeled), box);
     } else {
       const PseudoLabels pseudo = decide(step, target, Arena("pseudo-labels"));
       float* w = pseudo.weight.data<float>();
       for (int64_t i = 0; i < pseudo.weight.numel(); ++i) w[i] *= float(options_.pseudo_weight);
-      const Labeled unlabeled{on_host(b.images.rows(b.labeled, step.unlabeled())), pseudo.labels, pseudo.weight};
-      const Labeled in = paste(first(unlabeled, n), first(labeled, n), box), out = paste(first(labeled, n), first(unlabeled, n), box);
-      mixed = {stacked(in.images, out.images), stacked(in.labels, out.labels), stacked(in.weight, out.weight)};
+      const Labeled unlabeled{
+          on_host(b.images.rows(b.labeled, step.unlabeled())), pseudo.labels, pseudo.weight};
+      const Labeled in = paste(first(unlabeled, n), first(labeled, n), box),
+                    out = paste(first(labeled, n), first(unlabeled, n), box);
+      mixed = {
+          stacked(in.images, out.images), stacked(in.labels, out.labels), stacked(in.weight, out.weight)};
     }
   }
   const DType dtype = step.dtype();
   const Var logits = student_logits(step, upload(step.tape, mixed.images, dtype, "mixed images"));
-  return supervised_loss(logits, upload(step.tape, mixed.labels, dtype, "mixed labels"), upload(step.tape, mixed.weight, dtype, "weights"), step.log);
+  return supervised_loss(logits, upload(step.tape, mixed.labels, dtype, "mixed labels"),
+      upload(step.tape, mixed.weight, dtype, "weights"), step.log);
 }
 
 }  // namespace patchcl

@@ -4,16 +4,16 @@
 //   then:           L = L_sup + gamma w(t) L_cons(student(view of x_u), target of x_u)
 //   copy-paste:     L = L_sup of mixed images, whose labels mix y_l and the target's pseudo-labels; no L_cons
 //   with contrast:  L + beta L_plg, in the warm-up too unless warm_up_contrast is false (patchcl.h)
-// gamma w(t) is a weight times a ramp-up from the end of the warm-up on. The target comes from the teacher, an average of
-// the student (parameters and batch-norm buffers), and is a constant of the step. Labels of unlabelled images are
-// never read: only the first `labeled` rows of Batch::labels are touched.
+// gamma w(t) is a weight times a ramp-up from the end of the warm-up on. The target comes from the teacher,
+// an average of the student (parameters and batch-norm buffers), and is a constant of the step. Labels of
+// unlabelled images are never read: only the first `labeled` rows of Batch::labels are touched.
 #pragma once
 #include <memory>
 
-#include "train/method.h"
+#include "train/methods/method.h"
 #include "train/methods/options.h"
 #include "train/methods/terms.h"
-#include "train/optimizer.h"
+#include "train/optim/optimizer.h"
 
 namespace patchcl {
 
@@ -49,14 +49,17 @@ class SemiSupervised : public Method {
   // L_plg, or empty. `target` is empty during the warm-up.
   virtual Var contrast(Step&, const Tensor& /*target*/) { return {}; }
 
-  bool warming_up(const TrainState& s) const { return double(s.iteration) < *options_.warm_up * double(s.iterations); }
+  bool warming_up(const TrainState& s) const {
+    return double(s.iteration) < *options_.warm_up * double(s.iterations);
+  }
   // w(t): grows to 1 over the ramp-up that follows the warm-up.
   double ramp(const TrainState& s) const;
   // As terms.h, in `memory`; on a dry tape only shapes. Logs how many pixels are confident.
   PseudoLabels decide(const Step& step, const Tensor& target, const Arena& memory) const;
   // Pseudo-labels stay on the GPU, but for their components.
   bool decides_on_gpu(const Step& step) const {
-    return step.tape.arena().device() == Device::cuda && step.dtype() == DType::f32 && !options_.largest_component;
+    return step.tape.arena().device() == Device::cuda && step.dtype() == DType::f32 &&
+           !options_.largest_component;
   }
 
   MethodOptions options_;

@@ -1,6 +1,6 @@
 // Supervised training on the labelled images alone: L = 1/2 (cross-entropy + Dice), METHODS 4.4.
 #pragma once
-#include "train/method.h"
+#include "train/methods/method.h"
 
 namespace patchcl {
 

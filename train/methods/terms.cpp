@@ -17,7 +17,8 @@ Var rows(Tape& tape, const Tensor& t, int64_t begin, int64_t count, const std::s
 }
 
 namespace {
-template <class From, class To> Tensor converted(const Tensor& t) {
+template <class From, class To>
+Tensor converted(const Tensor& t) {
   const Tensor out = Arena("conversion").empty(t.shape(), DTypeOf<To>::value);
   std::copy(t.data<From>(), t.data<From>() + t.numel(), out.data<To>());
   return out;
@@ -41,7 +42,8 @@ Tensor on_host(const Tensor& t) {
   return here.dtype() == DType::f64 ? converted<double, float>(here) : here;
 }
 
-Tensor predict(Tape& tape, const TrainState& s, const ParamStore& weights, const Var& x, bool training, uint32_t site) {
+Tensor predict(
+    Tape& tape, const TrainState& s, const ParamStore& weights, const Var& x, bool training, uint32_t site) {
   Tape forward_only(tape.arena(), {.grad = false, .check_finite = tape.options().check_finite});
   Pass pass(forward_only, weights, training, s.rng, site);
   const Tape::Scope scope(forward_only, "teacher");
@@ -64,12 +66,14 @@ void find_pseudo_labels(const Tensor& p, double confidence, bool largest_compone
   parallel_for(s[0], [&](int64_t image) {
     uint8_t* label = to.labels.data<uint8_t>() + image * pixels;
     float* weight = to.weight.data<float>() + image * pixels;
-    for (int64_t m = 0; m < pixels; ++m) decide_pixel(p.data<float>() + (image * pixels + m) * K, K, float(confidence), label[m], weight[m]);
+    for (int64_t m = 0; m < pixels; ++m)
+      decide_pixel(p.data<float>() + (image * pixels + m) * K, K, float(confidence), label[m], weight[m]);
     if (largest_component) keep_largest_components(label, s[1], s[2]);
   });
 }
 
-void find_certain_pixels(const Tensor& q, const Tensor& threshold, const Tensor& weight, [[maybe_unused]] const Arena& memory) {
+void find_certain_pixels(
+    const Tensor& q, const Tensor& threshold, const Tensor& weight, [[maybe_unused]] const Arena& memory) {
   if (q.device() == Device::cuda) {
     CUDA_ONLY(return find_certain_pixels_cuda(q, threshold, weight, memory);)
   }

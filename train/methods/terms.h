@@ -1,34 +1,37 @@
-// What the semi-supervised methods share: predictions without gradient, pseudo-labels, weights, the supervised loss.
+// What the semi-supervised methods share: predictions without gradient, pseudo-labels, weights, the
+// supervised loss.
 #pragma once
 #include <math.h>  // log(float) in the global namespace
 
-#include "train/method.h"
+#include "train/methods/method.h"
 
 namespace patchcl {
 
 // Random streams of the passes of one step (layers/params.h: Pass::site) and of host-side draws.
 namespace site {
-constexpr uint32_t student = 0, teacher = 1000, input_noise = 3000, patches = 4000, patch_view = 4001, hard_negatives = 4002,
-                   paste = 5000, uncertainty = 10000;
+constexpr uint32_t student = 0, teacher = 1000, input_noise = 3000, patches = 4000, patch_view = 4001,
+                   hard_negatives = 4002, paste = 5000, uncertainty = 10000;
 }  // namespace site
 
 // Rows [begin, begin + count) of a batch tensor as a constant.
 Var rows(Tape& tape, const Tensor& t, int64_t begin, int64_t count, const std::string& label);
-// A tensor on the tape's device and, where it is f32, in `floating`, the type of the weights: itself where it is that already. On a
-// dry tape only its shape counts.
+// A tensor on the tape's device and, where it is f32, in `floating`, the type of the weights: itself where it
+// is that already. On a dry tape only its shape counts.
 Var upload(Tape& tape, const Tensor& t, DType floating, const std::string& label);
 // The numbers on the host, as f32: the tensor itself where it is already that.
 Tensor on_host(const Tensor& t);
 
 // softmax of `weights` on images x, (n,H,W,K), without gradient. `training`: dropout and batch statistics.
-Tensor predict(Tape& tape, const TrainState& s, const ParamStore& weights, const Var& x, bool training, uint32_t site);
+Tensor predict(
+    Tape& tape, const TrainState& s, const ParamStore& weights, const Var& x, bool training, uint32_t site);
 
 // 1/2 (cross-entropy + Dice) on labelled pixels (METHODS 4.4); `weight` (n,H,W) or empty.
 Var supervised_loss(const Var& logits, const Var& labels, const Var& weight, LossTerms& log);
 
 // Decisions of a teacher on unlabelled images, on the host or on the GPU.
 struct PseudoLabels {
-  Tensor labels;  // u8 (n,H,W): argmax, the first of equals; with refinement the largest component of each class
+  Tensor
+      labels;  // u8 (n,H,W): argmax, the first of equals; with refinement the largest component of each class
   Tensor weight;  // f32 (n,H,W): 1 where max p >= confidence, else 0
 };
 // p f32 (n,H,W,K) on the device of `to`; components on the host only.
@@ -44,10 +47,11 @@ HD inline void decide_pixel(const float* p, int64_t K, float confidence, uint8_t
   weight = p[best] >= confidence ? 1 : 0;  // EQ: 1.12 confidence mask
 }
 
-// Weight of each pixel, f32 (n,H,W), such that the mean over pixels and channels of weight * error is L_cons of UA-MT (ua_mt.h). All on one
-// device; q is f32 (n,H,W,K), `memory` has room for the GPU's sums.
+// Weight of each pixel, f32 (n,H,W), such that the mean over pixels and channels of weight * error is L_cons
+// of UA-MT (ua_mt.h). All on one device; q is f32 (n,H,W,K), `memory` has room for the GPU's sums.
 void find_certain_pixels(const Tensor& q, const Tensor& threshold, const Tensor& weight, const Arena& memory);
-CUDA_ONLY(void find_certain_pixels_cuda(const Tensor& q, const Tensor& threshold, const Tensor& weight, const Arena& memory);)
+CUDA_ONLY(void find_certain_pixels_cuda(
+    const Tensor& q, const Tensor& threshold, const Tensor& weight, const Arena& memory);)
 
 // One pixel with probabilities q of K classes.
 HD inline bool is_certain(const float* q, int64_t K, double threshold) {
@@ -57,6 +61,8 @@ HD inline bool is_certain(const float* q, int64_t K, double threshold) {
   return double(U) < threshold;
 }
 // What a certain pixel weighs where `certain` of P pixels are.
-HD inline float certain_weight(int64_t P, int64_t K, double certain) { return float(double(P * K) / (2 * certain + 1e-16)); }  // EQ: 4.4 UA-MT normalisation
+HD inline float certain_weight(int64_t P, int64_t K, double certain) {
+  return float(double(P * K) / (2 * certain + 1e-16));
+}  // EQ: 4.4 UA-MT normalisation
 
 }  // namespace patchcl

@@ -27,7 +27,8 @@ Tensor UaMt::mean_prediction(Step& step) const {
   Var mean;
   for (int64_t t = 0; t < options_.dropout_passes; ++t) {
     const uint32_t pass = site::uncertainty + uint32_t(t) * 100;
-    const Tensor p = predict(step.tape, step.s, *step.s.teacher, noisy(step, images, pass + 99), /*training=*/true, pass);
+    const Tensor p =
+        predict(step.tape, step.s, *step.s.teacher, noisy(step, images, pass + 99), /*training=*/true, pass);
     const Var share = affine(forward_only.constant(p), 1 / double(options_.dropout_passes));
     mean = mean ? add(mean, share) : share;
   }
@@ -48,7 +49,8 @@ Var UaMt::consistency(Step& step, const Var& logits, const Tensor& target) {
     }
     find_certain_pixels(gpu ? q : on_host(q), threshold, weight, memory);
   }
-  return mean_squared_error(softmax(logits), step.tape.constant(target, "target"), upload(step.tape, weight, step.dtype(), "certain pixels"));
+  return mean_squared_error(softmax(logits), step.tape.constant(target, "target"),
+      upload(step.tape, weight, step.dtype(), "certain pixels"));
 }
 
 }  // namespace patchcl

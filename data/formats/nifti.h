@@ -1,0 +1,24 @@
+// NIfTI-1 volumes (.nii, .nii.gz) through libnifti, behind a header check of ours: magic, axes, type, offsets
+// and the length of the file are verified before the library, which trusts them, sees the file.
+// Orientation stays as stored: the file's fastest axis is the column, the second the row, the third the
+// slice, the fourth the channel. Without the library (NIFTI=0) the functions throw Error(data) that says so.
+#pragma once
+#include <string>
+
+#include "data/grid.h"
+
+namespace patchcl {
+
+// Sizes and spacing only, values left empty.
+Grid read_nifti_header(const std::string& path);
+// Values with slope and intercept applied, low and high at the extremes.
+Grid read_nifti(const std::string& path);
+
+enum class NiftiType { u8, i16, u16, i32, f32, f64 };
+// The type that holds all of `grid` exactly, the smallest that does.
+NiftiType exact_type(const Grid& grid);
+// Geometry (orientation, units, spacing) is copied from the header of `like`, which must have the same size;
+// when `like` is empty, grid.spacing is written.
+void write_nifti(const std::string& path, const Grid& grid, NiftiType type, const std::string& like = "");
+
+}  // namespace patchcl

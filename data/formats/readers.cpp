@@ -1,0 +1,132 @@
+#include "data/formats/readers.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "data/formats/h5.h"
+#include "data/formats/image.h"
+#include "data/formats/nifti.h"
+#include "tensor/error.h"
+
+namespace patchcl {
+
+namespace {
+std::string position(const Grid& g, int64_t i) {
+  const int64_t pixel = i / g.channels, column = pixel % g.width, row = pixel / g.width % g.height,
+                slice = pixel / (g.width * g.height);
+  return "slice " + std::to_string(slice) + " row " + std::to_string(row) + " column " +
+         std::to_string(column);
+}
+}  // namespace
+
+Format format_of(const std::string& path) {
+  std::string name = std::filesystem::path(path).filename();
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  const auto ends = [&](const char* suffix) { return name.ends_with(suffix); };
+  if (ends(".h5") || ends(".hdf5")) return Format::h5;
+  if (ends(".nii") || ends(".nii.gz")) return Format::nifti;
+  if (ends(".png") || ends(".jpg") || ends(".jpeg") || ends(".bmp")) return Format::image;
+  fail(ExitCode::data, "data", path,
+      ": unknown kind of file; known are .h5 .nii .nii.gz .png .jpg .jpeg .bmp");
+}
+
+std::string stem_of(const std::string& path) {
+  std::string name = std::filesystem::path(path).stem();
+  if (name.ends_with(".nii")) name.resize(name.size() - 4);
+  return name;
+}
+
+Grid read_grid(const std::string& path, const std::string& array) {
+  switch (format_of(path)) {
+    case Format::h5: return read_h5(path, array);
+    case Format::nifti: return read_nifti(path);
+    default: return read_image(path);
+  }
+}
+
+std::vector<float> normalized(const Grid& image, const std::string& path) {
+  const double range = image.high - image.low, scale = range > 0 ? 1 / range : 0;
+  std::vector<float> out(image.values.size());
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (!std::isfinite(image.values[i]))
+      fail(ExitCode::data, "data", path, ": ", image.values[i], " at ", position(image, int64_t(i)),
+          "; repair the image or take it out of the list");
+    out[i] = float((image.values[i] - image.low) * scale);
+  }
+  return out;
+}
+
+std::vector<uint8_t> to_label(const Grid& label, const std::string& path) {
+  std::vector<uint8_t> out(size_t(label.numel() / label.channels));
+  for (size_t i = 0; i < out.size(); ++i) {
+    const double* v = &label.values[i * size_t(label.channels)];
+    if (std::any_of(v, v + label.channels, [&](double other) { return other != v[0]; }))
+      fail(ExitCode::data, "data", path,
+          ": coloured mask; save the class numbers 0, 1, 2 ... (or 0 and 255) as a grey image");
+    if (!(v[0] >= 0 && v[0] <= 255 && v[0] == std::floor(v[0])))
+      fail(ExitCode::data, "data", path, ": label ", v[0], " at ",
+          position(label, int64_t(i) * label.channels), " is no class number");
+    out[i] = uint8_t(v[0]);
+  }
+  return out;
+}
+
+Volume to_volume(const std::string& id, const std::string& path, const Grid& image, const Grid* label,
+    const std::string& label_path) {
+  Volume v;
+  v.id = id;
+  v.source = path;
+  v.depth = image.depth;
+  v.height = image.height;
+  v.width = image.width;
+  v.channels = image.channels;
+  v.spacing = image.spacing;
+  v.image = normalized(image, path);
+  if (label) {
+    if (label->depth != image.depth || label->height != image.height || label->width != image.width)
+      fail(ExitCode::data, "data", "image and mask of different size: ", path, " is ", image.size_text(),
+          ", ", label_path, " is ", label->size_text());
+    v.label = to_label(*label, label_path);
+  }
+  return v;
+}
+
+Volume read_volume(const std::string& path) {
+  const Grid image = read_grid(path);
+  if (format_of(path) == Format::h5 && h5_has(path, "label")) {
+    const Grid label = read_h5(path, "label");
+    return to_volume(stem_of(path), path, image, &label, path);
+  }
+  return to_volume(stem_of(path), path, image, nullptr, "");
+}
+
+void write_label(const std::string& path, const std::vector<uint8_t>& label, const Volume& source) {
+  switch (format_of(path)) {
+    case Format::h5:
+      if (source.depth > 1) write_h5(path, {source.depth, source.height, source.width}, nullptr, &label);
+      else write_h5(path, {source.height, source.width}, nullptr, &label);
+      return;
+    case Format::nifti: {
+      Grid g;
+      g.depth = source.depth;
+      g.height = source.height;
+      g.width = source.width;
+      g.spacing = source.spacing;
+      g.values.assign(label.begin(), label.end());
+      const bool from_nifti = !source.source.empty() && std::filesystem::exists(source.source) &&
+                              format_of(source.source) == Format::nifti;
+      write_nifti(path, g, NiftiType::u8, from_nifti ? source.source : "");
+      return;
+    }
+    case Format::image:
+      if (!path.ends_with(".png") && !path.ends_with(".PNG"))
+        fail(ExitCode::usage, "data", path, ": masks are written as .png, .h5 or .nii.gz");
+      if (source.depth > 1)
+        fail(ExitCode::usage, "data", path, ": a volume of ", source.depth,
+            " slices does not fit into one PNG; write .h5 or .nii.gz");
+      write_png(path, label.data(), source.height, source.width, 1);
+  }
+}
+
+}  // namespace patchcl

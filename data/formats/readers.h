@@ -1,0 +1,43 @@
+// Files to numbers and back, whatever the format: .h5 (SSL4MIS), .nii and .nii.gz (NIfTI), .png, .jpg, .bmp.
+//
+// A damaged, truncated or contradictory file is an Error(data) that names it; a file that cannot be written
+// an Error(io). Labels are whole numbers 0..255; a Dataset demands that they lie within its classes.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "data/grid.h"
+#include "data/volume.h"
+
+namespace patchcl {
+
+enum class Format { h5, nifti, image };
+// By extension. Throws Error(data) naming the extensions that are known.
+Format format_of(const std::string& path);
+// "imagesTr/hippocampus_001.nii.gz" -> "hippocampus_001".
+std::string stem_of(const std::string& path);
+
+// `array` names the data set inside an .h5 file and is ignored for other formats. low and high are set as
+// training wants them: 0 and 1 for an .h5 that is normalised already, 0 and 255 for 8-bit images, else the
+// extremes.
+Grid read_grid(const std::string& path, const std::string& array = "image");
+
+// (v - low) / (high - low) as float. Throws Error(data) naming `path` and the position of a NaN or infinity.
+std::vector<float> normalized(const Grid& image, const std::string& path);
+// Throws Error(data) naming `path` when a value is no whole number in 0..255, or a mask is coloured.
+std::vector<uint8_t> to_label(const Grid& label, const std::string& path);
+// Image and label as one case. Throws Error(data) naming both files and sizes when they differ. `label` may
+// be null.
+Volume to_volume(const std::string& id, const std::string& path, const Grid& image, const Grid* label,
+    const std::string& label_path);
+
+// One file as a case, with the label that an .h5 may hold: the input of `patchcl predict`. For NIfTI and
+// images the label is empty.
+Volume read_volume(const std::string& path);
+
+// Writes class numbers (D*H*W) to `path`, format by extension. NIfTI copies geometry and orientation from the
+// header of source.source when that is NIfTI, and takes source.spacing otherwise. An .h5 gets one data set
+// "label". PNG holds the class numbers themselves and one slice only.
+void write_label(const std::string& path, const std::vector<uint8_t>& label, const Volume& source);
+
+}  // namespace patchcl

@@ -1,0 +1,143 @@
+#include "data/stream/augment.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "data/resize.h"
+#include "tensor/error.h"
+
+namespace patchcl {
+
+namespace {
+const std::pair<const char*, Augmentation> kNames[] = {{"none", Augmentation::none},
+    {"ssl4mis", Augmentation::ssl4mis}, {"ssl4mis-2025", Augmentation::ssl4mis_2025},
+    {"flips", Augmentation::flips}};
+
+// What one slice undergoes, drawn once and applied to image and label.
+struct Plan {
+  enum { nothing, turn, rotate } what = nothing;
+  int64_t quarter_turns = 0;
+  int axis = 0;
+  double degrees = 0;
+  int64_t top = 0, left = 0;  // of the cut, when there is one
+};
+
+Plan draw(const AugmentOptions& o, int64_t height, int64_t width, Rng& rng) {
+  Plan p;
+  const bool first = rng.uniform() < 0.5, second = rng.uniform() < 0.5;
+  if (o.kind == Augmentation::flips || (o.kind != Augmentation::none && first)) p.what = Plan::turn;
+  else if (o.kind == Augmentation::ssl4mis_2025 || (o.kind == Augmentation::ssl4mis && second))
+    p.what = Plan::rotate;
+  p.quarter_turns = rng.below(4);
+  p.axis = int(rng.below(2));
+  p.degrees = double(rng.below(40) - 20);
+  if (o.fit == Fit::crop) {
+    p.top = rng.below(std::max<int64_t>(height - o.size, 0) + 1);
+    p.left = rng.below(std::max<int64_t>(width - o.size, 0) + 1);
+  }
+  return p;
+}
+
+template <class T>
+Picture<T> cut(const T* in, int64_t width, int64_t channels, const Plan& p, int64_t h, int64_t w) {
+  Picture<T> out{h, w, channels, {}};
+  out.values.reserve(size_t(h * w * channels));
+  for (int64_t y = p.top; y < p.top + h; ++y) {
+    const T* row = in + (y * width + p.left) * channels;
+    out.values.insert(out.values.end(), row, row + w * channels);
+  }
+  return out;
+}
+
+template <class T>
+void apply(const Plan& p, const AugmentOptions& o, const T* in, int64_t height, int64_t width,
+    int64_t channels, T* out) {
+  const bool crop = o.fit == Fit::crop;
+  Picture<T> x = cut(in, width, channels, p, crop ? std::min(height, o.size) : height,
+      crop ? std::min(width, o.size) : width);
+  if (p.what == Plan::turn) x = rot90_flip(x, p.quarter_turns, p.axis);
+  else if (p.what == Plan::rotate) x = rotate_nearest(x, p.degrees);
+  zoom_nearest(x.values.data(), x.height, x.width, channels, out, o.size, o.size);
+}
+
+double clamp_unit(double v) { return std::clamp(v, 0.0, 1.0); }
+
+// ITU-R 601 luma, as torchvision computes it.
+double luma(const float* pixel, int64_t channels) {
+  return channels == 3 ? 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2] : pixel[0];
+}
+}  // namespace
+
+Augmentation parse_augmentation(const std::string& name) {
+  std::string known;
+  for (const auto& [text, kind] : kNames) {
+    if (name == text) return kind;
+    known += std::string(known.empty() ? "" : ", ") + text;
+  }
+  fail(ExitCode::usage, "augment", "unknown augmentation '", name, "'; known are ", known);
+}
+
+template <class T>
+Picture<T> rot90_flip(const Picture<T>& in, int64_t quarter_turns, int axis) {
+  const int64_t k = quarter_turns & 3, h = in.height, w = in.width, c = in.channels;
+  Picture<T> out{k & 1 ? w : h, k & 1 ? h : w, c, std::vector<T>(in.values.size())};
+  T* to = out.values.data();
+  for (int64_t oy = 0; oy < out.height; ++oy)
+    for (int64_t ox = 0; ox < out.width; ++ox) {
+      // The flip is the last step, so undo it first; then (y,x) is the pixel that k turns to the left bring
+      // there.
+      const int64_t fy = axis == 0 ? out.height - 1 - oy : oy, fx = axis == 1 ? out.width - 1 - ox : ox;
+      const int64_t y = k == 0 ? fy : k == 1 ? fx : k == 2 ? h - 1 - fy : h - 1 - fx;
+      const int64_t x = k == 0 ? fx : k == 1 ? w - 1 - fy : k == 2 ? w - 1 - fx : fy;
+      to = std::copy_n(&in.values[size_t((y * w + x) * c)], c, to);
+    }
+  return out;
+}
+
+template <class T>
+Picture<T> rotate_nearest(const Picture<T>& in, double degrees) {
+  const double angle = degrees * 0.017453292519943295, cosine = std::cos(angle), sine = std::sin(angle);
+  const double cy = double(in.height - 1) / 2, cx = double(in.width - 1) / 2;
+  const double shift_y = cy - (cosine * cy + sine * cx), shift_x = cx - (-sine * cy + cosine * cx);
+  Picture<T> out{in.height, in.width, in.channels, std::vector<T>(in.values.size())};
+  T* to = out.values.data();
+  for (int64_t oy = 0; oy < in.height; ++oy)
+    for (int64_t ox = 0; ox < in.width; ++ox, to += in.channels) {
+      const double y = shift_y + cosine * double(oy) + sine * double(ox);  // EQ: 4.2 rotation, order 0
+      const double x = shift_x - sine * double(oy) + cosine * double(ox);
+      if (y < 0 || y > double(in.height - 1) || x < 0 || x > double(in.width - 1)) continue;
+      const int64_t iy = int64_t(std::floor(y + 0.5)), ix = int64_t(std::floor(x + 0.5));
+      std::copy_n(&in.values[size_t((iy * in.width + ix) * in.channels)], in.channels, to);
+    }
+  return out;
+}
+
+template Picture<float> rot90_flip(const Picture<float>&, int64_t, int);
+template Picture<uint8_t> rot90_flip(const Picture<uint8_t>&, int64_t, int);
+template Picture<float> rotate_nearest(const Picture<float>&, double);
+template Picture<uint8_t> rotate_nearest(const Picture<uint8_t>&, double);
+
+void augment(const Slice& in, const AugmentOptions& options, Rng rng, float* image, uint8_t* label) {
+  const Plan plan = draw(options, in.height, in.width, rng);
+  apply(plan, options, in.image, in.height, in.width, in.channels, image);
+  if (in.label) apply(plan, options, in.label, in.height, in.width, 1, label);
+}
+
+void strong_view(const float* weak, int64_t pixels, int64_t channels, Rng rng, float* strong) {
+  const double brightness = rng.uniform(0.2, 1.8), contrast = rng.uniform(0.2, 1.8),
+               saturation = rng.uniform(0.2, 1.8);
+  const int64_t n = pixels * channels;
+  for (int64_t i = 0; i < n; ++i) strong[i] = float(clamp_unit(brightness * weak[i]));
+  double mean = 0;
+  for (int64_t p = 0; p < pixels; ++p) mean += luma(strong + p * channels, channels);
+  mean /= double(pixels);
+  for (int64_t i = 0; i < n; ++i) strong[i] = float(clamp_unit(mean + contrast * (strong[i] - mean)));
+  if (channels != 3) return;
+  for (int64_t p = 0; p < pixels; ++p) {
+    float* pixel = strong + p * 3;
+    const double grey = luma(pixel, 3);
+    for (int c = 0; c < 3; ++c) pixel[c] = float(clamp_unit(grey + saturation * (pixel[c] - grey)));
+  }
+}
+
+}  // namespace patchcl

@@ -1,0 +1,45 @@
+// Augmentation of training slices (METHODS 4.2): random rotations and flips at the image's own size, then
+// nearest resizing (or a cut at scale) to the network's input. Image and label move together.
+#pragma once
+#include <string>
+
+#include "data/stream/dataset.h"
+#include "tensor/random.h"
+
+namespace patchcl {
+
+// none          resize only
+// ssl4mis       1/2 quarter turn and flip, 1/4 rotation by -20..19 degrees, 1/4 nothing: the version behind
+// published baselines ssl4mis_2025  1/2 quarter turn and flip, 1/2 rotation
+// flips         always a quarter turn and flip: FixMatch's weak view
+enum class Augmentation { none, ssl4mis, ssl4mis_2025, flips };
+Augmentation parse_augmentation(const std::string& name);  // "ssl4mis-2025"; Error(usage) lists the names
+
+struct AugmentOptions {
+  Augmentation kind = Augmentation::ssl4mis;
+  int64_t size = 256;  // height and width of the result
+  Fit fit = Fit::resize;
+};
+
+// Writes image (size,size,C) and, when the slice has one, label (size,size). `label` may be null otherwise.
+void augment(const Slice& in, const AugmentOptions& options, Rng rng, float* image, uint8_t* label);
+
+// The strong view: colour jitter of the weak one (pixels,C), METHODS 4.2. Brightness, contrast and, for
+// colour, saturation, each factor uniform in [0.2, 1.8]; result clamped to [0,1].
+void strong_view(const float* weak, int64_t pixels, int64_t channels, Rng rng, float* strong);
+
+// The parts, on an interleaved image (H,W,C). Each writes H*W*C elements and returns the new height and
+// width.
+template <class T>
+struct Picture {
+  int64_t height, width, channels;
+  std::vector<T> values;
+};
+// numpy.rot90(k) followed by numpy.flip(axis).
+template <class T>
+Picture<T> rot90_flip(const Picture<T>& in, int64_t quarter_turns, int axis);
+// scipy.ndimage.rotate(angle, order=0, reshape=False), outside filled with 0.
+template <class T>
+Picture<T> rotate_nearest(const Picture<T>& in, double degrees);
+
+}  // namespace patchcl

@@ -1,0 +1,155 @@
+#include "data/stream/dataset.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "data/formats/readers.h"
+#include "tensor/error.h"
+
+namespace patchcl {
+
+namespace {
+constexpr size_t kCacheBytes = size_t(3) << 29;
+
+// Groups ("patients") in the order of their first appearance.
+std::vector<std::string> groups_of(const std::vector<Source>& sources) {
+  std::vector<std::string> order;
+  std::set<std::string> seen;
+  for (const Source& s : sources)
+    if (seen.insert(s.group).second) order.push_back(s.group);
+  return order;
+}
+
+size_t bytes_of(const Volume& v) { return v.image.size() * sizeof(float) + v.label.size(); }
+}  // namespace
+
+// Cases once read, first come first kept: an epoch touches all of them, so evicting would gain nothing.
+struct Dataset::Cache {
+  std::mutex mutex;
+  std::map<int64_t, std::shared_ptr<const Volume>> cases;
+  size_t bytes = 0;
+};
+
+Dataset::Dataset(Dataset&&) noexcept = default;
+Dataset::~Dataset() = default;
+
+Dataset Dataset::open(const std::string& where, const DatasetOptions& options) {
+  return Dataset(open_layout(where), options);
+}
+
+Dataset::Dataset(Layout layout, const DatasetOptions& options)
+    : layout_(std::move(layout)), cache_(std::make_unique<Cache>()) {
+  if (layout_.validation.empty() || options.validation >= 0) hold_out(options.validation);
+  const std::vector<std::string> groups = groups_of(layout_.train);
+  cases_ = int64_t(groups.size());
+  labeled_cases_ = options.labeled < 0 ? cases_ : options.labeled;
+  if (cases_ == 0) fail(ExitCode::data, "data", layout_.name, " data without a training case");
+  if (labeled_cases_ == 0) fail(ExitCode::data, "data", "zero labelled cases; --labeled wants 1 to ", cases_);
+  if (labeled_cases_ > cases_)
+    fail(ExitCode::usage, "data", "--labeled ", labeled_cases_, " of ", cases_, " training cases");
+
+  const std::set<std::string> with_label(groups.begin(), groups.begin() + labeled_cases_);
+  std::stable_partition(layout_.train.begin(), layout_.train.end(),
+      [&](const Source& s) { return with_label.contains(s.group); });
+  std::vector<Source> labeled;
+  for (int64_t i = 0; i < int64_t(layout_.train.size()); ++i) {
+    const Source& s = layout_.train[size_t(i)];
+    for (int64_t slice = 0; slice < s.depth; ++slice) items_.push_back({i, slice});
+    if (!with_label.contains(s.group)) continue;
+    labeled.push_back(s);
+    labeled_items_ = int64_t(items_.size());
+  }
+  find_classes(labeled, options.classes);
+  channels_ = item(0).channels;
+}
+
+// The last cases of the list. A list of its own is shortened instead: the first `cases` of it stay.
+void Dataset::hold_out(int64_t cases) {
+  if (!layout_.validation.empty()) {
+    const int64_t n = validation_cases();
+    if (cases > n) fail(ExitCode::usage, "data", "--val ", cases, " of ", n, " validation cases");
+    layout_.validation.resize(size_t(cases));
+    return;
+  }
+  const std::vector<std::string> groups = groups_of(layout_.train);
+  const int64_t n = int64_t(groups.size());
+  if (cases < 0) cases = n / 5;
+  if (cases >= n && n > 0)
+    fail(ExitCode::usage, "data", "--val ", cases, " of ", n, " cases leaves none to train on");
+  const std::set<std::string> held(groups.end() - cases, groups.end());
+  const auto split = std::stable_partition(
+      layout_.train.begin(), layout_.train.end(), [&](const Source& s) { return !held.contains(s.group); });
+  layout_.validation.assign(split, layout_.train.end());
+  layout_.train.erase(split, layout_.train.end());
+}
+
+void Dataset::find_classes(const std::vector<Source>& labeled, int64_t classes) {
+  class_names_ = layout_.class_names;
+  if (class_names_.empty() && classes == 0) {
+    for (const std::vector<Source>* sources : {&labeled, &std::as_const(layout_.validation)})
+      for (const Source& s : *sources)
+        for (const uint8_t v : to_label(s.label(), s.label_path)) classes = std::max(classes, int64_t(v) + 1);
+    classes = std::max<int64_t>(classes, 2);
+  }
+  if (classes > 0) {
+    class_names_.resize(size_t(std::min(classes, int64_t(class_names_.size()))));
+    if (class_names_.empty()) class_names_.push_back("background");
+    for (int64_t k = int64_t(class_names_.size()); k < classes; ++k)
+      class_names_.push_back("class " + std::to_string(k));
+  }
+}
+
+Volume Dataset::read(const Source& source, bool with_label) const {
+  const Grid image = source.image();
+  if (!with_label) return to_volume(source.id, source.path, image, nullptr, "");
+  const Grid label = source.label();
+  Volume v = to_volume(source.id, source.path, image, &label, source.label_path);
+  if (class_names_.empty()) return v;  // while the classes are still being counted
+  const auto worst = std::max_element(v.label.begin(), v.label.end());
+  if (worst != v.label.end() && *worst >= classes())
+    fail(ExitCode::data, "data", source.label_path, ": label ", int(*worst), " outside the ", classes(),
+        " classes 0..", classes() - 1);
+  return v;
+}
+
+Slice Dataset::item(int64_t i) const {
+  const Item at = items_.at(size_t(i));
+  const Source& source = layout_.train[size_t(at.source)];
+  std::shared_ptr<const Volume> v;
+  {
+    const std::lock_guard lock(cache_->mutex);
+    if (const auto found = cache_->cases.find(at.source); found != cache_->cases.end()) v = found->second;
+  }
+  if (!v) {
+    v = std::make_shared<const Volume>(read(source, i < labeled_items_));
+    if (v->depth != source.depth)
+      fail(ExitCode::data, "data", source.path, ": a training slice, but it holds ", v->depth, " slices");
+    const std::lock_guard lock(cache_->mutex);
+    if (cache_->bytes + bytes_of(*v) <= kCacheBytes && cache_->cases.emplace(at.source, v).second)
+      cache_->bytes += bytes_of(*v);
+  }
+  Slice s;
+  s.id = v->depth == 1 ? v->id : v->id + " slice " + std::to_string(at.slice);
+  s.path = source.path;
+  s.height = v->height;
+  s.width = v->width;
+  s.channels = v->channels;
+  s.image = v->image.data() + at.slice * v->slice_pixels() * v->channels;
+  s.label = v->label.empty() ? nullptr : v->label.data() + at.slice * v->slice_pixels();
+  s.owner = std::move(v);
+  return s;
+}
+
+Volume Dataset::validation(int64_t i) const { return read(layout_.validation.at(size_t(i)), true); }
+
+Fit Dataset::fit(int64_t size) const {
+  if (layout_.volumes) return Fit::resize;
+  const bool large = std::all_of(layout_.train.begin(), layout_.train.end(),
+      [&](const Source& s) { return s.height >= size && s.width >= size; });
+  return large ? Fit::crop : Fit::resize;
+}
+
+}  // namespace patchcl

@@ -1,0 +1,62 @@
+#include "data/stream/sampler.h"
+
+#include <numeric>
+
+#include "tensor/error.h"
+#include "tensor/random.h"
+
+namespace patchcl {
+
+namespace {
+constexpr uint32_t kLabeledSite = 0xB00001, kUnlabeledSite = 0xB00002;
+
+// Fisher-Yates; the order of pass number `pass` over n items.
+std::vector<int64_t> shuffled(uint64_t seed, int64_t pass, uint32_t site, int64_t n) {
+  std::vector<int64_t> order(static_cast<size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  Rng rng(seed, uint64_t(pass), site);
+  for (int64_t i = n - 1; i > 0; --i) std::swap(order[i], order[rng.below(i + 1)]);
+  return order;
+}
+
+// Items [begin, begin + count) of the endless sequence of shuffled passes.
+void endless(uint64_t seed, uint32_t site, int64_t n, int64_t begin, int64_t count, int64_t first,
+    std::vector<int64_t>& out) {
+  std::vector<int64_t> order;
+  for (int64_t i = begin; i < begin + count; ++i) {
+    if (order.empty() || i % n == 0) order = shuffled(seed, i / n, site, n);
+    out.push_back(first + order[i % n]);
+  }
+}
+}  // namespace
+
+Sampler::Sampler(
+    uint64_t seed, int64_t labeled, int64_t unlabeled, int64_t labeled_batch, int64_t unlabeled_batch)
+    : seed_(seed), labeled_(labeled), unlabeled_(unlabeled), labeled_batch_(labeled_batch),
+      unlabeled_batch_(unlabeled_batch) {
+  if (labeled_batch_ < 1 || unlabeled_batch_ < 0)
+    fail(ExitCode::usage, "sampler", "batch of ", labeled_batch_, " labelled and ", unlabeled_batch_,
+        " unlabelled images");
+  if (labeled_ < 1) fail(ExitCode::data, "sampler", "no labelled image to train on");
+  if (unlabeled_batch_ > 0 && unlabeled_ < 1)
+    fail(ExitCode::usage, "sampler",
+        "the method wants unlabelled images, but all have labels; lower --labeled or use --method "
+        "supervised");
+}
+
+std::vector<int64_t> Sampler::batch(int64_t iteration) const {
+  std::vector<int64_t> out;
+  if (labeled_ < labeled_batch_) {
+    endless(seed_, kLabeledSite, labeled_, iteration * labeled_batch_, labeled_batch_, 0, out);
+  } else {
+    const int64_t per_epoch = labeled_ / labeled_batch_;  // the incomplete last batch is dropped
+    const std::vector<int64_t> order = shuffled(seed_, iteration / per_epoch, kLabeledSite, labeled_);
+    const auto begin = order.begin() + iteration % per_epoch * labeled_batch_;
+    out.assign(begin, begin + labeled_batch_);
+  }
+  if (unlabeled_batch_ > 0)
+    endless(seed_, kUnlabeledSite, unlabeled_, iteration * unlabeled_batch_, unlabeled_batch_, labeled_, out);
+  return out;
+}
+
+}  // namespace patchcl

@@ -1,0 +1,29 @@
+// Which items make batch number `iteration`: a function of (seed, iteration), so a resumed run continues
+// exactly.
+//
+// SSL4MIS's two streams (METHODS 4.4): an epoch is one shuffled pass over the labelled items, an incomplete
+// last batch dropped; the unlabelled items go round without end and are reshuffled for each pass. With fewer
+// labelled items than a batch wants, the labelled ones go round in the same way.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+namespace patchcl {
+
+class Sampler {
+ public:
+  // Items are numbered as in Dataset: labelled [0, labeled), unlabelled [labeled, labeled + unlabeled).
+  // Supervised training has unlabeled_batch = 0. Throws Error(usage) when a stream is asked for and empty.
+  Sampler(uint64_t seed, int64_t labeled, int64_t unlabeled, int64_t labeled_batch, int64_t unlabeled_batch);
+
+  // labeled_batch labelled items, then unlabeled_batch unlabelled ones.
+  std::vector<int64_t> batch(int64_t iteration) const;
+  int64_t labeled_batch() const { return labeled_batch_; }
+  int64_t batch_size() const { return labeled_batch_ + unlabeled_batch_; }
+
+ private:
+  uint64_t seed_;
+  int64_t labeled_, unlabeled_, labeled_batch_, unlabeled_batch_;
+};
+
+}  // namespace patchcl

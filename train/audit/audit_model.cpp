@@ -1,0 +1,245 @@
+// patchcl audit model, patchcl audit run: a whole training loss in f64, every parameter tensor numeric
+// against analytic, and what each loss term contributes to the gradient of each layer.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "train/audit/audit_commands.h"
+#include "train/audit/audit_setup.h"
+#include "train/evaluate/html.h"
+#include "train/audit/parameter_audit.h"
+#include "train/audit/run_audit.h"
+
+namespace patchcl {
+namespace {
+
+struct ReportOptions {
+  ParameterAuditOptions audit{.entries = 1};
+  bool json = false;
+  std::string html;
+
+  void add(CLI::App& app) {
+    app.add_option("--entries", audit.entries, "Entries probed per tensor, its largest gradient first")
+        ->capture_default_str();
+    app.add_option("--directions", audit.directions, "Gaussian directions probed per tensor")
+        ->capture_default_str();
+    app.add_option("--tensors", audit.tensors, "Only so many tensors, drawn at random; 0: all")
+        ->capture_default_str();
+    app.add_flag("--json", json, "Print JSON instead of tables");
+    app.add_option("--html", html, "Write a page with figures to this file");
+  }
+};
+
+// What a loss term does to one layer: the norm of its weighted gradient, and its direction against the first
+// term's.
+struct Contribution {
+  double norm, cosine;
+};
+
+struct TermReport {
+  std::string name;
+  double value, weight;
+  std::vector<Contribution> layers;
+};
+
+struct ModelReport {
+  std::string what;
+  double loss = 0, seconds = 0;
+  std::vector<ParameterCheck> checks;
+  std::vector<std::string> layers;
+  std::vector<TermReport> terms;
+  int count(const std::string& verdict) const {
+    return int(std::count_if(
+        checks.begin(), checks.end(), [&](const ParameterCheck& c) { return c.verdict() == verdict; }));
+  }
+  int kinks() const {
+    int n = 0;
+    for (const ParameterCheck& c : checks) n += c.kinks;
+    return n;
+  }
+};
+
+// Supervised terms count as one: do the others help or fight it?
+std::vector<TermReport> report_terms(
+    const ParamLayout& layout, const std::vector<TermGradient>& terms, std::vector<std::string>& layers) {
+  const auto supervised = [](const std::string& name) { return name == "ce" || name == "dice"; };
+  std::vector<double> direction(size_t(layout.flat_size()));
+  for (const TermGradient& t : terms)
+    if (supervised(t.name))
+      for (size_t i = 0; i < direction.size(); ++i) direction[i] += t.weight * t.gradient.data<double>()[i];
+  std::vector<TermReport> reports;
+  for (const TermGradient& t : terms) {
+    TermReport r{t.name, t.value, t.weight, {}};
+    std::vector<double> squares, products, reference;
+    layers.clear();
+    for (const ParamInfo& p : layout.parameters()) {
+      if (layers.empty() || layers.back() != layer_of(p.name)) {
+        layers.push_back(layer_of(p.name));
+        squares.push_back(0);
+        products.push_back(0);
+        reference.push_back(0);
+      }
+      for (int64_t i = p.offset; i < p.offset + p.shape.numel(); ++i) {
+        const double g = t.weight * t.gradient.data<double>()[i];
+        squares.back() += g * g;
+        products.back() += g * direction[size_t(i)];
+        reference.back() += direction[size_t(i)] * direction[size_t(i)];
+      }
+    }
+    for (size_t k = 0; k < layers.size(); ++k)
+      r.layers.push_back({std::sqrt(squares[k]),
+          products[k] / std::sqrt(squares[k] * reference[k])});  // NaN: nothing to compare
+    reports.push_back(std::move(r));
+  }
+  return reports;
+}
+
+void print(const ModelReport& r) {
+  std::printf("%s\nloss %.9g\n\n", r.what.c_str(), r.loss);
+  std::printf("%-50s %-14s %10s %10s %7s %5s  %s\n", "parameter", "shape", "|gradient|", "error/tol",
+      "probes", "kinks", "verdict");
+  for (const ParameterCheck& c : r.checks) {
+    std::printf("%-50s %-14s %10.3g %10.3g %7d %5d  %s\n", c.name.c_str(), c.shape.str().c_str(), c.norm,
+        c.error_over_tolerance, c.judged, c.kinks, c.verdict().c_str());
+    if (!c.ok()) std::printf("    %s\n", c.where.c_str());
+  }
+  std::printf(
+      "\n%-20s %12s %12s   norm of the weighted gradient and cosine to the supervised one, by layer\n",
+      "term", "value", "weight");
+  for (const TermReport& t : r.terms) {
+    std::printf("%-20s %12.6g %12.6g\n", t.name.c_str(), t.value, t.weight);
+    for (size_t k = 0; k < r.layers.size(); ++k)
+      if (t.layers[k].norm > 0) {
+        std::printf("    %-24s %10.3g", r.layers[k].c_str(), t.layers[k].norm);
+        if (std::isnan(t.layers[k].cosine)) std::printf("       -\n");
+        else std::printf("  %+6.3f\n", t.layers[k].cosine);
+      }
+  }
+  std::printf(
+      "\n%zu tensors: %d ok, %d ok (zero), %d failed, %d kinks only; %d probes at kinks left out; %.0f s\n",
+      r.checks.size(), r.count("ok"), r.count("ok (zero)"), r.count("FAILED"), r.count("kinks only"),
+      r.kinks(), r.seconds);
+}
+
+nlohmann::json to_json(const ModelReport& r) {
+  nlohmann::json j{{"what", r.what}, {"loss", r.loss}, {"seconds", r.seconds},
+      {"verdict", verdict(r.checks) == ExitCode::ok ? "ok" : "FAILED"}};
+  for (const ParameterCheck& c : r.checks)
+    j["parameters"].push_back({{"name", c.name}, {"shape", c.shape.str()}, {"gradient_norm", c.norm},
+        {"error_over_tolerance", c.error_over_tolerance}, {"probes", c.judged}, {"kinks", c.kinks},
+        {"verdict", c.verdict()}, {"where", c.where}});
+  for (const TermReport& t : r.terms) {
+    nlohmann::json layers;
+    for (size_t k = 0; k < r.layers.size(); ++k)
+      layers[r.layers[k]] = {{"norm", t.layers[k].norm}, {"cosine_to_supervised", t.layers[k].cosine}};
+    j["terms"].push_back({{"name", t.name}, {"value", t.value}, {"weight", t.weight}, {"layers", layers}});
+  }
+  return j;
+}
+
+std::vector<double> values(const Tensor& t) { return {t.data<double>(), t.data<double>() + t.numel()}; }
+
+void save_page(const ModelReport& r, const AuditedStep& audited, const std::string& path) {
+  html::Page page("Gradient audit of a training step");
+  page.paragraph(r.what + ". Loss " + std::to_string(r.loss) + ".");
+  page.paragraph("Verdict: " + std::string(verdict(r.checks) == ExitCode::ok ? "ok" : "FAILED") + ", " +
+                 std::to_string(r.checks.size()) + " parameter tensors; " + std::to_string(r.kinks()) +
+                 " probes sat at kinks of the network and were left out.");
+
+  page.heading("Does the analytic gradient agree with differences of the loss?");
+  std::vector<std::string> names;
+  html::Series error{"error over tolerance", {}};
+  for (const ParameterCheck& c : r.checks) {
+    names.push_back(c.name);
+    error.values.push_back(c.error_over_tolerance);
+  }
+  page.figure(html::bars(names, {error}, {.limit = 1}),
+      "Worst probe of each tensor over its tolerance, worst first; beyond the dashed line it fails.");
+
+  page.heading("Which loss term moves which layer?");
+  std::vector<html::Series> norms, cosines;
+  for (const TermReport& t : r.terms) {
+    norms.push_back({t.name, {}});
+    cosines.push_back({t.name, {}});
+    for (const Contribution& c : t.layers) {
+      norms.back().values.push_back(c.norm);
+      cosines.back().values.push_back(c.cosine);
+    }
+  }
+  page.figure(html::bars(r.layers, norms), "Norm of each term's weighted gradient by layer.");
+  page.figure(html::heat(r.layers, cosines),
+      "Cosine of each term's gradient to the supervised one: along it (blue) a term helps, against it (red) "
+      "it fights.");
+
+  if (!audited.history.empty()) {
+    page.heading("How did the gradients develop?");
+    std::vector<html::Series> curves;
+    for (size_t k = 0; k < audited.history[0].size(); ++k) {
+      curves.push_back({audited.history[0][k].layer, {}});
+      for (const auto& step : audited.history) curves.back().values.push_back(step[k].norm);
+    }
+    page.figure(html::curves(curves, "step"), "Norm of the gradient by layer over the steps that led here.");
+  }
+
+  page.heading("Parameters");
+  std::vector<std::vector<std::string>> rows;
+  StepAudit& step = *audited.step;
+  const auto& infos = step.layout().parameters();
+  for (size_t i = 0; i < infos.size(); ++i) {
+    const auto check = std::find_if(
+        r.checks.begin(), r.checks.end(), [&](const ParameterCheck& c) { return c.name == infos[i].name; });
+    if (check == r.checks.end()) continue;
+    rows.push_back({html::escape(infos[i].name), infos[i].shape.str(),
+        html::histogram(values(step.student().value(int(i)))),
+        html::histogram(values(step.student().grad(int(i)))),
+        check->ok() ? check->verdict() : "<span class=\"bad\">" + check->verdict() + "</span>",
+        html::escape(check->where)});
+  }
+  page.table({"parameter", "shape", "values", "gradient", "verdict", "worst probe"}, rows);
+  page.save(path);
+}
+
+template <class Prepare>
+int audit(const ReportOptions& o, const Prepare& prepare) {
+  const auto start = std::chrono::steady_clock::now();
+  const AuditedStep audited = prepare();
+  StepAudit& step = *audited.step;
+  ModelReport r;
+  r.what = audited.what;
+  r.terms = report_terms(step.layout(), step.terms(), r.layers);
+  r.loss = step.gradient();
+  r.checks = audit_parameters(
+      step.student(), [&] { return step.loss(); }, o.audit);
+  r.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (!o.html.empty()) save_page(r, audited, o.html);
+  if (o.json) std::printf("%s\n", to_json(r).dump(2).c_str());
+  else print(r);
+  return int(verdict(r.checks));
+}
+
+}  // namespace
+
+std::function<int()> add_audit_model(CLI::App& app) {
+  struct Options {
+    AuditSetup setup;
+    ReportOptions report;
+  };
+  auto o = std::make_shared<Options>();
+  o->setup.add(app);
+  o->report.add(app);
+  return [o] { return audit(o->report, [&] { return o->setup.prepare(); }); };
+}
+
+std::function<int()> add_audit_run(CLI::App& app) {
+  struct Options {
+    std::string run;
+    ReportOptions report;
+  };
+  auto o = std::make_shared<Options>();
+  app.add_option("run", o->run, "Run folder, or a checkpoint in it")->required();
+  o->report.add(app);
+  return [o] { return audit(o->report, [&] { return prepare_run(o->run); }); };
+}
+
+}  // namespace patchcl

@@ -1,0 +1,146 @@
+// What `patchcl bench` measures: the machine's ceilings, each convolution kernel as a fraction of them, and
+// whole steps against PyTorch. Times are wall-clock; where other work disturbs the machine only the shortest
+// of many is worth anything.
+#pragma once
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tensor/shape.h"
+#include "tensor/simd.h"
+
+namespace patchcl::bench {
+
+// Seconds since some moment.
+inline double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Shortest time of one call of fn, which runs for about `seconds` and at least three times after one to warm
+// up.
+template <class F>
+double shortest(double seconds, F&& fn) {
+  fn();
+  double best = 1e30;
+  const double start = now();
+  for (int runs = 0; runs < 3 || now() - start < seconds; ++runs) {
+    const double begin = now();
+    fn();
+    best = std::min(best, now() - begin);
+  }
+  return best;
+}
+
+// The ceilings: fused multiply-adds in registers, and a[i] = b[i] + s c[i] over arrays that no cache holds,
+// counted as three numbers per element. All threads.
+struct Machine {
+  std::string name, isa;
+  int threads;
+  double flops, bytes;  // per second
+};
+Machine measure_machine();
+// The GPU's: cuBLAS on large matrices in the current math mode, and the same triad.
+Machine measure_gpu();
+
+// One convolution of the UNet, one pass over it, one choice of kernels.
+struct KernelTime {
+  std::string layer;  // "32+32 -> 32, 128x128"
+  std::string pass, kernels;
+  int times;                    // how often the network has this layer
+  double flop, bytes, seconds;  // direct-equivalent: 2 * 9 * pixels * Cin * Cout, whatever the kernel does
+};
+std::vector<KernelTime> measure_kernels(
+    int64_t batch, const std::vector<std::string>& kernels, double seconds);
+
+// The UNet at work on random images: what the peers are compared on. On the GPU calls return before the work
+// is done.
+class Network {
+ public:
+  // `graph`: steps are recorded once and replayed (train/loop/recorded_step.h).
+  Network(int64_t batch, int64_t size, Device device = Device::cpu, bool graph = false);
+  ~Network();
+  void train();  // forward, cross-entropy and Dice, backward, SGD: one step
+  void infer();  // forward alone, with running statistics and without gradients
+  void wait();   // for the GPU
+  size_t arena_bytes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// A training step of a semi-supervised method behind its warm-up, half of the batch labelled (of supervised:
+// all of it). The methods take turns, `rounds` times; median.
+struct MethodTime {
+  std::string method;
+  double seconds;
+};
+std::vector<MethodTime> measure_methods(
+    const std::vector<std::string>& methods, int64_t batch, int64_t size, int rounds);
+
+// Time per kind of kernel in a training step, the shortest of `steps`.
+struct OpTime {
+  std::string op, shape;  // of y
+  bool backward;
+  int calls;
+  double seconds;  // of all calls
+};
+std::vector<OpTime> profile(Network& network, int steps);
+
+// A process that runs a network: it reads "train" or "infer" per line and answers with the seconds that took.
+class Peer {
+ public:
+  // Throws Error(usage) with the reason when it cannot start or does not greet with a line.
+  Peer(const std::vector<std::string>& command,
+      const std::vector<std::pair<std::string, std::string>>& environment);
+  ~Peer();
+  Peer(const Peer&) = delete;
+  double run(const std::string& what);
+  double peak_bytes() const;  // resident memory at its highest so far
+  const std::string& greeting() const { return greeting_; }
+
+ private:
+  std::string read_line();
+  int pid_, to_, from_;
+  std::string greeting_, buffer_;
+};
+// Serves the other side of Peer on standard input and output until its end; each answer is the mean of
+// `steps`.
+void serve(Network& network, int steps);
+
+// Ours against one PyTorch setting, taken in turn; medians, and the median of the pairs' ratios.
+struct Comparison {
+  std::string peer, version, what;  // "PyTorch channels_last", "1.13.0a0", "train"
+  int64_t batch = 0, size = 0;
+  double ours = 0, theirs = 0, ratio = 0;  // seconds, seconds, theirs / ours
+  double our_bytes = 0, their_bytes = 0;
+  std::string not_run;  // the reason, else empty
+};
+struct CompareOptions {
+  std::vector<int64_t> batches{1, 4, 24};
+  int64_t size = 256;
+  Device device = Device::cpu;  // the GPU: every peer in f32 and TF32, PyTorch in bf16 too
+  int pairs = 9;                // at most
+  std::string script = "train/bench/bench_torch.py";
+};
+std::vector<Comparison> compare(const CompareOptions& options);
+
+struct Results {
+  Machine machine;
+  std::vector<KernelTime> kernels;
+  std::vector<Comparison> comparisons;
+};
+std::string markdown(const Results& r);
+// bench.md, bench.json and roofline.svg (by gnuplot, where there is one) in `folder`.
+void write_report(const Results& r, const std::string& folder);
+
+}  // namespace patchcl::bench
+
+namespace patchcl {
+// Runs `rounds` * 24 independent multiply-adds per lane on the calling thread; returns the floating-point
+// operations.
+FOR_EACH_ISA(double fma_rounds(int64_t rounds, float* sink);
+             void triad(float* a, const float* b, const float* c, int64_t n);)
+}  // namespace patchcl

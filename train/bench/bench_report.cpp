@@ -1,0 +1,153 @@
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tensor/error.h"
+#include "train/bench/bench.h"
+
+namespace patchcl::bench {
+
+namespace {
+
+std::string number(double v, int digits) {
+  char s[32];
+  std::snprintf(s, sizeof s, "%.*f", digits, v);
+  return s;
+}
+
+// All passes of one kind over the UNet's layers.
+struct Total {
+  double flop = 0, seconds = 0;
+};
+
+bool is_inner(const KernelTime& k) {  // a 3x3 layer with 16 or more channels on both sides
+  return k.layer.ends_with("3x3") && !k.layer.starts_with("1 ->") &&
+         k.layer.find("-> 4,") == std::string::npos;
+}
+
+void kernel_table(std::ostream& s, const Results& r) {
+  if (r.kernels.empty()) return;
+  std::map<std::string, std::map<std::string, double>> cell;
+  std::vector<std::string> rows, kernels, columns;
+  std::map<std::string, Total> total;
+  const auto remember = [](std::vector<std::string>& list, const std::string& name) {
+    if (std::find(list.begin(), list.end(), name) == list.end()) list.push_back(name);
+  };
+  for (const KernelTime& k : r.kernels) {
+    const std::string column = k.pass + ", " + k.kernels;
+    remember(rows, k.layer);
+    remember(kernels, k.kernels);
+    cell[k.layer][column] = k.flop / k.seconds / r.machine.flops;
+    if (!is_inner(k)) continue;
+    total[column].flop += k.times * k.flop;
+    total[column].seconds += k.times * k.seconds;
+  }
+  for (const std::string& k : kernels)
+    for (const char* pass : {"forward", "data gradient", "weight gradient"})
+      columns.push_back(pass + (", " + k));
+  s << "Convolutions as fractions of the multiply-add ceiling, counting the operations of the direct sums "
+       "(Winograd may exceed 1):\n\n| layer |";
+  for (const std::string& c : columns) s << ' ' << c << " |";
+  s << "\n|---|";
+  for (size_t i = 0; i < columns.size(); ++i) s << "---|";
+  for (const std::string& row : rows) {
+    s << "\n| " << row << " |";
+    for (const std::string& c : columns)
+      s << ' ' << (cell[row].count(c) ? number(cell[row][c], 2) : "-") << " |";
+  }
+  s << "\n| **3x3 with 16 or more channels, as often as the UNet has them** |";
+  for (const std::string& c : columns)
+    s << " **" << number(total[c].flop / total[c].seconds / r.machine.flops, 2) << "** |";
+  s << "\n\n";
+}
+
+void comparison_table(std::ostream& s, const Results& r) {
+  if (r.comparisons.empty()) return;
+  s << "Whole UNet; medians of pairs taken in turn; ratio = theirs / ours:\n\n"
+       "| peer | images | what | ours, ms | theirs, ms | ratio | our peak memory, MiB | theirs "
+       "|\n|---|---|---|---|---|---|---|---|\n";
+  for (const Comparison& c : r.comparisons) {
+    s << "| " << c.peer << ' ' << c.version << " | " << c.batch << " of " << c.size << 'x' << c.size << " | "
+      << c.what << " | ";
+    if (!c.not_run.empty()) s << "not run: " << c.not_run << " | | | | |\n";
+    else
+      s << number(c.ours * 1e3, 1) << " | " << number(c.theirs * 1e3, 1) << " | " << number(c.ratio, 2)
+        << " | " << number(c.our_bytes / 1048576, 0) << " | " << number(c.their_bytes / 1048576, 0) << " |\n";
+  }
+  s << '\n';
+}
+
+nlohmann::json to_json(const Results& r) {
+  nlohmann::json j;
+  j["machine"] = {{"cpu", r.machine.name}, {"isa", r.machine.isa}, {"threads", r.machine.threads},
+      {"flops", r.machine.flops}, {"bytes_per_second", r.machine.bytes}};
+  for (const KernelTime& k : r.kernels)
+    j["kernels"].push_back({{"layer", k.layer}, {"pass", k.pass}, {"kernels", k.kernels}, {"times", k.times},
+        {"flop", k.flop}, {"bytes", k.bytes}, {"seconds", k.seconds}});
+  for (const Comparison& c : r.comparisons) {
+    nlohmann::json row{{"peer", c.peer}, {"what", c.what}, {"batch", c.batch}, {"size", c.size}};
+    if (!c.not_run.empty()) row["not_run"] = c.not_run;
+    else
+      row.update({{"version", c.version}, {"our_seconds", c.ours}, {"their_seconds", c.theirs},
+          {"ratio", c.ratio}, {"our_peak_bytes", c.our_bytes}, {"their_peak_bytes", c.their_bytes}});
+    j["comparisons"].push_back(row);
+  }
+  return j;
+}
+
+void save(const std::string& path, const std::string& text) {
+  std::ofstream f(path);
+  if (!(f << text << std::flush)) fail(ExitCode::io, "bench", "cannot write ", path);
+}
+
+// The roofline: operations per second over operations per byte, each kernel a point under the two ceilings.
+void roofline(const Results& r, const std::string& folder) {
+  std::map<std::string, std::string> points;
+  for (const KernelTime& k : r.kernels)
+    points[k.kernels + ", " + k.pass] +=
+        number(k.flop / k.bytes, 3) + " " + number(k.flop / k.seconds * 1e-9, 2) + "\n";
+  if (points.empty()) return;
+  std::ostringstream g;
+  g << "set terminal svg size 900,600 background 'white'\nset output '" << folder
+    << "/roofline.svg'\nset logscale xy\n"
+    << "set xlabel 'operations per byte moved at least'\nset ylabel 'Gflop/s (direct-equivalent)'\nset key "
+       "bottom right\nset grid\n"
+    << "set title '" << r.machine.name << ", " << r.machine.threads << " threads, " << r.machine.isa << "'\n";
+  std::string plots = "plot [1:1000] (x * " + number(r.machine.bytes * 1e-9, 2) + " < " +
+                      number(r.machine.flops * 1e-9, 2) + " ? x * " + number(r.machine.bytes * 1e-9, 2) +
+                      " : " + number(r.machine.flops * 1e-9, 2) + ") title 'ceiling' lw 2 lc 'black'";
+  std::string data;
+  for (const auto& [name, rows] : points) {
+    plots += ", '-' with points pt 7 title '" + name + "'";
+    data += rows + "e\n";
+  }
+  save(folder + "/roofline.gnuplot", g.str() + plots + "\n" + data);
+  if (std::system(("gnuplot '" + folder + "/roofline.gnuplot' 2>/dev/null").c_str()))
+    std::fprintf(stderr, "roofline.svg: not run (no gnuplot here); its script is %s/roofline.gnuplot\n",
+        folder.c_str());
+}
+
+}  // namespace
+
+std::string markdown(const Results& r) {
+  std::ostringstream s;
+  s << r.machine.name << ", " << r.machine.isa << ", " << r.machine.threads
+    << " threads: " << number(r.machine.flops * 1e-9, 0) << " Gflop/s of f32 multiply-adds, "
+    << number(r.machine.bytes * 1e-9, 1) << " GB/s triad.\n\n";
+  kernel_table(s, r);
+  comparison_table(s, r);
+  return s.str();
+}
+
+void write_report(const Results& r, const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  save(folder + "/bench.md", markdown(r));
+  save(folder + "/bench.json", to_json(r).dump(2) + "\n");
+  roofline(r, folder);
+}
+
+}  // namespace patchcl::bench

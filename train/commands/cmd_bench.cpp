@@ -1,0 +1,142 @@
+// patchcl bench: how fast, against what ceiling, against whom?
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "tensor/device.h"
+#include "tensor/parallel.h"
+#include "train/bench/bench.h"
+#include "train/commands/command.h"
+#include "train/setup/config.h"
+
+namespace patchcl {
+namespace {
+
+struct BenchOptions {
+  std::vector<std::string> kernels{"direct", "fast"};
+  std::string out = "runs/bench";
+  int threads = 0;
+  int64_t batch = 4;
+  double seconds = 0.2;
+  bool skip_kernels = false, skip_peers = false, graph = false;
+  std::string device = "cpu", math = "f32";
+  bench::CompareOptions compare;
+};
+
+// The GPU's tables: its ceilings and whole steps against PyTorch.
+int run_gpu(const BenchOptions& o) {
+  bench::Results r;
+  for (const char* math : {"bf16", "tf32", "f32"}) {  // f32 last: the report names it
+    set_math_mode(parse_math(math));
+    r.machine = bench::measure_gpu();
+    std::printf("%s, %s: %.1f Tflop/s of matrix products, %.0f GB/s triad\n", r.machine.name.c_str(),
+        r.machine.isa.c_str(), r.machine.flops / 1e12, r.machine.bytes / 1e9);
+  }
+  bench::CompareOptions compare = o.compare;
+  compare.device = Device::cuda;
+  if (!o.skip_peers) r.comparisons = bench::compare(compare);
+  std::fputs(bench::markdown(r).c_str(), stdout);
+  bench::write_report(r, o.out);
+  std::printf("written: %s/bench.md, bench.json\n", o.out.c_str());
+  return 0;
+}
+
+int run_all(const BenchOptions& o) {
+  if (o.threads) set_threads(o.threads);
+  if (parse_device(o.device) == Device::cuda) return run_gpu(o);
+  bench::Results r{.machine = bench::measure_machine(), .kernels = {}, .comparisons = {}};
+  if (!o.skip_kernels) r.kernels = bench::measure_kernels(o.batch, o.kernels, o.seconds);
+  if (!o.skip_peers) r.comparisons = bench::compare(o.compare);
+  std::fputs(bench::markdown(r).c_str(), stdout);
+  bench::write_report(r, o.out);
+  std::printf("written: %s/bench.md, bench.json, roofline.svg\n", o.out.c_str());
+  return 0;
+}
+
+int run_profile(const BenchOptions& o) {
+  if (o.threads) set_threads(o.threads);
+  set_math_mode(parse_math(o.math));
+  bench::Network network(o.batch, o.compare.size, parse_device(o.device));
+  constexpr int steps = 9;
+  double total = 0;
+  for (const bench::OpTime& t : bench::profile(network, steps)) {
+    std::printf("%9.3f ms  %3d x  %-18s %-8s %s\n", t.seconds * 1e3, t.calls, t.op.c_str(),
+        t.backward ? "backward" : "forward", t.shape.c_str());
+    total += t.seconds;
+  }
+  std::printf("%9.3f ms  all ops of a step\n", total * 1e3);
+  return 0;
+}
+
+int run_methods(const BenchOptions& o) {
+  if (o.threads) set_threads(o.threads);
+  const auto times = bench::measure_methods({"supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl"},
+      o.batch, o.compare.size, o.compare.pairs);
+  const double mean_teacher = times[1].seconds;
+  std::printf("| step of | ms | of mean-teacher |\n|---|---:|---:|\n");
+  for (const bench::MethodTime& t : times)
+    std::printf("| %s | %.1f | %.2f |\n", t.method.c_str(), t.seconds * 1e3, t.seconds / mean_teacher);
+  return 0;
+}
+
+int run_server(const BenchOptions& o) {
+  if (o.threads) set_threads(o.threads);
+  set_math_mode(parse_math(o.math));
+  const Device device = parse_device(o.device);
+  bench::Network network(o.batch, o.compare.size, device, o.graph);
+  bench::serve(network, /*steps=*/device == Device::cuda ? 10 : 1);
+  return 0;
+}
+
+AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, training steps against PyTorch",
+    "Examples:\n"
+    "  patchcl bench                      everything; a table, JSON and a roofline in runs/bench\n"
+    "  patchcl bench --skip-peers         only this program\n"
+    "  patchcl bench profile --batch 4    where a training step spends its time\n"
+    "  patchcl bench methods --batch 8    what PatchCL costs over mean-teacher\n"
+    "  patchcl bench --device cuda        whole steps on the GPU against PyTorch there",
+    [](CLI::App& app) {
+      auto o = std::make_shared<BenchOptions>();
+      app.add_option("--threads", o->threads, "threads; default: all")->check(CLI::PositiveNumber);
+      app.add_option("--size", o->compare.size, "image side of whole steps")
+          ->capture_default_str()
+          ->check(CLI::PositiveNumber);
+      app.add_option("--batch", o->batch, "images per kernel call, or of the profile")
+          ->capture_default_str()
+          ->check(CLI::PositiveNumber);
+      app.add_option("--kernels", o->kernels, "kernels to measure")
+          ->delimiter(',')
+          ->capture_default_str()
+          ->check(CLI::IsMember({"naive", "direct", "fast"}));
+      app.add_option("--batches", o->compare.batches, "batch sizes of whole steps")
+          ->delimiter(',')
+          ->capture_default_str();
+      app.add_option("--pairs", o->compare.pairs, "pairs of runs per comparison, fewer where they take long")
+          ->capture_default_str()
+          ->check(CLI::PositiveNumber);
+      app.add_option("--seconds", o->seconds, "time for each kernel")->capture_default_str();
+      app.add_option("--out", o->out, "folder of the report")->capture_default_str();
+      app.add_option("--device", o->device, "cpu, or cuda: whole steps in f32, TF32 and bf16 (and `profile`)")
+          ->capture_default_str()
+          ->check(CLI::IsMember({"cpu", "cuda"}));
+      app.add_option("--math", o->math, "of the GPU's profile: f32, tf32 or bf16")
+          ->capture_default_str()
+          ->check(CLI::IsMember({"f32", "tf32", "bf16"}));
+      app.add_flag("--graph", o->graph, "of `serve`: record a step and replay it")->group("");
+      app.add_flag("--skip-kernels", o->skip_kernels, "no kernel table");
+      app.add_flag("--skip-peers", o->skip_peers, "no comparison with PyTorch");
+      app.fallthrough();
+      CLI::App* profile = app.add_subcommand("profile", "Time per op of a training step");
+      CLI::App* methods = app.add_subcommand("methods", "Training steps of every method, in turns");
+      CLI::App* serve =
+          app.add_subcommand("serve", "Answer \"train\" and \"infer\" on standard input with seconds")
+              ->group("");
+      return [=]() -> int {
+        return profile->parsed()   ? run_profile(*o)
+               : methods->parsed() ? run_methods(*o)
+               : serve->parsed()   ? run_server(*o)
+                                   : run_all(*o);
+      };
+    }}};
+
+}  // namespace
+}  // namespace patchcl

@@ -1,0 +1,205 @@
+// patchcl grid: trains and scores every run of a plan (train/commands/grid.h), --jobs at a time, and writes
+// the tables. What is finished is not run again, so an interrupted grid goes on where it stopped. Runs side
+// by side share the cores: two runs of one thread each finish sooner than two runs of two threads one after
+// the other, with the same bits.
+#include <CLI/CLI.hpp>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "tensor/error.h"
+#include "train/commands/command.h"
+#include "train/commands/grid.h"
+
+namespace patchcl {
+namespace {
+
+using nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+struct GridFlags {
+  std::string plan, out = "runs/grid", more;
+  int jobs = 1;
+  bool tables_only = false;
+};
+
+struct Cell {
+  const GridVariant* variant;
+  int64_t labeled, seed;
+  fs::path folder;
+};
+
+std::vector<std::string> split(const std::string& s) {
+  std::istringstream in(s);
+  std::vector<std::string> all;
+  for (std::string w; in >> w;) all.push_back(w);
+  return all;
+}
+
+// Runs this program with other arguments, its output in `log`. Returns its exit code.
+int run_self(std::vector<std::string> arguments, const fs::path& log) {
+  arguments.insert(arguments.begin(), "patchcl");
+  std::vector<char*> argv;
+  for (std::string& a : arguments) argv.push_back(a.data());
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  posix_spawn_file_actions_adddup2(&files, STDOUT_FILENO, STDERR_FILENO);
+  pid_t child;
+  const int error = posix_spawn(&child, "/proc/self/exe", &files, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&files);
+  if (error != 0) fail(ExitCode::internal, "grid", "cannot start a run: ", std::strerror(error));
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void append(std::vector<std::string>& to, const std::vector<std::string>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+std::vector<std::string> threads_of_a_job(const GridFlags& flags) {
+  if (flags.jobs == 1) return {};
+  return {"--threads", std::to_string(std::max(1, int(std::thread::hardware_concurrency()) / flags.jobs))};
+}
+
+fs::path scores_file(const Cell& c) { return c.folder / "scores.json"; }
+
+// Trains and scores one cell; false when a step failed.
+bool run(const Cell& c, const GridPlan& plan, const GridFlags& flags) {
+  fs::create_directories(c.folder);
+  const fs::path log = c.folder / "grid.log";
+  std::vector<std::string> train{"train"};
+  append(train, plan.train);
+  append(train, c.variant->options);
+  append(train, split(flags.more));
+  append(train, threads_of_a_job(flags));
+  append(train,
+      {"--labeled", std::to_string(c.labeled), "--seed", std::to_string(c.seed), "--out", c.folder.string()});
+  if (fs::exists(c.folder / "last.safetensors")) append(train, {"--resume", c.folder.string()});
+  int code = run_self(train, log);
+  if (code == 0) {
+    std::vector<std::string> eval{"eval"};
+    append(eval, plan.eval);
+    append(eval, threads_of_a_job(flags));
+    append(eval, {"--weights", (c.folder / "best.safetensors").string(), "--json", scores_file(c).string()});
+    code = run_self(eval, log);
+  }
+  if (code == int(ExitCode::interrupted))
+    fail(ExitCode::interrupted, "grid", "stopped in ", c.folder.string(), "; the same command goes on");
+  if (code != 0) std::printf("%s failed with exit code %d, see %s\n", c.folder.c_str(), code, log.c_str());
+  return code == 0;
+}
+
+// Runs what is not there yet, `jobs` at a time in the order of `cells`; how many failed. Stops at the first
+// exception.
+size_t run_all(const std::vector<Cell>& cells, const GridPlan& plan, const GridFlags& flags) {
+  std::mutex mutex;
+  size_t next = 0, failed = 0;
+  std::exception_ptr stopped;
+  const auto work = [&] {
+    for (std::unique_lock lock(mutex); next < cells.size() && !stopped;) {
+      const Cell& c = cells[next++];
+      if (fs::exists(scores_file(c))) continue;
+      std::printf("%zu/%zu %s\n", next, cells.size(), c.folder.c_str());
+      std::fflush(stdout);
+      lock.unlock();
+      std::exception_ptr error;
+      bool ok = false;
+      try {
+        ok = run(c, plan, flags);
+      } catch (...) {
+        error = std::current_exception();
+      }
+      lock.lock();
+      failed += !ok;
+      if (error) stopped = error;
+    }
+  };
+  std::vector<std::thread> jobs;
+  for (int i = 0; i < flags.jobs; ++i) jobs.emplace_back(work);
+  for (std::thread& job : jobs) job.join();
+  if (stopped) std::rethrow_exception(stopped);
+  return failed;
+}
+
+GridScore read_scores(const fs::path& path) {
+  std::ifstream in(path);
+  const ordered_json j = ordered_json::parse(in);
+  const auto number = [](const ordered_json& v) { return v.is_null() ? std::nan("") : v.get<double>(); };
+  GridScore s{number(j.at("mean_of_classes").at("dice")), number(j.at("mean_of_classes").at("hd95")), {}};
+  for (const auto& [name, scores] : j.at("mean_of_cases").items())
+    s.dice_of_class[name] = number(scores.at("dice"));
+  return s;
+}
+
+void write_tables(const GridPlan& plan, const std::vector<Cell>& cells, const fs::path& out) {
+  GridScores scores;
+  ordered_json runs = ordered_json::array();
+  for (const Cell& c : cells) {
+    if (!fs::exists(scores_file(c))) continue;
+    const GridScore s = read_scores(scores_file(c));
+    scores[{c.variant->name, c.labeled}].push_back(s);
+    runs.push_back({{"variant", c.variant->name}, {"labeled", c.labeled}, {"seed", c.seed}, {"dice", s.dice},
+        {"hd95", std::isnan(s.hd95) ? ordered_json() : ordered_json(s.hd95)},
+        {"dice_of_class", s.dice_of_class}});
+  }
+  std::string tables = grid_table(plan, scores);
+  for (int64_t l : plan.labeled) tables += "\n" + grid_class_table(plan, scores, l);
+  std::ofstream(out / "table.md") << tables;
+  std::ofstream(out / "runs.json") << runs.dump(2) << "\n";
+  std::printf("\n%s\nwrote %s and runs.json beside it\n", tables.c_str(), (out / "table.md").c_str());
+}
+
+int grid(const GridFlags& flags) {
+  std::ifstream file(flags.plan);
+  if (!file) fail(ExitCode::data, "grid", "cannot read the plan ", flags.plan);
+  std::stringstream text;
+  text << file.rdbuf();
+  const GridPlan plan = parse_plan(text.str(), flags.plan);
+  std::vector<Cell> cells;
+  for (int64_t seed : plan.seeds)  // seeds outermost: a first complete table comes early
+    for (int64_t labeled : plan.labeled)
+      for (const GridVariant& v : plan.variants)
+        cells.push_back({&v, labeled, seed,
+            fs::path(flags.out) / v.name / ("labeled-" + std::to_string(labeled)) /
+                ("seed-" + std::to_string(seed))});
+  const size_t failed = flags.tables_only ? 0 : run_all(cells, plan, flags);
+  write_tables(plan, cells, flags.out);
+  return int(failed == 0 ? ExitCode::ok : ExitCode::internal);
+}
+
+AddCommand grid_command{{55, "grid", "Run a plan of methods x labelled cases x seeds and write tables",
+    "Examples:\n"
+    "  patchcl grid train/experiments/acdc-cpu.plan --out runs/acdc-cpu --jobs 2\n"
+    "  patchcl grid train/experiments/ablation.plan --out runs/ablation --more \"--iters 500\"\n"
+    "The plan's format is described in train/commands/grid.h.",
+    [](CLI::App& app) -> std::function<int()> {
+      auto flags = std::make_shared<GridFlags>();
+      app.add_option("plan", flags->plan, "Plan file")->required();
+      app.add_option("--out", flags->out, "Folder for the runs and the tables")->capture_default_str();
+      app.add_option("--more", flags->more, "Further options of `patchcl train` for every run");
+      app.add_option("--jobs", flags->jobs, "Runs at a time, each with its share of the cores")
+          ->check(CLI::PositiveNumber)
+          ->capture_default_str();
+      app.add_flag("--tables-only", flags->tables_only, "Run nothing, write the tables of what is finished");
+      return [flags] { return grid(*flags); };
+    }}};
+
+}  // namespace
+}  // namespace patchcl

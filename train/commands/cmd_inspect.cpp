@@ -1,0 +1,87 @@
+// patchcl inspect: where PatchCL would take its patches from in one image, drawn from a checkpoint's
+// predictions.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+
+#include "autograd/ops/softmax.h"
+#include "data/formats/readers.h"
+#include "data/resize.h"
+#include "train/commands/command.h"
+#include "train/methods/options.h"
+#include "train/methods/patch_sheet.h"
+#include "train/setup/model_file.h"
+
+namespace patchcl {
+namespace {
+
+struct InspectOptions {
+  std::string weights, image, out = "patches.png";
+  int64_t slice = -1;
+  uint64_t seed = 1337;
+  MethodOptions methods;
+};
+
+// One slice at the network's size, (1,size,size,C).
+Tensor read_slice(const InspectOptions& o, int64_t size, int64_t channels) {
+  const Volume v = read_volume(o.image);
+  const int64_t slice = o.slice < 0 ? v.depth / 2 : o.slice;
+  if (slice >= v.depth)
+    fail(ExitCode::usage, "inspect", "--slice ", slice, " of ", o.image, ", which has ", v.depth, " slices");
+  if (v.channels != channels)
+    fail(ExitCode::data, "inspect", o.image, " has ", v.channels, " channels, the network wants ", channels);
+  const Tensor x = Arena("image").empty({1, size, size, channels}, DType::f32);
+  zoom_nearest(v.image.data() + slice * v.slice_pixels() * channels, v.height, v.width, channels,
+      x.data<float>(), size, size);
+  return x;
+}
+
+int inspect(const InspectOptions& o) {
+  const Arena memory("inspect");
+  const std::unique_ptr<Model> model = load_model(o.weights, memory);
+  const int64_t classes = model->info.unet.classes;
+  const Tensor x = read_slice(o, model->info.size, model->info.unet.in_channels);
+  Tape tape(memory, {.grad = false});
+  Pass pass(tape, model->weights, /*training=*/false);
+  const Var p = softmax(model->unet.forward(pass, tape.constant(x, "image")).logits);
+  const int64_t size = model->info.size;
+  const PatchImages batch{1, size, size, x.shape()[3], classes, x.data<float>(), p.value().data<float>()};
+  const PatchOptions options = patch_options(o.methods.patches, size, model->unet.size_multiple());
+  AreaFilter filter(AreaFilterMode::off, classes);
+  Rng rng(o.seed);
+  const SampledPatches drawn =
+      sample_patches(batch, o.methods.patches_per_class * classes, options, filter, rng);
+  patch_sheet(batch, {0}, drawn, options, model->info.class_names, o.image).save(o.out);
+  for (int64_t k = 0; k < classes; ++k) {
+    const auto of_class = [k](const Patch& patch) { return patch.label == k; };
+    const int64_t n = std::count_if(drawn.positive.begin(), drawn.positive.end(), of_class);
+    double entropy = 0, confidence = 0;
+    for (const Patch& patch : drawn.positive)
+      if (of_class(patch)) {
+        entropy += double(patch.entropy) / double(n);
+        confidence += double(patch.confidence) / double(n);
+      }
+    std::printf("class %ld: %ld patches of side %ld, mean entropy %.3f, mean confidence %.3f\n", long(k),
+        long(n), long(options.side), entropy, confidence);
+  }
+  std::printf("wrote %s\n", o.out.c_str());
+  return 0;
+}
+
+AddCommand inspect_command{{50, "inspect", "Draw where PatchCL takes its patches from in one image",
+    "  patchcl inspect --weights runs/last/best.safetensors --image patient001_frame01.nii.gz --out "
+    "sheet.png",
+    [](CLI::App& app) {
+      auto o = std::make_shared<InspectOptions>();
+      app.add_option("--weights", o->weights, "Checkpoint or weights (.safetensors)")->required();
+      app.add_option("--image", o->image, "Image or volume: .h5, .nii, .nii.gz, .png, .jpg, .bmp")
+          ->required();
+      app.add_option("--slice", o->slice, "Slice of a volume; -1: the middle one")->capture_default_str();
+      app.add_option("--out", o->out, "PNG to write")->capture_default_str();
+      app.add_option("--seed", o->seed, "Decides which windows are drawn")->capture_default_str();
+      o->methods.add_patches(app);
+      return [o] { return inspect(*o); };
+    }}};
+
+}  // namespace
+}  // namespace patchcl

@@ -1,0 +1,253 @@
+// patchcl walkthrough: one PatchCL step on two 8x8 images with two classes, every intermediate printed.
+// docs/walkthrough.md reads it aloud. The images are a bright square on dark ground; one is labelled, the
+// other is not.
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdio>
+
+#include "train/methods/patch_entropy.h"
+#include "tensor/device.h"
+#include "train/commands/command.h"
+#include "train/methods/terms.h"
+#include "train/audit/step_audit.h"
+
+namespace patchcl {
+namespace {
+
+constexpr int64_t kSide = 8, kClasses = 2, kPatch = 4, kStride = 2;
+constexpr int64_t kIteration = 80, kIterations = 320;  // behind the first mistakes, in the middle of the ramp
+
+MethodOptions small_options() {
+  MethodOptions o;
+  o.warm_up = 0;
+  o.ramp_up = 0.5;
+  o.ema = 0.9;
+  o.patches.side = kPatch;
+  o.patches.stride = kStride;
+  o.patches_per_class = 2;
+  o.queue_ready = 2;
+  o.attended_patches = false;
+  o.hard_negatives.scheme = HardNegatives::off;
+  return o;
+}
+
+Batch two_images(const Arena& arena) {
+  Batch b;
+  b.images = arena.empty({2, kSide, kSide, 1}, DType::f64);
+  b.strong = arena.empty({2, kSide, kSide, 1}, DType::f64);
+  b.labels = arena.empty({2, kSide, kSide}, DType::u8);
+  b.labeled = 1;
+  b.ids = {"labelled", "unlabelled"};
+  Rng rng(1);
+  for (int64_t i = 0; i < 2 * kSide * kSide; ++i) {
+    const int64_t n = i / (kSide * kSide), y = i / kSide % kSide, x = i % kSide;
+    const bool inside = n == 0 ? y >= 2 && y < 6 && x >= 2 && x < 6 : y >= 3 && y < 7 && x >= 1 && x < 5;
+    const double value =
+        std::round(100 * (inside ? 0.7 + 0.2 * rng.uniform() : 0.1 + 0.2 * rng.uniform())) / 100;
+    b.images.data<double>()[i] = value;
+    b.strong.data<double>()[i] = std::min(1.0, 1.2 * value);  // a brighter view; real steps draw the factors
+    b.labels.data<uint8_t>()[i] = n == 0 ? uint8_t(inside) : 255;
+  }
+  return b;
+}
+
+// The step, recorded with every value and gradient kept.
+struct Example {
+  StepAudit step{"patchcl", small_options(), {.classes = int(kClasses), .widths = {4, 8}, .dropout = {0, 0}},
+      /*seed=*/1};
+  Arena arena{"walkthrough"};
+  Batch batch = two_images(arena);
+  Tape tape{arena, {.keep = true}};
+  LossTerms log;
+  Var total;
+
+  Example() {
+    for (int64_t i = 0; i <= kIteration; ++i) {
+      step.set(batch, i, kIterations);
+      if (i < kIteration) step.train(0.1);
+    }
+    step.student().zero_grad();
+    total = step.record(tape, log);
+    tape.backward(total);
+  }
+
+  const Tape::Node& node(const std::function<bool(const Tape::Node&)>& is) const {
+    for (const Tape::Node& n : tape.nodes())
+      if (is(n)) return n;
+    fail(ExitCode::internal, "walkthrough", "the step has no such node");
+  }
+  const Tape::Node& op(const std::string& name) const {
+    return node([&](const Tape::Node& n) { return n.op && n.op->name() == name; });
+  }
+  const Tensor& input(const Tape::Node& n, size_t i) const { return tape.nodes()[size_t(n.inputs[i])].value; }
+  const Tensor& target() const {
+    return node([](const Tape::Node& n) { return n.label == "target"; }).value;
+  }
+  double term(const std::string& name) const {
+    for (const auto* list : {&log.terms, &log.readings})
+      for (const auto& [n, v] : *list)
+        if (n == name) return v.value().item();
+    for (const auto& [n, v] : log.values)
+      if (n == name) return v;
+    fail(ExitCode::internal, "walkthrough", "the step has no term ", name);
+  }
+};
+
+// A map of 8x8 numbers, `stride` apart.
+template <class T>
+void print_map(const char* title, const T* values, int64_t stride = 1, int64_t side = kSide) {
+  std::printf("%s\n", title);
+  for (int64_t y = 0; y < side; ++y) {
+    for (int64_t x = 0; x < side; ++x) std::printf("%6.2f", double(values[(y * side + x) * stride]));
+    std::printf("\n");
+  }
+}
+
+void print_images(Example& e) {
+  print_map("x_l, the labelled image", e.batch.images.data<double>());
+  print_map("y, its label", e.batch.labels.data<uint8_t>());
+  print_map("x_u, the unlabelled image", e.batch.images.data<double>() + kSide * kSide);
+}
+
+void print_teacher(Example& e) {
+  print_map("p'(1), the teacher's probability of class 1 in x_u", e.target().data<double>() + 1, kClasses);
+}
+
+// PatchImages of the unlabelled image with the teacher's softmax, in f32 as the sampler sees them.
+struct Seen {
+  explicit Seen(const Example& e) : image(kSide * kSide), confidence(size_t(kSide * kSide * kClasses)) {
+    std::copy_n(e.batch.images.data<double>() + kSide * kSide, image.size(), image.begin());
+    std::copy_n(e.target().data<double>(), confidence.size(), confidence.begin());
+    batch = {1, kSide, kSide, 1, kClasses, image.data(), confidence.data()};
+  }
+  std::vector<float> image, confidence;
+  PatchImages batch;
+};
+
+void print_entropy(Example& e) {
+  const Seen seen(e);
+  const std::vector<float> h = entropy_map(seen.batch, 0, 1, EntropyOf::confidence);
+  print_map("h, the entropy of p'(1) in bits", h.data());
+  const WindowGrid grid(kSide, kSide, kPatch, kStride);
+  const std::vector<float> H = window_means(h, grid),
+                           C = window_means(confidence_map(seen.batch, 0, 1), grid);
+  print_map("H, its mean over windows of 4x4, stride 2", H.data(), 1, grid.rows);
+  print_map("C, the mean of p'(1) over the same windows", C.data(), 1, grid.rows);
+  std::vector<float> weight;
+  for (const float v : H) weight.push_back(std::max(1 - v, 1e-3f));
+  print_map("max(1 - H, 0.001), the weight of a window", weight.data(), 1, grid.rows);
+}
+
+void print_losses(Example& e) {
+  std::printf("CE            %.6f\nDice          %.6f\nL_sup         %.6f   (CE + Dice) / 2\n", e.term("ce"),
+      e.term("dice"), (e.term("ce") + e.term("dice")) / 2);
+  std::printf("L_cons        %.6f\nweight        %.6f   gamma w(t)\n", e.term("consistency"),
+      e.term("consistency_weight"));
+  std::printf(
+      "L_plg         %.6f\nbeta          %.6f\n", e.term("contrast"), small_options().contrast_weight);
+  std::printf("L             %.6f   L_sup + beta L_plg + gamma w(t) L_cons\n", e.total.value().item());
+}
+
+double dot(const double* a, const double* b, int64_t n) {
+  double s = 0;
+  for (int64_t d = 0; d < n; ++d) s += a[d] * b[d];
+  return s;
+}
+
+// L_plg once more, in five lines, beside what the op says.
+void print_contrast(Example& e) {
+  const Tape::Node& loss = e.op("guided_contrastive");
+  const Tensor &t = e.input(loss, 0), &classes = e.input(loss, 1), &mu = e.input(loss, 2),
+               &sigma = e.input(loss, 3);
+  const int64_t n = t.shape()[0], D = t.shape()[1];
+  const GuidedContrastiveOptions o = small_options().loss;
+  std::printf("tau %g, lambda %g, psi %g, K %d\n\nanchor class     s_i0     s_i1    pi_0    pi_1   loss\n",
+      o.tau, o.lambda, o.psi, int(kClasses));
+  double mean = 0;
+  for (int64_t a = 0; a < n; ++a) {
+    const double* ta = t.data<double>() + a * D;
+    const int64_t i = classes.data<int32_t>()[a];
+    double s[kClasses], sum = 0;
+    for (int64_t j = 0; j < kClasses; ++j) {
+      double quadratic = 0;
+      for (int64_t d = 0; d < D; ++d) quadratic += ta[d] * dot(sigma.data<double>() + (j * D + d) * D, ta, D);
+      s[j] = dot(ta, mu.data<double>() + j * D, D) / o.tau + o.lambda / (2 * o.tau * o.tau) * quadratic;
+      sum += (j == i ? 1 : o.psi / double(kClasses)) * std::exp(s[j]);
+    }
+    const double own = dot(ta, mu.data<double>() + i * D, D) / o.tau, value = std::log(sum) - own;
+    mean += value / double(n);
+    const auto pi = [&](int64_t j) { return (j == i ? 1 : o.psi / double(kClasses)) * std::exp(s[j]) / sum; };
+    std::printf("%6d %5d %8.4f %8.4f %7.4f %7.4f %6.4f\n", int(a), int(i), s[0], s[1], pi(0), pi(1), value);
+  }
+  std::printf("\nmean %.6f, the op says %.6f\n", mean, loss.value.item());
+}
+
+void print_backward(Example& e) {
+  std::printf("%-18s", "term");
+  const auto layers = norms_by_layer(e.step.layout(), e.step.student().grads());
+  for (const LayerNorm& l : layers) std::printf(" %18s", l.layer.c_str());
+  std::printf("\n");
+  const auto row = [&](const std::string& name, double weight, const Tensor& gradient) {
+    std::printf("%-18s", name.c_str());
+    for (const LayerNorm& l : norms_by_layer(e.step.layout(), gradient))
+      std::printf(" %18.4g", std::abs(weight) * l.norm);
+    std::printf("\n");
+  };
+  row("L", 1, e.step.student().grads());
+  for (const TermGradient& t : e.step.terms()) row(t.name, t.weight, t.gradient);
+}
+
+void print_update(Example& e) {
+  const int64_t at = 0;
+  e.step.gradient();
+  const double w = e.step.student().values().data<double>()[at],
+               g = e.step.student().grads().data<double>()[at];
+  const double teacher = e.step.teacher().values().data<double>()[at];
+  e.step.train(0.1);
+  std::printf(
+      "first weight of encoder.in_conv\ngradient       %+.6f\nstudent before %+.6f\nstudent after  %+.6f   w "
+      "- 0.1 g\n",
+      g, w, e.step.student().values().data<double>()[at]);
+  std::printf("teacher before %+.6f\nteacher after  %+.6f   alpha = min(1 - 1/(t+1), %g)\n", teacher,
+      e.step.teacher().values().data<double>()[at], small_options().ema);
+}
+
+struct Section {
+  const char *name, *help;
+  void (*print)(Example&);
+};
+const Section kSections[] = {
+    {"images", "What goes in", print_images},
+    {"teacher", "The teacher's prediction on the unlabelled image", print_teacher},
+    {"entropy", "Patch entropy and sampling weights of class 1", print_entropy},
+    {"losses", "The terms of the loss", print_losses},
+    {"contrast", "The guided contrastive loss, anchor by anchor", print_contrast},
+    {"backward", "Gradient norms by term and layer", print_backward},
+    {"update", "One weight of student and teacher", print_update},
+};
+
+AddCommand command{
+    {70, "walkthrough", "Print every intermediate of one tiny PatchCL step (docs/walkthrough.md)",
+        "Examples:\n"
+        "  patchcl walkthrough            all sections\n"
+        "  patchcl walkthrough entropy    one of them\n"
+        "docs/walkthrough.md explains them in order.",
+        [](CLI::App& app) -> std::function<int()> {
+          auto wanted = std::make_shared<std::string>();
+          std::vector<std::string> names;
+          for (const Section& s : kSections) names.push_back(s.name);
+          app.add_option("section", *wanted, "One section; all when left out")->check(CLI::IsMember(names));
+          return [wanted] {
+            set_kernels(Kernels::naive);  // the definitions: the same digits on every machine
+            Example example;
+            for (const Section& s : kSections) {
+              if (!wanted->empty() && *wanted != s.name) continue;
+              if (wanted->empty()) std::printf("\n== %s: %s\n\n", s.name, s.help);
+              s.print(example);
+            }
+            return int(ExitCode::ok);
+          };
+        }}};
+
+}  // namespace
+}  // namespace patchcl

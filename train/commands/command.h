@@ -1,0 +1,27 @@
+// Sub-commands of the executable register themselves: one file train/commands/cmd_NAME.cpp each.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace patchcl {
+
+struct Command {
+  int order;               // position in --help
+  std::string name, help;  // "train", "Train a network"
+  std::string examples;    // printed at the end of `patchcl NAME --help`
+  // Adds options to the command's own parser and returns what runs after parsing; the result is the exit
+  // code.
+  std::function<std::function<int()>(CLI::App&)> add;
+};
+
+std::vector<Command>& commands();
+struct AddCommand {
+  explicit AddCommand(Command c) { commands().push_back(std::move(c)); }
+};
+
+}  // namespace patchcl

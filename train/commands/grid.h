@@ -1,0 +1,48 @@
+// A grid of runs: variants x labelled cases x seeds, from a plan file, and the tables of their scores.
+//
+//   # everything behind # is a comment
+//   labeled 3 7
+//   seeds   1337 1338 1339
+//   train   --data data/acdc --size 96 --iters 4000      options of every run of `patchcl train`
+//   eval    --data data/acdc --preset ssl4mis            options of `patchcl eval` on its weights
+//   variant mean-teacher   --method mean-teacher         a row of the table: a name and further options
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace patchcl {
+
+struct GridVariant {
+  std::string name;
+  std::vector<std::string> options;
+};
+
+struct GridPlan {
+  std::vector<int64_t> labeled, seeds;
+  std::vector<std::string> train, eval;
+  std::vector<GridVariant> variants;
+};
+
+// Throws Error(usage) naming `path` and the line.
+GridPlan parse_plan(const std::string& text, const std::string& path);
+
+// One finished run: its scores averaged over cases and classes, and Dice per class.
+struct GridScore {
+  double dice = 0, hd95 = 0;  // Dice in [0,1]; hd95 may be NaN
+  std::map<std::string, double> dice_of_class;
+};
+using GridScores =
+    std::map<std::pair<std::string, int64_t>, std::vector<GridScore>>;  // (variant, labelled) -> one per seed
+
+// "71.42 ± 1.05": mean and sample standard deviation times `factor`; no deviation for one number, "-" for
+// none.
+std::string mean_and_deviation(const std::vector<double>& values, double factor);
+
+// One row per variant; Dice and HD95 per number of labelled cases.
+std::string grid_table(const GridPlan& plan, const GridScores& scores);
+// One row per variant; Dice per class for one number of labelled cases.
+std::string grid_class_table(const GridPlan& plan, const GridScores& scores, int64_t labeled);
+
+}  // namespace patchcl

@@ -1,0 +1,33 @@
+#include "train/commands/inference_flags.h"
+
+#include <CLI/CLI.hpp>
+
+namespace patchcl {
+
+void InferenceFlags::add(CLI::App& app) {
+  app.add_option(
+         "--weights", weights, "Weights: a safetensors file of `train` or a converted PyTorch checkpoint")
+      ->required();
+  app.add_option("--size", size, "Side of the network's input; 0: that of the weights")
+      ->capture_default_str();
+  app.add_option("--fit", fit,
+         "resize: zoom each slice to the network; crop: overlapping windows at native resolution; auto: as "
+         "trained")
+      ->check(CLI::IsMember({"auto", "resize", "crop"}))
+      ->capture_default_str();
+  app.add_option("--overlap", overlap, "With crop: share of a window that its neighbour covers too")
+      ->capture_default_str();
+  app.add_option("--batch", batch, "Slices or windows in one forward pass")->capture_default_str();
+  app.add_option("--threads", threads, "CPU threads; 0: all cores")->capture_default_str();
+}
+
+InferenceOptions InferenceFlags::resolve(const ModelInfo& info) const {
+  InferenceOptions o;
+  o.fit = fit == "auto" ? info.fit : fit == "resize" ? Fit::resize : Fit::crop;
+  o.size = size == 0 ? info.size : size;
+  o.batch = batch;
+  o.overlap = overlap;
+  return o;
+}
+
+}  // namespace patchcl

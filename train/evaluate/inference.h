@@ -1,0 +1,48 @@
+// Inference: label masks for volumes and images of any size, and the validation of a network on labelled
+// ones.
+//
+// Two ways to bring a slice (H,W,C) to the network, whose input is size x size:
+//   resize  the whole slice, zoomed to the network's size with order 0; its labels zoom back likewise
+//   (METHODS 4.5); crop    windows of native resolution that overlap; softmax probabilities are averaged
+//   where they do. For images
+//           larger than the network, whose detail a zoom would lose.
+// Slices and windows go through the network in batches, batch norm with its running statistics, no dropout.
+// Inputs whose sides are no multiples of 16 (with crop: images smaller than a window, too) are continued by
+// reflection, and cut again.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "data/stream/dataset.h"
+#include "layers/unet.h"
+#include "train/evaluate/metrics.h"
+
+namespace patchcl {
+
+struct InferenceOptions {
+  Fit fit = Fit::resize;
+  int64_t size = 256;    // side of the network's input
+  int64_t batch = 8;     // slices or tiles in one forward pass
+  double overlap = 0.5;  // of neighbouring tiles, in [0,1)
+};
+
+// Class of each voxel, (D,H,W). `arena` on the weights' device holds the activations. Throws Error(data) when
+// the volume's channels are not the network's, Error(usage) for options that make no sense.
+std::vector<uint8_t> segment(const UNet& unet, const ParamStore& weights, const Volume& volume,
+    const InferenceOptions& options, const Arena& arena);
+
+// Segments `count` labelled volumes one after the other and scores them against their labels: what training
+// calls every N steps, and `patchcl eval`. `see` is called after each case, for pictures and tables.
+using VolumeAt = std::function<Volume(int64_t)>;
+using SeeCase = std::function<void(const Volume&, const std::vector<uint8_t>& prediction, const CaseScores&)>;
+Summary validate(const UNet& unet, const ParamStore& weights, int64_t count, const VolumeAt& volume,
+    const InferenceOptions& inference, const MetricOptions& metrics, const Arena& arena,
+    const SeeCase& see = {});
+
+// Begins of windows of `tile` that cover [0, n) evenly, neighbours sharing at least `overlap` of a tile;
+// {0} when n <= tile.
+std::vector<int64_t> tile_begins(int64_t n, int64_t tile, double overlap);
+
+}  // namespace patchcl

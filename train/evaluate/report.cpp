@@ -1,0 +1,96 @@
+#include "train/evaluate/report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "data/picture.h"
+#include "tensor/error.h"
+
+namespace patchcl {
+
+namespace {
+
+std::string class_name(const std::vector<std::string>& names, size_t foreground) {
+  return foreground + 1 < names.size() ? names[foreground + 1]
+                                       : std::string("class ") + std::to_string(foreground + 1);
+}
+
+nlohmann::json number(double v) { return std::isfinite(v) ? nlohmann::json(v) : nlohmann::json(nullptr); }
+
+nlohmann::json scores_json(const Scores& s) {
+  return {{"dice", number(s.dice)}, {"jaccard", number(s.jaccard)}, {"hd95", number(s.hd95)},
+      {"asd", number(s.asd)}};
+}
+
+}  // namespace
+
+std::string one_line(const Summary& s, const std::vector<std::string>& names) {
+  char text[64];
+  std::snprintf(text, sizeof text, "dice %.4f ", s.mean.dice);
+  std::string line = text;
+  for (size_t i = 0; i < s.classes.size(); ++i) {
+    std::snprintf(text, sizeof text, " %.3f", s.classes[i].dice);
+    line.append(" ").append(class_name(names, i)).append(text);
+  }
+  return line;
+}
+
+std::string to_table(const Summary& s, const std::vector<std::string>& names) {
+  std::string t = "| class | Dice | Jaccard | HD95 | ASD |\n|---|---|---|---|---|\n";
+  const auto row = [&](const std::string& name, const Scores& v) {
+    char text[128];
+    std::snprintf(text, sizeof text, "| %s | %.4f | %.4f | %.2f | %.2f |\n", name.c_str(), v.dice, v.jaccard,
+        v.hd95, v.asd);
+    t += text;
+  };
+  for (size_t i = 0; i < s.classes.size(); ++i) row(class_name(names, i), s.classes[i]);
+  row("mean", s.mean);
+  return t + "\n" + std::to_string(s.cases.size()) + " cases; " + describe(MetricOptions::ssl4mis()) + "\n";
+}
+
+std::string to_json(const Summary& s, const std::vector<std::string>& names) {
+  nlohmann::json j;
+  j["mean"] = scores_json(s.mean);
+  j["cases"] = s.cases.size();
+  j["conventions"] = describe(MetricOptions::ssl4mis());
+  for (size_t i = 0; i < s.classes.size(); ++i)
+    j["classes"][class_name(names, i)] = scores_json(s.classes[i]);
+  return j.dump();
+}
+
+void draw_overlay(const std::string& dir, const Volume& v, const std::vector<uint8_t>& prediction) {
+  std::error_code ignored;
+  std::filesystem::create_directories(dir, ignored);
+  const int64_t h = v.height, w = v.width, zoom = std::max<int64_t>(1, 256 / std::max(h, w)),
+                slice = v.depth / 2;
+  const float* image = v.image.data() + slice * h * w * v.channels;
+  const auto panel = [&](const uint8_t* label) {
+    Canvas c(w * zoom, h * zoom);
+    c.image(0, 0, image, h, w, v.channels, zoom);
+    if (label) c.overlay(0, 0, label + slice * h * w, h, w, zoom);
+    return c;
+  };
+  std::vector<Canvas> panels{panel(nullptr)};
+  std::vector<std::string> captions{"image"};
+  if (!v.label.empty()) {
+    panels.push_back(panel(v.label.data()));
+    captions.push_back("reference");
+  }
+  panels.push_back(panel(prediction.data()));
+  captions.push_back("prediction");
+  sheet(panels, captions, int64_t(panels.size()), v.id + " slice " + std::to_string(slice))
+      .save(dir + "/" + v.id + ".png");
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  std::ofstream out(path);
+  out << text << std::flush;
+  if (!out)
+    fail(ExitCode::io, "output", "cannot write ", path, ": is the disk full, or the folder read-only?");
+}
+
+}  // namespace patchcl

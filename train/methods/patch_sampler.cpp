@@ -1,0 +1,211 @@
+#include "train/methods/patch_sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "data/components.h"
+#include "tensor/parallel.h"
+
+namespace patchcl {
+
+namespace {
+
+constexpr double kLeastWeight = 1e-3;
+
+WindowGrid grid_of(const PatchImages& b, const PatchOptions& o) {
+  return WindowGrid(b.height, b.width, o.side, o.stride);
+}
+
+std::vector<Patch> grid_windows(
+    const PatchImages& b, const WindowGrid& grid, const WindowStatistics& s, int64_t k) {
+  std::vector<Patch> all;
+  for (int64_t image = 0; image < b.n; ++image)
+    for (int64_t w = 0; w < grid.count(); ++w)
+      all.push_back({image, grid.top(w), grid.left(w), k, false, s.entropy[s.index(image, k, w)],
+          s.confidence[s.index(image, k, w)]});
+  return all;
+}
+
+uint8_t most_likely(const float* confidence, int64_t classes) {
+  return uint8_t(std::max_element(confidence, confidence + classes) - confidence);
+}
+
+// Corners of windows that cover [begin, end) on an axis of length `size`: one, centred, when the extent is
+// shorter than the side; else at stride `side`, the last one aligned to the end.
+std::vector<int64_t> tile(int64_t begin, int64_t end, int64_t side, int64_t size) {
+  std::vector<int64_t> corners;
+  const int64_t extent = end - begin;
+  if (extent < side) corners.push_back(begin + extent / 2 - side / 2);
+  else
+    for (int64_t at = begin; at < end; at += side) corners.push_back(std::min(at, end - side));
+  for (int64_t& c : corners) c = std::clamp<int64_t>(c, 0, size - side);
+  return corners;
+}
+
+// Greedy suppression as released, last corner first: drops windows of which more than 0.8 lies in a kept one.
+std::vector<Patch> suppress_overlaps(std::vector<Patch> windows, int64_t side) {
+  std::stable_sort(
+      windows.begin(), windows.end(), [](const Patch& a, const Patch& b) { return a.left > b.left; });
+  std::vector<Patch> kept;
+  const auto shared = [side](int64_t a, int64_t b) { return std::max<int64_t>(0, side - std::abs(a - b)); };
+  for (const Patch& w : windows) {
+    const bool covered = std::any_of(kept.begin(), kept.end(), [&](const Patch& o) {
+      return double(shared(w.top, o.top) * shared(w.left, o.left)) > 0.8 * double(side * side);
+    });
+    if (!covered) kept.push_back(w);
+  }
+  return kept;
+}
+
+double cosine(const float* a, const float* b, size_t n) {
+  double ab = 0, aa = 0, bb = 0;
+  for (size_t i = 0; i < n; ++i) {
+    ab += double(a[i]) * double(b[i]);
+    aa += double(a[i]) * double(a[i]);
+    bb += double(b[i]) * double(b[i]);
+  }
+  return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 0;
+}
+
+// Similarity of each window to the mean of all that are positive.
+std::vector<double> cosine_weights(const PatchImages& b, const std::vector<Patch>& windows, int64_t side) {
+  const size_t size = size_t(side * side * b.channels);
+  std::vector<float> mean(size), content(size);
+  for (const Patch& w : windows) {
+    if (!w.positive) continue;
+    cut_patch(b, w, side, /*attended=*/true, content.data());
+    for (size_t i = 0; i < size; ++i) mean[i] += content[i];
+  }
+  std::vector<double> weights;
+  for (const Patch& w : windows) {
+    cut_patch(b, w, side, /*attended=*/true, content.data());
+    weights.push_back(std::max(cosine(content.data(), mean.data(), size), kLeastWeight));
+  }
+  return weights;
+}
+
+void keep_top(std::vector<double>& weights, int64_t k) {
+  std::vector<size_t> order(weights.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return weights[a] > weights[b]; });
+  for (size_t rank = 0; rank < order.size(); ++rank) weights[order[rank]] = int64_t(rank) < k ? 1 : 0;
+}
+
+void draw(const PatchImages& b, const std::vector<Patch>& from, int64_t n, const PatchOptions& o, Rng& rng,
+    std::vector<Patch>& to) {
+  for (size_t i : draw_categorical(sampling_weights(b, from, o), n, rng)) to.push_back(from[i]);
+}
+
+}  // namespace
+
+std::vector<Patch> box_windows(const PatchImages& b, int64_t image, int64_t k, int64_t side) {
+  std::vector<Patch> windows;
+  const auto add = [&](int64_t top, int64_t left, int64_t bottom, int64_t right) {
+    for (int64_t r : tile(top, bottom, side, b.height))
+      for (int64_t c : tile(left, right, side, b.width)) windows.push_back({image, r, c, k, true, 0, 0});
+  };
+  if (k == 0) {
+    add(0, 0, b.height, b.width);
+    return windows;
+  }
+  std::vector<uint8_t> labels(size_t(b.pixels()));
+  const float* confidence = b.confidence + image * b.pixels() * b.classes;
+  for (size_t m = 0; m < labels.size(); ++m)
+    labels[m] = most_likely(confidence + int64_t(m) * b.classes, b.classes) == k;
+  for (const Component& c : find_components(labels.data(), b.height, b.width).list)
+    if ((c.bottom - c.top) * (c.right - c.left) > 10) add(c.top, c.left, c.bottom, c.right);
+  return suppress_overlaps(windows, side);
+}
+
+WindowStatistics window_statistics(const PatchImages& b, const PatchOptions& o) {
+  return window_statistics(b, grid_of(b, o), o.entropy_of);
+}
+
+std::vector<Patch> candidates(
+    const PatchImages& b, const WindowStatistics& statistics, int64_t k, const PatchOptions& o, Rng& rng) {
+  std::vector<Patch> all = grid_windows(b, grid_of(b, o), statistics, k);
+  for (Patch& w : all) {
+    const double draw =
+        rng.uniform();  // one draw per window in either mode, so that both see the same stream
+    w.positive =
+        o.parity == Parity::threshold ? w.confidence > 0.5f : draw < double(w.confidence);  // EQ: 1.3 parity
+  }
+  if (o.sampling != Sampling::boxes) return all;
+  std::erase_if(all, [](const Patch& w) { return w.positive; });
+  for (int64_t image = 0; image < b.n; ++image)
+    for (const Patch& w : box_windows(b, image, k, o.side)) {
+      all.push_back(w);
+      float sum = 0;
+      for (int64_t r = 0; r < o.side; ++r)
+        for (int64_t c = 0; c < o.side; ++c)
+          sum += b.confidence[((image * b.height + w.top + r) * b.width + w.left + c) * b.classes + k];
+      all.back().confidence = sum / float(o.side * o.side);
+    }
+  return all;
+}
+
+std::vector<double> sampling_weights(
+    const PatchImages& b, const std::vector<Patch>& windows, const PatchOptions& o) {
+  if (o.sampling == Sampling::cosine) return cosine_weights(b, windows, o.side);
+  std::vector<double> weights(windows.size(), 1);
+  if (o.sampling == Sampling::uniform || o.sampling == Sampling::boxes) return weights;
+  for (size_t i = 0; i < windows.size(); ++i)
+    weights[i] = o.sampling == Sampling::confidence
+                     ? double(windows[i].positive ? windows[i].confidence : 1 - windows[i].confidence)
+                     : std::max(1 - double(windows[i].entropy), kLeastWeight);  // EQ: 1.3 weight
+  if (o.sampling == Sampling::top_k) keep_top(weights, o.top_k);
+  return weights;
+}
+
+std::vector<size_t> draw_categorical(const std::vector<double>& weights, int64_t n, Rng& rng) {
+  std::vector<double> cumulative(weights.size());
+  std::partial_sum(weights.begin(), weights.end(), cumulative.begin());
+  std::vector<size_t> drawn;
+  if (cumulative.empty() || !(cumulative.back() > 0)) return drawn;
+  for (int64_t i = 0; i < n; ++i) {
+    const double at = rng.uniform() * cumulative.back();
+    drawn.push_back(
+        size_t(std::upper_bound(cumulative.begin(), cumulative.end() - 1, at) - cumulative.begin()));
+  }
+  return drawn;
+}
+
+SampledPatches sample_patches(
+    const PatchImages& b, int64_t count, const PatchOptions& o, AreaFilter& filter, Rng& rng) {
+  require(!b.gpu || !looks_at_pixels(o.sampling), "patches", "this sampler wants the batch on the host");
+  const WindowStatistics statistics = window_statistics(b, o);
+  std::vector<std::vector<Patch>> positive(size_t(b.classes)), negative(size_t(b.classes));
+  int64_t present = 0;
+  for (int64_t k = 0; k < b.classes; ++k) {
+    std::vector<float> areas;
+    std::vector<Patch>& windows = positive[size_t(k)];
+    for (const Patch& w : candidates(b, statistics, k, o, rng)) {
+      (w.positive ? windows : negative[size_t(k)]).push_back(w);
+      if (w.positive) areas.push_back(w.confidence);
+    }
+    const std::vector<bool> stays = filter.keep(k, areas);
+    size_t at = 0;
+    std::erase_if(windows, [&](const Patch&) { return !stays[at++]; });
+    present += !windows.empty();
+  }
+  SampledPatches drawn;
+  for (size_t k = 0; k < positive.size(); ++k) {
+    if (positive[k].empty()) continue;
+    const int64_t left = count - int64_t(drawn.positive.size());
+    const int64_t share = (left + present - 1) / present;  // EQ: 1.6 balanced budget
+    --present;
+    draw(b, positive[k], share, o, rng, drawn.positive);
+    draw(b, negative[k], share, o, rng, drawn.negative);
+  }
+  return drawn;
+}
+
+void cut_patch(const PatchImages& b, const Patch& p, int64_t side, bool attended, float* out) {
+  for (int64_t r = 0; r < side; ++r)
+    for (int64_t c = 0; c < side; ++c)
+      for (int64_t channel = 0; channel < b.channels; ++channel)
+        *out++ = patch_pixel(b, p, r, c, channel, attended);
+}
+
+}  // namespace patchcl

@@ -1,0 +1,215 @@
+#include "train/setup/model_file.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "tensor/device.h"
+
+namespace patchcl {
+
+namespace {
+
+using nlohmann::json;
+
+const char* const kFormat = "patchcl-unet-1";
+
+// The axes of a (d0,d1,d2,d3) tensor reordered: to(i_p0, i_p1, i_p2, i_p3) = from(i0, i1, i2, i3).
+template <class A, class B>
+void permute(const A* from, const std::array<int64_t, 4>& d, const std::array<int, 4>& p, B* to) {
+  std::array<int64_t, 4> i;
+  for (i[0] = 0; i[0] < d[0]; ++i[0])
+    for (i[1] = 0; i[1] < d[1]; ++i[1])
+      for (i[2] = 0; i[2] < d[2]; ++i[2])
+        for (i[3] = 0; i[3] < d[3]; ++i[3]) {
+          const int64_t at = ((i[p[0]] * d[p[1]] + i[p[1]]) * d[p[2]] + i[p[2]]) * d[p[3]] + i[p[3]];
+          to[at] = B(*from++);
+        }
+}
+
+std::array<int64_t, 4> dims4(const Shape& s) {
+  std::array<int64_t, 4> d{1, 1, 1, 1};
+  for (int i = 0; i < s.rank(); ++i) d[4 - s.rank() + i] = s[i];
+  return d;
+}
+
+// Which of our axes is each of PyTorch's: (KH,KW,I,O) -> (O,I,KH,KW), (in,out) -> (out,in).
+std::array<int, 4> torch_axes(ParamKind kind) {
+  switch (kind) {
+    case ParamKind::conv_weight: return {3, 2, 0, 1};
+    case ParamKind::linear_weight: return {0, 1, 3, 2};
+    default: return {0, 1, 2, 3};
+  }
+}
+
+Shape torch_shape(const ParamInfo& p) {
+  const Shape& s = p.shape;
+  if (p.kind == ParamKind::conv_weight) return {s[3], s[2], s[0], s[1]};
+  if (p.kind == ParamKind::linear_weight) return {s[1], s[0]};
+  return s;
+}
+
+std::string replace_suffix(const std::string& name, const std::string& from, const std::string& to) {
+  if (!name.ends_with(from)) return "";
+  return name.substr(0, name.size() - from.size()) + to;
+}
+
+Tensor to_torch(const Tensor& host, const ParamInfo& p, const Arena& arena) {
+  const Tensor t = arena.empty(torch_shape(p), host.dtype());
+  dispatch(host.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    permute(host.data<T>(), dims4(p.shape), torch_axes(p.kind), t.data<T>());
+  });
+  return t;
+}
+
+void from_torch(const Tensor& t, const ParamInfo& p, const Tensor& host) {
+  std::array<int, 4> inverse;
+  for (int i = 0; i < 4; ++i) inverse[torch_axes(p.kind)[i]] = i;
+  dispatch(t.dtype(), [&](auto a) {
+    dispatch(host.dtype(),
+        [&](auto b) { permute(t.data<decltype(a)>(), dims4(t.shape()), inverse, host.data<decltype(b)>()); });
+  });
+}
+
+// Calls fn(info, tensor) for every parameter and buffer, the tensors windows of the host copies of the flat
+// buffers.
+template <class F>
+void for_each_slice(const ParamLayout& layout, const Tensor& values, const Tensor& buffers, F&& fn) {
+  for (const ParamInfo& p : layout.parameters()) fn(p, values.window(p.offset, p.shape));
+  for (const ParamInfo& p : layout.buffers()) fn(p, buffers.window(p.offset, p.shape));
+}
+
+const Tensor& find(const TensorFile& file, const std::string& name, const std::string& path) {
+  const auto it = file.tensors.find(name);
+  if (it == file.tensors.end())
+    fail(ExitCode::checkpoint, "weights", path, " has no tensor '", name,
+        "'; it belongs to another architecture");
+  return it->second;
+}
+
+// Name of the ConvBlock of encoder level i.
+std::string encoder_block(int i) {
+  return i == 0 ? "encoder.in_conv.conv_conv."
+                : "encoder.down" + std::to_string(i) + ".maxpool_conv.1.conv_conv.";
+}
+
+UNetConfig infer_unet(const TensorFile& file, const std::string& path) {
+  const auto shape4 = [&](const std::string& name) {
+    const Shape& s = find(file, name, path).shape();
+    if (s.rank() != 4)
+      fail(ExitCode::checkpoint, "weights", path, ": '", name, "' is no convolution weight, ", s);
+    return s;
+  };
+  UNetConfig c;
+  c.in_channels = int(shape4(encoder_block(0) + "0.weight")[1]);
+  c.classes = int(shape4("decoder.out_conv.weight")[0]);
+  const std::vector<double> dropout = c.dropout;
+  c.widths.clear();
+  c.dropout.clear();
+  for (int i = 0; file.tensors.count(encoder_block(i) + "0.weight"); ++i) {
+    c.widths.push_back(int(shape4(encoder_block(i) + "0.weight")[0]));
+    c.dropout.push_back(dropout[std::min(size_t(i), dropout.size() - 1)]);
+  }
+  return c;
+}
+
+}  // namespace
+
+void put_model_info(TensorFile& file, const ModelInfo& info) {
+  const json network{{"in_channels", info.unet.in_channels}, {"classes", info.unet.classes},
+      {"widths", info.unet.widths}, {"dropout", info.unet.dropout}};
+  file.metadata["format"] = kFormat;
+  file.metadata["network"] = network.dump();
+  file.metadata["size"] = std::to_string(info.size);
+  file.metadata["class_names"] = json(info.class_names).dump();
+  file.metadata["normalisation"] = info.normalisation;
+  file.metadata["fit"] = info.fit == Fit::resize ? "resize" : "crop";
+  file.metadata["iteration"] = std::to_string(info.iteration);
+}
+
+ModelInfo get_model_info(const TensorFile& file, const std::string& path) {
+  ModelInfo info;
+  const auto& m = file.metadata;
+  if (!m.count("format") || !m.count("network")) {
+    info.unet = infer_unet(file, path);
+    return info;
+  }
+  if (m.at("format") != kFormat)
+    fail(ExitCode::checkpoint, "weights", path, " has format '", m.at("format"), "', this program reads '",
+        kFormat, "'");
+  try {
+    const json network = json::parse(m.at("network"));
+    info.unet.in_channels = network.at("in_channels");
+    info.unet.classes = network.at("classes");
+    info.unet.widths = network.at("widths").get<std::vector<int>>();
+    info.unet.dropout = network.at("dropout").get<std::vector<double>>();
+    info.size = std::stoll(m.at("size"));
+    info.class_names = json::parse(m.at("class_names")).get<std::vector<std::string>>();
+    info.normalisation = m.at("normalisation");
+    info.fit = m.at("fit") == "crop" ? Fit::crop : Fit::resize;
+    info.iteration = std::stoll(m.at("iteration"));
+  } catch (const std::exception& e) {
+    fail(ExitCode::checkpoint, "weights", path,
+        " describes its network in a way that cannot be read: ", e.what());
+  }
+  if (info.normalisation != ModelInfo{}.normalisation)
+    fail(ExitCode::checkpoint, "weights", path, " wants input normalised as '", info.normalisation,
+        "', this program knows '", ModelInfo{}.normalisation, "'");
+  return info;
+}
+
+void put_weights(TensorFile& file, const ParamStore& store, int64_t iteration, const std::string& prefix) {
+  const Arena arena("weights file");
+  const Tensor values = arena.empty(store.values().shape(), store.dtype());
+  const Tensor buffers = arena.empty(store.buffers().shape(), store.dtype());
+  copy(store.values(), values);
+  copy(store.buffers(), buffers);
+  for_each_slice(store.layout(), values, buffers, [&](const ParamInfo& p, const Tensor& t) {
+    file.tensors[prefix + p.name] = to_torch(t, p, arena);
+    const std::string counter = replace_suffix(p.name, "running_mean", "num_batches_tracked");
+    if (counter.empty()) return;
+    const Tensor batches = arena.empty(Shape{}, DType::i64);
+    fill(batches, double(iteration));
+    file.tensors[prefix + counter] = batches;
+  });
+}
+
+void get_weights(
+    const TensorFile& file, ParamStore& store, const std::string& path, const std::string& prefix) {
+  const Arena arena("weights file");
+  const Tensor values = arena.zeros(store.values().shape(), store.dtype());
+  const Tensor buffers = arena.zeros(store.buffers().shape(), store.dtype());
+  std::set<std::string> known;
+  for_each_slice(store.layout(), values, buffers, [&](const ParamInfo& p, const Tensor& t) {
+    known.insert(prefix + p.name);
+    const Tensor& stored = find(file, prefix + p.name, path);
+    if (!(stored.shape() == torch_shape(p)) || (stored.dtype() != DType::f32 && stored.dtype() != DType::f64))
+      fail(ExitCode::checkpoint, "weights", path, ": tensor '", prefix + p.name, "' is ",
+          dtype_name(stored.dtype()), " ", stored.shape(), ", the network wants ", torch_shape(p),
+          "; it belongs to another architecture");
+    from_torch(stored, p, t);
+  });
+  for (const auto& [name, t] : file.tensors) {
+    const bool ours = name.starts_with(prefix + "encoder.") || name.starts_with(prefix + "decoder.");
+    if (ours && !name.ends_with("num_batches_tracked") && !known.count(name))
+      fail(ExitCode::checkpoint, "weights", path, " has a tensor '", name, "' ", t.shape(),
+          " that the network lacks; it belongs to another architecture");
+  }
+  copy(values, store.values());
+  copy(buffers, store.buffers());
+}
+
+Model::Model(const ModelInfo& info, const Arena& arena)
+    : info(info), unet(layout, info.unet), weights(layout, arena, DType::f32, /*with_grad=*/false) {}
+
+std::unique_ptr<Model> load_model(const std::string& path, const Arena& arena) {
+  const Arena host("weights file");
+  const TensorFile file = load_tensors(path, host);
+  auto model = std::make_unique<Model>(get_model_info(file, path), arena);
+  get_weights(file, model->weights, path);
+  return model;
+}
+
+}  // namespace patchcl

@@ -1,0 +1,57 @@
+// ModelFile: a network's weights in a safetensors file, exchangeable with PyTorch in both directions.
+//
+// Tensors have the names and layouts of SSL4MIS's UNet state_dict: convolutions (KH,KW,Cin,Cout) here are
+// (Cout,Cin,KH,KW) there, linear layers (in,out) are (out,in), and each batch norm has running_mean,
+// running_var and num_batches_tracked. The file's metadata says what network it is (widths, classes,
+// channels, size, normalisation), so that `eval` and `predict` need nothing but --weights. A converted
+// PyTorch checkpoint has no such metadata: the architecture is then read off the shapes of its tensors.
+// Left out: optimiser and method state, which train/setup/checkpoint.h adds to the same TensorFile under
+// names of its own.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/stream/dataset.h"
+#include "layers/unet.h"
+#include "tensor/io.h"
+
+namespace patchcl {
+
+// What a user of the weights must know about the network.
+struct ModelInfo {
+  UNetConfig unet;
+  int64_t size = 256;                    // height and width that it was trained at
+  std::vector<std::string> class_names;  // one per class, [0] the background; empty: unknown
+  std::string normalisation =
+      "unit-range";       // of the input: to [0,1] as data/formats/readers.h does, the only kind so far
+  Fit fit = Fit::resize;  // how images met that size: predictions do the same
+  int64_t iteration = 0;  // training steps behind these weights
+};
+
+void put_model_info(TensorFile& file, const ModelInfo& info);
+// From the metadata, or from the shapes of the tensors. Throws Error(checkpoint) when the file `path` (named
+// in messages) holds no UNet or describes one that this program does not know.
+ModelInfo get_model_info(const TensorFile& file, const std::string& path);
+
+// Adds all parameters and buffers of `store` to `file` as host tensors, names starting with `prefix`.
+// `iteration` is what num_batches_tracked says.
+void put_weights(
+    TensorFile& file, const ParamStore& store, int64_t iteration, const std::string& prefix = "");
+// Fills `store` from `file`, converting between f32 and f64. Throws Error(checkpoint) naming the first tensor
+// that is missing, has another shape, or that the network lacks ("encoder.", "decoder."). Other tensors may
+// lie beside them.
+void get_weights(
+    const TensorFile& file, ParamStore& store, const std::string& path, const std::string& prefix = "");
+
+// A UNet with its weights, ready to run.
+struct Model {
+  ModelInfo info;
+  ParamLayout layout;
+  UNet unet;
+  ParamStore weights;
+  Model(const ModelInfo& info, const Arena& arena);  // weights zero
+};
+std::unique_ptr<Model> load_model(const std::string& path, const Arena& arena);
+
+}  // namespace patchcl
