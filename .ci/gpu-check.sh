@@ -24,12 +24,14 @@ check() {
   else fail "$name" "$log"; fi
 }
 
+# "--OPTION VALUE" where the method reads that option.
+if_read() { $patchcl methods "$1" | grep -q -- "^--$2 " && echo "--$2 $3"; }
 # A run of ten steps on a device.
 short_run() {
   local device=$1 method=$2 folder=$3
   shift 3
   $patchcl train --device "$device" --method "$method" --data phantom:cases=12,val=2,size=64 --labeled 4 --size 64 --batch 8 --iters 10 \
-    --log-every 1 --val-every 0 --queue-ready 8 --out "$folder" "$@"
+    --log-every 1 --val-every 0 $(if_read "$method" queue-ready 8) --out "$folder" "$@"
 }
 
 # same_losses RUN RUN TOLERANCE: their losses, line by line, within that (relative to 1 + loss) of each other.
@@ -43,9 +45,9 @@ cpu_and_gpu() { short_run cpu "$1" "$out/cpu-$1" && short_run cuda "$1" "$out/gp
 bit_equal() { short_run cuda "$1" "$out/again-$1" --log-every 10 && diff <(grep lr.: "$out/gpu-$1/metrics.jsonl" | tail -n 1) <(grep lr.: "$out/again-$1/metrics.jsonl"); }
 # One launch for each step, four of ten before the consistency loss begins.
 recorded() {
-  local stages=() folder=$out/recorded-$1
-  [[ $1 == supervised ]] || stages=(--warm-up 0.4 --ramp-up 0.5)
-  short_run cuda "$1" "$folder-off" "${stages[@]}" && short_run cuda "$1" "$folder" "${stages[@]}" --graph true &&
+  local stages folder=$out/recorded-$1
+  stages="$(if_read "$1" warm-up 0.4) $(if_read "$1" ramp-up 0.5)"
+  short_run cuda "$1" "$folder-off" $stages && short_run cuda "$1" "$folder" $stages --graph true &&
     cmp "$folder-off/metrics.csv" "$folder/metrics.csv"
 }
 near_f32() { short_run cuda supervised "$out/$1" --math "$1" && same_losses "$out/gpu-supervised" "$out/$1" 0.03; }
@@ -69,11 +71,11 @@ why=$(head -n 1 "$out/device.log")
 
 row "check" "result"
 check "every op on cuda: gradients in f64 and f32, overwrite, accumulate, poison" $patchcl audit ops --device cuda
-for method in supervised mean-teacher ua-mt fixmatch patchcl; do
+for method in $($patchcl methods --names); do
   check "ten steps of $method: CPU against GPU" cpu_and_gpu $method
   check "ten steps of $method: the same bits again" bit_equal $method
 done
-for method in supervised mean-teacher ua-mt fixmatch; do
+for method in $($patchcl methods --names --recordable); do
   check "ten steps of $method recorded as CUDA graphs: the same bits" recorded $method
 done
 for math in tf32 bf16; do

@@ -63,20 +63,6 @@ void ParamStore::zero_grad() {
   if (grads_) fill_zero(grads_);
 }
 
-namespace {
-void convert(const Tensor& from, const Tensor& to) {
-  if (from.dtype() == to.dtype()) return copy(from, to);
-  require(
-      from.device() == Device::cpu && to.device() == Device::cpu, "params", "converts types on the CPU only");
-  dispatch(from.dtype(), [&](auto a) {
-    dispatch(to.dtype(), [&](auto b) {
-      for (int64_t i = 0; i < from.numel(); ++i)
-        to.data<decltype(b)>()[i] = decltype(b)(from.data<decltype(a)>()[i]);
-    });
-  });
-}
-}  // namespace
-
 void ParamStore::copy_from(const ParamStore& other) {
   convert(other.values_, values_);
   convert(other.buffers_, buffers_);

@@ -81,6 +81,16 @@ void copy(const Tensor& from, const Tensor& to) {
   copy_bytes(to.raw(), to.device(), from.raw(), from.device(), from.bytes());
 }
 
+void convert(const Tensor& from, const Tensor& to) {
+  if (from.dtype() == to.dtype()) return copy(from, to);
+  require(from.device() == Device::cpu && to.device() == Device::cpu && from.numel() == to.numel(), "convert",
+      "from ", from.shape(), " to ", to.shape(), "; types change on the CPU only");
+  dispatch(from.dtype(), [&](auto a) {
+    dispatch(to.dtype(),
+        [&](auto b) { std::copy_n(from.data<decltype(a)>(), from.numel(), to.data<decltype(b)>()); });
+  });
+}
+
 void fill_zero(const Tensor& t) { fill_bytes(t.raw(), t.device(), 0, t.bytes()); }
 
 void fill(const Tensor& t, double value) {

@@ -54,6 +54,8 @@ class Tensor {
 
 // Both on the same or on different devices; shapes and types must agree.
 void copy(const Tensor& from, const Tensor& to);
+// As copy, also between f32 and f64; that on the CPU only.
+void convert(const Tensor& from, const Tensor& to);
 void fill_zero(const Tensor& t);
 // Fills floating tensors with `value`, integer ones (on the CPU) with its rounded value.
 void fill(const Tensor& t, double value);

@@ -2,10 +2,13 @@
 #pragma once
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+
+#include "train/methods/method.h"
 
 namespace patchcl::test {
 
@@ -26,6 +29,13 @@ inline Outcome run_patchcl(const std::string& arguments, const std::string& envi
   const int status = pclose(pipe);
   if (WIFEXITED(status)) o.code = WEXITSTATUS(status);
   return o;
+}
+
+// " --NAME VALUE" where the method reads that option, else nothing.
+inline std::string if_read(const std::string& method, const std::string& name, const std::string& value) {
+  const std::vector<std::string> known = method_names();
+  if (std::find(known.begin(), known.end(), method) == known.end()) return "";
+  return make_method(method)->options().contains(name) ? " --" + name + " " + value : "";
 }
 
 // A folder that lives as long as the object.

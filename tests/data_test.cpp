@@ -65,16 +65,16 @@ Batches load(const std::string& data, int workers, int64_t first, int64_t count,
   LoaderOptions options;
   options.seed = 11;
   options.augment = {Augmentation::ssl4mis, size, dataset.fit(size)};
-  options.strong = true;
+  options.views = {{}, kStrongView};
   options.workers = workers;
   Loader loader(dataset, sampler, options, first);
   Batches all;
   for (int64_t i = 0; i < count; ++i) {
     const Batch b = loader.next();
-    for (const Tensor& t : {b.images, b.strong})
+    for (const Tensor& t : {b.images(), b.views[1].images})
       all.images.insert(all.images.end(), t.data<float>(), t.data<float>() + t.numel());
     all.labels.insert(
-        all.labels.end(), b.labels.data<uint8_t>(), b.labels.data<uint8_t>() + b.labels.numel());
+        all.labels.end(), b.labels().data<uint8_t>(), b.labels().data<uint8_t>() + b.labels().numel());
     all.ids.insert(all.ids.end(), b.ids.begin(), b.ids.end());
   }
   return all;

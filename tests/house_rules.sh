@@ -1,7 +1,7 @@
 #!/bin/sh
 # The rules of the house that no compiler checks; `make` runs them and stops when one is broken.
 #   1. Dependencies run one way: tensor <- autograd <- layers, losses <- train; data needs tensor only. In train/:
-#      optim, evaluate <- methods <- setup <- audit <- loop <- bench, commands.
+#      options, optim, evaluate <- methods <- setup <- audit <- loop <- bench, commands.
 #   2. Every op, that is every class with OP_CPU, lives in autograd/ops or losses, and its NAME.spec.cpp names it.
 # Usage: tests/house_rules.sh [ROOT]
 set -u
@@ -26,13 +26,15 @@ allow losses "autograd tensor"
 allow data "tensor"
 floor="data losses layers autograd tensor"
 allow train "$floor"
+allow train/options "tensor"
 allow train/optim "$floor"
 allow train/evaluate "$floor"
-allow train/methods "train/optim $floor"
-allow train/setup "train/methods train/evaluate train/optim $floor"
-allow train/audit "train/setup train/methods train/evaluate train/optim $floor"
-allow train/loop "train/audit train/setup train/methods train/evaluate train/optim $floor"
-allow train/bench "train/loop train/setup train/methods train/evaluate train/optim $floor"
+below="train/options train/optim train/evaluate $floor"
+allow train/methods "$below"
+allow train/setup "train/methods $below"
+allow train/audit "train/setup train/methods $below"
+allow train/loop "train/audit train/setup train/methods $below"
+allow train/bench "train/loop train/setup train/methods $below"
 
 for file in $(grep -rlE '^[[:space:]]*OP_CPU' --include='*.h' --include='*.cpp' tensor autograd layers losses data train 2> /dev/null); do
   case $file in

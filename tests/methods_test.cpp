@@ -2,158 +2,140 @@
 // restores.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 
 #include "train/methods/copy_paste.h"
-#include "train/methods/factory.h"
-#include "train/methods/patchcl.h"
-#include "train/methods/ua_mt.h"
+#include "train/methods/step.h"
+#include "train/setup/learner.h"
 
 using namespace patchcl;
 
 namespace {
 
-constexpr int64_t kSide = 16, kLabeled = 2, kImages = 4, kClasses = 3;
+constexpr int64_t kSide = 16, kImages = 4, kClasses = 3;
 
 std::vector<float> bytes_of(const Tensor& t) { return {t.data<float>(), t.data<float>() + t.numel()}; }
 
-// A trial of a few steps: network, stores, plain gradient descent, batches of squares on noise.
+// A trial of a few steps of a learner on batches of squares on noise.
 class Trial {
  public:
-  Trial(const std::string& method, MethodOptions options) : memory_("test") {
-    options.queue_ready = 8;
-    method_ = make_method(method, options);
-    UNetConfig config{.classes = int(kClasses), .widths = {4, 8}, .dropout = {0.1, 0.2}};
-    unet_ = std::make_unique<UNet>(layout_, config);
-    method_->declare(layout_, config);
-    student_ = std::make_unique<ParamStore>(layout_, memory_, DType::f32, true);
-    teacher_ = std::make_unique<ParamStore>(
-        layout_, memory_, DType::f32, true);  // with gradients, to see that none arrive
-    student_->init(3);
-    teacher_->copy_from(*student_);
-    teacher_->zero_grad();
-    state_ = {
-        unet_.get(), student_.get(), teacher_.get(), &memory_, memory_.zeros({2}, DType::i64), 7, 0, 12};
-    state_.rng.data<int64_t>()[0] = 7;
-    method_->start(state_);
-  }
+  Trial(const std::string& method, OptionValues options)
+      : learner_(method, with_small_queue(method, options), run()) {}
 
   // Images, labels and a strong view as a function of the iteration; unlabelled rows hold `poison`.
   Batch batch(int poison = 255) const {
+    const Phase& phase = learner_.phase();
+    const int64_t images = phase.labeled + phase.unlabeled;
     Batch b;
-    b.images = memory_.empty({kImages, kSide, kSide, 1}, DType::f32);
-    b.strong = memory_.empty({kImages, kSide, kSide, 1}, DType::f32);
-    b.labels = memory_.empty({kImages, kSide, kSide}, DType::u8);
-    b.labeled = kLabeled;
-    Rng rng(1, uint64_t(state_.iteration)), poison_rng(2, uint64_t(state_.iteration));
-    for (int64_t n = 0; n < kImages; ++n) {
+    b.views.resize(phase.views.size());
+    for (View& v : b.views) v.images = memory_.empty({images, kSide, kSide, 1}, DType::f32);
+    b.views[0].labels = memory_.empty({images, kSide, kSide}, DType::u8);
+    b.labeled = phase.labeled;
+    Rng rng(1, uint64_t(learner_.iteration())), poison_rng(2, uint64_t(learner_.iteration()));
+    for (int64_t n = 0; n < images; ++n) {
       const int64_t top = rng.below(8), left = rng.below(8);
       for (int64_t i = 0; i < kSide * kSide; ++i) {
         const int64_t r = i / kSide - top, c = i % kSide - left, at = n * kSide * kSide + i;
-        const int k = r < 0 || c < 0 || r >= 8 || c >= 8 ? 0 : r < 4 ? 1 : 2;
-        b.images.data<float>()[at] = float(0.2 + 0.3 * k + 0.1 * rng.uniform());
-        b.strong.data<float>()[at] = b.images.data<float>()[at] * 0.8f;
-        b.labels.data<uint8_t>()[at] = uint8_t(n < kLabeled    ? (only_class >= 0 ? only_class : k)
-                                               : poison == 255 ? 255
-                                                               : poison_rng.below(kClasses));
+        const bool outside = r < 0 || c < 0 || r >= 8 || c >= 8;
+        const int shown = outside ? 0 : 1 + (r >= 4),
+                  hidden = poison == 255 ? 255 : int(poison_rng.below(kClasses));
+        b.images().data<float>()[at] = float(0.2 + 0.3 * shown + 0.1 * rng.uniform());
+        if (b.views.size() > 1) b.views[1].images.data<float>()[at] = b.images().data<float>()[at] * 0.8f;
+        const int known = only_class >= 0 ? only_class : shown;
+        b.labels().data<uint8_t>()[at] = uint8_t(n < b.labeled ? known : hidden);
       }
     }
+    for (View& v : b.views) v.labels = b.views[0].labels;
     return b;
   }
 
   // `see` looks at the tape after backward, with every gradient kept.
   double step(int poison = 255, const std::function<void(const Tape&)>& see = {}) {
-    state_.rng.data<int64_t>()[1] = state_.iteration;
-    student_->zero_grad();
+    learner_.begin_step();
     double value;
     {
       Tape tape(memory_, {.keep = bool(see), .check_finite = true});
       LossTerms terms;
-      method_->prepare(state_);
-      const Var total = method_->loss(tape, state_, batch(poison), terms);
+      const Var total = learner_.backward(tape, batch(poison), terms);
       value = total.value().item();
-      tape.backward(total);
       if (see) see(tape);
       log = terms.values;
       for (const auto& [name, v] : terms.readings) log.push_back({name, v.value().item()});
     }
-    for (int64_t i = 0; i < student_->values().numel(); ++i)
-      student_->values().data<float>()[i] -= 0.05f * student_->grads().data<float>()[i];
-    method_->after_step(state_);
-    ++state_.iteration;
+    learner_.update();
+    learner_.end_step();
     return value;
   }
 
-  size_t planned() const {
-    const Arena plan = Arena::plan("plan");
-    Batch b = batch();
-    Tape tape(plan);
-    LossTerms log;
-    tape.backward(method_->loss(tape, state_, b, log));
-    return plan.stats().peak;
-  }
+  size_t planned() const { return learner_.planned_bytes(); }
 
   // A second run that goes on from here.
-  void resume(const Trial& from) {
+  void resume(Trial& from) {
     TensorFile file;
-    from.method_->save(file);
-    method_->load(file);
-    student_->copy_from(*from.student_);
-    teacher_->copy_from(*from.teacher_);
-    state_.iteration = from.state_.iteration;
-    method_->start(state_);
+    from.learner_.method().save(file);
+    learner_.method().load(file);
+    learner_.student().copy_from(from.learner_.student());
+    if (learner_.teacher()) learner_.teacher()->copy_from(*from.learner_.teacher());
+    learner_.go_to(from.learner_.iteration());
   }
 
-  std::vector<float> student() const { return bytes_of(student_->values()); }
-  std::vector<float> teacher() const { return bytes_of(teacher_->values()); }
-  std::vector<float> student_gradient() const { return bytes_of(student_->grads()); }
-  std::vector<float> teacher_gradient() const { return bytes_of(teacher_->grads()); }
-  std::vector<float> student_buffers() const { return bytes_of(student_->buffers()); }
-  std::vector<float> teacher_buffers() const { return bytes_of(teacher_->buffers()); }
-  const TrainState& state() const { return state_; }
-  const Method& method() const { return *method_; }
+  Learner& learner() { return learner_; }
+  std::vector<float> student() { return bytes_of(learner_.student().values()); }
+  std::vector<float> teacher() { return bytes_of(teacher_store().values()); }
+  std::vector<float> student_buffers() { return bytes_of(learner_.student().buffers()); }
+  std::vector<float> teacher_buffers() { return bytes_of(teacher_store().buffers()); }
 
   std::vector<std::pair<std::string, double>> log;
   int only_class = -1;
 
  private:
-  Arena memory_;
-  ParamLayout layout_;
-  std::unique_ptr<Method> method_;
-  std::unique_ptr<UNet> unet_;
-  std::unique_ptr<ParamStore> student_, teacher_;
-  TrainState state_;
+  static OptionValues with_small_queue(const std::string& method, OptionValues values) {
+    if (method == "patchcl") values.insert(values.begin(), {"queue-ready", "8"});
+    return values;
+  }
+  static LearnerOptions run() {
+    LearnerOptions o;
+    o.network = {.classes = int(kClasses), .widths = {4, 8}, .dropout = {0.1, 0.2}};
+    o.run = {.iterations = 12, .batch = kImages, .size = kSide};
+    o.run.rate = {.schedule = Schedule::constant, .peak = 0.05, .length = 12};
+    o.optimizer = {.momentum = 0, .weight_decay = 0};
+    o.seed = 7;
+    return o;
+  }
+  ParamStore& teacher_store() { return learner_.teacher() ? *learner_.teacher() : learner_.student(); }
+
+  Arena memory_{"test"};
+  Learner learner_;
 };
 
 struct Variant {
   std::string name, method;
-  MethodOptions options;
+  OptionValues options;
 };
 
 void PrintTo(const Variant& v, std::ostream* s) { *s << v.name; }
 
+// Every registered method as it is, and the ways that differ.
 std::vector<Variant> variants() {
   std::vector<Variant> all;
-  const auto add = [&](const std::string& name, const std::string& method, auto change) {
-    MethodOptions o;
-    change(o);
-    all.push_back({name, method, o});
-  };
-  add("mean_teacher", "mean-teacher", [](MethodOptions&) {});
-  add("mean_teacher_copy_paste", "mean-teacher", [](MethodOptions& o) { o.copy_paste = true; });
-  add("ua_mt", "ua-mt", [](MethodOptions& o) { o.dropout_passes = 2; });
-  add("fixmatch", "fixmatch", [](MethodOptions& o) { o.confidence = 0.3; });
-  add("patchcl", "patchcl", [](MethodOptions&) {});
-  add("patchcl_copy_paste", "patchcl", [](MethodOptions& o) { o.copy_paste = o.largest_component = true; });
-  add("patchcl_info_nce", "patchcl", [](MethodOptions& o) { o.contrast = Contrast::info_nce; });
-  add("patchcl_released", "patchcl", [](MethodOptions& o) {
-    o.hard_negatives.scheme = HardNegatives::released;
-    o.hard_negatives.blocks = 2;
-    o.area_filter = AreaFilterMode::released;
-    o.patches.sampling = Sampling::boxes;
-    o.consistency = Consistency::cross_entropy;
-  });
+  for (const std::string& method : method_names()) {
+    std::string name = method;
+    std::replace(name.begin(), name.end(), '-', '_');
+    OptionValues options;
+    if (method == "ua-mt") options = {{"dropout-passes", "2"}};
+    if (method == "fixmatch") options = {{"confidence", "0.3"}};
+    all.push_back({name, method, options});
+  }
+  const std::vector<Variant> more{{"mean_teacher_copy_paste", "mean-teacher", {{"copy-paste", "true"}}},
+      {"patchcl_copy_paste", "patchcl", {{"copy-paste", "true"}, {"largest-component", "true"}}},
+      {"patchcl_info_nce", "patchcl", {{"contrast", "info-nce"}}},
+      {"patchcl_released", "patchcl",
+          {{"hard-negatives", "released"}, {"area-filter", "released"}, {"sampling", "boxes"},
+              {"consistency", "ce"}}}};
+  all.insert(all.end(), more.begin(), more.end());
   return all;
 }
 
@@ -176,12 +158,17 @@ TEST_P(Methods, NeverReadLabelsOfUnlabeledImages) {
   EXPECT_EQ(clean.teacher(), poisoned.teacher());
 }
 
-TEST_P(Methods, LeaveTheTeacherWithoutAnyGradient) {
+TEST_P(Methods, TrainTheStudentsParametersAndNoOthers) {
   Trial r = trial();
-  for (int i = 0; i < kSteps; ++i) {
-    r.step();
-    EXPECT_EQ(r.teacher_gradient(), std::vector<float>(r.teacher_gradient().size(), 0.f));
-  }
+  const Tensor& values = r.learner().student().values();
+  const float *begin = values.data<float>(), *end = begin + values.numel();
+  for (int i = 0; i < kSteps; ++i)
+    r.step(255, [&](const Tape& tape) {
+      for (const Tape::Node& n : tape.nodes()) {
+        if (!n.is_parameter) continue;
+        EXPECT_TRUE(n.value.data<float>() >= begin && n.value.data<float>() < end) << n.label;
+      }
+    });
 }
 
 TEST_P(Methods, StopGradientsAtEverythingButTheStudent) {
@@ -202,8 +189,9 @@ TEST_P(Methods, TeachWithTheAverageOfWeightsAndBuffers) {
   const std::vector<float> weights = r.teacher(), buffers = r.teacher_buffers();
   r.step();
   r.step();
-  EXPECT_EQ(weights != r.teacher(), r.method().has_teacher());
-  EXPECT_EQ(buffers != r.teacher_buffers(), r.method().has_teacher());
+  if (!r.learner().teacher()) return;
+  EXPECT_NE(weights, r.teacher());
+  EXPECT_NE(buffers, r.teacher_buffers());
 }
 
 TEST_P(Methods, ResumeBitForBit) {
@@ -244,9 +232,7 @@ double value_of(const std::vector<std::pair<std::string, double>>& log, const st
 }  // namespace
 
 TEST(PatchCl, ContrastWaitsForTwoClassesWithFullEnoughQueues) {
-  MethodOptions with, without;
-  without.contrast = Contrast::off;
-  Trial a("patchcl", with), b("patchcl", without);
+  Trial a("patchcl", {}), b("patchcl", {{"contrast", "off"}});
   a.only_class = b.only_class = 0;
   for (int i = 0; i < 3; ++i)
     EXPECT_EQ(a.step(), b.step()) << "one class: the loss is that without contrast, exactly";
@@ -256,37 +242,28 @@ TEST(PatchCl, ContrastWaitsForTwoClassesWithFullEnoughQueues) {
 }
 
 TEST(PatchCl, ContrastTrainsTheStudent) {
-  MethodOptions with, without;
-  without.contrast = Contrast::off;
-  Trial a("patchcl", with), b("patchcl", without);
+  Trial a("patchcl", {}), b("patchcl", {{"contrast", "off"}});
   a.step();
   b.step();
   EXPECT_NE(a.student(), b.student());
 }
 
 TEST(PatchCl, PatchesLeaveRunningStatisticsAlone) {
-  MethodOptions with, without;
-  without.contrast = Contrast::off;
-  Trial a("patchcl", with), b("patchcl", without);
+  Trial a("patchcl", {}), b("patchcl", {{"contrast", "off"}});
   a.step();
   b.step();
   EXPECT_EQ(a.student_buffers(), b.student_buffers());
 }
 
 TEST(PatchCl, PatchThatDoesNotFitIsAnErrorThatSaysWhatToDo) {
-  MethodOptions o;
-  o.patches.side = 32;
-  Trial r("patchcl", o);
   try {
-    r.step();
+    Trial r("patchcl", {{"patch-side", "32"}});
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ExitCode::usage);
     EXPECT_NE(std::string(e.what()).find("does not fit into images of 16x16"), std::string::npos) << e.what();
   }
-  o.patches.side = 7;
-  Trial odd("patchcl", o);
-  EXPECT_THROW(odd.step(), Error);
+  EXPECT_THROW(Trial("patchcl", {{"patch-side", "7"}}), Error);
 }
 
 TEST(UaMt, WeightMasksByEntropyAndNormalisesAsPublished) {
@@ -320,29 +297,91 @@ TEST(Terms, PseudoLabelsTakeTheFirstOfEqualsAndMaskByConfidence) {
   EXPECT_EQ(y.weight.data<float>()[2], 0);
 }
 
-TEST(CopyPaste, MovesImageLabelAndWeightTogether) {
-  const Arena arena("test");
-  const auto make = [&](float x, double y, float w) {
-    Labeled l{arena.empty({1, 6, 6, 2}, DType::f32), arena.empty({1, 6, 6}, DType::u8),
-        arena.empty({1, 6, 6}, DType::f32)};
-    fill(l.images, x);
-    fill(l.labels, y);
-    fill(l.weight, w);
-    return l;
-  };
-  const Box box{1, 2, 4, 3};
-  const Labeled m = paste(make(0, 0, 1), make(9, 3, 0.5f), box);
+namespace {
+// Images of 6x6 with two channels, all pixels alike.
+LabeledImages uniform_images(int64_t n, float x, double y, float w) {
+  const LabeledImages l = labeled_images(n, 6, 6, 2);
+  fill(l.images, x);
+  fill(l.labels, y);
+  fill(l.weight, w);
+  return l;
+}
+
+// Row `row` shows `inside` in the box and `outside` around it: image, label and weight.
+void expect_pasted(const LabeledImages& m, int64_t row, const Box& box, const std::array<float, 3>& inside,
+    const std::array<float, 3>& outside) {
   for (int64_t r = 0; r < 6; ++r)
     for (int64_t c = 0; c < 6; ++c) {
-      const bool inside = r >= 1 && r < 5 && c >= 2 && c < 5;
-      EXPECT_EQ(m.images.data<float>()[(r * 6 + c) * 2 + 1], inside ? 9 : 0);
-      EXPECT_EQ(m.labels.data<uint8_t>()[r * 6 + c], inside ? 3 : 0);
-      EXPECT_EQ(m.weight.data<float>()[r * 6 + c], inside ? 0.5f : 1);
+      const bool in = r >= box.top && r < box.top + box.height && c >= box.left && c < box.left + box.width;
+      const std::array<float, 3>& want = in ? inside : outside;
+      const int64_t at = (row * 6 + r) * 6 + c;
+      EXPECT_EQ(m.images.data<float>()[at * 2 + 1], want[0]);
+      EXPECT_EQ(float(m.labels.data<uint8_t>()[at]), want[1]);
+      EXPECT_EQ(m.weight.data<float>()[at], want[2]);
     }
+}
+}  // namespace
+
+TEST(CopyPaste, MovesImageLabelAndWeightTogether) {
+  const Box box{1, 2, 4, 3};
+  const LabeledImages to = labeled_images(1, 6, 6, 2);
+  paste(uniform_images(1, 0, 0, 1), uniform_images(1, 9, 3, 0.5f), box, to);
+  expect_pasted(to, 0, box, {9, 3, 0.5f}, {0, 0, 1});
   Rng rng(1);
   for (int i = 0; i < 50; ++i) {
     const Box b = random_box(7, 9, rng);
     EXPECT_TRUE(
         b.height == 4 && b.width == 6 && b.top >= 0 && b.left >= 0 && b.top + 4 <= 7 && b.left + 6 <= 9);
   }
+}
+
+TEST(CopyPaste, ExchangesInBothDirections) {
+  const Box box{0, 3, 2, 2};
+  const LabeledImages to = labeled_images(4, 6, 6, 2);
+  exchange(uniform_images(3, 1, 1, 1), uniform_images(2, 5, 2, 0.5f), box, to);
+  for (int64_t row : {0, 1}) expect_pasted(to, row, box, {1, 1, 1}, {5, 2, 0.5f});
+  for (int64_t row : {2, 3}) expect_pasted(to, row, box, {5, 2, 0.5f}, {1, 1, 1});
+}
+
+TEST(CopyPaste, MixesEachImageWithTheOneBehindIt) {
+  const Box box{2, 2, 3, 3};
+  LabeledImages x = labeled_images(3, 6, 6, 2);
+  fill(x.weight, 1);
+  for (int64_t i = 0; i < 3; ++i) {
+    fill(x.images.rows(i, 1), double(i));
+    fill(x.labels.rows(i, 1), double(i));
+  }
+  const LabeledImages to = labeled_images(3, 6, 6, 2);
+  mix_among(x, box, to);
+  for (int64_t i = 0; i < 3; ++i) {
+    const float own = float(i), next = float((i + 1) % 3);
+    expect_pasted(to, i, box, {next, next, 1}, {own, own, 1});
+  }
+}
+
+TEST(MethodOptions, ReadTheirOwnAndRefuseOthers) {
+  const auto message = [](const std::string& method, const OptionValues& values) -> std::string {
+    try {
+      Learner(method, values,
+          LearnerOptions{.network = {.widths = {4, 8}, .dropout = {0, 0}},
+              .optimizer = {},
+              .run = {.batch = 4, .size = 16}});
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::usage);
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_NE(
+      message("ua-mt", {{"copy-paste", "true"}}).find("mean-teacher, fixmatch, patchcl"), std::string::npos);
+  EXPECT_NE(message("supervised", {{"copy-paste", "true"}}), "");
+  EXPECT_NE(message("ua-mt", {{"consistency", "ce"}}), "");
+  EXPECT_NE(message("fixmatch", {{"ema", "0.5"}}), "");
+  EXPECT_NE(message("mean-teacher", {{"confidence", "0.9"}}).find("has no effect"), std::string::npos);
+  EXPECT_EQ(message("mean-teacher", {{"confidence", "0.9"}, {"consistency", "ce"}}), "");
+  EXPECT_NE(message("mean-teacher", {{"ema", "1.5"}}).find("--ema '1.5' is not in [0,1]"), std::string::npos);
+  EXPECT_NE(
+      message("mean-teacher", {{"consistensy", "ce"}}).find("did you mean 'consistency'"), std::string::npos);
+  EXPECT_NE(message("mean-techer", {}).find("did you mean 'mean-teacher'"), std::string::npos);
+  EXPECT_NE(message("patchcl", {{"sampling", "entropi"}}).find("did you mean 'entropy'"), std::string::npos);
 }

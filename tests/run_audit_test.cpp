@@ -17,18 +17,17 @@ namespace {
 
 std::string options(const std::string& method, const std::string& out, const std::string& more) {
   return "train --data phantom:cases=4,val=1,size=32,slices=3 --labeled 2 --size 32 --batch 4 --widths 4 8 "
-         "--dropout 0.1 0.2 --queue-ready 8 --iters 9"
+         "--dropout 0.1 0.2 --iters 9"
          " --val-every 0 --threads 1 --method " +
-         method + " --out " + out + " " + more;
+         method + if_read(method, "queue-ready", "8") + " --out " + out + " " + more;
 }
 
-class EveryRun : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(
-    RunAudit, EveryRun, testing::Values("supervised", "mean-teacher", "patchcl"), [](const auto& info) {
-      std::string n = info.param;
-      std::erase(n, '-');
-      return n;
-    });
+class EveryRun : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(RunAudit, EveryRun, testing::ValuesIn(method_names()), [](const auto& info) {
+  std::string n = info.param;
+  std::erase(n, '-');
+  return n;
+});
 
 TEST_P(EveryRun, IsSpotCheckedWithoutBeingDisturbed) {
   TemporaryFolder folder;

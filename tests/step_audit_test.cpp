@@ -9,45 +9,58 @@ using namespace patchcl;
 namespace {
 
 struct Choice {
-  const char* name;
-  const char* method;
-  std::function<void(MethodOptions&)> adjust = [](MethodOptions&) {};
+  std::string name, method;
+  OptionValues options = {};
 };
-
-const UNetConfig kSmall{.classes = 4, .widths = {4, 4, 8, 8, 8}};
 
 // Two labelled and two unlabelled images of 32x32.
 Batch small_batch(const Arena& arena) {
   Batch b;
-  b.images = golden::images(arena, {4, 32, 32, 1}, DType::f32, "audit.images");
-  b.strong = golden::images(arena, {4, 32, 32, 1}, DType::f32, "audit.strong");
-  b.labels = golden::labels(arena, {4, 32, 32}, 4, "audit.labels");
-  fill(b.labels.rows(2, 2), 255);
+  const Tensor labels = golden::labels(arena, {4, 32, 32}, 4, "audit.labels");
+  fill(labels.rows(2, 2), 255);
+  for (const char* name : {"audit.images", "audit.strong"})
+    b.views.push_back({golden::images(arena, {4, 32, 32, 1}, DType::f32, name), labels});
   b.labeled = 2;
   b.ids = {"a", "b", "c", "d"};
   return b;
 }
 
-MethodOptions options_of(const Choice& c) {
-  MethodOptions o;
-  o.warm_up = 0;
-  o.queue = 64;
-  o.queue_ready = 4;
-  o.patches_per_class = 3;
-  o.confidence = 0.3;
-  o.dropout_passes = 2;
-  c.adjust(o);
+// Options for a run this small, as far as the method reads them.
+OptionValues options_of(const Choice& c) {
+  const std::unique_ptr<Method> method = make_method(c.method);
+  OptionValues values;
+  for (const auto& [name, value] : OptionValues{{"warm-up", "0"}, {"queue", "64"}, {"queue-ready", "4"},
+           {"patches", "3"}, {"dropout-passes", "2"}})
+    if (method->options().contains(name)) values.push_back({name, value});
+  values.insert(values.end(), c.options.begin(), c.options.end());
+  return values;
+}
+
+LearnerOptions small_run() {
+  LearnerOptions o;
+  o.network = {.classes = 4, .widths = {4, 4, 8, 8, 8}};
+  o.run = {.iterations = 10, .batch = 4, .size = 32};
+  o.seed = 5;
   return o;
+}
+
+// The batch, as the method takes it.
+void set(StepAudit& step, Batch batch, int64_t iteration) {
+  step.learner().go_to(iteration);
+  const Phase& phase = step.learner().phase();
+  batch.views.resize(phase.views.size());
+  if (phase.unlabeled == 0) batch = transformed(batch, [](const Tensor& t) { return t.rows(0, 2); });
+  step.set(batch, iteration);
 }
 
 // A few steps in, so that queues are filled and teacher and student differ.
 std::unique_ptr<StepAudit> started(const Choice& c, const Batch& batch) {
-  auto step = std::make_unique<StepAudit>(c.method, options_of(c), kSmall, 5);
+  auto step = std::make_unique<StepAudit>(c.method, options_of(c), small_run());
   for (int64_t i = 0; i < 3; ++i) {
-    step->set(batch, i, 10);
+    set(*step, batch, i);
     step->train(0.05);
   }
-  step->set(batch, 5, 10);
+  set(*step, batch, 5);
   return step;
 }
 
@@ -61,7 +74,7 @@ TEST_P(EveryMethod, GradientsOfTheWholeLossAreRight) {
   const double loss = step->gradient();
   EXPECT_EQ(loss, step->loss());  // a repeatable function
   // All tensors of the method that matters most, a sample for the others.
-  const bool all = std::string(GetParam().name) == "patchcl_all_tensors";
+  const bool all = GetParam().name == "patchcl_all_tensors";
   const int tensors = all ? int(step->layout().parameters().size()) : 20;
   const ParameterAuditOptions options{.entries = 1, .directions = all ? 0 : 1, .tensors = tensors};
   const auto checks = audit_parameters(
@@ -89,16 +102,30 @@ TEST_P(EveryMethod, TermsAddUpToTheTotalGradient) {
   EXPECT_LE(error, 1e-12 * norm);
 }
 
-INSTANTIATE_TEST_SUITE_P(Methods, EveryMethod,
-    testing::Values(Choice{"mean_teacher", "mean-teacher"}, Choice{"ua_mt", "ua-mt"},
-        Choice{"fixmatch", "fixmatch"}, Choice{"patchcl", "patchcl"},
-        Choice{"patchcl_all_tensors", "patchcl",
-            [](MethodOptions& o) { o.hard_negatives.scheme = HardNegatives::off; }},
-        Choice{"patchcl_info_nce", "patchcl", [](MethodOptions& o) { o.contrast = Contrast::info_nce; }},
-        Choice{"patchcl_cross_entropy", "patchcl",
-            [](MethodOptions& o) { o.consistency = Consistency::cross_entropy; }},
-        Choice{"patchcl_copy_paste", "patchcl", [](MethodOptions& o) { o.copy_paste = true; }}),
-    [](const auto& info) { return std::string(info.param.name); });
+namespace {
+// Every registered method as it is, and the ways whose losses differ.
+std::vector<Choice> choices() {
+  std::vector<Choice> all;
+  for (const MethodEntry& m : methods()) {
+    OptionValues options;
+    if (m.make()->options().contains("confidence")) options = {{"confidence", "0.3"}};
+    if (m.make()->options().contains("consistency")) options = {};
+    all.push_back({m.name, m.name, options});
+  }
+  const std::vector<Choice> more{{"patchcl_all_tensors", "patchcl", {{"hard-negatives", "off"}}},
+      {"patchcl_info_nce", "patchcl", {{"contrast", "info-nce"}}},
+      {"patchcl_cross_entropy", "patchcl", {{"consistency", "ce"}, {"confidence", "0.3"}}},
+      {"patchcl_copy_paste", "patchcl", {{"copy-paste", "true"}, {"confidence", "0.3"}, {"warm-up", "0"}}}};
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+}  // namespace
+
+INSTANTIATE_TEST_SUITE_P(Methods, EveryMethod, testing::ValuesIn(choices()), [](const auto& info) {
+  std::string name = info.param.name;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
 
 TEST(StepAudit, PatchClsContrastTakesPart) {
   const Arena arena("test");

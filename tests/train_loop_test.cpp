@@ -9,7 +9,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <map>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -38,9 +41,9 @@ std::string read_text(const std::string& path) {
 // Options of a run that takes a second: a small network on small hearts.
 std::string options(const std::string& method, int iterations, const std::string& more = "") {
   return "train --data phantom:cases=4,val=1,size=32,slices=3 --labeled 2 --size 32 --batch 4 --widths 4 8 "
-         "--dropout 0.1 0.2 --queue-ready 8"
+         "--dropout 0.1 0.2"
          " --val-every 20 --log-every 1 --seed 5 --method " +
-         method + " --iters " + std::to_string(iterations) + " " + more;
+         method + if_read(method, "queue-ready", "8") + " --iters " + std::to_string(iterations) + " " + more;
 }
 
 // Weights, teacher, optimiser, queues: all tensors of the two checkpoints, bit by bit.
@@ -80,13 +83,12 @@ int interrupt_at(int iteration, int sig, const std::string& arguments, const std
   return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-class EveryTraining : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(TrainLoop, EveryTraining,
-    testing::Values("supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl"), [](const auto& info) {
-      std::string n = info.param;
-      std::erase(n, '-');
-      return n;
-    });
+class EveryTraining : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(TrainLoop, EveryTraining, testing::ValuesIn(method_names()), [](const auto& info) {
+  std::string n = info.param;
+  std::erase(n, '-');
+  return n;
+});
 
 TEST_P(EveryTraining, StoppedByASignalAndResumedIsBitEqualToOneGo) {
   TemporaryFolder folder;
@@ -102,15 +104,70 @@ TEST_P(EveryTraining, StoppedByASignalAndResumedIsBitEqualToOneGo) {
 
 TEST(TrainLoop, ARunOfTheDefaultNetworkGoesOnWithOtherThreadsInAnotherFolder) {
   TemporaryFolder folder;
-  ASSERT_EQ(run_patchcl("train --data phantom:cases=4,val=1,size=32,slices=3 --size 32 --batch 2 --iters 2 "
-                        "--device cpu --out " +
-                        (folder / "run"))
-                .code,
-      0);
+  const std::string small =
+      "train --data phantom:cases=4,val=1,size=32,slices=3 --size 32 --batch 2 --iters 60 "
+      "--val-every 0 --log-every 1 --device cpu --threads 2 --out ";
+  ASSERT_EQ(run_patchcl(small + (folder / "one")).code, 0);
+  ASSERT_EQ(interrupt_at(3, SIGTERM, small + (folder / "run"), folder / "run"), 9);
   const Outcome o = run_patchcl(
       "train --resume " + (folder / "run") + " --threads 1 --device cpu --out " + (folder / "other"));
   EXPECT_EQ(o.code, 0) << o.output;
-  expect_equal_checkpoints(folder / "run/last.safetensors", folder / "other/last.safetensors");
+  expect_equal_checkpoints(folder / "one/last.safetensors", folder / "other/last.safetensors");
+}
+
+TEST(TrainLoop, AFinishedRunThatIsResumedChangesNothing) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run";
+  ASSERT_EQ(run_patchcl(options("patchcl", 6, "--threads 1 --out " + run)).code, 0);
+  std::map<std::string, std::string> before;
+  for (const auto& f : std::filesystem::recursive_directory_iterator(run))
+    if (f.is_regular_file()) before[f.path()] = read_text(f.path());
+  const Outcome o = run_patchcl("train --resume " + run);
+  EXPECT_EQ(o.code, 0);
+  EXPECT_TRUE(contains(o.output, "finished already")) << o.output;
+  for (const auto& [path, text] : before) EXPECT_EQ(read_text(path), text) << path;
+  // Killed between the last checkpoint and the results: these are made up for, the same.
+  std::filesystem::remove(run + "/results.json");
+  std::filesystem::remove(run + "/results.md");
+  EXPECT_EQ(run_patchcl("train --resume " + run).code, 0);
+  for (const auto& [path, text] : before) EXPECT_EQ(read_text(path), text) << path;
+}
+
+TEST(TrainLoop, AResumeRefusesOptionsOfItsOwn) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run";
+  ASSERT_EQ(run_patchcl(options("supervised", 2, "--out " + run)).code, 0);
+  const Outcome o = run_patchcl("train --resume " + run + " --iters 9");
+  EXPECT_EQ(o.code, 2);
+  EXPECT_TRUE(contains(o.output, "--iters cannot be changed")) << o.output;
+}
+
+TEST_P(EveryTraining, WritesWhatRan) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run";
+  ASSERT_EQ(run_patchcl(options(GetParam(), 2, "--out " + run)).code, 0);
+  std::ifstream config(run + "/config.toml");
+  std::set<std::string> keys;
+  for (std::string line; std::getline(config, line);) {
+    const size_t at = line.find('=');
+    ASSERT_NE(at, std::string::npos) << line;
+    const std::string value = line.substr(at + 1);
+    EXPECT_TRUE(value != "" && value != "\"\"" && value != "[]") << line;
+    keys.insert(line.substr(0, at));
+    if (line.starts_with("threads=") || line.starts_with("patch-side=") ||
+        line.starts_with("labeled-batch=")) {
+      EXPECT_NE(value, "0") << line;
+    }
+    EXPECT_NE(line, "device=\"auto\"");
+  }
+  for (const std::string& option : make_method(GetParam())->options().names())
+    EXPECT_TRUE(keys.contains(option)) << option;
+  // The same file trains the same run.
+  ASSERT_EQ(run_patchcl("train --config " + run + "/config.toml --out " + (folder / "again")).code, 0);
+  expect_equal_checkpoints(run + "/last.safetensors", folder / "again/last.safetensors");
+  const std::string record = read_text(run + "/run.json");
+  for (const char* key : {"version", "commit", "compiler", "command", "data_fingerprint"})
+    EXPECT_TRUE(contains(record, std::string("\"") + key + "\"")) << record;
 }
 
 TEST(TrainLoop, TheTableOfMetricsHasACellForEachColumnInEachRow) {

@@ -9,10 +9,6 @@
 namespace patchcl {
 
 namespace {
-const std::pair<const char*, Augmentation> kNames[] = {{"none", Augmentation::none},
-    {"ssl4mis", Augmentation::ssl4mis}, {"ssl4mis-2025", Augmentation::ssl4mis_2025},
-    {"flips", Augmentation::flips}};
-
 // What one slice undergoes, drawn once and applied to image and label.
 struct Plan {
   enum { nothing, turn, rotate } what = nothing;
@@ -67,15 +63,6 @@ double luma(const float* pixel, int64_t channels) {
   return channels == 3 ? 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2] : pixel[0];
 }
 }  // namespace
-
-Augmentation parse_augmentation(const std::string& name) {
-  std::string known;
-  for (const auto& [text, kind] : kNames) {
-    if (name == text) return kind;
-    known += std::string(known.empty() ? "" : ", ") + text;
-  }
-  fail(ExitCode::usage, "augment", "unknown augmentation '", name, "'; known are ", known);
-}
 
 template <class T>
 Picture<T> rot90_flip(const Picture<T>& in, int64_t quarter_turns, int axis) {

@@ -13,7 +13,6 @@ namespace patchcl {
 // published baselines ssl4mis_2025  1/2 quarter turn and flip, 1/2 rotation
 // flips         always a quarter turn and flip: FixMatch's weak view
 enum class Augmentation { none, ssl4mis, ssl4mis_2025, flips };
-Augmentation parse_augmentation(const std::string& name);  // "ssl4mis-2025"; Error(usage) lists the names
 
 struct AugmentOptions {
   Augmentation kind = Augmentation::ssl4mis;

@@ -7,14 +7,44 @@
 
 namespace patchcl {
 
+// How an image of a batch is shown once more: in the pixel grid of the first view or turned, flipped and cut
+// anew; as it is or with another brightness and contrast (METHODS 4.2).
+struct ViewKind {
+  bool own_geometry = false;
+  bool jittered = false;
+};
+constexpr ViewKind kStrongView{.own_geometry = false, .jittered = true};
+
+struct View {
+  Tensor images;  // (N,H,W,C) f32 or f64, in [0,1]
+  Tensor labels;  // (N,H,W) u8; views of one geometry share them
+};
+
 // The first `labeled` images have labels; the rows behind hold 255 and a method that read them would fail in
 // the loss (label outside the classes).
 struct Batch {
-  Tensor images;  // (N,H,W,C) f32 or f64, in [0,1], weakly augmented
-  Tensor labels;  // (N,H,W) u8
-  Tensor strong;  // (N,H,W,C) the strong view of `images`; empty unless the method asked for it
+  std::vector<View> views;  // as the phase asks; the first is the plain one
   int64_t labeled = 0;
   std::vector<std::string> ids;  // file or slice of each image: for error messages and pictures
+  const Batch* host = nullptr;   // where this one lies on a GPU: the same batch on the host
+
+  const Tensor& images() const { return views[0].images; }
+  const Tensor& labels() const { return views[0].labels; }
+  int64_t size() const { return images().shape()[0]; }
+  int64_t unlabeled() const { return size() - labeled; }
+  const Batch& on_host() const { return host ? *host : *this; }
 };
+
+// The same batch with `fn` applied to each tensor once: views that share labels still do.
+template <class F>
+Batch transformed(const Batch& b, F fn) {
+  Batch out = b;
+  for (size_t v = 0; v < b.views.size(); ++v) {
+    out.views[v].images = fn(b.views[v].images);
+    const bool shared = v > 0 && b.views[v].labels.raw() == b.views[0].labels.raw();
+    out.views[v].labels = shared ? out.views[0].labels : fn(b.views[v].labels);
+  }
+  return out;
+}
 
 }  // namespace patchcl

@@ -1,6 +1,7 @@
 #include "data/stream/dataset.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
 #include <mutex>
 #include <set>
@@ -144,6 +145,19 @@ Slice Dataset::item(int64_t i) const {
 }
 
 Volume Dataset::validation(int64_t i) const { return read(layout_.validation.at(size_t(i)), true); }
+
+std::string Dataset::fingerprint() const {
+  uint64_t hash = 0xCBF29CE484222325ull;  // FNV-1a, 64 bits
+  const auto add = [&](const std::string& text) {
+    for (const char c : text + "\n") hash = (hash ^ uint8_t(c)) * 0x100000001B3ull;
+  };
+  for (const Source& s : layout_.train) add(s.id);
+  add(std::to_string(labeled_items_));
+  for (const Source& s : layout_.validation) add(s.id);
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
+  return text;
+}
 
 Fit Dataset::fit(int64_t size) const {
   if (layout_.volumes) return Fit::resize;

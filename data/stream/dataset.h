@@ -57,6 +57,9 @@ class Dataset {
   // Thread-safe. Cases stay in memory up to a budget of 1.5 GiB, so a second epoch reads no file.
   Slice item(int64_t i) const;
 
+  // Tells lists apart: a hash of which cases are labelled, unlabelled and held out, in order.
+  std::string fingerprint() const;
+
   // Whole cases with labels, in list order.
   int64_t validation_cases() const { return int64_t(layout_.validation.size()); }
   Volume validation(int64_t i) const;

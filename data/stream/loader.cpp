@@ -12,19 +12,22 @@ namespace patchcl {
 
 namespace {
 // Streams of random numbers: one per purpose and place in the batch.
-constexpr uint32_t kAugmentSite = 0xA00000, kStrongSite = 0xC00000;
+constexpr uint32_t kAugmentSite = 0xA00000, kStrongSite = 0xBF0000;
+
+uint32_t stream(uint32_t site, size_t view, size_t image) {
+  return site + uint32_t(view) * 0x10000 + uint32_t(image);
+}
 
 // Memory of one batch, used again and again.
 struct Slot {
-  std::shared_ptr<std::vector<float>> images, strong;
-  std::shared_ptr<std::vector<uint8_t>> labels;
   Batch batch;
   int64_t ready = -1;  // number of the batch that lies here
   std::exception_ptr error;
 };
 
 template <class T>
-Tensor tensor_on(const std::shared_ptr<std::vector<T>>& memory, const Shape& shape) {
+Tensor host_tensor(const Shape& shape) {
+  const auto memory = std::make_shared<std::vector<T>>(size_t(shape.numel()));
   return Tensor(memory, memory->data(), shape, DTypeOf<T>::value, Device::cpu);
 }
 }  // namespace
@@ -47,14 +50,12 @@ struct Loader::Impl {
     const int64_t n = sampler.batch_size(), s = options.augment.size, c = dataset.channels();
     slots.resize(size_t(options.ahead + 1));
     for (Slot& slot : slots) {
-      slot.images = std::make_shared<std::vector<float>>(size_t(n * s * s * c));
-      slot.labels = std::make_shared<std::vector<uint8_t>>(size_t(n * s * s));
-      slot.batch.images = tensor_on(slot.images, {n, s, s, c});
-      slot.batch.labels = tensor_on(slot.labels, {n, s, s});
       slot.batch.labeled = sampler.labeled_batch();
-      if (!options.strong) continue;
-      slot.strong = std::make_shared<std::vector<float>>(slot.images->size());
-      slot.batch.strong = tensor_on(slot.strong, {n, s, s, c});
+      for (const ViewKind& kind : options.views) {
+        const bool own_labels = slot.batch.views.empty() || kind.own_geometry;
+        slot.batch.views.push_back({host_tensor<float>({n, s, s, c}),
+            own_labels ? host_tensor<uint8_t>({n, s, s}) : slot.batch.labels()});
+      }
     }
     for (int w = 0; w < options.workers; ++w) workers.emplace_back([this] { work(); });
   }
@@ -96,24 +97,37 @@ struct Loader::Impl {
 
   void prepare(int64_t iteration, Slot& slot) {
     const std::vector<int64_t> items = sampler.batch(iteration);
-    const int64_t pixels = options.augment.size * options.augment.size, channels = dataset.channels();
     slot.batch.ids.clear();
     for (size_t k = 0; k < items.size(); ++k) {
       const Slice s = dataset.item(items[k]);
-      if (s.channels != channels)
+      if (s.channels != dataset.channels())
         fail(ExitCode::data, "data", s.path, " has ", s.channels, " channels, the first training image has ",
-            channels);
-      float* image = slot.images->data() + int64_t(k) * pixels * channels;
-      uint8_t* label = slot.labels->data() + int64_t(k) * pixels;
-      if (!s.label) std::memset(label, 255, size_t(pixels));
-      augment(s, options.augment, Rng(options.seed, uint64_t(iteration), kAugmentSite + uint32_t(k)), image,
-          label);
-      if (options.strong)
-        strong_view(image, pixels, channels,
-            Rng(options.seed, uint64_t(iteration), kStrongSite + uint32_t(k)),
-            slot.strong->data() + int64_t(k) * pixels * channels);
+            dataset.channels());
+      for (size_t v = 0; v < options.views.size(); ++v) show(s, iteration, v, k, slot.batch);
       slot.batch.ids.push_back(s.id);
     }
+  }
+
+  // Image k of the batch as its view v.
+  void show(const Slice& s, int64_t iteration, size_t v, size_t k, const Batch& batch) const {
+    const ViewKind& kind = options.views[v];
+    const int64_t pixels = options.augment.size * options.augment.size, channels = dataset.channels();
+    const auto image_of = [&](size_t view) {
+      return batch.views[view].images.data<float>() + int64_t(k) * pixels * channels;
+    };
+    const auto rng = [&](uint32_t site, size_t view) {
+      return Rng(options.seed, uint64_t(iteration), stream(site, view, k));
+    };
+    float* const image = image_of(v);
+    const bool draws_geometry = v == 0 || kind.own_geometry;
+    if (draws_geometry) {
+      uint8_t* const label = batch.views[v].labels.data<uint8_t>() + int64_t(k) * pixels;
+      if (!s.label) std::memset(label, 255, size_t(pixels));
+      augment(s, options.augment, rng(kAugmentSite, v), image, label);
+    }
+    if (kind.jittered)
+      strong_view(draws_geometry ? image : image_of(0), pixels, channels, rng(kStrongSite, v), image);
+    else if (!draws_geometry) std::copy_n(image_of(0), pixels * channels, image);
   }
 
   Batch next() {

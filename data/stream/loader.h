@@ -15,8 +15,8 @@ namespace patchcl {
 struct LoaderOptions {
   uint64_t seed = 0;
   AugmentOptions augment;
-  bool strong = false;  // fill Batch::strong as well
-  int64_t ahead = 4;    // batches ready before they are asked for
+  std::vector<ViewKind> views{{}};  // of each image
+  int64_t ahead = 4;                // batches ready before they are asked for
   int workers = 1;
 };
 

@@ -2,63 +2,60 @@
 
 #include <CLI/CLI.hpp>
 
-#include "data/stream/loader.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
+#include "train/setup/batches.h"
 #include "train/setup/model_file.h"
+#include "train/setup/run_record.h"
 
 namespace patchcl {
 
 void AuditSetup::add(CLI::App& app) {
-  app.add_option("--method", method, "Whose loss")->capture_default_str();
-  app.add_option("--data", data, "Folder, or phantom")->capture_default_str();
-  app.add_option("--labeled", labeled, "Labelled cases; -1: all")->capture_default_str();
-  app.add_option("--size", size, "Height and width of the images")->capture_default_str();
-  app.add_option("--batch", batch, "Images, half of them labelled where the method wants others")
-      ->capture_default_str();
-  app.add_option("--widths", widths, "Channels of the UNet's levels")->delimiter(',')->capture_default_str();
-  app.add_option("--weights", weights, "Start from these instead of the initial ones");
-  app.add_option("--steps", steps, "Training steps before the audited one")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  app.add_option("--seed", seed, "Of weights, batches and everything drawn")->capture_default_str();
-  app.add_option("--threads", threads, "0: all cores")->capture_default_str();
-  methods.add(app);
+  method = method_of(command_line(), method);
+  options = make_method(method);
+  OptionList o;
+  o.choose("method", method, method_choices(), "Whose loss");
+  o.add("data", data, "Folder, or phantom");
+  o.add("labeled", labeled, "Labelled cases; -1: all", at_least(-1));
+  o.add("size", size, "Height and width of the images", at_least(1));
+  o.add("batch", batch, "Images, half of them labelled where the method wants others", at_least(1));
+  o.add("widths", network.widths, "Channels of the UNet's levels", at_least(1));
+  o.add("weights", weights, "Start from these instead of the initial ones");
+  o.add("steps", steps, "Training steps before the audited one", kNotNegative);
+  o.add("seed", seed, "Of weights, batches and everything drawn");
+  o.add("threads", threads, "0: all cores", kNotNegative);
+  o.declare_to(app);
+  declare_method_options(app, *options);
 }
 
 AuditedStep AuditSetup::prepare() const {
   if (threads > 0) set_threads(threads);
+  TrainConfig c;
+  c.method = method;
+  c.seed = seed;
+  c.size = size;
+  c.batch = batch;
+  c.iters = steps + 1;
+  c.network = network;
+  c.network.dropout.resize(network.widths.size(), network.dropout.back());
   const Dataset dataset = Dataset::open(data, {.labeled = labeled});
-  UNetConfig unet{
-      .in_channels = int(dataset.channels()), .classes = int(dataset.classes()), .widths = widths};
-  unet.dropout.resize(widths.size(), unet.dropout.back());
   AuditedStep out;
-  out.step = std::make_unique<StepAudit>(method, methods, unet, seed);
+  out.step = std::make_unique<StepAudit>(method, options->options().values(), c.learner_options(dataset));
   StepAudit& step = *out.step;
   if (!weights.empty()) {
-    const Arena arena("weights");
-    const TensorFile file = load_tensors(weights, arena);
-    get_weights(file, step.student(), weights);
+    get_weights(load_tensors(weights, Arena("weights")), step.student(), weights);
     step.teacher().copy_from(step.student());
   }
-  const int64_t unlabeled_items = dataset.items() - dataset.labeled_items();
-  const bool semi = step.method().wants_unlabeled();
-  if (semi && unlabeled_items == 0)
-    fail(ExitCode::usage, "audit", method, " wants unlabelled images; lower --labeled");
-  const int64_t unlabeled = semi ? batch / 2 : 0;
-  const Sampler sampler(seed, dataset.labeled_items(), unlabeled_items, batch - unlabeled, unlabeled);
-  Loader loader(dataset, sampler,
-      {.seed = seed,
-          .augment = {.size = size, .fit = dataset.fit(size)},
-          .strong = step.method().wants_strong()});
+  BatchStream batches(step.learner(), c, dataset);
   for (int64_t i = 0;; ++i) {
-    step.set(loader.next(), i, steps + 1);
+    step.set(batches.next(i), i);
     if (i == steps) break;
     step.train(0.01);
     out.history.push_back(norms_by_layer(step.layout(), step.student().grads()));
   }
+  const Phase& phase = step.learner().phase();
   std::ostringstream s;
-  s << method << " on " << data << ", " << batch - unlabeled << " labelled + " << unlabeled
+  s << method << " on " << data << ", " << phase.labeled << " labelled + " << phase.unlabeled
     << " unlabelled images of " << size << 'x' << size << ", step " << steps << ", seed " << seed;
   out.what = s.str();
   return out;

@@ -22,10 +22,10 @@ struct AuditedStep {
 struct AuditSetup {
   std::string method = "patchcl", data = "phantom", weights;
   int64_t size = 64, batch = 4, labeled = 4, steps = 6;
-  std::vector<int> widths{16, 32, 64, 128, 256};
+  UNetConfig network;
   uint64_t seed = 1;
   int threads = 0;
-  MethodOptions methods;
+  std::shared_ptr<Method> options;  // those of the method that the command line says
 
   void add(CLI::App& app);
   // Trains `steps` steps, so that queues are filled and the teacher differs from the student.

@@ -28,46 +28,37 @@ int64_t iteration_of(const TensorFile& file, const std::string& path) {
 }  // namespace
 
 AuditedStep prepare_run(const std::string& run) {
-  TrainConfig c;
-  read_run_options(run, c);
-  if (c.threads > 0) set_threads(c.threads);
   const std::string path = checkpoint_path(run);
-  const Arena host("checkpoint");
-  const TensorFile file = load_tensors(path, host);
+  const TensorFile file = load_tensors(path, Arena("checkpoint"));
   const int64_t iteration = iteration_of(file, path);
-
+  const TrainConfig c = from_toml(file.metadata.at("config"), path);
+  set_threads(c.threads);
   const Dataset data = Dataset::open(c.data, {.labeled = c.labeled, .validation = c.val});
-  const UNetConfig unet{.in_channels = int(data.channels()),
-      .classes = int(data.classes()),
-      .widths = c.widths,
-      .dropout = c.dropout,
-      .fused = c.fused};
   AuditedStep out;
-  out.step = std::make_unique<StepAudit>(c.method, c.methods, unet, c.seed);
+  out.step = std::make_unique<StepAudit>(c.method, c.method_options, c.learner_options(data));
   StepAudit& step = *out.step;
   get_weights(file, step.student(), path);
   if (step.method().has_teacher()) get_weights(file, step.teacher(), path, "teacher.");
   step.method().load(file);
 
-  const Sampler sampler = training_sampler(c, step.method().wants_unlabeled(), data);
-  Loader loader(data, sampler, loader_options(c, step.method().wants_strong(), data), iteration);
-  step.set(loader.next(), iteration, c.iters);
+  BatchStream batches(step.learner(), c, data);
+  step.set(batches.next(std::min(iteration, c.iters - 1)), iteration);
   std::ostringstream s;
   s << c.method << ", the step after step " << iteration << " of " << c.iters << " (" << path << "), "
-    << sampler.batch_size() << " images of " << c.size << 'x' << c.size;
+    << c.batch << " images of " << c.size << 'x' << c.size;
   out.what = s.str();
   return out;
 }
 
-std::unique_ptr<StepAudit> audit_of(
-    const TrainConfig& config, const Method& method, const TrainState& s, const Batch& batch) {
-  auto step = std::make_unique<StepAudit>(config.method, config.methods, s.model->config(), s.seed);
-  step->student().copy_from(*s.student);
-  if (s.teacher) step->teacher().copy_from(*s.teacher);
+std::unique_ptr<StepAudit> audit_of(Learner& learner, const Batch& batch) {
+  const Method& method = learner.method();
+  auto step = std::make_unique<StepAudit>(method.name(), method.options().values(), learner.options());
+  step->student().copy_from(learner.student());
+  if (learner.teacher()) step->teacher().copy_from(*learner.teacher());
   TensorFile state;
   method.save(state);
   if (!state.tensors.empty()) step->method().load(state);
-  step->set(batch, s.iteration, s.iterations);
+  step->set(batch, learner.iteration());
   return step;
 }
 

@@ -13,9 +13,8 @@ namespace patchcl {
 // The step that follows a run's last checkpoint. Throws as a resume does.
 AuditedStep prepare_run(const std::string& run);
 
-// The step that `s` is about to take on `batch`, which lies on the host.
-std::unique_ptr<StepAudit> audit_of(
-    const TrainConfig& config, const Method& method, const TrainState& s, const Batch& batch);
+// The step that a learner is about to take on `batch`, which lies on the host.
+std::unique_ptr<StepAudit> audit_of(Learner& learner, const Batch& batch);
 
 // A few tensors, drawn by (seed, iteration), checked numerically; and what each loss term does to each layer.
 struct SpotCheck {

@@ -1,16 +1,14 @@
-// One training step under audit: a method's loss in f64 as a repeatable function of the student's weights.
+// One training step under audit: a learner's loss in f64 as a repeatable function of the student's weights.
 //
 // Repeatable means: before each evaluation the method's own state (queues, thresholds) and the running
 // statistics of batch norm are put back, and every draw depends on (seed, iteration) alone. What a step holds
 // constant (teacher, pseudo-labels, queue statistics) does not depend smoothly on the student, so differences
 // of the loss see what is differentiated.
 #pragma once
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "train/methods/method.h"
-#include "train/methods/options.h"
+#include "train/setup/learner.h"
 
 namespace patchcl {
 
@@ -24,17 +22,19 @@ struct TermGradient {
 
 class StepAudit {
  public:
-  // A model and a method of its own, weights initialised from `seed`.
-  StepAudit(const std::string& method, const MethodOptions& options, const UNetConfig& unet, uint64_t seed);
+  // A learner of its own, in f64 on the CPU, that otherwise follows `options`.
+  StepAudit(const std::string& method, const OptionValues& values, LearnerOptions options);
 
-  Method& method() { return *method_; }
-  ParamStore& student() { return student_; }
-  ParamStore& teacher() { return teacher_; }
-  const ParamLayout& layout() const { return layout_; }
+  Learner& learner() { return learner_; }
+  Method& method() { return learner_.method(); }
+  ParamStore& student() { return learner_.student(); }
+  // The teacher, or the student where the method has none.
+  ParamStore& teacher() { return learner_.teacher() ? *learner_.teacher() : learner_.student(); }
+  const ParamLayout& layout() const { return learner_.layout(); }
 
   // What is audited from here on: this batch at this point of a run, with the method's state as it is now.
   // f32 images are converted.
-  void set(const Batch& batch, int64_t iteration, int64_t iterations);
+  void set(const Batch& batch, int64_t iteration);
   // A plain step of gradient descent and what follows it (teacher, running statistics, queues): leaves the
   // initial state, in which a queue is empty and the contrast absent. Returns the loss.
   double train(double lr);
@@ -51,15 +51,10 @@ class StepAudit {
 
  private:
   Arena arena_{"audit"};
-  std::unique_ptr<Method> method_;
-  ParamLayout layout_;
-  std::unique_ptr<UNet> unet_;
-  ParamStore student_, teacher_;
-  TrainState state_;
+  Learner learner_;
   Batch batch_;
   TensorFile method_state_;
   Tensor student_buffers_, teacher_buffers_;
-  uint64_t seed_;
 };
 
 // "encoder.down2" for "encoder.down2.maxpool_conv.1.conv_conv.0.weight": parameters of one level of the

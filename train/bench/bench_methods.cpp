@@ -3,8 +3,7 @@
 
 #include "data/stream/loader.h"
 #include "train/bench/bench.h"
-#include "train/methods/factory.h"
-#include "train/optim/optimizer.h"
+#include "train/setup/learner.h"
 
 namespace patchcl::bench {
 
@@ -17,42 +16,24 @@ constexpr int kWarmUpSteps = 12;                 // until PatchCL's queues are r
 // A method with its network in mid-training.
 class MethodStep {
  public:
-  MethodStep(const std::string& name, const Batch& batch) : method_(make_method(name, {})), batch_(batch) {
-    method_->declare(layout_, {});
-    student_ = std::make_unique<ParamStore>(layout_, parameters_, DType::f32, /*with_grad=*/true);
-    teacher_ = std::make_unique<ParamStore>(layout_, parameters_, DType::f32, /*with_grad=*/false);
-    student_->init(1);
-    teacher_->copy_from(*student_);
-    sgd_ = std::make_unique<Sgd>(SgdRule{}, layout_.flat_size(), DType::f32, parameters_);
-    state_ = {&net_, student_.get(), method_->has_teacher() ? teacher_.get() : nullptr, &activations_,
-        parameters_.zeros({2}, DType::i64), 1, kBegin, kIterations};
-    method_->start(state_);
-    if (!method_->wants_unlabeled()) batch_.labeled = batch.images.shape()[0];
+  MethodStep(const std::string& name, const Batch& batch)
+      : learner_(name, {}, options(batch)), batch_(batch) {
+    learner_.go_to(kBegin);
+    const Phase& phase = learner_.phase();
+    batch_.labeled = phase.unlabeled == 0 ? batch.size() : phase.labeled;
+    batch_.views.resize(phase.views.size());
   }
-
-  void run() {
-    state_.rng.data<int64_t>()[1] = state_.iteration;
-    student_->zero_grad();
-    {
-      Tape tape(activations_);
-      LossTerms log;
-      method_->prepare(state_);
-      tape.backward(method_->loss(tape, state_, batch_, log));
-    }
-    sgd_->set(0.001, state_.iteration + 1);
-    sgd_->step(student_->values(), student_->grads());
-    method_->after_step(state_);
-    ++state_.iteration;
-  }
+  void run() { learner_.step(batch_); }
 
  private:
-  ParamLayout layout_;
-  UNet net_{layout_, {}};
-  std::unique_ptr<Method> method_;
-  Arena parameters_{"parameters"}, activations_{"activations"};
-  std::unique_ptr<ParamStore> student_, teacher_;
-  std::unique_ptr<Sgd> sgd_;
-  TrainState state_;
+  static LearnerOptions options(const Batch& batch) {
+    LearnerOptions o;
+    o.run = {.iterations = kIterations, .batch = batch.size(), .size = batch.images().shape()[1]};
+    o.run.rate = {.schedule = Schedule::constant, .peak = 0.001, .length = kIterations};
+    o.seed = 1;
+    return o;
+  }
+  Learner learner_;
   Batch batch_;
 };
 
@@ -68,7 +49,7 @@ std::vector<MethodTime> measure_methods(
   const Dataset data = Dataset::open("phantom:cases=8,val=1,slices=4");
   // Every image has a label, so that supervised steps can use all of them; the others look at the first half.
   const Sampler sampler(1, data.items(), 0, batch, 0);
-  Loader loader(data, sampler, {.seed = 1, .augment = {.size = size}, .strong = true});
+  Loader loader(data, sampler, {.seed = 1, .augment = {.size = size}, .views = {{}, kStrongView}});
   Batch images = loader.next();
   images.labeled = batch / 2;
   std::vector<std::unique_ptr<MethodStep>> steps;

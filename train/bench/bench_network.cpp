@@ -1,58 +1,51 @@
 #include <map>
 #include <tuple>
 
-#include "layers/unet.h"
 #include "tensor/cuda.h"
 #include "tensor/device.h"
 #include "tensor/random.h"
 #include "train/bench/bench.h"
-#include "train/methods/terms.h"
-#include "train/optim/optimizer.h"
 #include "train/loop/recorded_step.h"
+#include "train/setup/learner.h"
 
 namespace patchcl::bench {
 
 struct Network::Impl {
-  Device device;
-  ParamLayout layout;
-  UNet net{layout, {}};
-  Arena parameters{"parameters", device}, activations{"activations", device};
-  ParamStore store{layout, parameters, DType::f32, /*with_grad=*/true};
-  Sgd sgd{{}, layout.flat_size(), DType::f32, parameters};
-  Tensor images, labels, rng;
-  int64_t steps = 0;
+  Learner learner;
+  Batch batch;
   std::unique_ptr<RecordedStep> recorded;
 
-  Impl(int64_t batch, int64_t size, Device where, bool graph) : device(where) {
-    store.init(1);
+  static LearnerOptions options(int64_t batch, int64_t size, Device device) {
+    LearnerOptions o;
+    o.run = {.iterations = 1 << 20, .batch = batch, .size = size};
+    o.run.rate = {.schedule = Schedule::constant, .peak = 0.01, .length = 1 << 20};
+    o.seed = 1;
+    o.device = device;
+    return o;
+  }
+  Impl(int64_t n, int64_t size, Device device, bool graph)
+      : learner("supervised", {}, options(n, size, device)) {
     const Arena host("bench");
-    const Tensor pixels = host.empty({batch, size, size, 1}, DType::f32),
-                 classes = host.empty({batch, size, size}, DType::u8);
+    const Tensor pixels = host.empty({n, size, size, 1}, DType::f32),
+                 classes = host.empty({n, size, size}, DType::u8);
     Rng random(2);
     for (int64_t i = 0; i < pixels.numel(); ++i) {
       pixels.data<float>()[i] = float(random.uniform());
       classes.data<uint8_t>()[i] = uint8_t(random.below(4));
     }
-    images = moved(pixels);
-    labels = moved(classes);
-    rng = parameters.zeros({2}, DType::i64);
-    if (graph)
-      recorded = std::make_unique<RecordedStep>(
-          activations, [this](Tape& tape, LossTerms& log) { return step(tape, log); });
+    batch.views = {{moved(pixels), moved(classes)}};
+    batch.labeled = n;
+    if (!graph) return;
+    recorded = std::make_unique<RecordedStep>(learner.activations(), [this](Tape& tape, LossTerms& log) {
+      const Var loss = learner.backward(tape, batch, log);
+      learner.update();
+      return loss;
+    });
   }
   Tensor moved(const Tensor& from) const {
-    const Tensor to = parameters.empty(from.shape(), from.dtype());
+    const Tensor to = learner.parameters().empty(from.shape(), from.dtype());
     copy(from, to);
     return to;
-  }
-  Var step(Tape& tape, LossTerms& log) {
-    store.zero_grad();
-    Pass pass(tape, store, /*training=*/true, rng);
-    const Var logits = net.forward(pass, tape.constant(images)).logits;
-    const Var loss = supervised_loss(logits, tape.constant(labels), {}, log);
-    tape.backward(loss);
-    sgd.step(store.values(), store.grads());
-    return loss;
   }
 };
 
@@ -60,28 +53,30 @@ Network::Network(int64_t batch, int64_t size, Device device, bool graph)
     : impl_(std::make_unique<Impl>(batch, size, device, graph)) {}
 Network::~Network() = default;
 size_t Network::arena_bytes() const {
-  return impl_->parameters.stats().reserved + impl_->activations.stats().reserved;
+  return impl_->learner.parameters().stats().reserved + impl_->learner.activations().stats().reserved;
 }
 void Network::wait() {
-  if (impl_->device == Device::cuda) cuda::synchronize();
+  if (impl_->learner.options().device == Device::cuda) cuda::synchronize();
 }
 
 void Network::train() {
-  Impl& n = *impl_;
-  const int64_t words[2] = {0, ++n.steps};
-  copy_bytes(n.rng.raw(), n.device, words, Device::cpu, sizeof words);
-  n.sgd.set(0.01, n.steps);
-  if (n.recorded) return n.recorded->run();
-  Tape tape(n.activations);
-  LossTerms terms;
-  n.step(tape, terms);
+  Learner& learner = impl_->learner;
+  learner.begin_step();
+  if (impl_->recorded) impl_->recorded->run();
+  else {
+    Tape tape(learner.activations());
+    LossTerms log;
+    learner.backward(tape, impl_->batch, log);
+    learner.update();
+  }
+  learner.end_step();
 }
 
 void Network::infer() {
-  Impl& n = *impl_;
-  Tape tape(n.activations, {.grad = false});
-  Pass pass(tape, n.store, /*training=*/false);
-  n.net.forward(pass, tape.constant(n.images));
+  Learner& learner = impl_->learner;
+  Tape tape(learner.activations(), {.grad = false});
+  Pass pass(tape, learner.student(), /*training=*/false);
+  learner.unet().forward(pass, tape.constant(impl_->batch.images()));
 }
 
 namespace {

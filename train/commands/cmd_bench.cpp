@@ -1,5 +1,6 @@
 // patchcl bench: how fast, against what ceiling, against whom?
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 
 #include "tensor/device.h"
@@ -18,15 +19,17 @@ struct BenchOptions {
   int64_t batch = 4;
   double seconds = 0.2;
   bool skip_kernels = false, skip_peers = false, graph = false;
-  std::string device = "cpu", math = "f32";
+  DeviceChoice device = DeviceChoice::cpu;
+  MathMode math = MathMode::f32;
   bench::CompareOptions compare;
 };
 
 // The GPU's tables: its ceilings and whole steps against PyTorch.
 int run_gpu(const BenchOptions& o) {
   bench::Results r;
-  for (const char* math : {"bf16", "tf32", "f32"}) {  // f32 last: the report names it
-    set_math_mode(parse_math(math));
+  for (const MathMode math :
+      {MathMode::bf16, MathMode::tf32, MathMode::f32}) {  // f32 last: the report names it
+    set_math_mode(math);
     r.machine = bench::measure_gpu();
     std::printf("%s, %s: %.1f Tflop/s of matrix products, %.0f GB/s triad\n", r.machine.name.c_str(),
         r.machine.isa.c_str(), r.machine.flops / 1e12, r.machine.bytes / 1e9);
@@ -42,7 +45,7 @@ int run_gpu(const BenchOptions& o) {
 
 int run_all(const BenchOptions& o) {
   if (o.threads) set_threads(o.threads);
-  if (parse_device(o.device) == Device::cuda) return run_gpu(o);
+  if (device_of(o.device) == Device::cuda) return run_gpu(o);
   bench::Results r{.machine = bench::measure_machine(), .kernels = {}, .comparisons = {}};
   if (!o.skip_kernels) r.kernels = bench::measure_kernels(o.batch, o.kernels, o.seconds);
   if (!o.skip_peers) r.comparisons = bench::compare(o.compare);
@@ -54,8 +57,8 @@ int run_all(const BenchOptions& o) {
 
 int run_profile(const BenchOptions& o) {
   if (o.threads) set_threads(o.threads);
-  set_math_mode(parse_math(o.math));
-  bench::Network network(o.batch, o.compare.size, parse_device(o.device));
+  set_math_mode(o.math);
+  bench::Network network(o.batch, o.compare.size, device_of(o.device));
   constexpr int steps = 9;
   double total = 0;
   for (const bench::OpTime& t : bench::profile(network, steps)) {
@@ -69,9 +72,9 @@ int run_profile(const BenchOptions& o) {
 
 int run_methods(const BenchOptions& o) {
   if (o.threads) set_threads(o.threads);
-  const auto times = bench::measure_methods({"supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl"},
-      o.batch, o.compare.size, o.compare.pairs);
-  const double mean_teacher = times[1].seconds;
+  const auto times = bench::measure_methods(method_names(), o.batch, o.compare.size, o.compare.pairs);
+  const auto is_base = [](const bench::MethodTime& t) { return t.method == "mean-teacher"; };
+  const double mean_teacher = std::find_if(times.begin(), times.end(), is_base)->seconds;
   std::printf("| step of | ms | of mean-teacher |\n|---|---:|---:|\n");
   for (const bench::MethodTime& t : times)
     std::printf("| %s | %.1f | %.2f |\n", t.method.c_str(), t.seconds * 1e3, t.seconds / mean_teacher);
@@ -80,8 +83,8 @@ int run_methods(const BenchOptions& o) {
 
 int run_server(const BenchOptions& o) {
   if (o.threads) set_threads(o.threads);
-  set_math_mode(parse_math(o.math));
-  const Device device = parse_device(o.device);
+  set_math_mode(o.math);
+  const Device device = device_of(o.device);
   bench::Network network(o.batch, o.compare.size, device, o.graph);
   bench::serve(network, /*steps=*/device == Device::cuda ? 10 : 1);
   return 0;
@@ -115,12 +118,11 @@ AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, trainin
           ->check(CLI::PositiveNumber);
       app.add_option("--seconds", o->seconds, "time for each kernel")->capture_default_str();
       app.add_option("--out", o->out, "folder of the report")->capture_default_str();
-      app.add_option("--device", o->device, "cpu, or cuda: whole steps in f32, TF32 and bf16 (and `profile`)")
-          ->capture_default_str()
-          ->check(CLI::IsMember({"cpu", "cuda"}));
-      app.add_option("--math", o->math, "of the GPU's profile: f32, tf32 or bf16")
-          ->capture_default_str()
-          ->check(CLI::IsMember({"f32", "tf32", "bf16"}));
+      OptionList list;
+      list.choose("device", o->device, kDeviceNames,
+          "cpu, or cuda: whole steps in f32, TF32 and bf16 (and `profile`)");
+      list.choose("math", o->math, kMathNames, "of the GPU's profile");
+      list.declare_to(app);
       app.add_flag("--graph", o->graph, "of `serve`: record a step and replay it")->group("");
       app.add_flag("--skip-kernels", o->skip_kernels, "no kernel table");
       app.add_flag("--skip-peers", o->skip_peers, "no comparison with PyTorch");

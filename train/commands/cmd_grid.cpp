@@ -80,18 +80,24 @@ std::vector<std::string> threads_of_a_job(const GridFlags& flags) {
 
 fs::path scores_file(const Cell& c) { return c.folder / "scores.json"; }
 
-// Trains and scores one cell; false when a step failed.
-bool run(const Cell& c, const GridPlan& plan, const GridFlags& flags) {
-  fs::create_directories(c.folder);
-  const fs::path log = c.folder / "grid.log";
+// A run that has begun goes on with its own options.
+std::vector<std::string> train_command(const Cell& c, const GridPlan& plan, const GridFlags& flags) {
+  if (fs::exists(c.folder / "last.safetensors")) return {"train", "--resume", c.folder.string()};
   std::vector<std::string> train{"train"};
   append(train, plan.train);
   append(train, c.variant->options);
   append(train, split(flags.more));
-  append(train, threads_of_a_job(flags));
   append(train,
       {"--labeled", std::to_string(c.labeled), "--seed", std::to_string(c.seed), "--out", c.folder.string()});
-  if (fs::exists(c.folder / "last.safetensors")) append(train, {"--resume", c.folder.string()});
+  return train;
+}
+
+// Trains and scores one cell; false when a step failed.
+bool run(const Cell& c, const GridPlan& plan, const GridFlags& flags) {
+  fs::create_directories(c.folder);
+  const fs::path log = c.folder / "grid.log";
+  std::vector<std::string> train = train_command(c, plan, flags);
+  append(train, threads_of_a_job(flags));
   int code = run_self(train, log);
   if (code == 0) {
     std::vector<std::string> eval{"eval"};

@@ -8,7 +8,6 @@
 #include "data/formats/readers.h"
 #include "data/resize.h"
 #include "train/commands/command.h"
-#include "train/methods/options.h"
 #include "train/methods/patch_sheet.h"
 #include "train/setup/model_file.h"
 
@@ -19,7 +18,8 @@ struct InspectOptions {
   std::string weights, image, out = "patches.png";
   int64_t slice = -1;
   uint64_t seed = 1337;
-  MethodOptions methods;
+  PatchOptions patches;
+  int64_t patches_per_class = 8;
 };
 
 // One slice at the network's size, (1,size,size,C).
@@ -46,11 +46,11 @@ int inspect(const InspectOptions& o) {
   const Var p = softmax(model->unet.forward(pass, tape.constant(x, "image")).logits);
   const int64_t size = model->info.size;
   const PatchImages batch{1, size, size, x.shape()[3], classes, x.data<float>(), p.value().data<float>()};
-  const PatchOptions options = patch_options(o.methods.patches, size, model->unet.size_multiple());
+  PatchOptions options = o.patches;
+  options.resolve(size, model->unet.size_multiple());
   AreaFilter filter(AreaFilterMode::off, classes);
   Rng rng(o.seed);
-  const SampledPatches drawn =
-      sample_patches(batch, o.methods.patches_per_class * classes, options, filter, rng);
+  const SampledPatches drawn = sample_patches(batch, o.patches_per_class * classes, options, filter, rng);
   patch_sheet(batch, {0}, drawn, options, model->info.class_names, o.image).save(o.out);
   for (int64_t k = 0; k < classes; ++k) {
     const auto of_class = [k](const Patch& patch) { return patch.label == k; };
@@ -79,7 +79,10 @@ AddCommand inspect_command{{50, "inspect", "Draw where PatchCL takes its patches
       app.add_option("--slice", o->slice, "Slice of a volume; -1: the middle one")->capture_default_str();
       app.add_option("--out", o->out, "PNG to write")->capture_default_str();
       app.add_option("--seed", o->seed, "Decides which windows are drawn")->capture_default_str();
-      o->methods.add_patches(app);
+      OptionList list;
+      o->patches.declare(list);
+      list.add("patches", o->patches_per_class, "Patches per class", at_least(1));
+      list.declare_to(app);
       return [o] { return inspect(*o); };
     }}};
 

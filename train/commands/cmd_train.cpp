@@ -1,37 +1,73 @@
 // patchcl train
-#include "train/commands/command.h"
-
 #include <CLI/CLI.hpp>
 
+#include "train/commands/command.h"
 #include "train/loop/trainer.h"
+#include "train/setup/run_record.h"
 
 namespace patchcl {
 namespace {
 
-// A resumed run is the run it was: its options come from the run folder, but for where it goes on.
-void take_options_of_run(const CLI::App& app, TrainConfig& config, std::string& resolved) {
-  const TrainConfig asked = config;
-  const std::string saved = read_run_options(asked.resume, config);
-  if (saved.empty()) return;
+// A resumed run is the run it was: its options are its own, but for where it goes on.
+TrainConfig resumed(const CLI::App& app, const TrainConfig& asked) {
+  const std::set<std::string> allowed{"--resume", "--out", "--data", "--device", "--threads"};
+  const auto option_of = [](const CLI::Option* o) { return "--" + o->get_lnames().at(0); };
+  const auto refuse = [&](const CLI::App& group) {
+    for (const CLI::Option* o : group.get_options())
+      if (o->count() > 0 && !allowed.contains(option_of(o)))
+        fail(ExitCode::usage, "train", "--resume goes on with the run's own options; ", option_of(o),
+            " cannot be changed. --out, --data, --device and --threads can");
+  };
+  refuse(app);
+  for (const CLI::App* group : app.get_subcommands([](const CLI::App* a) { return a->get_name().empty(); }))
+    refuse(*group);
+
+  const std::string checkpoint = checkpoint_path(asked.resume);
+  std::string saved = read_run_config(asked.resume), where = asked.resume + "/config.toml";
+  if (saved.empty()) {
+    saved = config_of(checkpoint);
+    where = checkpoint;
+  }
+  TrainConfig config = from_toml(saved, where);
   config.resume = asked.resume;
+  config.out = folder_of(asked.resume);
   if (app.count("--out")) config.out = asked.out;
+  if (app.count("--data")) config.data = asked.data;
   if (app.count("--device")) config.device = asked.device;
   if (app.count("--threads")) config.threads = asked.threads;
-  resolved = saved;
+  return config;
+}
+
+std::string list_of_methods() {
+  std::string text = "\nMethods (--method NAME --help shows the options of one):\n";
+  for (const MethodEntry& m : methods()) {
+    std::string line = "  " + m.name;
+    line.resize(std::max<size_t>(line.size() + 1, 18), ' ');
+    text += line + m.help + "\n";
+  }
+  return text;
 }
 
 AddCommand train{{1, "train", "Train a network",
     "Examples:\n"
     "  patchcl train --data phantom:cases=40,size=96 --size 96 --batch 8 --iters 600 --out runs/phantom\n"
     "  patchcl train --data ACDC --method patchcl --labeled 7 --out runs/acdc7\n"
-    "  patchcl train --resume runs/acdc7                  goes on; --device, --threads and --out may change",
+    "  patchcl train --resume runs/acdc7     goes on; --device, --threads, --data and --out may change",
     [](CLI::App& app) -> std::function<int()> {
       auto config = std::make_shared<TrainConfig>();
-      add_options(app, *config);
-      return [config, &app] {
-        std::string resolved = app.config_to_str(/*default_also=*/true, /*write_description=*/false);
-        if (!config->resume.empty()) take_options_of_run(app, *config, resolved);
-        Trainer trainer(*config, resolved);
+      config->method = method_of(command_line(), config->method);
+      const std::shared_ptr<Method> method = declare_options(app, *config);
+      app.set_config("--config", "", "TOML file with any of these options; the command line wins");
+      app.allow_config_extras(CLI::config_extras_mode::error);
+      app.add_option("--resume", config->resume, "Run folder or checkpoint to go on from, bit for bit")
+          ->configurable(false);
+      app.add_option("--weights", config->weights,
+             "Start from these weights, as far as names and shapes agree (what was loaded is printed)")
+          ->configurable(false);
+      app.footer(list_of_methods() + "\n" + app.get_footer());
+      return [config, method, &app] {
+        config->method_options = method->options().values();
+        Trainer trainer(config->resume.empty() ? *config : resumed(app, *config));
         return int(trainer.run() == Outcome::finished ? ExitCode::ok : ExitCode::interrupted);
       };
     }}};

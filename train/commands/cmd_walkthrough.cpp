@@ -8,7 +8,7 @@
 #include "train/methods/patch_entropy.h"
 #include "tensor/device.h"
 #include "train/commands/command.h"
-#include "train/methods/terms.h"
+#include "losses/guided_contrastive.h"
 #include "train/audit/step_audit.h"
 
 namespace patchcl {
@@ -17,25 +17,29 @@ namespace {
 constexpr int64_t kSide = 8, kClasses = 2, kPatch = 4, kStride = 2;
 constexpr int64_t kIteration = 80, kIterations = 320;  // behind the first mistakes, in the middle of the ramp
 
-MethodOptions small_options() {
-  MethodOptions o;
-  o.warm_up = 0;
-  o.ramp_up = 0.5;
-  o.ema = 0.9;
-  o.patches.side = kPatch;
-  o.patches.stride = kStride;
-  o.patches_per_class = 2;
-  o.queue_ready = 2;
-  o.attended_patches = false;
-  o.hard_negatives.scheme = HardNegatives::off;
+constexpr double kEma = 0.9, kBeta = 0.5;
+const GuidedContrastiveOptions kLoss{.tau = 1, .lambda = 10, .psi = 1};
+
+OptionValues small_options() {
+  return {{"warm-up", "0"}, {"ramp-up", "0.5"}, {"ema", "0.9"}, {"patch-side", std::to_string(kPatch)},
+      {"patch-stride", std::to_string(kStride)}, {"patches", "2"}, {"queue-ready", "2"},
+      {"attended-patches", "false"}, {"hard-negatives", "off"}, {"contrast-weight", "0.5"}, {"tau", "1"},
+      {"lambda", "10"}, {"psi", "1"}};
+}
+
+LearnerOptions small_run() {
+  LearnerOptions o;
+  o.network = {.classes = int(kClasses), .widths = {4, 8}, .dropout = {0, 0}};
+  o.run = {.iterations = kIterations, .batch = 2, .size = kSide};
+  o.seed = 1;
   return o;
 }
 
 Batch two_images(const Arena& arena) {
   Batch b;
-  b.images = arena.empty({2, kSide, kSide, 1}, DType::f64);
-  b.strong = arena.empty({2, kSide, kSide, 1}, DType::f64);
-  b.labels = arena.empty({2, kSide, kSide}, DType::u8);
+  b.views.resize(2);
+  for (View& v : b.views) v.images = arena.empty({2, kSide, kSide, 1}, DType::f64);
+  b.views[0].labels = b.views[1].labels = arena.empty({2, kSide, kSide}, DType::u8);
   b.labeled = 1;
   b.ids = {"labelled", "unlabelled"};
   Rng rng(1);
@@ -44,17 +48,17 @@ Batch two_images(const Arena& arena) {
     const bool inside = n == 0 ? y >= 2 && y < 6 && x >= 2 && x < 6 : y >= 3 && y < 7 && x >= 1 && x < 5;
     const double value =
         std::round(100 * (inside ? 0.7 + 0.2 * rng.uniform() : 0.1 + 0.2 * rng.uniform())) / 100;
-    b.images.data<double>()[i] = value;
-    b.strong.data<double>()[i] = std::min(1.0, 1.2 * value);  // a brighter view; real steps draw the factors
-    b.labels.data<uint8_t>()[i] = n == 0 ? uint8_t(inside) : 255;
+    b.images().data<double>()[i] = value;
+    b.views[1].images.data<double>()[i] =
+        std::min(1.0, 1.2 * value);  // a brighter view; real steps draw the factors
+    b.labels().data<uint8_t>()[i] = n == 0 ? uint8_t(inside) : 255;
   }
   return b;
 }
 
 // The step, recorded with every value and gradient kept.
 struct Example {
-  StepAudit step{"patchcl", small_options(), {.classes = int(kClasses), .widths = {4, 8}, .dropout = {0, 0}},
-      /*seed=*/1};
+  StepAudit step{"patchcl", small_options(), small_run()};
   Arena arena{"walkthrough"};
   Batch batch = two_images(arena);
   Tape tape{arena, {.keep = true}};
@@ -63,7 +67,7 @@ struct Example {
 
   Example() {
     for (int64_t i = 0; i <= kIteration; ++i) {
-      step.set(batch, i, kIterations);
+      step.set(batch, i);
       if (i < kIteration) step.train(0.1);
     }
     step.student().zero_grad();
@@ -104,9 +108,9 @@ void print_map(const char* title, const T* values, int64_t stride = 1, int64_t s
 }
 
 void print_images(Example& e) {
-  print_map("x_l, the labelled image", e.batch.images.data<double>());
-  print_map("y, its label", e.batch.labels.data<uint8_t>());
-  print_map("x_u, the unlabelled image", e.batch.images.data<double>() + kSide * kSide);
+  print_map("x_l, the labelled image", e.batch.images().data<double>());
+  print_map("y, its label", e.batch.labels().data<uint8_t>());
+  print_map("x_u, the unlabelled image", e.batch.images().data<double>() + kSide * kSide);
 }
 
 void print_teacher(Example& e) {
@@ -116,7 +120,7 @@ void print_teacher(Example& e) {
 // PatchImages of the unlabelled image with the teacher's softmax, in f32 as the sampler sees them.
 struct Seen {
   explicit Seen(const Example& e) : image(kSide * kSide), confidence(size_t(kSide * kSide * kClasses)) {
-    std::copy_n(e.batch.images.data<double>() + kSide * kSide, image.size(), image.begin());
+    std::copy_n(e.batch.images().data<double>() + kSide * kSide, image.size(), image.begin());
     std::copy_n(e.target().data<double>(), confidence.size(), confidence.begin());
     batch = {1, kSide, kSide, 1, kClasses, image.data(), confidence.data()};
   }
@@ -143,8 +147,7 @@ void print_losses(Example& e) {
       e.term("dice"), (e.term("ce") + e.term("dice")) / 2);
   std::printf("L_cons        %.6f\nweight        %.6f   gamma w(t)\n", e.term("consistency"),
       e.term("consistency_weight"));
-  std::printf(
-      "L_plg         %.6f\nbeta          %.6f\n", e.term("contrast"), small_options().contrast_weight);
+  std::printf("L_plg         %.6f\nbeta          %.6f\n", e.term("contrast"), kBeta);
   std::printf("L             %.6f   L_sup + beta L_plg + gamma w(t) L_cons\n", e.total.value().item());
 }
 
@@ -160,7 +163,7 @@ void print_contrast(Example& e) {
   const Tensor &t = e.input(loss, 0), &classes = e.input(loss, 1), &mu = e.input(loss, 2),
                &sigma = e.input(loss, 3);
   const int64_t n = t.shape()[0], D = t.shape()[1];
-  const GuidedContrastiveOptions o = small_options().loss;
+  const GuidedContrastiveOptions& o = kLoss;
   std::printf("tau %g, lambda %g, psi %g, K %d\n\nanchor class     s_i0     s_i1    pi_0    pi_1   loss\n",
       o.tau, o.lambda, o.psi, int(kClasses));
   double mean = 0;
@@ -209,7 +212,7 @@ void print_update(Example& e) {
       "- 0.1 g\n",
       g, w, e.step.student().values().data<double>()[at]);
   std::printf("teacher before %+.6f\nteacher after  %+.6f   alpha = min(1 - 1/(t+1), %g)\n", teacher,
-      e.step.teacher().values().data<double>()[at], small_options().ema);
+      e.step.teacher().values().data<double>()[at], kEma);
 }
 
 struct Section {

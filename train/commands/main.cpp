@@ -7,6 +7,8 @@
 
 #include "tensor/error.h"
 #include "train/commands/command.h"
+#include "train/options/option_list.h"
+#include "train/setup/run_record.h"
 
 namespace patchcl {
 namespace {
@@ -25,12 +27,28 @@ void print_help(std::FILE* out) {
   std::fprintf(out, "\n%s\n", kExitCodes);
 }
 
+// Says which option a misspelt one may have meant.
+[[noreturn]] void explain_extras(const CLI::App& app) {
+  std::vector<std::string> known;
+  const auto add = [&](const CLI::App& group) {
+    for (const CLI::Option* o : group.get_options())
+      for (const std::string& name : o->get_lnames()) known.push_back("--" + name);
+  };
+  add(app);
+  for (const CLI::App* group : app.get_subcommands([](const CLI::App*) { return true; })) add(*group);
+  const std::string word = app.remaining().at(0);
+  fail(ExitCode::usage, "options", "'", word, "' is not an option here", did_you_mean(word, known), " (",
+      app.get_name(), " --help lists them)");
+}
+
 int run(const Command& command, int argc, char** argv) {
   CLI::App app{command.help, "patchcl " + command.name};
   app.footer(command.examples + "\n" + kExitCodes);
   const std::function<int()> body = command.add(app);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::ExtrasError&) {
+    explain_extras(app);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? int(ExitCode::ok) : int(ExitCode::usage);
   }
@@ -57,6 +75,7 @@ int main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace patchcl;
+  set_command_line(argc, argv);
   try {
     return patchcl::main(argc, argv);
   } catch (const Error& e) {

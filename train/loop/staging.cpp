@@ -22,7 +22,11 @@ Batch Staging::operator()(const Batch& host) {
   if (slots_[current_].upload) slots_[current_].upload->release();  // the step that read it is on the stream
   current_ ^= 1;
   Slot& slot = slots_[current_];
-  const size_t bytes = room(host.images) + room(host.strong) + room(host.labels);
+  size_t bytes = 0, at = 0;
+  transformed(host, [&](const Tensor& t) {
+    bytes += room(t);
+    return t;
+  });
   if (!slot.upload) {
     slot.upload = std::make_unique<cuda::Upload>(bytes);
     slot.memory = arena_.empty({int64_t(bytes)}, DType::u8);
@@ -30,21 +34,15 @@ Batch Staging::operator()(const Batch& host) {
   require(slot.memory.bytes() == bytes, "staging", "a batch of ", bytes, " bytes after one of ",
       slot.memory.bytes());
   char* const pinned = static_cast<char*>(slot.upload->fill());
-  size_t at = 0;
-  const auto place = [&](const Tensor& t) {
-    if (!t) return Tensor();
+  const Batch there = transformed(host, [&](const Tensor& t) {
     copy_fast(pinned + at, static_cast<const char*>(t.raw()), t.bytes());
-    const Tensor there(std::make_shared<Tensor>(slot.memory), static_cast<char*>(slot.memory.raw()) + at,
+    const Tensor placed(std::make_shared<Tensor>(slot.memory), static_cast<char*>(slot.memory.raw()) + at,
         t.shape(), t.dtype(), Device::cuda);
     at += room(t);
-    return there;
-  };
-  Batch b = host;
-  b.images = place(host.images);
-  b.strong = place(host.strong);
-  b.labels = place(host.labels);
+    return placed;
+  });
   slot.upload->send(slot.memory.raw(), bytes);
-  return b;
+  return there;
 }
 
 }  // namespace patchcl

@@ -21,7 +21,7 @@ class Staging {
  private:
   struct Slot {
     std::unique_ptr<cuda::Upload> upload;
-    Tensor memory;  // u8: images, strong view and labels, one after the other
+    Tensor memory;  // u8: images and labels of all views, one after the other
   };
   Arena arena_;
   Slot slots_[2];

@@ -2,9 +2,22 @@
 
 namespace patchcl {
 
+namespace {
+AddMethod fixmatch{{30, "fixmatch",
+    "the student's confident decisions teach its strong view (Sohn et al. 2020)", make<FixMatch>}};
+}
+
+FixMatch::FixMatch() {
+  consistency_ = Consistency::cross_entropy;
+  consistency_weight_ = 1;
+  read_schedule();
+  read_pseudo_labels();
+  read_copy_paste();
+}
+
 Tensor FixMatch::target(Step& step) {
-  return predict(
-      step.tape, step.s, *step.s.student, step.unlabeled_images(), /*training=*/false, site::teacher);
+  const Var images = step.unlabeled(step.b.images(), "unlabelled images");
+  return step.predict(*step.s.student, images, /*training=*/false, site::teacher);
 }
 
 }  // namespace patchcl

@@ -7,15 +7,13 @@ namespace patchcl {
 
 class FixMatch final : public SemiSupervised {
  public:
-  bool recordable() const override { return !options_.copy_paste && !options_.largest_component; }
-  using SemiSupervised::SemiSupervised;
-  std::string name() const override { return "fixmatch"; }
+  FixMatch();
+  bool recordable() const override { return !copy_paste_ && !largest_component_; }
   bool has_teacher() const override { return false; }
-  bool wants_strong() const override { return true; }
 
  protected:
   Tensor target(Step& step) override;
-  const Tensor& student_view(const Batch& b) const override { return b.strong; }
+  std::vector<ViewKind> views() const override { return {{}, kStrongView}; }
 };
 
 }  // namespace patchcl

@@ -4,16 +4,35 @@
 
 namespace patchcl {
 
-Var MeanTeacher::noisy(Step& step, const Var& images, uint32_t site) const {
-  return noise(images, step.tape.constant(step.s.rng, "rng"), /*sigma=*/0.1, /*limit=*/0.2, site);
+namespace {
+AddMethod mean_teacher{{10, "mean-teacher",
+    "agreement with an average of the student's past (Tarvainen and Valpola 2017)", make<MeanTeacher>}};
+}
+
+NoisyTeacher::NoisyTeacher() {
+  read_schedule();
+  read_ema();
+}
+
+MeanTeacher::MeanTeacher() {
+  read_consistency();
+  read_pseudo_labels();
+  read_copy_paste();
+}
+
+Var NoisyTeacher::noisy(Step& step, const Var& images, uint32_t site) const {
+  return noise(images, step.rng(), /*sigma=*/0.1, /*limit=*/0.2, site);
+}
+
+Tensor NoisyTeacher::target(Step& step) {
+  const Var images = noisy(step, step.unlabeled(step.b.images(), "unlabelled images"), site::input_noise);
+  return step.predict(*step.s.teacher, images, /*training=*/true, site::teacher);
 }
 
 Tensor MeanTeacher::target(Step& step) {
-  if (options_.copy_paste)
-    return predict(
-        step.tape, step.s, *step.s.teacher, step.unlabeled_images(), /*training=*/false, site::teacher);
-  return predict(step.tape, step.s, *step.s.teacher, noisy(step, step.unlabeled_images(), site::input_noise),
-      /*training=*/true, site::teacher);
+  if (!copy_paste_) return NoisyTeacher::target(step);
+  const Var images = step.unlabeled(step.b.images(), "unlabelled images");
+  return step.predict(*step.s.teacher, images, /*training=*/false, site::teacher);
 }
 
 }  // namespace patchcl

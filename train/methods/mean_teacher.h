@@ -7,16 +7,24 @@
 
 namespace patchcl {
 
-class MeanTeacher : public SemiSupervised {
+// What mean teachers have in common: an average that sees noisy images, with dropout and batch statistics.
+class NoisyTeacher : public SemiSupervised {
  public:
-  bool recordable() const override { return !options_.copy_paste; }
-  using SemiSupervised::SemiSupervised;
-  std::string name() const override { return "mean-teacher"; }
+  NoisyTeacher();
 
  protected:
   Tensor target(Step& step) override;
   // The teacher's view of unlabelled images.
   Var noisy(Step& step, const Var& images, uint32_t site) const;
+};
+
+class MeanTeacher final : public NoisyTeacher {
+ public:
+  MeanTeacher();
+  bool recordable() const override { return !copy_paste_ && !largest_component_; }
+
+ protected:
+  Tensor target(Step& step) override;
 };
 
 }  // namespace patchcl

@@ -1,16 +1,19 @@
-// Method: what one training step minimises. supervised, mean-teacher, ua-mt, fixmatch and patchcl are one
-// class each; the loop (train/loop/trainer.h) owns data, optimiser, schedule, checkpoints and logs, and asks
-// a Method for the loss.
+// Method: what one training step minimises: supervised, mean-teacher, patchcl ... are one class each,
+// registered under its name in its own file. A method says which options it reads, how a run is divided into
+// phases, and what the loss of a step is; the learner (train/setup/learner.h) has the network, the optimiser
+// and the random state, the loop (train/loop/trainer.h) data, checkpoints and logs.
 #pragma once
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "data/stream/batch.h"
 #include "data/picture.h"
+#include "data/stream/batch.h"
 #include "layers/unet.h"
 #include "tensor/io.h"
+#include "train/methods/phase.h"
+#include "train/options/option_list.h"
 
 namespace patchcl {
 
@@ -23,6 +26,7 @@ struct TrainState {
   Tensor rng;                     // i64 (2) on the device: seed, iteration
   uint64_t seed = 0;
   int64_t iteration = 0, iterations = 0;
+  size_t phase = 0;
 };
 
 // Named scalars of a step in the order in which they print: loss, ce, dice, consistency, contrastive, weight
@@ -38,22 +42,27 @@ using NamedPicture = std::pair<std::string, Canvas>;
 class Method {
  public:
   virtual ~Method() = default;
-  virtual std::string name() const = 0;
+  const std::string& name() const { return name_; }
+  // Those that the method reads, with its defaults.
+  OptionList& options() { return options_; }
+  const OptionList& options() const { return options_; }
+  // Once, when all options are set: those that depend on the run, and Error(usage) for those that do not fit
+  // together.
+  virtual void resolve(const RunShape&) {}
+  virtual std::vector<Phase> phases(const RunShape& run) const = 0;
   virtual bool has_teacher() const { return false; }
-  virtual bool wants_unlabeled() const { return false; }
-  virtual bool wants_strong() const { return false; }  // Batch::strong
   // Further parameters (a projection head), declared before the stores are made.
   virtual void declare(ParamLayout&, const UNetConfig&) {}
   // Called once after the stores exist and whenever a run starts or resumes.
   virtual void start(const TrainState&) {}
-  // Writes what the host decides anew at every step to the device; before each loss() that is not dry.
+  // Writes what the host decides anew at every step to the device; before each loss().
   virtual void prepare(const TrainState&) {}
-  // Records one step on the tape and returns the total loss, shape (1). May run dry (memory plan).
+  // Records one step on the tape and returns the total loss, shape (1). On a dry tape (a memory plan) the
+  // work of the host is left out and the larger of two ways taken: Step::work and Step::plan_for of step.h.
   virtual Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) = 0;
-  // loss() does none of its work on the host, and its kernels are the same at every iteration of a stage
+  // loss() does none of its work on the host, and its kernels are the same at every iteration of a phase
   // (train/loop/recorded_step.h).
   virtual bool recordable() const { return false; }
-  virtual int stage(const TrainState&) const { return 0; }
   // After the optimiser's step: EMA of the teacher, queues.
   virtual void after_step(const TrainState&) {}
   // What the method sees and draws on this batch, for people. Changes nothing.
@@ -64,6 +73,34 @@ class Method {
   // State beyond the stores (queues, thresholds) for bit-exact resume.
   virtual void save(TensorFile&) const {}
   virtual void load(const TensorFile&) {}
+
+ private:
+  friend std::unique_ptr<Method> make_method(const std::string& name, const OptionValues& values);
+  std::string name_;
+  OptionList options_;
 };
+
+// A method of the program: AddMethod in its own source file makes it known to train, audit, bench, tests and
+// --help.
+struct MethodEntry {
+  int order;               // position in lists
+  std::string name, help;  // "fixmatch", "confident pseudo-labels of the student itself (Sohn et al. 2020)"
+  std::unique_ptr<Method> (*make)();
+};
+// In their order.
+const std::vector<MethodEntry>& methods();
+std::vector<std::string> method_names();
+struct AddMethod {
+  explicit AddMethod(MethodEntry entry);
+};
+template <class M>
+std::unique_ptr<Method> make() {
+  return std::make_unique<M>();
+}
+
+// Error(usage) for an unknown name, and for an option that the method does not read.
+std::unique_ptr<Method> make_method(const std::string& name, const OptionValues& values = {});
+// The methods that read an option, "mean-teacher, patchcl".
+std::string readers_of(const std::string& option);
 
 }  // namespace patchcl

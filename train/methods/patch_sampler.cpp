@@ -11,6 +11,13 @@ namespace patchcl {
 
 namespace {
 
+const Names<Sampling> kSampling{{"entropy", Sampling::entropy}, {"uniform", Sampling::uniform},
+    {"confidence", Sampling::confidence}, {"cosine", Sampling::cosine}, {"top-k", Sampling::top_k},
+    {"boxes", Sampling::boxes}};
+const Names<Parity> kParity{{"bernoulli", Parity::bernoulli}, {"threshold", Parity::threshold}};
+const Names<EntropyOf> kEntropyOf{
+    {"confidence", EntropyOf::confidence}, {"attended", EntropyOf::attended_image}};
+
 constexpr double kLeastWeight = 1e-3;
 
 WindowGrid grid_of(const PatchImages& b, const PatchOptions& o) {
@@ -98,6 +105,26 @@ void draw(const PatchImages& b, const std::vector<Patch>& from, int64_t n, const
 }
 
 }  // namespace
+
+void PatchOptions::declare(OptionList& o) {
+  o.group("Patches");
+  o.add("patch-side", side, "Side of a patch; 0: a quarter of the image", kNotNegative);
+  o.add("patch-stride", stride, "Distance of candidate windows; 0: half a side", kNotNegative);
+  o.choose("sampling", sampling, kSampling, "How patches are drawn from their candidates");
+  o.choose("parity", parity, kParity, "How a window becomes positive for a class");
+  o.choose("entropy-of", entropy_of, kEntropyOf, "Entropy of the confidence, or of image times confidence");
+}
+
+void PatchOptions::resolve(int64_t image_side, int64_t multiple) {
+  if (side == 0) side = std::max(multiple, (image_side / 4 + multiple / 2) / multiple * multiple);
+  if (side % multiple != 0)
+    fail(ExitCode::usage, "patches", "--patch-side ", side, " is not a multiple of ", multiple,
+        ", which the encoder wants");
+  if (side > image_side)
+    fail(ExitCode::usage, "patches", "--patch-side ", side, " does not fit into images of ", image_side, "x",
+        image_side, "; choose at most ", image_side / multiple * multiple);
+  if (stride == 0) stride = std::max<int64_t>(1, side / 2);
+}
 
 std::vector<Patch> box_windows(const PatchImages& b, int64_t image, int64_t k, int64_t side) {
   std::vector<Patch> windows;

@@ -14,6 +14,7 @@
 #include "train/methods/area_filter.h"
 #include "train/methods/patch_entropy.h"
 #include "tensor/random.h"
+#include "train/options/option_list.h"
 
 namespace patchcl {
 
@@ -21,11 +22,16 @@ enum class Sampling { entropy, uniform, confidence, cosine, top_k, boxes };
 enum class Parity { bernoulli, threshold };
 
 struct PatchOptions {
-  int64_t side = 64, stride = 32;
+  int64_t side = 0, stride = 0;
   Sampling sampling = Sampling::entropy;
   Parity parity = Parity::bernoulli;
   EntropyOf entropy_of = EntropyOf::confidence;
   int64_t top_k = 50;
+
+  // side and stride 0: a quarter of the image in multiples of what the encoder wants, and half a side.
+  void declare(OptionList& options);
+  // Error(usage) for a side that the encoder or the image cannot take.
+  void resolve(int64_t image_side, int64_t multiple);
 };
 
 struct Patch {

@@ -2,34 +2,42 @@
 
 #include <algorithm>
 
-#include "train/methods/patch_view.h"
 #include "losses/info_nce.h"
 #include "tensor/parallel.h"
 #include "train/methods/patch_sheet.h"
+#include "train/methods/patch_view.h"
 
 namespace patchcl {
 
 namespace {
 
-constexpr int64_t kDimension = 128;  // of an embedding
+AddMethod patchcl_method{{40, "patchcl",
+    "pseudo-label guided contrast of patches (Basak and Yin 2023), on a mean teacher", make<PatchCl>}};
+
+const Names<Contrast> kContrast{
+    {"off", Contrast::off}, {"info-nce", Contrast::info_nce}, {"guided", Contrast::guided}};
+const Names<HardNegatives> kHardNegatives{{"off", HardNegatives::off},
+    {"truncated", HardNegatives::truncated}, {"released", HardNegatives::released}};
+const Names<AreaFilterMode> kAreaFilter{{"off", AreaFilterMode::off},
+    {"corrected", AreaFilterMode::corrected}, {"released", AreaFilterMode::released}};
 
 Tensor host_floats(const Shape& s) { return Arena("contrast").zeros(s, DType::f32); }
 
 // What the sampler sees: labelled images with their labels, unlabelled ones with the teacher's softmax (when
-// there is one). On the host, or in the GPU's `arena`.
+// there is one).
 struct Confidence {
-  Confidence(const Batch& b, const Tensor& target, int64_t K, const Arena& arena) {
-    const bool gpu = arena.device() == Device::cuda;
-    const auto here = [&](const Tensor& t) { return gpu ? t : on_host(t); };
-    const Shape& s = b.images.shape();
+  Confidence(const Step& step, const Tensor& target, int64_t K, const Place& place) {
+    const Batch& b = place.here(step.b);
+    const Shape& s = b.images().shape();
     const int64_t n = target ? s[0] : b.labeled;
-    images = here(b.images.rows(0, n));
-    confidence = arena.empty({n, s[1], s[2], K}, DType::f32);
-    if (!arena.is_plan()) {
-      one_hot(here(b.labels.rows(0, b.labeled)), confidence.rows(0, b.labeled));
-      if (target) copy(here(target), confidence.rows(b.labeled, n - b.labeled));
-    }
-    batch = {n, s[1], s[2], s[3], K, images.data<float>(), confidence.data<float>(), gpu ? &arena : nullptr};
+    confidence = place.memory.empty({n, s[1], s[2], K}, DType::f32);
+    step.work([&] {
+      images = place.here(b.images().rows(0, n));
+      one_hot(place.here(b.labels().rows(0, b.labeled)), confidence.rows(0, b.labeled));
+      if (target) copy(place.here(target), confidence.rows(b.labeled, n - b.labeled));
+    });
+    batch = {n, s[1], s[2], s[3], K, images.data<float>(), confidence.data<float>(),
+        place.gpu ? &place.memory : nullptr};
   }
   Tensor images, confidence;
   PatchImages batch;
@@ -61,11 +69,55 @@ Points newest_points(const EmbeddingQueue& queue, int64_t k, int64_t count) {
 
 }  // namespace
 
+void ContrastOptions::declare(OptionList& o) {
+  o.group("Contrast");
+  o.choose("contrast", contrast, kContrast, "Contrastive loss");
+  o.add("contrast-weight", weight, "Weight of the contrastive loss", kNotNegative);
+  o.add("warm-up-contrast", in_warm_up, "Contrast in the warm-up too");
+  o.add("embedding", dimension, "Numbers in an embedding", at_least(2));
+  o.add("warm-up-tau", warm_up.tau, "Temperature during the warm-up", kPositive);
+  o.add("warm-up-lambda", warm_up.lambda, "Scale of the class covariances during the warm-up", kNotNegative);
+  o.add("warm-up-psi", warm_up.psi, "Weight of the negatives during the warm-up", kPositive);
+  o.add("tau", guided.tau, "Temperature", kPositive);
+  o.add("lambda", guided.lambda, "Scale of the class covariances", kNotNegative);
+  o.add("psi", guided.psi, "Weight of the negatives", kPositive);
+  o.add("info-nce-tau", info_nce_tau, "Temperature of InfoNCE", kPositive);
+  o.add("info-nce-negatives", info_nce_negatives, "Newest queue entries of each class that InfoNCE takes",
+      at_least(1));
+  o.choose("hard-negatives", hard_negatives.scheme, kHardNegatives, "Synthetic hard negatives");
+  o.add("queue", queue, "Teacher embeddings kept per class", at_least(2));
+  o.add("queue-ready", queue_ready, "Embeddings before a class takes part", at_least(2));
+  patches.declare(o);
+  o.add("patches", patches_per_class, "Patches per class and step", at_least(1));
+  o.add("attended-patches", attended, "Patches show image times confidence, not the plain image");
+  o.choose("area-filter", area_filter, kAreaFilter, "Drop patches that show too little of their class");
+  o.add("area-target", area_target, "Share of the patches that the area filter keeps", kShare);
+}
+
+PatchCl::PatchCl() {
+  warm_up_ = ramp_up_ = 1. / 3;  // METHODS 1.9
+  consistency_weight_ = 4;       // METHODS 1.12
+  read_schedule();
+  read_ema();
+  read_consistency();
+  read_pseudo_labels();
+  read_copy_paste();
+  o_.declare(options());
+}
+
+void PatchCl::resolve(const RunShape& run) {
+  SemiSupervised::resolve(run);
+  o_.patches.resolve(run.size, run.size_multiple);
+  if (o_.queue_ready > o_.queue)
+    fail(ExitCode::usage, "options", "--queue-ready ", o_.queue_ready, " is more than the --queue of ",
+        o_.queue, " holds");
+}
+
 void PatchCl::declare(ParamLayout& layout, const UNetConfig& config) {
   classes_ = config.classes;
-  head_ = std::make_unique<ProjectionHead>(layout, config.widths.back(), config.widths.back(), kDimension);
-  queue_ = std::make_unique<EmbeddingQueue>(classes_, kDimension, options_.queue);
-  filter_ = std::make_unique<AreaFilter>(options_.area_filter, classes_, options_.area_target);
+  head_ = std::make_unique<ProjectionHead>(layout, config.widths.back(), config.widths.back(), o_.dimension);
+  queue_ = std::make_unique<EmbeddingQueue>(classes_, o_.dimension, o_.queue);
+  filter_ = std::make_unique<AreaFilter>(o_.area_filter, classes_, o_.area_target);
 }
 
 void PatchCl::save(TensorFile& file) const {
@@ -79,69 +131,59 @@ void PatchCl::load(const TensorFile& file) {
 }
 
 Tensor PatchCl::target(Step& step) {
-  return predict(
-      step.tape, step.s, *step.s.teacher, step.unlabeled_images(), /*training=*/false, site::teacher);
+  const Var images = step.unlabeled(step.b.images(), "unlabelled images");
+  return step.predict(*step.s.teacher, images, /*training=*/false, site::teacher);
 }
 
 Var PatchCl::contrast(Step& step, const Tensor& target) {
-  if (options_.contrast == Contrast::off) return {};
-  const Patches patches = cut_patches(step, target);
+  if (o_.contrast == Contrast::off || (warming_up(step.s) && !o_.in_warm_up)) return {};
+  const Patches patches = draw_patches(step, target);
   if (patches.classes.empty()) return {};
   const Tensor keys = enqueue(step, patches);
   int64_t ready_classes = 0;
   for (int64_t k = 0; k < classes_; ++k) ready_classes += ready(k);
   step.log.values.push_back({"ready_classes", double(ready_classes)});
-  if (ready_classes < 2 && !step.tape.dry()) return {};
+  if (!step.plan_for(ready_classes >= 2)) return {};
 
-  const DType dtype = step.dtype();
-  const Var embeddings = embed(step.tape, step.s, *step.s.student,
-      upload(step.tape, patches.plain, dtype, "patches"), /*training=*/true);
-  std::vector<int32_t> classes = patches.classes;
-  for (int32_t& k : classes)
-    if (!ready(k)) k = -1;
-  const Tensor host = Arena("contrast").empty({int64_t(classes.size())}, DType::i32);
-  std::copy(classes.begin(), classes.end(), host.data<int32_t>());
-  const Var class_of = upload(step.tape, host, dtype, "patch classes");
-  return options_.contrast == Contrast::guided ? guided(step, embeddings, class_of, keys, patches)
-                                               : against_queue(step, embeddings, class_of, keys);
+  const Var embeddings =
+      embed(step.tape, step.s, *step.s.student, step.upload(patches.plain, "patches"), /*training=*/true);
+  const Tensor class_of = Arena("contrast").empty({int64_t(patches.classes.size())}, DType::i32);
+  std::transform(patches.classes.begin(), patches.classes.end(), class_of.data<int32_t>(),
+      [&](int32_t k) { return ready(k) ? k : -1; });
+  const Var classes = step.upload(class_of, "patch classes");
+  if (o_.contrast == Contrast::info_nce) return against_queue(step, embeddings, classes, keys);
+  return guided_contrastive(
+      embeddings, classes, statistics(step, keys, patches), warming_up(step.s) ? o_.warm_up : o_.guided);
 }
 
-PatchCl::Patches PatchCl::cut_patches(const Step& step, const Tensor& target) {
-  const Shape& s = step.b.images.shape();
-  const PatchOptions options =
-      patch_options(options_.patches, std::min(s[1], s[2]), step.s.model->size_multiple());
-  const int64_t budget = options_.patches_per_class * classes_, side = options.side;
+Patches PatchCl::draw_patches(const Step& step, const Tensor& target) {
+  const int64_t budget = o_.patches_per_class * classes_, side = o_.patches.side,
+                channels = step.b.images().shape()[3];
   // The GPU's work stays there; from it come the means of the windows.
-  const bool gpu = step.tape.arena().device() == Device::cuda && step.dtype() == DType::f32 &&
-                   !looks_at_pixels(options.sampling);
-  const Arena memory = gpu ? step.tape.arena() : Arena("patches");
+  const Place place = step.place(/*host_only=*/looks_at_pixels(o_.patches.sampling));
+  const Confidence seen(step, target, classes_, place);
+  std::vector<Patch> drawn(static_cast<size_t>(budget));  // a plan's: as many as there can be
+  step.work([&] {
+    AreaFilter everything(AreaFilterMode::off, classes_);  // METHODS 1.9: no filter during the warm-up
+    Rng rng = step.host_rng(site::patches);
+    AreaFilter& filter = warming_up(step.s) ? everything : *filter_;
+    drawn = sample_patches(seen.batch, budget, o_.patches, filter, rng).positive;
+  });
   Patches out;
-  if (step.tape.dry()) {
-    if (gpu)
-      const Confidence seen(
-          step.b, target, classes_, memory);  // its room is free again before the student's pass
-    out.plain = memory.empty({budget, side, side, s[3]}, DType::f32);
-    out.augmented = memory.empty({budget, side, side, s[3]}, DType::f32);
-    out.classes.resize(size_t(budget));
-    return out;
-  }
-  const Confidence seen(step.b, target, classes_, memory);
-  AreaFilter everything(AreaFilterMode::off, classes_);  // METHODS 1.9: no filter during the warm-up
-  Rng rng(step.s.seed, uint64_t(step.s.iteration), site::patches);
-  const std::vector<Patch> drawn =
-      sample_patches(seen.batch, budget, options, step.warming_up ? everything : *filter_, rng).positive;
   if (drawn.empty()) return out;
-  Rng rng_of_views(step.s.seed, uint64_t(step.s.iteration), site::patch_view);
+  Rng rng = step.host_rng(site::patch_view);
   std::vector<PatchView> views;
   for (const Patch& p : drawn) {
-    views.push_back(draw_view(side, s[3], rng_of_views));
+    views.push_back(draw_view(side, channels, rng));
     out.classes.push_back(int32_t(p.label));
   }
-  const Shape shape{int64_t(drawn.size()), side, side, s[3]};
-  out.plain = memory.empty(shape, DType::f32);
-  out.augmented = memory.empty(shape, DType::f32);
-  patchcl::cut_patches(seen.batch, drawn, options_.attended_patches, out.plain);
-  view_patches(seen.batch, drawn, views, options_.attended_patches, out.augmented);
+  const Shape shape{int64_t(drawn.size()), side, side, channels};
+  out.plain = place.memory.empty(shape, DType::f32);
+  out.augmented = place.memory.empty(shape, DType::f32);
+  step.work([&] {
+    cut_patches(seen.batch, drawn, o_.attended, out.plain);
+    view_patches(seen.batch, drawn, views, o_.attended, out.augmented);
+  });
   return out;
 }
 
@@ -149,19 +191,18 @@ std::vector<NamedPicture> PatchCl::pictures(
     const TrainState& s, const Batch& b, const std::vector<std::string>& class_names) {
   Tape tape(*s.arena, {.grad = false});
   LossTerms log;
-  Step step{tape, s, b, log, /*warming_up=*/false};
-  const Confidence seen(b, step.unlabeled() > 0 ? target(step) : Tensor(), classes_, Arena("patches"));
-  const PatchOptions options = patch_options(
-      options_.patches, std::min(seen.batch.height, seen.batch.width), s.model->size_multiple());
+  Step step{tape, s, b, log};
+  const Place host = step.place(/*host_only=*/true);
+  const Confidence seen(step, b.unlabeled() > 0 ? target(step) : Tensor(), classes_, host);
   AreaFilter filter = *filter_;
-  Rng rng(s.seed, uint64_t(s.iteration), site::patches);
+  Rng rng = step.host_rng(site::patches);
   const SampledPatches drawn =
-      sample_patches(seen.batch, options_.patches_per_class * classes_, options, filter, rng);
+      sample_patches(seen.batch, o_.patches_per_class * classes_, o_.patches, filter, rng);
   // One labelled image and up to three unlabelled ones.
   std::vector<int64_t> shown{0};
   for (int64_t i = b.labeled; i < seen.batch.n && shown.size() < 4; ++i) shown.push_back(i);
   const std::string when = "step " + std::to_string(s.iteration);
-  return {{"patches", patch_sheet(seen.batch, shown, drawn, options, class_names, "patches, " + when)},
+  return {{"patches", patch_sheet(seen.batch, shown, drawn, o_.patches, class_names, "patches, " + when)},
       {"queue", embedding_map(*queue_, class_names, "queue embeddings, " + when)}};
 }
 
@@ -174,19 +215,21 @@ Var PatchCl::embed(
 
 Tensor PatchCl::enqueue(Step& step, const Patches& patches) {
   Tape forward_only(step.tape.arena(), {.grad = false, .check_finite = step.tape.options().check_finite});
-  const Var input = upload(forward_only, patches.augmented, step.dtype(), "augmented patches");
+  const Step teacher{forward_only, step.s, step.b, step.log};
+  const Var input = teacher.upload(patches.augmented, "augmented patches");
   const Tensor embeddings = embed(forward_only, step.s, *step.s.teacher, input, /*training=*/false).value();
-  if (step.tape.dry()) return host_floats(embeddings.shape());
-  const Tensor keys = on_host(embeddings);
-  for (size_t i = 0; i < patches.classes.size(); ++i)
-    queue_->push(patches.classes[i], keys.data<float>() + int64_t(i) * kDimension);
+  Tensor keys = host_floats(embeddings.shape());
+  step.work([&] {
+    keys = on_host(embeddings);
+    for (size_t i = 0; i < patches.classes.size(); ++i)
+      queue_->push(patches.classes[i], keys.data<float>() + int64_t(i) * o_.dimension);
+  });
   return keys;
 }
 
-Var PatchCl::guided(
-    Step& step, const Var& embeddings, const Var& classes, const Tensor& keys, const Patches& patches) const {
-  const int64_t K = classes_, D = kDimension,
-                rows = options_.hard_negatives.scheme == HardNegatives::off ? 1 : K;
+ClassStatistics PatchCl::statistics(Step& step, const Tensor& keys, const Patches& patches) const {
+  const HardNegativeOptions& hard = o_.hard_negatives;
+  const int64_t K = classes_, D = o_.dimension, rows = hard.scheme == HardNegatives::off ? 1 : K;
   const Tensor mean = host_floats({K, D}), covariance = host_floats({K, D, D});
   const Tensor negative_mean = host_floats({rows, K, D}), negative_covariance = host_floats({rows, K, D, D});
   const Tensor is_ready = Arena("contrast").zeros({K}, DType::u8);
@@ -203,37 +246,29 @@ Var PatchCl::guided(
     const int64_t i = pair / K, j = pair % K;
     const Points anchors = points_of_class(keys, patches.classes, i);
     if (i == j || !ready(i) || !ready(j) || anchors.cols() == 0) return;
-    Rng rng(step.s.seed, uint64_t(step.s.iteration), site::hard_negatives + uint32_t(pair));
-    const Points negatives = newest_points(*queue_, j, options_.hard_negatives.candidates);
+    Rng rng = step.host_rng(site::hard_negatives + uint32_t(pair));
+    const Points negatives = newest_points(*queue_, j, hard.candidates);
     put_moments(hard_negatives(anchors, negatives, *gaussians[size_t(i)], *gaussians[size_t(j)],
-                    moments[size_t(j)], options_.hard_negatives, rng),
+                    moments[size_t(j)], hard, rng),
         pair, negative_mean, negative_covariance);
   });
-  const auto up = [&](const Tensor& t, const char* label) {
-    return upload(step.tape, t, step.dtype(), label);
-  };
-  const ClassStatistics statistics{up(mean, "mu"), up(covariance, "Sigma"), up(negative_mean, "negative mu"),
-      up(negative_covariance, "negative Sigma"), up(is_ready, "ready classes")};
-  return guided_contrastive(
-      embeddings, classes, statistics, step.warming_up ? options_.warm_up_loss : options_.loss);
+  return {step.upload(mean, "mu"), step.upload(covariance, "Sigma"),
+      step.upload(negative_mean, "negative mu"), step.upload(negative_covariance, "negative Sigma"),
+      step.upload(is_ready, "ready classes")};
 }
 
 Var PatchCl::against_queue(Step& step, const Var& embeddings, const Var& classes, const Tensor& keys) const {
-  const int64_t most = options_.info_nce_negatives, D = kDimension;
+  const int64_t most = o_.info_nce_negatives, D = o_.dimension;
   const Tensor negatives = host_floats({classes_ * most, D}),
                class_of = Arena("contrast").empty({classes_ * most}, DType::i32);
   for (int64_t k = 0; k < classes_; ++k)
     for (int64_t i = 0; i < most; ++i) {
       const bool there = ready(k) && i < queue_->size(k);
       class_of.data<int32_t>()[k * most + i] = there ? int32_t(k) : -1;
-      if (there)
-        std::copy(
-            queue_->newest(k, i), queue_->newest(k, i) + D, negatives.data<float>() + (k * most + i) * D);
+      if (there) std::copy_n(queue_->newest(k, i), D, negatives.data<float>() + (k * most + i) * D);
     }
-  const DType dtype = step.dtype();
-  return info_nce(embeddings, upload(step.tape, keys, dtype, "keys"),
-      upload(step.tape, negatives, dtype, "negatives"), classes,
-      upload(step.tape, class_of, dtype, "negative classes"), options_.info_nce_tau);
+  return info_nce(embeddings, step.upload(keys, "keys"), step.upload(negatives, "negatives"), classes,
+      step.upload(class_of, "negative classes"), o_.info_nce_tau);
 }
 
 }  // namespace patchcl

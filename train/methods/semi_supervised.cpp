@@ -1,7 +1,7 @@
 #include "train/methods/semi_supervised.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cmath>
 
 #include "autograd/ops/arith.h"
 #include "autograd/ops/pointwise.h"
@@ -11,166 +11,174 @@
 #include "losses/consistency.h"
 #include "losses/cross_entropy.h"
 #include "tensor/device.h"
-#include "train/methods/copy_paste.h"
-#include "train/optim/schedule.h"
 
 namespace patchcl {
 
 namespace {
-
-Tensor ones(const Shape& shape) {
-  const Tensor t = Arena("weight").empty(shape, DType::f32);
-  fill(t, 1);
-  return t;
+const Names<Consistency> kConsistency{
+    {"mse", Consistency::mean_squared_error}, {"ce", Consistency::cross_entropy}};
 }
 
-// Row i of the result is row i + 1 of t, the last one the first.
-Tensor rolled(const Tensor& t) {
-  const int64_t n = t.shape()[0];
-  const Tensor out = Arena("copy-paste").empty(t.shape(), t.dtype());
-  copy(t.rows(0, 1), out.rows(n - 1, 1));
-  if (n > 1) copy(t.rows(1, n - 1), out.rows(0, n - 1));
-  return out;
+void SemiSupervised::read_schedule() {
+  options().group("Semi-supervised learning");
+  options().add("labeled-batch", labeled_batch_, "Labelled images in a step; 0: half of them", kNotNegative);
+  options().add("warm-up", warm_up_,
+      "Share of the iterations on labelled images alone; -1: none, with --copy-paste a third", Range{-1, 1});
+  options().add(
+      "ramp-up", ramp_up_, "Share of the iterations over which the consistency weight grows", kShare);
+  options().add("consistency-weight", consistency_weight_, "Weight of the consistency loss after its ramp-up",
+      kNotNegative);
 }
 
-Labeled rolled(const Labeled& l) { return {rolled(l.images), rolled(l.labels), rolled(l.weight)}; }
+void SemiSupervised::read_ema() { options().add("ema", ema_, "Decay of the teacher's average", kShare); }
 
-Tensor stacked(const Tensor& a, const Tensor& b) {
-  Shape s = a.shape();
-  s[0] *= 2;
-  const Tensor out = Arena("copy-paste").empty(s, a.dtype());
-  copy(a, out.rows(0, a.shape()[0]));
-  copy(b, out.rows(a.shape()[0], a.shape()[0]));
-  return out;
+void SemiSupervised::read_consistency() {
+  options().choose("consistency", consistency_, kConsistency,
+      "Squared error of softmax, or cross-entropy against confident pseudo-labels");
 }
 
-Labeled first(const Labeled& l, int64_t n) {
-  return {l.images.rows(0, n), l.labels.rows(0, n), l.weight.rows(0, n)};
+void SemiSupervised::read_pseudo_labels() {
+  options().add("confidence", confidence_,
+      "Pseudo-labels count where the largest probability is at least this", kShare);
+  options().add(
+      "largest-component", largest_component_, "Pseudo-labels keep the largest component of each class");
 }
 
-}  // namespace
+void SemiSupervised::read_copy_paste() {
+  options().add("copy-paste", copy_paste_, "Mix labelled and unlabelled images in both directions");
+  options().add("pseudo-weight", pseudo_weight_, "Weight of pseudo-labelled pixels in mixed images", kShare);
+}
+
+void SemiSupervised::resolve(const RunShape& run) {
+  if (labeled_batch_ == 0) labeled_batch_ = run.batch / 2;
+  if (labeled_batch_ < 1 || labeled_batch_ >= run.batch)
+    fail(ExitCode::usage, "options", "a batch of ", run.batch, " with ", labeled_batch_, " labelled images; ",
+        name(), " wants both kinds: raise --batch or mend --labeled-batch");
+  // Copy-paste needs pseudo-labels worth pasting.
+  if (warm_up_ < 0) warm_up_ = copy_paste_ ? 1. / 3 : 0;
+  if (!options().contains("copy-paste")) return;
+  if (!copy_paste_) options().forbid({"pseudo-weight"}, "without --copy-paste");
+  if (copy_paste_ && options().contains("consistency"))
+    options().forbid({"consistency"}, "with --copy-paste, which has no consistency loss");
+  if (!copy_paste_ && consistency_ == Consistency::mean_squared_error)
+    options().forbid({"confidence", "largest-component"}, "without --copy-paste or --consistency ce");
+}
+
+std::vector<Phase> SemiSupervised::phases(const RunShape& run) const {
+  const int64_t warm_up = std::min(run.iterations, int64_t(std::ceil(warm_up_ * double(run.iterations))));
+  Phase main = whole_run(run, labeled_batch_, views()), early = whole_run(run, labeled_batch_);
+  early.name = "warm-up";
+  early.unlabeled = 0;
+  early.iterations = warm_up;
+  main.iterations -= warm_up;
+  std::vector<Phase> all{early, main};
+  std::erase_if(all, [](const Phase& p) { return p.iterations == 0; });
+  return all;
+}
 
 void SemiSupervised::start(const TrainState& s) {
   const Arena memory("method", s.student->values().device());
-  ema_ = std::make_unique<Ema>(memory);
-  consistency_weight_ = memory.zeros({1}, s.student->dtype());
+  average_ = std::make_unique<Ema>(memory);
+  weight_ = memory.zeros({1}, s.student->dtype());
 }
 
 void SemiSupervised::prepare(const TrainState& s) {
-  const double weight = *options_.consistency_weight * ramp(s);
+  const double weight = consistency_weight_ * ramp(s);
   const float single = float(weight);
-  const bool f64 = consistency_weight_.dtype() == DType::f64;
-  copy_bytes(consistency_weight_.raw(), consistency_weight_.device(),
-      f64 ? static_cast<const void*>(&weight) : &single, Device::cpu, consistency_weight_.bytes());
+  const void* const from = weight_.dtype() == DType::f64 ? static_cast<const void*>(&weight) : &single;
+  copy_bytes(weight_.raw(), weight_.device(), from, Device::cpu, weight_.bytes());
 }
 
 void SemiSupervised::after_step(const TrainState& s) {
   if (!has_teacher()) return;
-  ema_->set(ema_alpha(s.iteration, options_.ema));
-  ema_->update(s.teacher->values(), s.student->values());
-  ema_->update(s.teacher->buffers(), s.student->buffers());
+  average_->set(ema_alpha(s.iteration, ema_));
+  average_->update(s.teacher->values(), s.student->values());
+  average_->update(s.teacher->buffers(), s.student->buffers());
 }
 
 double SemiSupervised::ramp(const TrainState& s) const {
   const double n = double(s.iterations);
-  return gaussian_ramp(double(s.iteration) - *options_.warm_up * n, *options_.ramp_up * n);
+  return gaussian_ramp(double(s.iteration) - warm_up_ * n, ramp_up_ * n);
 }
 
 Var SemiSupervised::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) {
-  // A dry run plans memory for the stage that needs more.
-  const bool early = !tape.dry() && warming_up(s);
-  Step step{tape, s, b, log, early};
+  Step step{tape, s, b, log};
+  const bool early = warming_up(s);
   const Tensor wanted = early ? Tensor() : target(step);
-  Var total = options_.copy_paste ? mixed_loss(step, wanted)
-              : early             ? labeled_loss(step)
-                                  : consistent_loss(step, wanted);
-  const Var c = early && !options_.warm_up_contrast ? Var() : contrast(step, wanted);
-  if (c) {
-    log.terms.push_back({"contrast", c});
-    total = add(total, affine(c, options_.contrast_weight));  // EQ: 1.12 total loss
-  }
-  return total;
-}
-
-Var SemiSupervised::student_logits(Step& step, const Var& images) {
-  Pass pass(step.tape, *step.s.student, /*training=*/true, step.s.rng, site::student);
-  return step.s.model->forward(pass, images).logits;
+  Var total;
+  if (copy_paste_) total = mixed_loss(step, wanted);
+  else total = early ? labeled_loss(step) : consistent_loss(step, wanted);
+  const Var c = contrast(step, wanted);
+  if (!c) return total;
+  log.terms.push_back({"contrast", c});
+  return add(total, affine(c, contrast_weight()));  // EQ: 1.12 total loss
 }
 
 Var SemiSupervised::labeled_loss(Step& step) {
-  const int64_t n = step.b.labeled;
-  const Var logits = student_logits(step, rows(step.tape, step.b.images, 0, n, "labelled images"));
-  return supervised_loss(logits, rows(step.tape, step.b.labels, 0, n, "labels"), {}, step.log);
+  const Var logits = step.student(step.labeled(step.b.images(), "labelled images"));
+  return step.supervised_loss(logits, step.labeled(step.b.labels(), "labels"));
 }
 
 Var SemiSupervised::consistent_loss(Step& step, const Tensor& target) {
-  const int64_t n = step.b.labeled, m = step.unlabeled();
-  const Var labeled = rows(step.tape, step.b.images, 0, n, "labelled images");
-  const Var unlabeled = rows(step.tape, student_view(step.b), n, m, "unlabelled images, student's view");
-  const Var logits = student_logits(step, concat({labeled, unlabeled}, 0));
+  const int64_t n = step.b.labeled, m = step.b.unlabeled();
+  const Var labeled = step.labeled(step.b.images(), "labelled images");
+  const Var unlabeled = step.unlabeled(step.b.views.back().images, "unlabelled images, student's view");
+  const Var logits = step.student(concat({labeled, unlabeled}, 0));
   const Var supervised =
-      supervised_loss(slice(logits, 0, 0, n), rows(step.tape, step.b.labels, 0, n, "labels"), {}, step.log);
+      step.supervised_loss(slice(logits, 0, 0, n), step.labeled(step.b.labels(), "labels"));
   const Var agreement = consistency(step, slice(logits, 0, n, m), target);
-  const Var weight = step.tape.constant(consistency_weight_, "consistency weight");
+  const Var weight = step.tape.constant(weight_, "consistency weight");
   step.log.terms.push_back({"consistency", agreement});
   step.log.readings.push_back({"consistency_weight", weight});
   return add(supervised, scale(agreement, weight));  // EQ: 1.12 total loss
 }
 
 Var SemiSupervised::consistency(Step& step, const Var& logits, const Tensor& target) {
-  if (options_.consistency == Consistency::mean_squared_error)
+  if (consistency_ == Consistency::mean_squared_error)
     return mean_squared_error(softmax(logits), step.tape.constant(target, "target"));  // EQ: 4.4 consistency
-  const PseudoLabels pseudo =
-      decide(step, target, decides_on_gpu(step) ? step.tape.arena() : Arena("pseudo-labels"));
-  return cross_entropy(logits, upload(step.tape, pseudo.labels, step.dtype(), "pseudo-labels"),
-      upload(step.tape, pseudo.weight, step.dtype(), "confident pixels"));
+  const PseudoLabels pseudo = decide(step, target, step.place(/*host_only=*/largest_component_));
+  return cross_entropy(
+      logits, step.upload(pseudo.labels, "pseudo-labels"), step.upload(pseudo.weight, "confident pixels"));
 }
 
-PseudoLabels SemiSupervised::decide(const Step& step, const Tensor& target, const Arena& memory) const {
+PseudoLabels SemiSupervised::decide(const Step& step, const Tensor& target, const Place& place) const {
   const Shape s = target.shape();
   const PseudoLabels y{
-      memory.empty({s[0], s[1], s[2]}, DType::u8), memory.empty({s[0], s[1], s[2]}, DType::f32)};
-  if (step.tape.dry()) return y;
-  find_pseudo_labels(memory.device() == Device::cuda ? target : on_host(target), options_.confidence,
-      options_.largest_component, y);
-  step.log.readings.push_back(
-      {"pseudo_coverage", mean(upload(step.tape, y.weight, step.dtype(), "confident pixels"))});
+      place.memory.empty({s[0], s[1], s[2]}, DType::u8), place.memory.empty({s[0], s[1], s[2]}, DType::f32)};
+  step.work([&] {
+    find_pseudo_labels(place.here(target), confidence_, largest_component_, y);
+    step.log.readings.push_back({"pseudo_coverage", mean(step.upload(y.weight, "confident pixels"))});
+  });
   return y;
 }
 
-// In the warm-up the images are labelled ones, mixed among themselves.
 Var SemiSupervised::mixed_loss(Step& step, const Tensor& target) {
-  const Batch& b = step.b;
-  const Shape& s = b.images.shape();
-  const int64_t n = step.warming_up ? b.labeled : std::min(b.labeled, step.unlabeled());
-  Labeled mixed;
-  if (step.tape.dry()) {
-    const Arena host("copy-paste");
-    mixed = {host.empty({2 * n, s[1], s[2], s[3]}, DType::f32), host.empty({2 * n, s[1], s[2]}, DType::u8),
-        ones({2 * n, s[1], s[2]})};
-  } else {
-    Rng rng(step.s.seed, uint64_t(step.s.iteration), site::paste);
+  const LabeledImages mixed = mix(step, target);
+  const Var logits = step.student(step.upload(mixed.images, "mixed images"));
+  return step.supervised_loss(
+      logits, step.upload(mixed.labels, "mixed labels"), step.upload(mixed.weight, "weights"));
+}
+
+// In the warm-up the images are labelled ones, mixed among themselves.
+LabeledImages SemiSupervised::mix(Step& step, const Tensor& target) const {
+  const Shape s = step.b.images().shape();
+  const int64_t labeled = step.b.labeled, unlabeled = step.b.unlabeled();
+  const LabeledImages mixed =
+      labeled_images(target ? 2 * std::min(labeled, unlabeled) : labeled, s[1], s[2], s[3]);
+  step.work([&] {
+    const Batch& host = step.b.on_host();
+    Rng rng = step.host_rng(site::paste);
     const Box box = random_box(s[1], s[2], rng);
-    const Labeled labeled{on_host(b.images.rows(0, b.labeled)), on_host(b.labels.rows(0, b.labeled)),
-        ones({b.labeled, s[1], s[2]})};
-    if (step.warming_up) {
-      mixed = paste(labeled, rolled(labeled), box);
-    } else {
-      const PseudoLabels pseudo = decide(step, target, Arena("pseudo-labels"));
-      float* w = pseudo.weight.data<float>();
-      for (int64_t i = 0; i < pseudo.weight.numel(); ++i) w[i] *= float(options_.pseudo_weight);
-      const Labeled unlabeled{
-          on_host(b.images.rows(b.labeled, step.unlabeled())), pseudo.labels, pseudo.weight};
-      const Labeled in = paste(first(unlabeled, n), first(labeled, n), box),
-                    out = paste(first(labeled, n), first(unlabeled, n), box);
-      mixed = {
-          stacked(in.images, out.images), stacked(in.labels, out.labels), stacked(in.weight, out.weight)};
-    }
-  }
-  const DType dtype = step.dtype();
-  const Var logits = student_logits(step, upload(step.tape, mixed.images, dtype, "mixed images"));
-  return supervised_loss(logits, upload(step.tape, mixed.labels, dtype, "mixed labels"),
-      upload(step.tape, mixed.weight, dtype, "weights"), step.log);
+    const LabeledImages known =
+        fully_trusted(on_host(host.images().rows(0, labeled)), host.labels().rows(0, labeled));
+    if (!target) return mix_among(known, box, mixed);
+    const PseudoLabels pseudo = decide(step, target, step.place(/*host_only=*/true));
+    float* w = pseudo.weight.data<float>();
+    for (int64_t i = 0; i < pseudo.weight.numel(); ++i) w[i] *= float(pseudo_weight_);
+    const Tensor images = on_host(host.images().rows(labeled, unlabeled));
+    exchange(known, {images, pseudo.labels, pseudo.weight}, box, mixed);
+  });
+  return mixed;
 }
 
 }  // namespace patchcl

@@ -1,13 +1,15 @@
 #include "train/methods/supervised.h"
 
-#include "train/methods/terms.h"
-
 namespace patchcl {
 
+namespace {
+AddMethod supervised{{0, "supervised", "cross-entropy and Dice on the labelled images", make<Supervised>}};
+}
+
 Var Supervised::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) {
-  Pass pass(tape, *s.student, /*training=*/true, s.rng);
-  const UNet::Output out = s.model->forward(pass, tape.constant(b.images, "images"));
-  return supervised_loss(out.logits, tape.constant(b.labels, "labels"), {}, log);
+  const Step step{tape, s, b, log};
+  return step.supervised_loss(
+      step.student(tape.constant(b.images(), "images")), tape.constant(b.labels(), "labels"));
 }
 
 }  // namespace patchcl

@@ -1,13 +1,13 @@
 // Supervised training on the labelled images alone: L = 1/2 (cross-entropy + Dice), METHODS 4.4.
 #pragma once
-#include "train/methods/method.h"
+#include "train/methods/step.h"
 
 namespace patchcl {
 
 class Supervised final : public Method {
  public:
-  std::string name() const override { return "supervised"; }
   bool recordable() const override { return true; }
+  std::vector<Phase> phases(const RunShape& run) const override { return {whole_run(run, run.batch)}; }
   Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) override;
 };
 

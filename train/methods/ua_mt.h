@@ -10,10 +10,10 @@
 
 namespace patchcl {
 
-class UaMt final : public MeanTeacher {
+class UaMt final : public NoisyTeacher {
  public:
-  using MeanTeacher::MeanTeacher;
-  std::string name() const override { return "ua-mt"; }
+  UaMt();
+  bool recordable() const override { return true; }
   void start(const TrainState& s) override;
   void prepare(const TrainState& s) override;
 
@@ -23,7 +23,8 @@ class UaMt final : public MeanTeacher {
  private:
   // Mean of the teacher's noisy predictions.
   Tensor mean_prediction(Step& step) const;
-  Tensor threshold_;  // of U, f64 (1) on the device
+  int64_t dropout_passes_ = 8;  // T
+  Tensor threshold_;            // of U, f64 (1) on the device
 };
 
 }  // namespace patchcl

@@ -39,6 +39,8 @@ void update(
   });
 }
 
+Tensor part(const Tensor& flat, const Elements& which) { return flat.window(which.begin, {which.count}); }
+
 // Asynchronous on a GPU: the driver keeps a copy of the host's few bytes.
 void write(const Tensor& rates, std::initializer_list<double> values) {
   copy_bytes(rates.raw(), rates.device(), values.begin(), Device::cpu, rates.bytes());
@@ -49,8 +51,8 @@ void write(const Tensor& rates, std::initializer_list<double> values) {
 Sgd::Sgd(SgdRule rule, int64_t size, DType dtype, const Arena& arena)
     : rule_(rule), momentum_(arena.zeros({size}, dtype)), rates_(arena.zeros({1}, DType::f64)) {}
 void Sgd::set(double lr, int64_t) { write(rates_, {lr}); }
-void Sgd::step(const Tensor& parameters, const Tensor& gradients) {
-  update("sgd", rule_, rates_, parameters, gradients, momentum_);
+void Sgd::step(const Tensor& parameters, const Tensor& gradients, const Elements& which) {
+  update("sgd", rule_, rates_, part(parameters, which), part(gradients, which), part(momentum_, which));
 }
 
 Adam::Adam(AdamRule rule, int64_t size, DType dtype, const Arena& arena)
@@ -60,8 +62,21 @@ void Adam::set(double lr, int64_t t) {
   write(
       rates_, {lr / (1 - std::pow(rule_.beta1, double(t))), std::sqrt(1 - std::pow(rule_.beta2, double(t)))});
 }
-void Adam::step(const Tensor& parameters, const Tensor& gradients) {
-  update("adam", rule_, rates_, parameters, gradients, m_, v_);
+void Adam::step(const Tensor& parameters, const Tensor& gradients, const Elements& which) {
+  update("adam", rule_, rates_, part(parameters, which), part(gradients, which), part(m_, which),
+      part(v_, which));
+}
+
+void Optimizer::reset() const {
+  for (const auto& [name, t] : state()) fill_zero(t);
+}
+
+std::unique_ptr<Optimizer> make_optimizer(
+    const OptimizerOptions& o, int64_t size, DType dtype, const Arena& arena) {
+  if (o.kind == OptimizerKind::adam)
+    return std::make_unique<Adam>(AdamRule{.weight_decay = o.weight_decay}, size, dtype, arena);
+  const SgdRule rule{.momentum = o.momentum, .weight_decay = o.weight_decay};
+  return std::make_unique<Sgd>(rule, size, dtype, arena);
 }
 
 Ema::Ema(const Arena& arena) : rates_(arena.zeros({2}, DType::f64)) {}

@@ -6,6 +6,7 @@
 // set() writes it, step() and update() only read it, so a captured CUDA graph replays them with new values.
 #pragma once
 #include <cmath>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,14 +53,24 @@ struct EmaRule {
 // State by name, for checkpoints; parameters themselves are not part of it.
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
+// Part of a flat buffer.
+struct Elements {
+  int64_t begin, count;
+};
+
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
   // Before step t = 1, 2, ...
   virtual void set(double lr, int64_t t) = 0;
-  // parameters -= update, both flat and of the size given to the constructor.
-  virtual void step(const Tensor& parameters, const Tensor& gradients) = 0;
+  // parameters -= update, both flat and of the size given to the constructor; of these elements only.
+  virtual void step(const Tensor& parameters, const Tensor& gradients, const Elements& which) = 0;
+  void step(const Tensor& parameters, const Tensor& gradients) {
+    step(parameters, gradients, {0, parameters.numel()});
+  }
   virtual NamedTensors state() const = 0;
+  // As before the first step.
+  void reset() const;
 };
 
 // For `size` parameters of `dtype`; the state starts at zero and comes from `arena`.
@@ -67,7 +78,8 @@ class Sgd final : public Optimizer {
  public:
   Sgd(SgdRule rule, int64_t size, DType dtype, const Arena& arena);
   void set(double lr, int64_t t) override;
-  void step(const Tensor& parameters, const Tensor& gradients) override;
+  using Optimizer::step;
+  void step(const Tensor& parameters, const Tensor& gradients, const Elements& which) override;
   NamedTensors state() const override { return {{"sgd.momentum", momentum_}}; }
 
  private:
@@ -79,13 +91,22 @@ class Adam final : public Optimizer {
  public:
   Adam(AdamRule rule, int64_t size, DType dtype, const Arena& arena);
   void set(double lr, int64_t t) override;
-  void step(const Tensor& parameters, const Tensor& gradients) override;
+  using Optimizer::step;
+  void step(const Tensor& parameters, const Tensor& gradients, const Elements& which) override;
   NamedTensors state() const override { return {{"adam.m", m_}, {"adam.v", v_}}; }
 
  private:
   AdamRule rule_;
   Tensor m_, v_, rates_;
 };
+
+enum class OptimizerKind { sgd, adam };
+struct OptimizerOptions {
+  OptimizerKind kind = OptimizerKind::sgd;
+  double momentum = 0.9, weight_decay = 1e-4;  // momentum of SGD
+};
+std::unique_ptr<Optimizer> make_optimizer(
+    const OptimizerOptions& options, int64_t size, DType dtype, const Arena& arena);
 
 // teacher = alpha teacher + (1 - alpha) student, for parameters and batch-norm buffers alike.
 class Ema {

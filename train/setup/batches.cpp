@@ -1,24 +1,19 @@
 #include "train/setup/batches.h"
 
-#include "tensor/error.h"
-
 namespace patchcl {
 
-Sampler training_sampler(const TrainConfig& c, bool wants_unlabeled, const Dataset& data) {
-  const int64_t labeled = !wants_unlabeled ? c.batch : c.labeled_batch ? c.labeled_batch : c.batch / 2;
-  if (wants_unlabeled && (labeled < 1 || labeled >= c.batch))
-    fail(ExitCode::usage, "train", "a batch of ", c.batch, " with ", labeled, " labelled images; ", c.method,
-        " wants both kinds: raise --batch or mend --labeled-batch");
-  return Sampler(
-      c.seed, data.labeled_items(), data.items() - data.labeled_items(), labeled, c.batch - labeled);
-}
-
-LoaderOptions loader_options(const TrainConfig& c, bool wants_strong, const Dataset& data) {
-  LoaderOptions o;
-  o.seed = c.seed;
-  o.augment = {parse_augmentation(c.augment), c.size, data.fit(c.size)};
-  o.strong = wants_strong;
-  return o;
+Batch BatchStream::next(int64_t iteration) {
+  const size_t number = learner_.phase_of(iteration);
+  if (!loader_ || number != phase_) {
+    const Phase& phase = learner_.phases()[phase_ = number];
+    const Sampler sampler(config_.seed, data_.labeled_items(), data_.items() - data_.labeled_items(),
+        phase.labeled, phase.unlabeled);
+    const LoaderOptions options{.seed = config_.seed,
+        .augment = {config_.augment, config_.size, data_.fit(config_.size)},
+        .views = phase.views};
+    loader_ = std::make_unique<Loader>(data_, sampler, options, iteration);
+  }
+  return loader_->next();
 }
 
 }  // namespace patchcl

@@ -1,4 +1,4 @@
-// The batches of a run, as its configuration asks for them: one rule for training and for audits of a run.
+// The batches of a phase, as the configuration of a run asks for them: one rule for training and for audits.
 #pragma once
 #include "data/stream/loader.h"
 #include "data/stream/sampler.h"
@@ -6,9 +6,21 @@
 
 namespace patchcl {
 
-// Half of a semi-supervised batch is labelled unless --labeled-batch says otherwise. Throws Error(usage) when
-// one kind is missing.
-Sampler training_sampler(const TrainConfig& config, bool wants_unlabeled, const Dataset& data);
-LoaderOptions loader_options(const TrainConfig& config, bool wants_strong, const Dataset& data);
+// The batches of a learner's run, one by one, also across phases.
+class BatchStream {
+ public:
+  BatchStream(const Learner& learner, const TrainConfig& config, const Dataset& data)
+      : learner_(learner), config_(config), data_(data) {}
+  // Batch number `iteration`, which is the one behind the last asked for, or any at first. Valid until the
+  // next call.
+  Batch next(int64_t iteration);
+
+ private:
+  const Learner& learner_;
+  const TrainConfig& config_;
+  const Dataset& data_;
+  std::unique_ptr<Loader> loader_;
+  size_t phase_ = 0;
+};
 
 }  // namespace patchcl

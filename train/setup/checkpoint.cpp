@@ -19,9 +19,9 @@ Tensor to_host(const Tensor& t, const Arena& host) {
 }
 
 // Options that may change between a run and its continuation: they do not change a number, but for the
-// device, which rounds otherwise.
+// device, which rounds otherwise. Data may move; that they are the same is told by their fingerprint.
 bool is_free(const std::string& key) {
-  for (const char* k : {"out", "threads", "log-every", "anomaly", "device"})
+  for (const char* k : {"out", "data", "threads", "log-every", "anomaly", "device"})
     if (key == k) return true;
   return false;
 }
@@ -33,10 +33,7 @@ std::map<std::string, std::string> options_of(const std::string& config) {
     const size_t at = line.find('=');
     if (line.empty() || line[0] == '#' || at == std::string::npos) continue;
     const std::string key = line.substr(0, at);
-    std::string value = line.substr(at + 1);
-    // A list that was given and the same list as a default print as [1, 2] and "[1,2]".
-    std::erase_if(value, [](char c) { return c == '"' || c == ' '; });
-    if (!is_free(key)) m[key] = value;
+    if (!is_free(key)) m[key] = line.substr(at + 1);
   }
   return m;
 }
@@ -62,22 +59,25 @@ const Tensor& at(const TensorFile& file, const std::string& name, const std::str
 
 }  // namespace
 
-void save_checkpoint(const std::string& dir, const ModelInfo& info, const TrainState& s, const Method& method,
-    const Optimizer& optimizer, const Progress& progress, const std::string& config) {
+void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& learner,
+    const Progress& progress, const std::string& config, const std::string& data) {
   const Arena host("checkpoint");
+  const int64_t iteration = learner.iteration();
   TensorFile file;
   put_model_info(file, info);
-  put_weights(file, *s.student, progress.iteration);
-  if (s.teacher) put_weights(file, *s.teacher, progress.iteration, "teacher.");
-  for (const auto& [name, t] : optimizer.state()) file.tensors["optimizer." + name] = to_host(t, host);
-  method.save(file);
+  put_weights(file, learner.student(), iteration);
+  if (learner.teacher()) put_weights(file, *learner.teacher(), iteration, "teacher.");
+  for (const auto& [name, t] : learner.optimizer().state())
+    file.tensors["optimizer." + name] = to_host(t, host);
+  learner.method().save(file);
   std::ostringstream best;
   best.precision(17);
   best << progress.best_dice;
-  file.metadata["iteration"] = std::to_string(progress.iteration);
+  file.metadata["iteration"] = std::to_string(iteration);
   file.metadata["best_dice"] = best.str();
   file.metadata["best_iteration"] = std::to_string(progress.best_iteration);
   file.metadata["config"] = config;
+  file.metadata["data"] = data;
 
   const fs::path last = fs::path(dir) / "last.safetensors", previous = fs::path(dir) / "last.1.safetensors";
   // A second name for the old checkpoint: there is a whole one under `last` at every moment.
@@ -93,8 +93,21 @@ std::string checkpoint_path(const std::string& resume) {
   return fs::is_directory(resume) ? (fs::path(resume) / "last.safetensors").string() : resume;
 }
 
-Progress load_checkpoint(const std::string& path, const TrainState& s, Method& method,
-    const Optimizer& optimizer, const std::string& config) {
+std::string folder_of(const std::string& resume) {
+  return fs::is_directory(resume) ? resume : fs::path(resume).parent_path().string();
+}
+
+std::string config_of(const std::string& checkpoint) {
+  const TensorFile file = load_tensors(checkpoint, Arena("checkpoint"));
+  const auto found = file.metadata.find("config");
+  if (found == file.metadata.end())
+    fail(ExitCode::checkpoint, "checkpoint", checkpoint,
+        " is a weights file, not a checkpoint of a run; resume from last.safetensors");
+  return found->second;
+}
+
+Progress load_checkpoint(
+    const std::string& path, Learner& learner, const std::string& config, const std::string& data) {
   const Arena host("checkpoint");
   TensorFile file;
   try {
@@ -113,19 +126,23 @@ Progress load_checkpoint(const std::string& path, const TrainState& s, Method& m
     fail(ExitCode::checkpoint, "checkpoint", path, " was trained with other options:", changed,
         "; resume with the same ones");
 
-  get_weights(file, *s.student, path);
-  if (s.teacher) get_weights(file, *s.teacher, path, "teacher.");
-  for (const auto& [name, t] : optimizer.state()) {
+  if (file.metadata.contains("data") && file.metadata["data"] != data)
+    fail(ExitCode::checkpoint, "checkpoint", path, " was trained on other cases: its lists have fingerprint ",
+        file.metadata["data"], ", those of today ", data, "; bring the lists back, or begin a new run");
+
+  get_weights(file, learner.student(), path);
+  if (learner.teacher()) get_weights(file, *learner.teacher(), path, "teacher.");
+  for (const auto& [name, t] : learner.optimizer().state()) {
     const Tensor& saved = at(file, "optimizer." + name, path);
     if (saved.dtype() != t.dtype() || saved.numel() != t.numel())
       fail(ExitCode::checkpoint, "checkpoint", path, " holds optimizer.", name, " ", saved.shape(),
           ", wanted ", t.shape());
     copy(saved, t);
   }
-  method.load(file);
+  learner.method().load(file);
   try {
-    return {std::stoll(file.metadata["iteration"]), std::stod(file.metadata["best_dice"]),
-        std::stoll(file.metadata["best_iteration"])};
+    learner.go_to(std::stoll(file.metadata["iteration"]));
+    return {std::stod(file.metadata["best_dice"]), std::stoll(file.metadata["best_iteration"])};
   } catch (const std::logic_error&) {
     fail(ExitCode::checkpoint, "checkpoint", path, " has an iteration or score that is no number");
   }

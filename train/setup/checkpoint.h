@@ -7,28 +7,31 @@
 #pragma once
 #include <string>
 
-#include "train/methods/method.h"
 #include "train/setup/model_file.h"
-#include "train/optim/optimizer.h"
+#include "train/setup/learner.h"
 
 namespace patchcl {
 
 struct Progress {
-  int64_t iteration = 0;  // steps done
   double best_dice = -1;  // mean foreground Dice of the best validation; -1: none yet
   int64_t best_iteration = 0;
 };
 
-// Writes DIR/last.safetensors; the one before stays as DIR/last.1.safetensors.
-void save_checkpoint(const std::string& dir, const ModelInfo& info, const TrainState& s, const Method& method,
-    const Optimizer& optimizer, const Progress& progress, const std::string& config);
+// Writes DIR/last.safetensors; the one before stays as DIR/last.1.safetensors. `config` is the resolved
+// configuration, `data` the fingerprint of the data lists.
+void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& learner,
+    const Progress& progress, const std::string& config, const std::string& data);
 
-// From a checkpoint file, or a run folder's last.safetensors. Throws Error(checkpoint) naming the file when
-// it is damaged, and says where the previous one lies; when it belongs to another configuration, names the
-// options that differ.
-Progress load_checkpoint(const std::string& path, const TrainState& s, Method& method,
-    const Optimizer& optimizer, const std::string& config);
+// From a checkpoint file, or a run folder's last.safetensors; the learner goes to its iteration. Throws
+// Error(checkpoint) naming the file when it is damaged, and says where the previous one lies; when it belongs
+// to another configuration or to other data, names what differs.
+Progress load_checkpoint(
+    const std::string& path, Learner& learner, const std::string& config, const std::string& data);
 
+// The configuration that a checkpoint was written with.
+std::string config_of(const std::string& checkpoint);
+// The run folder that `resume` (folder or checkpoint) stands for.
+std::string folder_of(const std::string& resume);
 // The path of the checkpoint that `resume` (folder or file) stands for.
 std::string checkpoint_path(const std::string& resume);
 

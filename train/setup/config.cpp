@@ -2,108 +2,214 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
-#include "tensor/error.h"
+#include "data/stream/dataset.h"
+#include "tensor/parallel.h"
 
 namespace patchcl {
 
-void add_options(CLI::App& app, TrainConfig& c) {
-  app.set_config("--config", "", "TOML file with any of these options; the command line wins");
-  app.allow_config_extras(CLI::config_extras_mode::error);
-  // The last one wins, so that a plan's variant may say otherwise than the plan.
-  app.option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+const Names<DType> kFloatTypes{{"f32", DType::f32}, {"f64", DType::f64}};
+const Names<Kernels> kKernelNames{
+    {"naive", Kernels::naive}, {"direct", Kernels::direct}, {"fast", Kernels::fast}};
+const Names<MathMode> kMathNames{{"f32", MathMode::f32}, {"tf32", MathMode::tf32}, {"bf16", MathMode::bf16}};
+const Names<DeviceChoice> kDeviceNames{
+    {"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}};
 
-  app.add_option("--method", c.method, "supervised, mean-teacher, ua-mt, fixmatch or patchcl");
+namespace {
 
-  auto* data = app.add_option_group("Data");
-  data->add_option("--data", c.data,
-      "Folder (SSL4MIS, image folder, MSD or nnU-Net layout), or phantom[:cases=40,size=96,...]");
-  data->add_option("--labeled", c.labeled, "Labelled cases, the first of the list; -1: all");
-  data->add_option("--val", c.val, "Held-out cases where the folder has no validation list; -1: one in five");
-  data->add_option("--size", c.size, "Height and width of the network's input")->check(CLI::PositiveNumber);
-  data->add_option("--augment", c.augment, "none, ssl4mis, ssl4mis-2025 or flips");
+const Names<Augmentation> kAugmentations{{"none", Augmentation::none}, {"ssl4mis", Augmentation::ssl4mis},
+    {"ssl4mis-2025", Augmentation::ssl4mis_2025}, {"flips", Augmentation::flips}};
+const Names<OptimizerKind> kOptimizers{{"sgd", OptimizerKind::sgd}, {"adam", OptimizerKind::adam}};
+const Names<Schedule> kSchedules{
+    {"poly", Schedule::poly}, {"constant", Schedule::constant}, {"cosine", Schedule::cosine}};
 
-  auto* optimisation = app.add_option_group("Optimisation");
-  optimisation->add_option("--iters", c.iters, "Training steps")->check(CLI::PositiveNumber);
-  optimisation->add_option("--batch", c.batch, "Images in a step")->check(CLI::PositiveNumber);
-  optimisation->add_option(
-      "--labeled-batch", c.labeled_batch, "Labelled images in a semi-supervised step; 0: half of them");
-  optimisation->add_option("--optimizer", c.optimizer, "sgd or adam")->check(CLI::IsMember({"sgd", "adam"}));
-  optimisation->add_option("--lr", c.lr, "Learning rate at step 0; falls as (1 - t/T)^0.9");
-  optimisation->add_option("--momentum", c.momentum, "Of SGD");
-  optimisation->add_option("--weight-decay", c.weight_decay, "L2, part of the gradient");
-  optimisation->add_option(
-      "--seed", c.seed, "Decides initial weights, batches, augmentation, dropout and sampling");
-
-  auto* network = app.add_option_group("Network");
-  network->add_option("--widths", c.widths, "Channels per level")->delimiter(',');
-  network->add_option("--dropout", c.dropout, "Dropout rate per encoder level")->delimiter(',');
-  network->add_option("--dtype", c.dtype, "f32 or f64")->check(CLI::IsMember({"f32", "f64"}));
-  network->add_option("--fused", c.fused, "Batch norm, activation and dropout in one pass");
-
-  auto* running = app.add_option_group("Running");
-  running->add_option("--out", c.out, "Run folder: config, metrics, checkpoints, pictures");
-  running->add_option("--resume", c.resume, "Run folder or checkpoint to go on from, bit for bit")
-      ->configurable(false);
-  running->add_option("--val-every", c.val_every, "Steps between validations; 0: at the end only");
-  running->add_option("--log-every", c.log_every, "Steps between lines of metrics.jsonl")
-      ->check(CLI::PositiveNumber);
-  running->add_option("--picture-every", c.picture_every,
-      "Steps between pictures of what the method sees; 0: at the end only");
-  running->add_option("--audit-every", c.audit_every,
-      "Steps between spot checks of the gradient in f64 (audit.jsonl); 0: never");
-  running->add_option("--threads", c.threads, "CPU threads; 0: all. Results do not depend on it");
-  running
-      ->add_option(
-          "--kernels", c.kernels, "naive (reference loops), direct, or fast (Winograd where it wins)")
-      ->check(CLI::IsMember({"naive", "direct", "fast"}));
-  running->add_option("--device", c.device, "auto, cpu or cuda")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
-  running
-      ->add_option("--math", c.math,
-          "On the GPU: f32, tf32 (tensor cores, factors of 10 bits) or bf16 (activations of 8 bits)")
-      ->check(CLI::IsMember({"f32", "tf32", "bf16"}));
-  running->add_option("--graph", c.graph,
-      "On the GPU (all methods but patchcl): record a step's kernels once and replay them");
-  running->add_flag("--anomaly", c.anomaly,
-      "Check every value of every op and stop at the first that is not finite (slow)");
-
-  c.methods.add(app);
+std::string joined(const std::vector<std::string>& words) {
+  std::string all;
+  for (const std::string& w : words) all += (all.empty() ? "" : ",") + w;
+  return all;
 }
 
-std::string read_run_options(const std::string& run, TrainConfig& config) {
-  const std::filesystem::path at(run);
-  const auto file = (std::filesystem::is_directory(at) ? at : at.parent_path()) / "config.toml";
-  if (!std::filesystem::exists(file)) return "";
-  config = TrainConfig();
-  CLI::App saved;
-  add_options(saved, config);
-  try {
-    saved.parse("--config \"" + file.string() + "\"", /*program_name_included=*/false);
-  } catch (const CLI::ParseError& e) {
-    fail(ExitCode::checkpoint, "train", file.string(), " cannot be read: ", e.what());
+std::vector<CLI::ConfigItem> items_of(const std::string& toml) {
+  std::istringstream in(toml);
+  return CLI::ConfigTOML().from_config(in);
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream in(path);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+std::string method_in(const std::string& toml, const std::string& otherwise) {
+  for (const CLI::ConfigItem& item : items_of(toml))
+    if (item.name == "method") return joined(item.inputs);
+  return otherwise;
+}
+
+// The value of the last --NAME in a command line; empty when there is none.
+std::string value_of(const std::vector<std::string>& arguments, const std::string& flag) {
+  std::string value;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] == flag && i + 1 < arguments.size()) value = arguments[i + 1];
+    if (arguments[i].starts_with(flag + "=")) value = arguments[i].substr(flag.size() + 1);
   }
-  config.out = file.parent_path().string();
-  return saved.config_to_str(/*default_also=*/true, /*write_description=*/false);
+  return value;
 }
 
-DType parse_dtype(const std::string& name) { return name == "f64" ? DType::f64 : DType::f32; }
+}  // namespace
 
-Kernels parse_kernels(const std::string& name) {
-  return name == "naive" ? Kernels::naive : name == "direct" ? Kernels::direct : Kernels::fast;
-}
-
-MathMode parse_math(const std::string& name) {
-  return name == "bf16" ? MathMode::bf16 : name == "tf32" ? MathMode::tf32 : MathMode::f32;
-}
-
-Device parse_device(const std::string& name) {
-  if (name == "cpu") return Device::cpu;
+Device device_of(DeviceChoice choice) {
+  if (choice == DeviceChoice::cpu) return Device::cpu;
   std::string why;
   if (cuda_available(&why)) return Device::cuda;
-  if (name == "cuda")
+  if (choice == DeviceChoice::cuda)
     fail(ExitCode::device, "device", "--device cuda was asked for, but ", why, "; use --device cpu");
   return Device::cpu;
+}
+
+Names<std::string> method_choices() {
+  Names<std::string> names;
+  for (const MethodEntry& m : methods()) names.push_back({m.name, m.name});
+  return names;
+}
+
+void TrainConfig::declare(OptionList& o) {
+  o.choose("method", method, method_choices(), "What trains; its own options are listed at the end");
+
+  o.group("Data");
+  o.add("data", data,
+      "Folder (SSL4MIS, image folder, MSD or nnU-Net layout), or phantom[:cases=40,size=96,...]");
+  o.add("labeled", labeled, "Labelled cases, the first of the list; -1: all", at_least(-1));
+  o.add("val", val, "Held-out cases where the folder has no validation list; -1: one in five", at_least(-1));
+  o.add("size", size, "Height and width of the network's input", at_least(1));
+  o.choose("augment", augment, kAugmentations, "Random changes of training images");
+
+  o.group("Optimisation");
+  o.add("iters", iters, "Training steps", at_least(1));
+  o.add("batch", batch, "Images in a step", at_least(1));
+  o.choose("optimizer", optimizer.kind, kOptimizers, "What follows the gradient");
+  o.add("lr", lr, "Learning rate at its peak", kPositive);
+  o.choose("schedule", schedule, kSchedules, "Of the learning rate; poly: (1 - t/T)^0.9");
+  o.add("lr-warm-up", lr_warm_up, "Steps over which the learning rate grows to its peak", kNotNegative);
+  o.add("momentum", optimizer.momentum, "Of SGD", Range{0, 1});
+  o.add("weight-decay", optimizer.weight_decay, "L2, part of the gradient", kNotNegative);
+  o.add("seed", seed, "Decides initial weights, batches, augmentation, dropout and sampling");
+
+  o.group("Network");
+  o.add("widths", network.widths, "Channels per level", at_least(1));
+  o.add("dropout", network.dropout, "Dropout rate per encoder level", Range{0, 1});
+  o.choose("dtype", dtype, kFloatTypes, "Numbers of weights and activations");
+  o.add("fused", network.fused, "Batch norm, activation and dropout in one pass");
+
+  o.group("Running");
+  o.add("out", out, "Run folder: config, metrics, checkpoints, pictures");
+  o.add("val-every", val_every, "Steps between validations; 0: at the end only", kNotNegative);
+  o.add("log-every", log_every, "Steps between lines of metrics.jsonl", at_least(1));
+  o.add("picture-every", picture_every, "Steps between pictures of what the method sees; 0: at the end only",
+      kNotNegative);
+  o.add("audit-every", audit_every,
+      "Steps between spot checks of the gradient in f64 (audit.jsonl); 0: never", kNotNegative);
+  o.add("threads", threads, "CPU threads; 0: all. Results do not depend on it", Range{0, 1024});
+  o.choose(
+      "kernels", kernels, kKernelNames, "Reference loops, direct sums, or fast (Winograd where it wins)");
+  o.choose("device", device, kDeviceNames, "Where it runs");
+  o.choose("math", math, kMathNames,
+      "On the GPU: tf32 (tensor cores, factors of 10 bits) or bf16 (activations of 8 bits)");
+  o.add("graph", graph, "On the GPU, all methods but patchcl: record a step's kernels once and replay them");
+  o.add("anomaly", anomaly, "Check every value of every op and stop at the first that is not finite (slow)");
+}
+
+void TrainConfig::resolve() {
+  if (optimizer.kind == OptimizerKind::adam && optimizer.momentum != OptimizerOptions().momentum)
+    fail(ExitCode::usage, "options", "--momentum ", optimizer.momentum,
+        " has no effect with --optimizer adam; leave it out");
+  const Device there = device_of(device);
+  device = there == Device::cuda ? DeviceChoice::cuda : DeviceChoice::cpu;
+  if (math != MathMode::f32 && there == Device::cpu)
+    fail(ExitCode::usage, "options", "--math ", name_of(math, kMathNames), " is for the GPU; leave it out");
+  if (threads > 0) set_threads(threads);
+  threads = patchcl::threads();
+  set_kernels(kernels);
+  set_math_mode(math);
+}
+
+LearnerOptions TrainConfig::learner_options(const Dataset& data) const {
+  LearnerOptions o;
+  o.network = network;
+  o.network.in_channels = int(data.channels());
+  o.network.classes = int(data.classes());
+  o.optimizer = optimizer;
+  o.run = {.iterations = iters, .batch = batch, .size = size};
+  o.run.rate = {.schedule = schedule, .peak = lr, .length = iters, .warm_up = lr_warm_up};
+  o.seed = seed;
+  o.dtype = dtype;
+  o.device = device_of(device);
+  return o;
+}
+
+std::shared_ptr<Method> declare_options(CLI::App& app, TrainConfig& config) {
+  const std::shared_ptr<Method> method = make_method(config.method);
+  OptionList general;
+  config.declare(general);
+  general.declare_to(app);
+  declare_method_options(app, *method);
+  return method;
+}
+
+void declare_method_options(CLI::App& app, Method& method) {
+  method.options().declare_to(app);
+  // What only other methods read is known, and refused with a reason.
+  for (const MethodEntry& other : methods())
+    for (const std::string& option : other.make()->options().names()) {
+      if (app.get_option_no_throw("--" + option)) continue;
+      const auto refuse = [name = method.name(), option](const std::vector<std::string>&) {
+        make_method(name, {{option, ""}});
+      };
+      app.add_option_function<std::vector<std::string>>("--" + option, refuse)
+          ->group("")
+          ->expected(0, 1 << 20)
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    }
+}
+
+std::string method_of(const std::vector<std::string>& arguments, const std::string& otherwise) {
+  const std::string named = value_of(arguments, "--method");
+  if (!named.empty()) return named;
+  const std::string file = value_of(arguments, "--config"), run = value_of(arguments, "--resume");
+  if (!file.empty()) return method_in(read_file(file), otherwise);
+  if (!run.empty()) return method_in(read_run_config(run), otherwise);
+  return otherwise;
+}
+
+std::string to_toml(TrainConfig config, const Method& method) {
+  OptionList general;
+  config.declare(general);
+  return general.toml() + method.options().toml();
+}
+
+TrainConfig from_toml(const std::string& text, const std::string& where) {
+  TrainConfig config;
+  OptionList general;
+  config.declare(general);
+  try {
+    const std::vector<CLI::ConfigItem> items = items_of(text);
+    const std::unique_ptr<Method> method = make_method(method_in(text, config.method));
+    for (const CLI::ConfigItem& item : items)
+      (general.contains(item.name) ? general : method->options()).set(item.name, joined(item.inputs));
+    config.method_options = method->options().values();
+  } catch (const std::exception& e) {
+    fail(ExitCode::checkpoint, "train", where, " cannot be read: ", e.what());
+  }
+  return config;
+}
+
+std::string read_run_config(const std::string& run) {
+  const std::filesystem::path at(run);
+  const auto file = (std::filesystem::is_directory(at) ? at : at.parent_path()) / "config.toml";
+  return std::filesystem::exists(file) ? read_file(file.string()) : "";
 }
 
 }  // namespace patchcl

@@ -1,14 +1,18 @@
-// TrainConfig: every option of `patchcl train` with its default, in one struct.
+// TrainConfig: every option of `patchcl train` with its default, in one struct; those of the method beside
+// it.
 //
-// The same names serve the command line (--batch 8), a TOML file (--config FILE with batch=8) and the
-// resolved dump in the run folder, which --config reads back. Unknown keys are errors.
+// What a run folder's config.toml holds is what ran: resolve() turns "the method decides", "all cores" and
+// "auto" into values before anything is written. The same names serve the command line (--batch 8), a TOML
+// file
+// (--config FILE with batch=8) and a resume, which reads the run's own file.
 #pragma once
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "data/stream/augment.h"
 #include "tensor/device.h"
-#include "tensor/shape.h"
-#include "train/methods/options.h"
+#include "train/setup/learner.h"
 
 namespace CLI {
 class App;
@@ -16,48 +20,74 @@ class App;
 
 namespace patchcl {
 
+class Dataset;
+
+enum class DeviceChoice { automatic, cpu, cuda };
+extern const Names<DType> kFloatTypes;  // f32, f64
+extern const Names<Kernels> kKernelNames;
+extern const Names<MathMode> kMathNames;
+extern const Names<DeviceChoice> kDeviceNames;
+// The device that a choice means here; Error(device) says what cuda lacks.
+Device device_of(DeviceChoice choice);
+
+// The registered methods, for an option that names one.
+Names<std::string> method_choices();
+
 struct TrainConfig {
   std::string method = "supervised";
+  OptionValues method_options;  // those that differ from the method's defaults; resolved: all of them
   // Data
   std::string data = "phantom";  // folder, or "phantom:cases=40,size=96"
   int64_t labeled = -1;          // labelled cases; -1: all
   int64_t val = -1;              // held-out cases where there is no list; -1: one in five
   int64_t size = 256;
-  std::string augment = "ssl4mis";
+  Augmentation augment = Augmentation::ssl4mis;
   // Optimisation
   int64_t iters = 30000, batch = 24;
-  int64_t labeled_batch = 0;  // of a semi-supervised batch; 0: half
-  std::string optimizer = "sgd";
-  double lr = 0.01, momentum = 0.9, weight_decay = 1e-4;
+  OptimizerOptions optimizer;
+  double lr = 0.01;
+  Schedule schedule = Schedule::poly;
+  int64_t lr_warm_up = 0;
   uint64_t seed = 1337;
   // Network
-  std::vector<int> widths{16, 32, 64, 128, 256};
-  std::vector<double> dropout{0.05, 0.1, 0.2, 0.3, 0.5};
-  std::string dtype = "f32";
-  bool fused = true;
+  UNetConfig network;
+  DType dtype = DType::f32;
   // Running
   std::string out = "runs/last";
-  std::string resume;  // run folder or checkpoint file
+  std::string resume;   // run folder or checkpoint file
+  std::string weights;  // file to start from
   int64_t val_every = 200;
   int64_t log_every = 10;
   int64_t picture_every = 0;  // 0: at the end only
   int64_t audit_every = 0;    // 0: never
   int threads = 0;            // 0: all cores
-  std::string kernels = "fast", device = "auto", math = "f32";
+  Kernels kernels = Kernels::fast;
+  DeviceChoice device = DeviceChoice::automatic;
+  MathMode math = MathMode::f32;
   bool graph = false;
   bool anomaly = false;
-  MethodOptions methods;
+
+  // All of them but the method's, `resume` and `weights`, which a resumed run has no use for.
+  void declare(OptionList& options);
+  // Threads and device as this machine has them; sets the process's threads, kernels and math mode.
+  // Error(usage) for what does not fit together.
+  void resolve();
+  LearnerOptions learner_options(const Dataset& data) const;
 };
 
-void add_options(CLI::App& app, TrainConfig& config);
-// The options of an earlier run, from the config.toml of its folder (or beside its checkpoint); the resolved
-// text, empty when there is no such file. Throws Error(checkpoint) when it cannot be read.
-std::string read_run_options(const std::string& run, TrainConfig& config);
+// The options of `config` and of its method, which is known already, as a parser's. An option that only other
+// methods read is an error that says so. The method holds the values once the parser has run.
+std::shared_ptr<Method> declare_options(CLI::App& app, TrainConfig& config);
+// Those of a method alone.
+void declare_method_options(CLI::App& app, Method& method);
+// The method that these arguments ask for: --method, or the one of a --config or --resume.
+std::string method_of(const std::vector<std::string>& arguments, const std::string& otherwise);
 
-// What the strings stand for; the command line has checked them.
-DType parse_dtype(const std::string& name);
-Kernels parse_kernels(const std::string& name);
-MathMode parse_math(const std::string& name);
-Device parse_device(const std::string& name);  // "auto" is cuda where a GPU answers
+// A configuration as config.toml has it, resolved, with the options of `method`.
+std::string to_toml(TrainConfig config, const Method& method);
+// And back. Error(checkpoint) naming `where` when it cannot be read.
+TrainConfig from_toml(const std::string& text, const std::string& where);
+// The config.toml of a run folder, or beside a checkpoint; empty where there is none.
+std::string read_run_config(const std::string& run);
 
 }  // namespace patchcl

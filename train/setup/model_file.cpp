@@ -201,6 +201,29 @@ void get_weights(
   copy(buffers, store.buffers());
 }
 
+PartialLoad get_weights_partially(const TensorFile& file, ParamStore& store) {
+  const Arena arena("weights file");
+  const Tensor values = arena.empty(store.values().shape(), store.dtype());
+  const Tensor buffers = arena.empty(store.buffers().shape(), store.dtype());
+  copy(store.values(), values);
+  copy(store.buffers(), buffers);
+  PartialLoad load;
+  std::set<std::string> known;
+  for_each_slice(store.layout(), values, buffers, [&](const ParamInfo& p, const Tensor& t) {
+    const auto found = file.tensors.find(p.name);
+    known.insert(p.name);
+    const bool fits = found != file.tensors.end() && found->second.shape() == torch_shape(p) &&
+                      (found->second.dtype() == DType::f32 || found->second.dtype() == DType::f64);
+    (fits ? load.loaded : load.kept).push_back(p.name);
+    if (fits) from_torch(found->second, p, t);
+  });
+  for (const auto& [name, t] : file.tensors)
+    if (!known.contains(name) && !name.ends_with("num_batches_tracked")) load.unused.push_back(name);
+  copy(values, store.values());
+  copy(buffers, store.buffers());
+  return load;
+}
+
 Model::Model(const ModelInfo& info, const Arena& arena)
     : info(info), unet(layout, info.unet), weights(layout, arena, DType::f32, /*with_grad=*/false) {}
 

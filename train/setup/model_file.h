@@ -44,6 +44,14 @@ void put_weights(
 void get_weights(
     const TensorFile& file, ParamStore& store, const std::string& path, const std::string& prefix = "");
 
+// As far as names and shapes agree, for a network that differs in places: the names in PyTorch's style of
+// what was loaded, of what the file lacks or has in another shape (it stays as it is), and of what nobody
+// asked for.
+struct PartialLoad {
+  std::vector<std::string> loaded, kept, unused;
+};
+PartialLoad get_weights_partially(const TensorFile& file, ParamStore& store);
+
 // A UNet with its weights, ready to run.
 struct Model {
   ModelInfo info;

@@ -1,4 +1,4 @@
-#include "train/methods/terms.h"
+#include "train/methods/step.h"
 
 #include <algorithm>
 
@@ -12,45 +12,54 @@
 
 namespace patchcl {
 
-Var rows(Tape& tape, const Tensor& t, int64_t begin, int64_t count, const std::string& label) {
-  return tape.constant(t.rows(begin, count), label);
+Tensor on_host(const Tensor& t) {
+  const DType dtype = t.dtype() == DType::f64 ? DType::f32 : t.dtype();
+  if (t.device() == Device::cpu && dtype == t.dtype()) return t;
+  const Arena host("host copy");
+  Tensor here = t;
+  if (t.device() != Device::cpu) {
+    here = host.empty(t.shape(), t.dtype());
+    copy(t, here);
+  }
+  if (dtype == t.dtype()) return here;
+  const Tensor f32 = host.empty(t.shape(), dtype);
+  convert(here, f32);
+  return f32;
 }
 
-namespace {
-template <class From, class To>
-Tensor converted(const Tensor& t) {
-  const Tensor out = Arena("conversion").empty(t.shape(), DTypeOf<To>::value);
-  std::copy(t.data<From>(), t.data<From>() + t.numel(), out.data<To>());
-  return out;
+Place Step::place(bool host_only) const {
+  const bool gpu = tape.arena().device() == Device::cuda && dtype() == DType::f32 && !host_only;
+  return {gpu ? tape.arena() : Arena("decisions"), gpu};
 }
-}  // namespace
 
-Var upload(Tape& tape, const Tensor& t, DType floating, const std::string& label) {
-  const DType dtype = t.dtype() == DType::f32 ? floating : t.dtype();
-  if (dtype == t.dtype() && t.device() == tape.arena().device()) return tape.constant(t, label);
-  const Tensor there = tape.arena().empty(t.shape(), dtype);
-  if (!tape.dry()) copy(dtype == t.dtype() ? t : converted<float, double>(t), there);
+Var Step::upload(const Tensor& t, const std::string& label) const {
+  const DType wanted = t.dtype() == DType::f32 ? dtype() : t.dtype();
+  if (wanted == t.dtype() && t.device() == tape.arena().device()) return tape.constant(t, label);
+  const Tensor there = tape.arena().empty(t.shape(), wanted);
+  work([&] {
+    Tensor from = t;
+    if (wanted != t.dtype()) {
+      from = Arena("conversion").empty(t.shape(), wanted);
+      convert(t, from);
+    }
+    copy(from, there);
+  });
   return tape.constant(there, label);
 }
 
-Tensor on_host(const Tensor& t) {
-  Tensor here = t;
-  if (t.device() != Device::cpu) {
-    here = Arena("host copy").empty(t.shape(), t.dtype());
-    copy(t, here);
-  }
-  return here.dtype() == DType::f64 ? converted<double, float>(here) : here;
+Var Step::student(const Var& images) const {
+  Pass pass(tape, *s.student, /*training=*/true, s.rng, site::student);
+  return s.model->forward(pass, images).logits;
 }
 
-Tensor predict(
-    Tape& tape, const TrainState& s, const ParamStore& weights, const Var& x, bool training, uint32_t site) {
+Tensor Step::predict(const ParamStore& weights, const Var& x, bool training, uint32_t site) const {
   Tape forward_only(tape.arena(), {.grad = false, .check_finite = tape.options().check_finite});
   Pass pass(forward_only, weights, training, s.rng, site);
   const Tape::Scope scope(forward_only, "teacher");
   return softmax(s.model->forward(pass, forward_only.constant(x.value(), "images")).logits).value();
 }
 
-Var supervised_loss(const Var& logits, const Var& labels, const Var& weight, LossTerms& log) {
+Var Step::supervised_loss(const Var& logits, const Var& labels, const Var& weight) const {
   const Var ce = cross_entropy(logits, labels, weight), dice = dice_loss(softmax(logits), labels, weight);
   log.terms.push_back({"ce", ce});
   log.terms.push_back({"dice", dice});

@@ -1,5 +1,5 @@
-// What the semi-supervised methods share: predictions without gradient, pseudo-labels, weights, the
-// supervised loss.
+// A step in the making, and what methods make it of: predictions without gradient, pseudo-labels, weights,
+// the supervised loss.
 #pragma once
 #include <math.h>  // log(float) in the global namespace
 
@@ -13,20 +13,56 @@ constexpr uint32_t student = 0, teacher = 1000, input_noise = 3000, patches = 40
                    hard_negatives = 4002, paste = 5000, uncertainty = 10000;
 }  // namespace site
 
-// Rows [begin, begin + count) of a batch tensor as a constant.
-Var rows(Tape& tape, const Tensor& t, int64_t begin, int64_t count, const std::string& label);
-// A tensor on the tape's device and, where it is f32, in `floating`, the type of the weights: itself where it
-// is that already. On a dry tape only its shape counts.
-Var upload(Tape& tape, const Tensor& t, DType floating, const std::string& label);
 // The numbers on the host, as f32: the tensor itself where it is already that.
 Tensor on_host(const Tensor& t);
 
-// softmax of `weights` on images x, (n,H,W,K), without gradient. `training`: dropout and batch statistics.
-Tensor predict(
-    Tape& tape, const TrainState& s, const ParamStore& weights, const Var& x, bool training, uint32_t site);
+// Where something without gradient is decided: on the GPU, where the step is there in f32, else on the host.
+struct Place {
+  Arena memory;
+  bool gpu;
+  Tensor here(const Tensor& t) const { return gpu ? t : on_host(t); }
+  const Batch& here(const Batch& b) const { return gpu ? b : b.on_host(); }
+};
 
-// 1/2 (cross-entropy + Dice) on labelled pixels (METHODS 4.4); `weight` (n,H,W) or empty.
-Var supervised_loss(const Var& logits, const Var& labels, const Var& weight, LossTerms& log);
+struct Step {
+  Tape& tape;
+  const TrainState& s;
+  const Batch& b;
+  LossTerms& log;
+
+  DType dtype() const { return s.student->dtype(); }
+  Place place(bool host_only = false) const;
+  // Work whose results are constants of the step. A plan needs the memory for it, not the work.
+  template <class F>
+  void work(F fn) const {
+    if (!tape.dry()) fn();
+  }
+  // A condition that only numbers tell: a plan takes the way that needs more memory, the one with it.
+  bool plan_for(bool condition) const { return tape.dry() || condition; }
+
+  // A tensor on the tape's device and, where it is f32, in the type of the weights: itself where it is that
+  // already.
+  Var upload(const Tensor& t, const std::string& label) const;
+  // Rows of the batch as constants: of the labelled and of the unlabelled images.
+  Var labeled(const Tensor& t, const std::string& label) const { return rows(t, 0, b.labeled, label); }
+  Var unlabeled(const Tensor& t, const std::string& label) const {
+    return rows(t, b.labeled, b.unlabeled(), label);
+  }
+  Var rng() const { return tape.constant(s.rng, "rng"); }
+  Rng host_rng(uint32_t site) const { return Rng(s.seed, uint64_t(s.iteration), site); }
+
+  // Logits of the student in training.
+  Var student(const Var& images) const;
+  // softmax of `weights` on images x, (n,H,W,K), without gradient. `training`: dropout and batch statistics.
+  Tensor predict(const ParamStore& weights, const Var& x, bool training, uint32_t site) const;
+  // 1/2 (cross-entropy + Dice) on labelled pixels (METHODS 4.4); `weight` (n,H,W) or empty.
+  Var supervised_loss(const Var& logits, const Var& labels, const Var& weight = {}) const;
+
+ private:
+  Var rows(const Tensor& t, int64_t begin, int64_t count, const std::string& label) const {
+    return tape.constant(t.rows(begin, count), label);
+  }
+};
 
 // Decisions of a teacher on unlabelled images, on the host or on the GPU.
 struct PseudoLabels {
@@ -62,7 +98,7 @@ HD inline bool is_certain(const float* q, int64_t K, double threshold) {
 }
 // What a certain pixel weighs where `certain` of P pixels are.
 HD inline float certain_weight(int64_t P, int64_t K, double certain) {
-  return float(double(P * K) / (2 * certain + 1e-16));
-}  // EQ: 4.4 UA-MT normalisation
+  return float(double(P * K) / (2 * certain + 1e-16));  // EQ: 4.4 UA-MT normalisation
+}
 
 }  // namespace patchcl

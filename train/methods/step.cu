@@ -1,5 +1,5 @@
 #include "tensor/cuda_runtime.cuh"
-#include "train/methods/terms.h"
+#include "train/methods/step.h"
 
 namespace patchcl {
 

@@ -1,0 +1,48 @@
+// Phases: what a method trains on and how, one part of the run after the other. A method says its phases from
+// the shape of the run; the loop (train/loop/trainer.h) carries them out: batches, learning rate, what
+// trains, and what happens between two of them. All of it is a function of the iteration, so a resume needs
+// no state.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "data/stream/batch.h"
+#include "train/optim/schedule.h"
+
+namespace patchcl {
+
+// What the command line decides and a method plans with.
+struct RunShape {
+  int64_t iterations = 1;
+  int64_t batch = 24;          // images in a step
+  int64_t size = 256;          // height and width of an image
+  int64_t size_multiple = 16;  // of the network's input
+  LearningRate rate = {};      // over the whole run
+};
+
+struct Phase {
+  std::string name;  // "warm-up"
+  int64_t iterations = 0;
+  int64_t labeled = 0, unlabeled = 0;  // images in a batch
+  std::vector<ViewKind> views{{}};     // of every image; the first is the plain one
+  LearningRate rate = {};
+  // Prefixes of the names of the parameters that train; empty: all.
+  std::vector<std::string> trains = {};
+
+  // How it begins, unless it is the first.
+  enum class Start { last, best } start = Start::last;  // weights: as they are, or the best validated so far
+  bool keep_optimizer = true;
+  bool copy_to_teacher = false;
+};
+
+// The one phase of a run without stages.
+inline Phase whole_run(const RunShape& run, int64_t labeled, std::vector<ViewKind> views = {{}}) {
+  return {.name = "training",
+      .iterations = run.iterations,
+      .labeled = labeled,
+      .unlabeled = run.batch - labeled,
+      .views = std::move(views),
+      .rate = run.rate};
+}
+
+}  // namespace patchcl
