@@ -197,7 +197,7 @@ Outcome Trainer::run(int64_t until) {
 void Trainer::open_folder() {
   if (log_) return;
   write_text(config_.out + "/config.toml", resolved_);
-  record_run(config_.out, config_.data, dataset_.fingerprint());
+  record_run(config_.out, config_.data, dataset_);
   log_ = std::make_unique<RunLog>(config_.out, learner_->iteration());
 }
 

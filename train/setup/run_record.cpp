@@ -4,6 +4,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "data/stream/dataset.h"
 #include "tensor/device.h"
 #include "train/evaluate/report.h"
 
@@ -24,7 +25,7 @@ std::vector<std::string>& arguments() {
 const std::vector<std::string>& command_line() { return arguments(); }
 void set_command_line(int argc, char** argv) { arguments().assign(argv, argv + argc); }
 
-void record_run(const std::string& folder, const std::string& data, const std::string& fingerprint) {
+void record_run(const std::string& folder, const std::string& data, const Dataset& dataset) {
   const std::string path = folder + "/run.json";
   nlohmann::ordered_json record = nlohmann::ordered_json::array();
   if (std::filesystem::exists(path)) {
@@ -32,9 +33,11 @@ void record_run(const std::string& folder, const std::string& data, const std::s
     const nlohmann::ordered_json before = nlohmann::ordered_json::parse(in, nullptr, /*exceptions=*/false);
     if (before.is_array()) record = before;
   }
-  record.push_back(
-      {{"version", kVersion}, {"commit", kCommit}, {"compiler", kCompiler}, {"instructions", isa_name(isa())},
-          {"command", command_line()}, {"data", data}, {"data_fingerprint", fingerprint}});
+  record.push_back({{"version", kVersion}, {"commit", kCommit}, {"compiler", kCompiler},
+      {"instructions", isa_name(isa())}, {"command", command_line()}, {"data", data},
+      {"data_fingerprint", dataset.fingerprint()}, {"training_cases", dataset.cases()},
+      {"labeled_cases", dataset.labeled_cases()}, {"images", dataset.items()},
+      {"labeled_images", dataset.labeled_items()}, {"validation_cases", dataset.validation_cases()}});
   write_text(path, record.dump(2) + "\n");
 }
 
