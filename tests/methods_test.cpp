@@ -51,12 +51,13 @@ class Trial {
       const int64_t top = rng.below(8), left = rng.below(8);
       for (int64_t i = 0; i < kSide * kSide; ++i) {
         const int64_t r = i / kSide - top, c = i % kSide - left, at = n * kSide * kSide + i;
-        const int k = r < 0 || c < 0 || r >= 8 || c >= 8 ? 0 : r < 4 ? 1 : 2;
+        const int foreground = r < 4 ? 1 : 2;
+        const int k = r < 0 || c < 0 || r >= 8 || c >= 8 ? 0 : foreground;
         b.images.data<float>()[at] = float(0.2 + 0.3 * k + 0.1 * rng.uniform());
         b.strong.data<float>()[at] = b.images.data<float>()[at] * 0.8f;
-        b.labels.data<uint8_t>()[at] = uint8_t(n < kLabeled    ? (only_class >= 0 ? only_class : k)
-                                               : poison == 255 ? 255
-                                                               : poison_rng.below(kClasses));
+        uint8_t& label = b.labels.data<uint8_t>()[at];
+        if (n < kLabeled) label = uint8_t(only_class >= 0 ? only_class : k);
+        else label = uint8_t(poison == 255 ? 255 : poison_rng.below(kClasses));
       }
     }
     return b;

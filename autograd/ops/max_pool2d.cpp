@@ -12,7 +12,7 @@ namespace patchcl {
 namespace {
 
 // The naive rows, any type and any number of channels; max_pool2d.simd.cpp has the fast ones.
-struct Naive {
+struct NaivePool {
   // `top` and `bottom` are the two rows of x under a row of n windows.
   template <class T>
   static void pool_row(const T* top, const T* bottom, int64_t n, int64_t channels, T* y, uint8_t* choice) {
@@ -34,7 +34,7 @@ struct Naive {
   }
 };
 
-struct Fast {
+struct FastPool {
   void (*pool_row)(const float*, const float*, int64_t, int64_t, float*, uint8_t*) = ISA_PICK(pool_row);
   void (*unpool_row)(const float*, const uint8_t*, int, int64_t, int64_t, float*, bool) = ISA_PICK(
       unpool_row);
@@ -43,8 +43,8 @@ struct Fast {
 template <class T, class F>
 void with_kernels(int64_t channels, F&& fn) {
   if constexpr (std::is_same_v<T, float>)
-    if (kernels() != Kernels::naive && channels % 16 == 0) return fn(Fast{});
-  fn(Naive{});
+    if (kernels() != Kernels::naive && channels % 16 == 0) return fn(FastPool{});
+  fn(NaivePool{});
 }
 
 }  // namespace

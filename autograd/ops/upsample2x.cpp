@@ -11,7 +11,7 @@ namespace patchcl {
 namespace {
 
 // The naive rows, any type and any number of channels; upsample2x.simd.cpp has the fast ones.
-struct Naive {
+struct NaiveUpsample {
   template <class T>
   static void row(const T* x, const T* neighbour, T v, int64_t w, int64_t channels, T* y) {
     const UpsampleAxis axis(w);
@@ -38,7 +38,7 @@ struct Naive {
   }
 };
 
-struct Fast {
+struct FastUpsample {
   void (*row)(const float*, const float*, float, int64_t, int64_t, float*) = ISA_PICK(upsample_row);
   void (*gather_row)(const float*, const float*, int64_t, int64_t, int64_t, float*, bool) = ISA_PICK(
       upsample_gather_row);
@@ -47,8 +47,8 @@ struct Fast {
 template <class T, class F>
 void with_kernels(int64_t channels, F&& fn) {
   if constexpr (std::is_same_v<T, float>)
-    if (kernels() != Kernels::naive && channels % 16 == 0) return fn(Fast{});
-  fn(Naive{});
+    if (kernels() != Kernels::naive && channels % 16 == 0) return fn(FastUpsample{});
+  fn(NaiveUpsample{});
 }
 
 }  // namespace

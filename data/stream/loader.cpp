@@ -15,7 +15,7 @@ namespace {
 constexpr uint32_t kAugmentSite = 0xA00000, kStrongSite = 0xC00000;
 
 // Memory of one batch, used again and again.
-struct Slot {
+struct BatchMemory {
   std::shared_ptr<std::vector<float>> images, strong;
   std::shared_ptr<std::vector<uint8_t>> labels;
   Batch batch;
@@ -35,7 +35,7 @@ struct Loader::Impl {
   const Dataset& dataset;
   const Sampler sampler;
   const LoaderOptions options;
-  std::vector<Slot> slots;
+  std::vector<BatchMemory> slots;
   std::mutex mutex;
   std::condition_variable space, filled;
   int64_t next_to_fill, taken;
@@ -46,7 +46,7 @@ struct Loader::Impl {
       : dataset(dataset), sampler(sampler), options(options), next_to_fill(first), taken(first) {
     const int64_t n = sampler.batch_size(), s = options.augment.size, c = dataset.channels();
     slots.resize(size_t(options.ahead + 1));
-    for (Slot& slot : slots) {
+    for (BatchMemory& slot : slots) {
       slot.images = std::make_shared<std::vector<float>>(size_t(n * s * s * c));
       slot.labels = std::make_shared<std::vector<uint8_t>>(size_t(n * s * s));
       slot.batch.images = tensor_on(slot.images, {n, s, s, c});
@@ -68,7 +68,7 @@ struct Loader::Impl {
     for (std::thread& t : workers) t.join();
   }
 
-  Slot& slot_of(int64_t i) { return slots[size_t(i % int64_t(slots.size()))]; }
+  BatchMemory& slot_of(int64_t i) { return slots[size_t(i % int64_t(slots.size()))]; }
 
   void work() {
     for (;;) {
@@ -79,7 +79,7 @@ struct Loader::Impl {
         if (stopping) return;
         i = next_to_fill++;
       }
-      Slot& slot = slot_of(i);
+      BatchMemory& slot = slot_of(i);
       slot.error = nullptr;
       try {
         prepare(i, slot);
@@ -94,7 +94,7 @@ struct Loader::Impl {
     }
   }
 
-  void prepare(int64_t iteration, Slot& slot) {
+  void prepare(int64_t iteration, BatchMemory& slot) {
     const std::vector<int64_t> items = sampler.batch(iteration);
     const int64_t pixels = options.augment.size * options.augment.size, channels = dataset.channels();
     slot.batch.ids.clear();
@@ -118,7 +118,7 @@ struct Loader::Impl {
 
   Batch next() {
     std::unique_lock lock(mutex);
-    Slot& slot = slot_of(taken);
+    BatchMemory& slot = slot_of(taken);
     filled.wait(lock, [&] { return slot.ready == taken; });
     ++taken;
     space.notify_all();

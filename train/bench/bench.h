@@ -33,6 +33,8 @@ double shortest(double seconds, F&& fn) {
   return best;
 }
 
+double median(std::vector<double> v);  // of an even number the upper one
+
 // The ceilings: fused multiply-adds in registers, and a[i] = b[i] + s c[i] over arrays that no cache holds,
 // counted as three numbers per element. All threads.
 struct Machine {

@@ -1,11 +1,10 @@
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "tensor/error.h"
+#include "tensor/io.h"
 #include "train/bench/bench.h"
 
 namespace patchcl::bench {
@@ -19,7 +18,7 @@ std::string number(double v, int digits) {
 }
 
 // All passes of one kind over the UNet's layers.
-struct Total {
+struct LayerTotal {
   double flop = 0, seconds = 0;
 };
 
@@ -32,7 +31,7 @@ void kernel_table(std::ostream& s, const Results& r) {
   if (r.kernels.empty()) return;
   std::map<std::string, std::map<std::string, double>> cell;
   std::vector<std::string> rows, kernels, columns;
-  std::map<std::string, Total> total;
+  std::map<std::string, LayerTotal> total;
   const auto remember = [](std::vector<std::string>& list, const std::string& name) {
     if (std::find(list.begin(), list.end(), name) == list.end()) list.push_back(name);
   };
@@ -98,11 +97,6 @@ nlohmann::json to_json(const Results& r) {
   return j;
 }
 
-void save(const std::string& path, const std::string& text) {
-  std::ofstream f(path);
-  if (!(f << text << std::flush)) fail(ExitCode::io, "bench", "cannot write ", path);
-}
-
 // The roofline: operations per second over operations per byte, each kernel a point under the two ceilings.
 void roofline(const Results& r, const std::string& folder) {
   std::map<std::string, std::string> points;
@@ -124,7 +118,7 @@ void roofline(const Results& r, const std::string& folder) {
     plots += ", '-' with points pt 7 title '" + name + "'";
     data += rows + "e\n";
   }
-  save(folder + "/roofline.gnuplot", g.str() + plots + "\n" + data);
+  write_text(folder + "/roofline.gnuplot", g.str() + plots + "\n" + data);
   if (std::system(("gnuplot '" + folder + "/roofline.gnuplot' 2>/dev/null").c_str()))
     std::fprintf(stderr, "roofline.svg: not run (no gnuplot here); its script is %s/roofline.gnuplot\n",
         folder.c_str());
@@ -145,8 +139,8 @@ std::string markdown(const Results& r) {
 void write_report(const Results& r, const std::string& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  save(folder + "/bench.md", markdown(r));
-  save(folder + "/bench.json", to_json(r).dump(2) + "\n");
+  write_text(folder + "/bench.md", markdown(r));
+  write_text(folder + "/bench.json", to_json(r).dump(2) + "\n");
   roofline(r, folder);
 }
 

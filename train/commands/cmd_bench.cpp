@@ -106,7 +106,7 @@ AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, trainin
       app.add_option("--kernels", o->kernels, "kernels to measure")
           ->delimiter(',')
           ->capture_default_str()
-          ->check(CLI::IsMember({"naive", "direct", "fast"}));
+          ->check(CLI::IsMember(kernel_names()));
       app.add_option("--batches", o->compare.batches, "batch sizes of whole steps")
           ->delimiter(',')
           ->capture_default_str();
@@ -120,7 +120,7 @@ AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, trainin
           ->check(CLI::IsMember({"cpu", "cuda"}));
       app.add_option("--math", o->math, "of the GPU's profile: f32, tf32 or bf16")
           ->capture_default_str()
-          ->check(CLI::IsMember({"f32", "tf32", "bf16"}));
+          ->check(CLI::IsMember(math_names()));
       app.add_flag("--graph", o->graph, "of `serve`: record a step and replay it")->group("");
       app.add_flag("--skip-kernels", o->skip_kernels, "no kernel table");
       app.add_flag("--skip-peers", o->skip_peers, "no comparison with PyTorch");
@@ -131,10 +131,9 @@ AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, trainin
           app.add_subcommand("serve", "Answer \"train\" and \"infer\" on standard input with seconds")
               ->group("");
       return [=]() -> int {
-        return profile->parsed()   ? run_profile(*o)
-               : methods->parsed() ? run_methods(*o)
-               : serve->parsed()   ? run_server(*o)
-                                   : run_all(*o);
+        if (profile->parsed()) return run_profile(*o);
+        if (methods->parsed()) return run_methods(*o);
+        return serve->parsed() ? run_server(*o) : run_all(*o);
       };
     }}};
 

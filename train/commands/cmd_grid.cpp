@@ -21,7 +21,7 @@
 #include <sstream>
 #include <thread>
 
-#include "tensor/error.h"
+#include "tensor/io.h"
 #include "train/commands/command.h"
 #include "train/commands/grid.h"
 
@@ -161,8 +161,8 @@ void write_tables(const GridPlan& plan, const std::vector<Cell>& cells, const fs
   }
   std::string tables = grid_table(plan, scores);
   for (int64_t l : plan.labeled) tables += "\n" + grid_class_table(plan, scores, l);
-  std::ofstream(out / "table.md") << tables;
-  std::ofstream(out / "runs.json") << runs.dump(2) << "\n";
+  write_text((out / "table.md").string(), tables);
+  write_text((out / "runs.json").string(), runs.dump(2) + "\n");
   std::printf("\n%s\nwrote %s and runs.json beside it\n", tables.c_str(), (out / "table.md").c_str());
 }
 

@@ -23,7 +23,8 @@ void InferenceFlags::add(CLI::App& app) {
 
 InferenceOptions InferenceFlags::resolve(const ModelInfo& info) const {
   InferenceOptions o;
-  o.fit = fit == "auto" ? info.fit : fit == "resize" ? Fit::resize : Fit::crop;
+  o.fit = info.fit;
+  if (fit != "auto") o.fit = fit == "resize" ? Fit::resize : Fit::crop;
   o.size = size == 0 ? info.size : size;
   o.batch = batch;
   o.overlap = overlap;

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "data/picture.h"
@@ -14,19 +13,20 @@ namespace patchcl {
 
 namespace {
 
+using nlohmann::ordered_json;
+
 std::string class_name(const std::vector<std::string>& names, size_t foreground) {
   return foreground + 1 < names.size() ? names[foreground + 1]
                                        : std::string("class ") + std::to_string(foreground + 1);
 }
 
-nlohmann::json number(double v) { return std::isfinite(v) ? nlohmann::json(v) : nlohmann::json(nullptr); }
+}  // namespace
 
-nlohmann::json scores_json(const Scores& s) {
+nlohmann::ordered_json scores_json(const Scores& s) {
+  const auto number = [](double v) { return std::isfinite(v) ? ordered_json(v) : ordered_json(); };
   return {{"dice", number(s.dice)}, {"jaccard", number(s.jaccard)}, {"hd95", number(s.hd95)},
       {"asd", number(s.asd)}};
 }
-
-}  // namespace
 
 std::string one_line(const Summary& s, const std::vector<std::string>& names) {
   char text[64];
@@ -53,7 +53,7 @@ std::string to_table(const Summary& s, const std::vector<std::string>& names) {
 }
 
 std::string to_json(const Summary& s, const std::vector<std::string>& names) {
-  nlohmann::json j;
+  ordered_json j;
   j["mean"] = scores_json(s.mean);
   j["cases"] = s.cases.size();
   j["conventions"] = describe(MetricOptions::ssl4mis());
@@ -84,13 +84,6 @@ void draw_overlay(const std::string& dir, const Volume& v, const std::vector<uin
   captions.push_back("prediction");
   sheet(panels, captions, int64_t(panels.size()), v.id + " slice " + std::to_string(slice))
       .save(dir + "/" + v.id + ".png");
-}
-
-void write_text(const std::string& path, const std::string& text) {
-  std::ofstream out(path);
-  out << text << std::flush;
-  if (!out)
-    fail(ExitCode::io, "output", "cannot write ", path, ": is the disk full, or the folder read-only?");
 }
 
 }  // namespace patchcl

@@ -56,13 +56,13 @@ void add_options(CLI::App& app, TrainConfig& c) {
   running
       ->add_option(
           "--kernels", c.kernels, "naive (reference loops), direct, or fast (Winograd where it wins)")
-      ->check(CLI::IsMember({"naive", "direct", "fast"}));
+      ->check(CLI::IsMember(kernel_names()));
   running->add_option("--device", c.device, "auto, cpu or cuda")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   running
       ->add_option("--math", c.math,
           "On the GPU: f32, tf32 (tensor cores, factors of 10 bits) or bf16 (activations of 8 bits)")
-      ->check(CLI::IsMember({"f32", "tf32", "bf16"}));
+      ->check(CLI::IsMember(math_names()));
   running->add_option("--graph", c.graph,
       "On the GPU (all methods but patchcl): record a step's kernels once and replay them");
   running->add_flag("--anomaly", c.anomaly,
@@ -88,14 +88,6 @@ std::string read_run_options(const std::string& run, TrainConfig& config) {
 }
 
 DType parse_dtype(const std::string& name) { return name == "f64" ? DType::f64 : DType::f32; }
-
-Kernels parse_kernels(const std::string& name) {
-  return name == "naive" ? Kernels::naive : name == "direct" ? Kernels::direct : Kernels::fast;
-}
-
-MathMode parse_math(const std::string& name) {
-  return name == "bf16" ? MathMode::bf16 : name == "tf32" ? MathMode::tf32 : MathMode::f32;
-}
 
 Device parse_device(const std::string& name) {
   if (name == "cpu") return Device::cpu;

@@ -56,8 +56,6 @@ std::string read_run_options(const std::string& run, TrainConfig& config);
 
 // What the strings stand for; the command line has checked them.
 DType parse_dtype(const std::string& name);
-Kernels parse_kernels(const std::string& name);
-MathMode parse_math(const std::string& name);
 Device parse_device(const std::string& name);  // "auto" is cuda where a GPU answers
 
 }  // namespace patchcl
