@@ -1,10 +1,8 @@
 #include "autograd/ops/max_pool2d.h"
 
 #include <algorithm>
-#include <type_traits>
-
 #include "autograd/ops/max_pool2d_kernels.h"
-#include "tensor/device.h"
+#include "autograd/ops/row_kernels.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
@@ -40,13 +38,6 @@ struct FastPool {
       unpool_row);
 };
 
-template <class T, class F>
-void with_kernels(int64_t channels, F&& fn) {
-  if constexpr (std::is_same_v<T, float>)
-    if (kernels() != Kernels::naive && channels % 16 == 0) return fn(FastPool{});
-  fn(NaivePool{});
-}
-
 }  // namespace
 
 Shape MaxPool2d::shape(const Shapes& x) const {
@@ -60,7 +51,7 @@ void MaxPool2d::forward_cpu(const Forward& p) const {
     using T = decltype(zero);
     const Shape &in = p.x[0].shape(), &out = p.y.shape();
     const int64_t row = in[2] * in[3], out_row = out[2] * out[3];
-    with_kernels<T>(out[3], [&](const auto& kernels) {
+    with_row_kernels<T, FastPool, NaivePool>(out[3], [&](const auto& kernels) {
       parallel_for(out[0] * out[1], [&](int64_t r) {
         const T* top = p.x[0].data<T>() + (r / out[1] * in[1] + r % out[1] * 2) * row;
         kernels.pool_row(top, top + row, out[2], out[3], p.y.data<T>() + r * out_row,
@@ -77,7 +68,7 @@ void MaxPool2d::backward_cpu(const Backward& p) const {
     const bool accumulate = p.dx[0].accumulate;
     const Shape &in = p.x[0].shape(), &out = p.dy.shape();
     const int64_t row = in[2] * in[3], out_row = out[2] * out[3];
-    with_kernels<T>(out[3], [&](const auto& kernels) {
+    with_row_kernels<T, FastPool, NaivePool>(out[3], [&](const auto& kernels) {
       parallel_for(in[0] * in[1], [&](int64_t r) {
         const int64_t i = r % in[1] / 2, at = (r / in[1] * out[1] + i) * out_row;
         const int64_t windows = i < out[1] ? out[2] : 0;  // over this row; what they leave gets no gradient

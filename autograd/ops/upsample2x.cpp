@@ -1,9 +1,7 @@
 #include "autograd/ops/upsample2x.h"
 
-#include <type_traits>
-
 #include "autograd/ops/upsample2x_kernels.h"
-#include "tensor/device.h"
+#include "autograd/ops/row_kernels.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
@@ -44,13 +42,6 @@ struct FastUpsample {
       upsample_gather_row);
 };
 
-template <class T, class F>
-void with_kernels(int64_t channels, F&& fn) {
-  if constexpr (std::is_same_v<T, float>)
-    if (kernels() != Kernels::naive && channels % 16 == 0) return fn(FastUpsample{});
-  fn(NaiveUpsample{});
-}
-
 }  // namespace
 
 Shape Upsample2x::shape(const Shapes& x) const {
@@ -65,7 +56,7 @@ void Upsample2x::forward_cpu(const Forward& p) const {
     const Shape& s = p.x[0].shape();
     const int64_t h = s[1], row = s[2] * s[3];
     const UpsampleAxis axis(h);
-    with_kernels<T>(s[3], [&](const auto& kernels) {
+    with_row_kernels<T, FastUpsample, NaiveUpsample>(s[3], [&](const auto& kernels) {
       parallel_for(s[0] * 2 * h, [&](int64_t r) {
         const int64_t o = r % (2 * h);
         const T* image = p.x[0].data<T>() + r / (2 * h) * h * row;
@@ -83,7 +74,7 @@ void Upsample2x::backward_cpu(const Backward& p) const {
     const Shape& s = p.x[0].shape();
     const int64_t h = s[1], row = s[2] * s[3];
     const UpsampleAxis axis(h);
-    with_kernels<T>(s[3], [&](const auto& kernels) {
+    with_row_kernels<T, FastUpsample, NaiveUpsample>(s[3], [&](const auto& kernels) {
       parallel_for(s[0] * h, [&](int64_t r) {
         const int64_t i = r % h, first = axis.first(i), rows = axis.last(i) - first + 1;
         T v[4];

@@ -66,7 +66,6 @@ class Network {
   void train();  // forward, cross-entropy and Dice, backward, SGD: one step
   void infer();  // forward alone, with running statistics and without gradients
   void wait();   // for the GPU
-  size_t arena_bytes() const;
 
  private:
   struct Impl;

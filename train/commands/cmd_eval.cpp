@@ -5,8 +5,6 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "tensor/device.h"
-#include "tensor/parallel.h"
 #include "train/commands/command.h"
 #include "train/commands/inference_flags.h"
 #include "train/evaluate/report.h"
@@ -115,10 +113,9 @@ void write(const std::string& path, const std::string& text) {
 }
 
 int eval(const EvalFlags& flags) {
-  if (flags.inference.threads > 0) set_threads(flags.inference.threads);
   const MetricOptions metrics = metric_options(flags);
   const Arena arena("evaluation");
-  const auto model = load_model(flags.inference.weights, arena);
+  const auto model = flags.inference.load(arena);
   DatasetOptions options;
   options.validation = flags.validation;
   options.classes = model->info.unet.classes;

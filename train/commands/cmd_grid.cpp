@@ -43,13 +43,6 @@ struct Cell {
   fs::path folder;
 };
 
-std::vector<std::string> split(const std::string& s) {
-  std::istringstream in(s);
-  std::vector<std::string> all;
-  for (std::string w; in >> w;) all.push_back(w);
-  return all;
-}
-
 // Runs this program with other arguments, its output in `log`. Returns its exit code.
 int run_self(std::vector<std::string> arguments, const fs::path& log) {
   arguments.insert(arguments.begin(), "patchcl");
@@ -87,7 +80,7 @@ bool run(const Cell& c, const GridPlan& plan, const GridFlags& flags) {
   std::vector<std::string> train{"train"};
   append(train, plan.train);
   append(train, c.variant->options);
-  append(train, split(flags.more));
+  append(train, words(flags.more));
   append(train, threads_of_a_job(flags));
   append(train,
       {"--labeled", std::to_string(c.labeled), "--seed", std::to_string(c.seed), "--out", c.folder.string()});

@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "tensor/parallel.h"
+
 namespace patchcl {
 
 void InferenceFlags::add(CLI::App& app) {
@@ -19,6 +21,11 @@ void InferenceFlags::add(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--batch", batch, "Slices or windows in one forward pass")->capture_default_str();
   app.add_option("--threads", threads, "CPU threads; 0: all cores")->capture_default_str();
+}
+
+std::unique_ptr<Model> InferenceFlags::load(const Arena& arena) const {
+  if (threads > 0) set_threads(threads);
+  return load_model(weights, arena);
 }
 
 InferenceOptions InferenceFlags::resolve(const ModelInfo& info) const {

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "data/picture.h"
-#include "tensor/error.h"
+#include "train/evaluate/table.h"
 
 namespace patchcl {
 
@@ -29,27 +28,21 @@ nlohmann::ordered_json scores_json(const Scores& s) {
 }
 
 std::string one_line(const Summary& s, const std::vector<std::string>& names) {
-  char text[64];
-  std::snprintf(text, sizeof text, "dice %.4f ", s.mean.dice);
-  std::string line = text;
-  for (size_t i = 0; i < s.classes.size(); ++i) {
-    std::snprintf(text, sizeof text, " %.3f", s.classes[i].dice);
-    line.append(" ").append(class_name(names, i)).append(text);
-  }
+  std::string line = std::string("dice ").append(fixed(s.mean.dice, 4)).append(" ");
+  for (size_t i = 0; i < s.classes.size(); ++i)
+    line.append(" ").append(class_name(names, i)).append(" ").append(fixed(s.classes[i].dice, 3));
   return line;
 }
 
 std::string to_table(const Summary& s, const std::vector<std::string>& names) {
-  std::string t = "| class | Dice | Jaccard | HD95 | ASD |\n|---|---|---|---|---|\n";
-  const auto row = [&](const std::string& name, const Scores& v) {
-    char text[128];
-    std::snprintf(text, sizeof text, "| %s | %.4f | %.4f | %.2f | %.2f |\n", name.c_str(), v.dice, v.jaccard,
-        v.hd95, v.asd);
-    t += text;
+  std::vector<TableRow> rows;
+  const auto add = [&](const std::string& name, const Scores& v) {
+    rows.push_back({name, fixed(v.dice, 4), fixed(v.jaccard, 4), fixed(v.hd95, 2), fixed(v.asd, 2)});
   };
-  for (size_t i = 0; i < s.classes.size(); ++i) row(class_name(names, i), s.classes[i]);
-  row("mean", s.mean);
-  return t + "\n" + std::to_string(s.cases.size()) + " cases; " + describe(MetricOptions::ssl4mis()) + "\n";
+  for (size_t i = 0; i < s.classes.size(); ++i) add(class_name(names, i), s.classes[i]);
+  add("mean", s.mean);
+  return markdown_table({"class", "Dice", "Jaccard", "HD95", "ASD"}, rows) + "\n" +
+         std::to_string(s.cases.size()) + " cases; " + describe(MetricOptions::ssl4mis()) + "\n";
 }
 
 std::string to_json(const Summary& s, const std::vector<std::string>& names) {
