@@ -15,68 +15,15 @@
 #include <cmath>
 #include <numeric>
 
-#include "autograd/spec.h"
-#include "tensor/arena.h"
+#include "autograd/op_bench.h"
 #include "tensor/bfloat16.h"
-#include "tensor/device.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
 
-std::vector<OpSpec>& specs() {
-  static std::vector<OpSpec> all;
-  return all;
-}
-
-namespace draw {
-namespace {
-template <class F>
-Draw each(F f) {
-  return [f](const Shape& s, Rng& rng) {
-    std::vector<double> v(size_t(s.numel()));
-    for (double& e : v) e = f(rng);
-    return v;
-  };
-}
-}  // namespace
-Draw normal(double scale) {
-  return each([=](Rng& r) { return scale * r.normal(); });
-}
-Draw uniform(double lo, double hi) {
-  return each([=](Rng& r) { return r.uniform(lo, hi); });
-}
-Draw away_from(double kink, double margin) {
-  return each([=](Rng& r) {
-    const double u = r.normal();
-    return kink + u + (u >= 0 ? margin : -margin);
-  });
-}
-Draw integers(int64_t n) {
-  return each([=](Rng& r) { return double(r.below(n)); });
-}
-Draw bits(double p) {
-  return each([=](Rng& r) { return r.uniform() < p ? 1. : 0.; });
-}
-Draw values(std::vector<double> list) {
-  return [list](const Shape& s, Rng&) {
-    std::vector<double> v(size_t(s.numel()));
-    for (size_t i = 0; i < v.size(); ++i) v[i] = list[i % list.size()];
-    return v;
-  };
-}
-Draw distinct(double gap) {
-  return [gap](const Shape& s, Rng& rng) {
-    std::vector<double> v(size_t(s.numel()));
-    for (size_t i = 0; i < v.size(); ++i) v[i] = gap * (double(i) - double(v.size()) / 2);
-    for (size_t i = v.size(); i > 1; --i) std::swap(v[i - 1], v[size_t(rng.below(int64_t(i)))]);
-    return v;
-  };
-}
-}  // namespace draw
-
 namespace {
 
-using Vec = std::vector<double>;
+using Vec = OpBench::Vec;
 const double kNaN = std::nan("");
 constexpr double kEps = 2.2e-16;
 
@@ -85,148 +32,6 @@ double max_abs(const Vec& v) {
   for (double e : v) m = std::max(m, std::fabs(e));
   return m;
 }
-
-// Bytes that memory holds before anybody wrote to it: 0xFF is NaN as f32 and f64, -1 as an integer.
-void fill_with(const Tensor& t, uint8_t byte) { fill_bytes(t.raw(), t.device(), byte, t.bytes()); }
-
-// How one backward pass is provoked.
-struct Provocation {
-  DType dtype = DType::f64;
-  double fill = kNaN;  // what the gradient buffers hold before
-  bool accumulate = false;
-  double poison = kNaN;  // what tensors hold that the op did not save
-  int only = -1;         // >= 0: this input's gradient is wanted and no other
-};
-
-// One case at one draw of its inputs: moves numbers in and out of the op.
-class Bench {
- public:
-  // `exact`: the type in which the inputs drawn are exact.
-  Bench(const OpCase& c, const AuditOptions& options, Rng& rng, DType exact = DType::f32)
-      : case_(c), arena_("audit", options.device), host_("audit host") {
-    for (const OpInput& in : c.inputs) {
-      shapes_.push_back(in.shape);
-      x_.push_back(in.draw(in.shape, rng));
-      require(int64_t(x_.back().size()) == in.shape.numel(), "audit", "drew ", x_.back().size(),
-          " numbers for ", in.shape);
-      for (double& e : x_.back())
-        e = exact == DType::bf16 && in.dtype == DType::f64 ? double(bf16(float(e))) : double(float(e));
-    }
-    y_shape_ = c.op->shape(shapes_);
-  }
-
-  size_t inputs() const { return x_.size(); }
-  const std::vector<Vec>& x() const { return x_; }
-  const Shape& x_shape(size_t i) const { return shapes_[i]; }
-  const Shape& y_shape() const { return y_shape_; }
-  bool checked(size_t i) const { return is_float(i) && case_.op->differentiable(i); }
-
-  bool any_checked() const {
-    for (size_t i = 0; i < inputs(); ++i)
-      if (checked(i)) return true;
-    return false;
-  }
-
-  Vec forward(const std::vector<Vec>& x, DType d) const { return read(run(x, d, 0xFF).y); }
-
-  // The gradients of all inputs; empty for those that carry none.
-  std::vector<Vec> backward(const Vec& dy, const Provocation& p = {}) const {
-    const uint8_t rubbish = std::isnan(p.poison) ? 0xFF : 0;
-    Run r = run(x_, p.dtype, rubbish);
-    const Saves saves = case_.op->saves();
-    for (size_t i = 0; i < r.x.size(); ++i) {
-      const double value = is_float(i)            ? p.poison
-                           : std::isnan(p.poison) ? 0
-                                                  : 1;  // integers: valid, but not the input's
-      if (!saves.input(i)) r.x[i] = make(Vec(x_[i].size(), value), shapes_[i], type(i, p.dtype));
-    }
-    if (!saves.output) r.y = make(Vec(size_t(y_shape_.numel()), p.poison), y_shape_, output(p.dtype));
-    std::vector<GradOut> dx(x_.size());
-    for (size_t i = 0; i < x_.size(); ++i)
-      if (checked(i) && (p.only < 0 || p.only == int(i)))
-        dx[i] = {make(Vec(x_[i].size(), p.fill), shapes_[i], type(i, p.dtype)), p.accumulate};
-    const DType y_type = output(p.dtype);
-    const Tensor upstream = make(dy, y_shape_, y_type), scratch = workspace(y_type, rubbish);
-    case_.op->backward({r.x, r.y, r.aux, upstream, dx, scratch});
-    std::vector<Vec> out;
-    for (const GradOut& g : dx) out.push_back(g ? read(g.t) : Vec());
-    return out;
-  }
-
- private:
-  struct Run {
-    std::vector<Tensor> x, aux;
-    Tensor y;
-  };
-
-  bool is_float(size_t i) const { return case_.inputs[i].dtype == DType::f64; }
-  // bf16 is for the inputs that may be, the others are then f32.
-  DType type(size_t i, DType d) const {
-    if (!is_float(i)) return case_.inputs[i].dtype;
-    return d == DType::bf16 && !case_.op->takes_bf16(i) ? DType::f32 : d;
-  }
-  DType output(DType d) const { return d == DType::bf16 ? case_.op->output(type(0, d)) : d; }
-
-  Run run(const std::vector<Vec>& x, DType d, uint8_t rubbish) const {
-    Run r;
-    for (size_t i = 0; i < x.size(); ++i) r.x.push_back(make(x[i], shapes_[i], type(i, d)));
-    const DType y_type = output(d);
-    r.y = make(Vec(size_t(y_shape_.numel()), kNaN), y_shape_, y_type);
-    for (const AuxSpec& a : case_.op->aux(shapes_, y_type)) {
-      r.aux.push_back(arena_.empty(a.shape, a.dtype));
-      fill_with(r.aux.back(), rubbish);
-    }
-    const Tensor scratch = workspace(y_type, rubbish);
-    if (case_.op->is_view()) copy(r.x[0].reshape(y_shape_), r.y);
-    else case_.op->forward({r.x, r.y, r.aux, scratch});
-    return r;
-  }
-
-  Tensor workspace(DType d, uint8_t rubbish) const {
-    const int64_t bytes = int64_t(case_.op->workspace(shapes_, d, arena_.device()));
-    if (!bytes) return {};
-    const Tensor t = arena_.empty({bytes}, DType::u8);
-    fill_with(t, rubbish);
-    return t;
-  }
-
-  Tensor make(const Vec& v, const Shape& shape, DType d) const {
-    const Tensor t = host_.empty(shape, d);
-    const auto put = [&](auto* p) {
-      using N = std::remove_pointer_t<decltype(p)>;
-      for (size_t i = 0; i < v.size(); ++i) p[i] = N(Precise<N>(v[i]));
-    };
-    switch (d) {
-      case DType::f32: put(t.data<float>()); break;
-      case DType::f64: put(t.data<double>()); break;
-      case DType::u8: put(t.data<uint8_t>()); break;
-      case DType::i32: put(t.data<int32_t>()); break;
-      case DType::i64: put(t.data<int64_t>()); break;
-      case DType::bf16: put(t.data<bf16>()); break;
-    }
-    if (arena_.device() == Device::cpu) return t;
-    const Tensor on_device = arena_.empty(shape, d);
-    copy(t, on_device);
-    return on_device;
-  }
-
-  Vec read(const Tensor& t) const {
-    const Tensor h = host_.empty(t.shape(), t.dtype());
-    copy(t, h);
-    Vec v(size_t(t.numel()));
-    dispatch_data(t.dtype(), [&](auto zero) {
-      const auto* p = h.data<decltype(zero)>();
-      for (size_t i = 0; i < v.size(); ++i) v[i] = double(p[i]);
-    });
-    return v;
-  }
-
-  const OpCase& case_;
-  Arena arena_, host_;
-  Shapes shapes_;
-  std::vector<Vec> x_;
-  Shape y_shape_;
-};
 
 class Report {
  public:
@@ -294,7 +99,7 @@ struct Difference {
 
 // The derivative of <dy, op(x)> when x[t] moves to `up` and to `down`, h to each side.
 Difference central_difference(
-    const Bench& bench, const Vec& dy, size_t t, const Vec& up, const Vec& down, double h) {
+    const OpBench& bench, const Vec& dy, size_t t, const Vec& up, const Vec& down, double h) {
   std::vector<Vec> x = bench.x();
   x[t] = up;
   const Vec y_up = bench.forward(x, DType::f64);
@@ -310,7 +115,7 @@ Difference central_difference(
 }
 
 // dx of input t against differences of the forward pass.
-void check_numeric(const Bench& bench, const OpCase& c, size_t t, const Vec& dy, const Vec& dx,
+void check_numeric(const OpBench& bench, const OpCase& c, size_t t, const Vec& dy, const Vec& dx,
     const AuditOptions& options, Rng& rng, const std::string& upstream, Report& report) {
   const Vec& x = bench.x()[t];
   const std::vector<size_t> index = probes(x.size(), options.samples, rng);
@@ -370,7 +175,7 @@ auto with_threads(int n, F&& fn) {
   return fn();
 }
 
-void check_forward(const Bench& bench, const OpCase& c, Report& report) {
+void check_forward(const OpBench& bench, const OpCase& c, Report& report) {
   const Shape& shape = bench.y_shape();
   const Vec y = bench.forward(bench.x(), DType::f64);
   const auto single = [&] { return bench.forward(bench.x(), DType::f32); };
@@ -387,7 +192,7 @@ void check_forward(const Bench& bench, const OpCase& c, Report& report) {
 
 // What the contract of an op says about gradient buffers, saved tensors and repeatability.
 void check_contract(
-    const Bench& bench, const OpCase& c, const Vec& dy, const std::vector<Vec>& dx, Report& report) {
+    const OpBench& bench, const OpCase& c, const Vec& dy, const std::vector<Vec>& dx, Report& report) {
   const auto single = [&] { return bench.backward(dy, {.dtype = DType::f32}); };
   const auto zero = bench.backward(Vec(dy.size(), 0));
   const auto unsaved = bench.backward(dy, {.fill = 1e30, .poison = 1e30});
@@ -421,7 +226,7 @@ void check_contract(
 void check_bf16(const OpCase& c, const AuditOptions& options, Report& report) {
   constexpr double kTolerance = 1 / 128.;
   Rng rng(options.seed);
-  const Bench bench(c, options, rng, DType::bf16);
+  const OpBench bench(c, options, rng, DType::bf16);
   const Vec y = bench.forward(bench.x(), DType::f64);
   report.compare("forward bf16 against f64", "y", bench.y_shape(), bench.forward(bench.x(), DType::bf16), y,
       kTolerance * max_abs(y));
@@ -446,7 +251,7 @@ void check_bf16(const OpCase& c, const AuditOptions& options, Report& report) {
 
 void audit_into(const OpCase& c, const AuditOptions& options, Report& report) {
   Rng rng(options.seed);
-  const Bench bench(c, options, rng);
+  const OpBench bench(c, options, rng);
   check_forward(bench, c, report);
   if (options.device == Device::cuda && (c.op->takes_bf16(0) || c.op->output(DType::f32) == DType::bf16))
     check_bf16(c, options, report);

@@ -19,8 +19,7 @@ void MeanSquaredError::forward_cpu(const Forward& f) const {
   const int64_t pixels = f.x[0].shape().rows(), channels = f.x[0].shape()[-1];
   dispatch(f.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const T *p = f.x[0].data<T>(), *t = f.x[1].data<T>(),
-            *weight = f.x.size() > 2 ? f.x[2].data<T>() : nullptr;
+    const T *p = f.x[0].data<T>(), *t = f.x[1].data<T>(), *weight = weight_of<T>(f.x);
     const double sum = chunked_sum<double>(pixels, [&](int64_t i) {
       double s = 0;
       for (int64_t k = i * channels; k < (i + 1) * channels; ++k)
@@ -35,8 +34,7 @@ void MeanSquaredError::backward_cpu(const Backward& b) const {
   const int64_t pixels = b.x[0].shape().rows(), channels = b.x[0].shape()[-1];
   dispatch(b.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const T *p = b.x[0].data<T>(), *t = b.x[1].data<T>(),
-            *weight = b.x.size() > 2 ? b.x[2].data<T>() : nullptr;
+    const T *p = b.x[0].data<T>(), *t = b.x[1].data<T>(), *weight = weight_of<T>(b.x);
     const double g = 2 * double(b.dy.data<T>()[0]) / double(pixels * channels);
     const auto write = [&](const GradOut& out, T factor) {
       if (!out) return;
@@ -55,9 +53,7 @@ void MeanSquaredError::backward_cpu(const Backward& b) const {
 }
 
 Var mean_squared_error(const Var& p, const Var& target, const Var& weight, Loc loc) {
-  std::vector<Var> x{p, target};
-  if (weight) x.push_back(weight);
-  return p.tape().apply(std::make_shared<MeanSquaredError>(), std::move(x), loc);
+  return p.tape().apply(std::make_shared<MeanSquaredError>(), with_weight(p, target, weight), loc);
 }
 
 }  // namespace patchcl

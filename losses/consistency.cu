@@ -1,4 +1,5 @@
 #include "losses/consistency.h"
+#include "losses/labels.h"
 #include "tensor/cuda_runtime.cuh"
 
 namespace patchcl {
@@ -8,7 +9,7 @@ namespace {
 template <class T>
 void launch_forward(const Forward& f) {
   const int64_t pixels = f.x[0].shape().rows(), channels = f.x[0].shape()[-1];
-  const T *p = f.x[0].data<T>(), *t = f.x[1].data<T>(), *weight = f.x.size() > 2 ? f.x[2].data<T>() : nullptr;
+  const T *p = f.x[0].data<T>(), *t = f.x[1].data<T>(), *weight = weight_of<T>(f.x);
   T* y = f.y.data<T>();
   cuda::reduce(
       pixels, f.workspace.raw(),
@@ -26,8 +27,7 @@ template <class T>
 void launch_backward(const Backward& b, const GradOut& out, T factor) {
   if (!out) return;
   const int64_t channels = b.x[0].shape()[-1], n = b.x[0].numel();
-  const T *p = b.x[0].data<T>(), *t = b.x[1].data<T>(), *weight = b.x.size() > 2 ? b.x[2].data<T>() : nullptr,
-          *dy = b.dy.data<T>();
+  const T *p = b.x[0].data<T>(), *t = b.x[1].data<T>(), *weight = weight_of<T>(b.x), *dy = b.dy.data<T>();
   T* d = out.t.data<T>();
   const bool accumulate = out.accumulate;
   const double scale = 2 / double(n);

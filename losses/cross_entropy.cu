@@ -1,46 +1,42 @@
 #include "losses/cross_entropy.h"
+#include "losses/labels.h"
 #include "tensor/cuda_runtime.cuh"
 
 namespace patchcl {
 
 namespace {
 
-// One thread per pixel. A label outside the classes makes the loss and its pixel's gradient NaN: nothing may
-// wait here, and the anomaly pass finds it.
+// One thread per pixel.
 template <class T>
 void launch_forward(const Forward& f) {
-  const int64_t pixels = f.x[1].numel(), classes = f.x[0].shape()[-1];
-  const T *logits = f.x[0].data<T>(), *weight = f.x.size() > 2 ? f.x[2].data<T>() : nullptr;
-  const uint8_t* label = f.x[1].data<uint8_t>();
+  const LabelledPixels<T> x(f.x);
   T *lse = f.aux[0].data<T>(), *y = f.y.data<T>();
   cuda::reduce(
-      pixels, f.workspace.raw(),
+      x.count, f.workspace.raw(),
       [=] __device__(int64_t i) -> double {
-        const T* z = logits + i * classes;
+        const T* z = x.p + i * x.classes;
         T m = z[0];
-        for (int64_t k = 1; k < classes; ++k) m = z[k] > m ? z[k] : m;
+        for (int64_t k = 1; k < x.classes; ++k) m = z[k] > m ? z[k] : m;
         double s = 0;
-        for (int64_t k = 0; k < classes; ++k) s += double(::exp(z[k] - m));
+        for (int64_t k = 0; k < x.classes; ++k) s += double(::exp(z[k] - m));
         lse[i] = m + T(::log(s));
-        if (label[i] >= classes) return NAN;
-        return (weight ? double(weight[i]) : 1.) * double(lse[i] - z[label[i]]);
+        if (x.label[i] >= x.classes) return NAN;
+        return double(x.w(i)) * double(lse[i] - z[x.label[i]]);
       },
-      [=] __device__(double sum) { y[0] = T(sum / double(pixels)); });
+      [=] __device__(double sum) { y[0] = T(sum / double(x.count)); });
 }
 
 template <class T>
 void launch_backward(const Backward& b) {
-  const int64_t pixels = b.x[1].numel(), classes = b.x[0].shape()[-1];
-  const T *z = b.x[0].data<T>(), *weight = b.x.size() > 2 ? b.x[2].data<T>() : nullptr,
-          *lse = b.aux[0].data<T>(), *dy = b.dy.data<T>();
-  const uint8_t* label = b.x[1].data<uint8_t>();
+  const LabelledPixels<T> x(b.x);
+  const T *lse = b.aux[0].data<T>(), *dy = b.dy.data<T>();
   T* dz = b.dx[0].t.data<T>();
   const bool accumulate = b.dx[0].accumulate;
-  const double scale = 1 / double(pixels);
-  cuda::for_each(pixels, [=] __device__(int64_t i) {
-    const T gw = label[i] < classes ? T(scale * double(dy[0])) * (weight ? weight[i] : T(1)) : T(NAN);
-    for (int64_t k = 0; k < classes; ++k)
-      store(dz[i * classes + k], gw * (::exp(z[i * classes + k] - lse[i]) - T(k == label[i])), accumulate);
+  const double scale = 1 / double(x.count);
+  cuda::for_each(x.count, [=] __device__(int64_t i) {
+    const T gw = T(scale * double(dy[0])) * x.w_or_nan(i);
+    for (int64_t k = i * x.classes; k < (i + 1) * x.classes; ++k)
+      store(dz[k], gw * (::exp(x.p[k] - lse[i]) - T(k == i * x.classes + x.label[i])), accumulate);
   });
 }
 

@@ -13,15 +13,13 @@ namespace {
 
 // Adds pixels [begin, end) to the sums of each class.
 template <class T, class K>
-void add_pixels(std::span<const Tensor> x, int64_t begin, int64_t end, K classes, ClassSums* sums) {
-  const T* p = x[0].data<T>() + begin * classes;
-  const uint8_t* label = x[1].data<uint8_t>();
-  const T* weight = x.size() > 2 ? x[2].data<T>() : nullptr;
-  for (int64_t pixel = begin; pixel < end; ++pixel, p += classes) {
-    const double w = weight ? double(weight[pixel]) : 1;
+void add_pixels(const LabelledPixels<T>& x, int64_t begin, int64_t end, K classes, ClassSums* sums) {
+  const T* p = x.p + begin * classes;
+  for (int64_t i = begin; i < end; ++i, p += classes) {
+    const double w = double(x.w(i));
     for (int64_t k = 0; k < classes; ++k) sums[k].d += w * double(p[k]) * double(p[k]);
-    sums[label[pixel]].i += w * double(p[label[pixel]]);
-    sums[label[pixel]].d += w;
+    sums[x.label[i]].i += w * double(p[x.label[i]]);
+    sums[x.label[i]].d += w;
   }
 }
 
@@ -47,12 +45,13 @@ void Dice::forward_cpu(const Forward& f) const {
   double* factors = f.aux[0].data<double>();
   dispatch(f.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
+    const LabelledPixels<T> x(f.x);
     parallel_chunks(
         pixels,
         [&](int64_t begin, int64_t end) {
           ClassSums* sums = partial + begin / chunk * classes;
           std::fill_n(sums, classes, ClassSums{});
-          with_constant(classes, [&](auto k) { add_pixels<T>(f.x, begin, end, k, sums); });
+          with_constant(classes, [&](auto k) { add_pixels(x, begin, end, k, sums); });
         },
         chunk);
     double loss = 0;
@@ -72,14 +71,13 @@ void Dice::backward_cpu(const Backward& b) const {
   const GradOut& out = b.dx[0];
   if (!out) return;
   const int64_t classes = out.t.shape()[-1];
-  const uint8_t* label = b.x[1].data<uint8_t>();
   const double* factors = b.aux[0].data<double>();
   dispatch(b.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const T *p = b.x[0].data<T>(), *weight = b.x.size() > 2 ? b.x[2].data<T>() : nullptr;
+    const LabelledPixels<T> x(b.x);
     T* dp = out.t.data<T>();
     const double dy = double(b.dy.data<T>()[0]);
-    parallel_chunks(b.x[1].numel(), [&](int64_t begin, int64_t end) {
+    parallel_chunks(x.count, [&](int64_t begin, int64_t end) {
       with_constant(classes, [&](auto classes) {
         T on_label[256], slope[256];  // dy a_k and dy b_k
         for (int64_t k = 0; k < classes; ++k) {
@@ -87,10 +85,10 @@ void Dice::backward_cpu(const Backward& b) const {
           slope[k] = T(dy * factors[2 * k + 1]);
         }
         for (int64_t i = begin; i < end; ++i) {
-          const T w = weight ? weight[i] : T(1);
+          const T w = x.w(i);
           for (int64_t k = 0; k < classes; ++k)
-            store(dp[i * classes + k], w * slope[k] * p[i * classes + k], out.accumulate);
-          dp[i * classes + label[i]] += w * on_label[label[i]];
+            store(dp[i * classes + k], w * slope[k] * x.p[i * classes + k], out.accumulate);
+          dp[i * classes + x.label[i]] += w * on_label[x.label[i]];
         }
       });
     });
@@ -98,9 +96,8 @@ void Dice::backward_cpu(const Backward& b) const {
 }
 
 Var dice_loss(const Var& probabilities, const Var& labels, const Var& weight, Loc loc) {
-  std::vector<Var> x{probabilities, labels};
-  if (weight) x.push_back(weight);
-  return probabilities.tape().apply(std::make_shared<Dice>(), std::move(x), loc);
+  return probabilities.tape().apply(
+      std::make_shared<Dice>(), with_weight(probabilities, labels, weight), loc);
 }
 
 }  // namespace patchcl

@@ -1,32 +1,18 @@
 #include "losses/dice.h"
+#include "losses/labels.h"
 #include "tensor/cuda_runtime.cuh"
 
 namespace patchcl {
 
 namespace {
 
-// A label outside the classes makes the loss and its pixel's gradient NaN: nothing may wait here, and the
-// anomaly pass finds it.
-template <class T>
-struct Pixels {
-  const T* p;
-  const uint8_t* label;
-  const T* weight;  // null: all 1
-  int64_t count, classes;
-
-  explicit Pixels(std::span<const Tensor> x)
-      : p(x[0].data<T>()), label(x[1].data<uint8_t>()), weight(x.size() > 2 ? x[2].data<T>() : nullptr),
-        count(x[1].numel()), classes(x[0].shape()[-1]) {}
-  __device__ T w(int64_t i) const { return label[i] < classes ? (weight ? weight[i] : T(1)) : T(NAN); }
-};
-
 // Block (b, k): partial[k * blocks + b] = the sums of class k over the pixels of block b.
 template <class T>
-__global__ void partial_sums_kernel(Pixels<T> x, ClassSums* partial) {
+__global__ void partial_sums_kernel(LabelledPixels<T> x, ClassSums* partial) {
   const int64_t k = blockIdx.y, step = int64_t(gridDim.x) * cuda::kThreads;
   ClassSums sums{};
   for (int64_t i = int64_t(blockIdx.x) * cuda::kThreads + threadIdx.x; i < x.count; i += step) {
-    const double w = double(x.w(i)), p = double(x.p[i * x.classes + k]), g = x.label[i] == k;
+    const double w = double(x.w_or_nan(i)), p = double(x.p[i * x.classes + k]), g = x.label[i] == k;
     sums += {w * g * p, w * (p * p + g)};
   }
   sums = cuda::block_sum(sums);
@@ -52,7 +38,7 @@ __global__ void loss_kernel(int64_t classes, int blocks, const ClassSums* partia
 
 template <class T>
 void launch_forward(const Forward& f) {
-  const Pixels<T> x(f.x);
+  const LabelledPixels<T> x(f.x);
   auto* partial = static_cast<ClassSums*>(f.workspace.raw());
   const int blocks = cuda::reduce_blocks(x.count);
   const auto here = cuda::Caller::current();
@@ -63,7 +49,7 @@ void launch_forward(const Forward& f) {
 
 template <class T>
 void launch_backward(const Backward& b) {
-  const Pixels<T> x(b.x);
+  const LabelledPixels<T> x(b.x);
   const double* factors = b.aux[0].data<double>();
   const T* dy = b.dy.data<T>();
   T* dp = b.dx[0].t.data<T>();
@@ -72,7 +58,7 @@ void launch_backward(const Backward& b) {
     const int64_t i = e / x.classes, k = e % x.classes;
     const T on_label = k == x.label[i] ? T(double(dy[0]) * factors[2 * k]) : T(0),
             slope = T(double(dy[0]) * factors[2 * k + 1]);
-    store(dp[e], x.w(i) * (slope * x.p[e] + on_label), accumulate);
+    store(dp[e], x.w_or_nan(i) * (slope * x.p[e] + on_label), accumulate);
   });
 }
 

@@ -8,8 +8,8 @@ namespace {
 // The inputs as the kernels read them; guided_contrastive.cpp's Statistics for one anchor per group of lanes.
 // The lists of classes are short: every thread counts for itself.
 template <class T>
-struct Statistics {
-  Statistics(std::span<const Tensor> x, const GuidedContrastiveOptions& options)
+struct AnchorStatistics {
+  AnchorStatistics(std::span<const Tensor> x, const GuidedContrastiveOptions& options)
       : t(x[0].data<T>()), mean(x[2].data<T>()), covariance(x[3].data<T>()), negative_mean(x[4].data<T>()),
         negative_covariance(x[5].data<T>()), classes(x[1].data<int32_t>()), ready(x[6].data<uint8_t>()),
         n(x[0].shape()[0]), D(x[0].shape()[1]), K(x[2].shape()[0]), stride(x[4].shape()[0] == 1 ? 0 : K),
@@ -50,7 +50,7 @@ struct Statistics {
 
 template <class T>
 struct LossRow {
-  Statistics<T> s;
+  AnchorStatistics<T> s;
   T* pi;
   double* losses;
   template <int kLanes>
@@ -58,7 +58,7 @@ struct LossRow {
     T* p = pi + a * s.K;
     const int64_t anchors = s.anchor_count(), i = s.classes[a];
     if (anchors == 0 || !s.has_class(a)) {
-      for (int64_t j = lanes.lane; j < s.K; j += kLanes) p[j] = 0;
+      lanes.each(s.K, [&](int64_t j) { p[j] = 0; });
       if (lanes.lane == 0) losses[a] = 0;
       return;
     }
@@ -68,13 +68,8 @@ struct LossRow {
     for (int64_t j = 0; j < s.K; ++j) {
       if (!s.ready[j]) continue;
       const T *m = s.mean_of(i, j), *S = s.covariance_of(i, j);
-      double linear = 0, quadratic = 0;
-      for (int64_t d = lanes.lane; d < s.D; d += kLanes) {
-        linear += double(ta[d] * m[d]);
-        quadratic += double(ta[d] * s.product(S, ta, d));
-      }
-      linear = lanes.sum(linear);
-      quadratic = lanes.sum(quadratic);
+      const double linear = lanes.total(s.D, [&](int64_t d) { return ta[d] * m[d]; });
+      const double quadratic = lanes.total(s.D, [&](int64_t d) { return ta[d] * s.product(S, ta, d); });
       if (j == i) own = linear / s.tau;
       const double score = (linear + s.lambda / (2 * s.tau) * quadratic) / s.tau + (j == i ? 0 : weight);
       // Every lane holds the same score: a running log-sum-exp, and lane 0 keeps the score for pi.
@@ -91,7 +86,7 @@ struct LossRow {
 
 template <class T>
 struct GradRow {
-  Statistics<T> s;
+  AnchorStatistics<T> s;
   const T *pi, *dy;
   T* dt;
   bool accumulate;
@@ -101,7 +96,7 @@ struct GradRow {
     const bool takes_part = anchors > 0 && s.has_class(a);
     const T scale = takes_part ? T(double(dy[0]) / (s.tau * double(anchors))) : T(0);
     const T *ta = s.t + a * s.D, *p = pi + a * s.K;
-    for (int64_t d = lanes.lane; d < s.D; d += kLanes) {
+    lanes.each(s.D, [&](int64_t d) {
       T sum = 0;
       if (takes_part) {
         sum = -s.mean_of(i, i)[d];
@@ -111,22 +106,16 @@ struct GradRow {
                 p[j] * (s.mean_of(i, j)[d] + T(s.lambda / s.tau) * s.product(s.covariance_of(i, j), ta, d));
       }
       store(dt[a * s.D + d], scale * sum, accumulate);
-    }
+    });
   }
 };
 
 template <class T>
 void launch_forward(const Forward& f, const GuidedContrastiveOptions& options) {
-  const Statistics<T> s(f.x, options);
+  const AnchorStatistics<T> s(f.x, options);
   auto* losses = static_cast<double*>(f.workspace.raw());
   cuda::for_each_row(s.n, s.D, LossRow<T>{s, f.aux[0].data<T>(), losses});
-  T* y = f.y.data<T>();
-  const int64_t n = s.n;
-  cuda::for_each(1, [=] __device__(int64_t) {
-    double sum = 0;
-    for (int64_t a = 0; a < n; ++a) sum += losses[a];
-    y[0] = T(sum);
-  });
+  cuda::add_up(losses, s.n, f.y.data<T>());
 }
 
 }  // namespace
@@ -139,7 +128,7 @@ void GuidedContrastive::backward_cuda(const Backward& b) const {
   if (!b.dx[0]) return;
   dispatch(b.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const Statistics<T> s(b.x, options_);
+    const AnchorStatistics<T> s(b.x, options_);
     cuda::for_each_row(
         s.n, s.D, GradRow<T>{s, b.aux[0].data<T>(), b.dy.data<T>(), b.dx[0].t.data<T>(), b.dx[0].accumulate});
   });

@@ -8,8 +8,8 @@ namespace {
 // The inputs as the kernels read them. Lists of classes are short: every thread counts the anchors for
 // itself.
 template <class T>
-struct Contrast {
-  explicit Contrast(std::span<const Tensor> x, double tau)
+struct InfoNceInputs {
+  explicit InfoNceInputs(std::span<const Tensor> x, double tau)
       : q(x[0].data<T>()), k(x[1].data<T>()), negatives(x[2].data<T>()), anchor_class(x[3].data<int32_t>()),
         negative_class(x[4].data<int32_t>()), n(x[0].shape()[0]), m(x[2].shape()[0]), D(x[0].shape()[1]),
         tau(T(tau)) {}
@@ -26,6 +26,10 @@ struct Contrast {
     for (int64_t d = 0; d < D; ++d) sum += q[i * D + d] * key[d];
     return sum / tau;
   }
+  // Of the j-th negative; -infinity leaves it out of the softmax.
+  __device__ T negative_score(int64_t i, int64_t j) const {
+    return is_negative(i, j) ? score(i, negatives + j * D) : T(-INFINITY);
+  }
 
   const T *q, *k, *negatives;
   const int32_t *anchor_class, *negative_class;
@@ -36,52 +40,42 @@ struct Contrast {
 // One anchor per row, the lanes share its negatives; z as in info_nce.cpp.
 template <class T>
 struct AnchorRow {
-  Contrast<T> c;
+  InfoNceInputs<T> c;
   T* dz;
   double* losses;
   template <int kLanes>
   __device__ void operator()(int64_t i, cuda::Lanes<kLanes> lanes) const {
     T* z = dz + i * (c.m + 1);
     if (c.anchor_class[i] < 0) {
-      for (int64_t j = lanes.lane; j <= c.m; j += kLanes) z[j] = 0;
+      lanes.each(c.m + 1, [&](int64_t j) { z[j] = 0; });
       if (lanes.lane == 0) losses[i] = 0;
       return;
     }
     const T positive = c.score(i, c.k + i * c.D);
     T top = positive;
-    for (int64_t j = lanes.lane; j <= c.m; j += kLanes) {
-      z[j] = j == 0                    ? positive
-             : c.is_negative(i, j - 1) ? c.score(i, c.negatives + (j - 1) * c.D)
-                                       : T(-INFINITY);
+    lanes.each(c.m + 1, [&](int64_t j) {
+      z[j] = j == 0 ? positive : c.negative_score(i, j - 1);
       top = z[j] > top ? z[j] : top;
-    }
+    });
     top = lanes.max(top);
-    double sum = 0;
-    for (int64_t j = lanes.lane; j <= c.m; j += kLanes) sum += double(z[j] = ::exp(z[j] - top));
-    sum = lanes.sum(sum);
+    const double sum = lanes.total(c.m + 1, [&](int64_t j) { return z[j] = ::exp(z[j] - top); });
     const double anchors = c.anchors();
-    for (int64_t j = lanes.lane; j <= c.m; j += kLanes) z[j] = T((double(z[j]) / sum - (j == 0)) / anchors);
+    lanes.each(c.m + 1, [&](int64_t j) { z[j] = T((double(z[j]) / sum - (j == 0)) / anchors); });
     if (lanes.lane == 0) losses[i] = (::log(sum) + double(top - positive)) / anchors;
   }
 };
 
 template <class T>
 void launch_forward(const Forward& f, double tau) {
-  const Contrast<T> c(f.x, tau);
+  const InfoNceInputs<T> c(f.x, tau);
   auto* losses = static_cast<double*>(f.workspace.raw());
   cuda::for_each_row(c.n, c.m + 1, AnchorRow<T>{c, f.aux[0].data<T>(), losses});
-  T* y = f.y.data<T>();
-  const int64_t n = c.n;
-  cuda::for_each(1, [=] __device__(int64_t) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; ++i) sum += losses[i];
-    y[0] = T(sum);
-  });
+  cuda::add_up(losses, c.n, f.y.data<T>());
 }
 
 template <class T>
 void launch_backward(const Backward& b, double tau) {
-  const Contrast<T> c(b.x, tau);
+  const InfoNceInputs<T> c(b.x, tau);
   const T *dz = b.aux[0].data<T>(), *dy = b.dy.data<T>();
   if (b.dx[0]) {
     T* dq = b.dx[0].t.data<T>();

@@ -21,6 +21,10 @@ void check_labelled_shapes(const char* name, const Shapes& x) {
   if (x.size() > 2) check_per_pixel(name, "weight", x[2], x[0]);
 }
 
+std::vector<Var> with_weight(const Var& predictions, const Var& other, const Var& weight) {
+  return weight ? std::vector{predictions, other, weight} : std::vector{predictions, other};
+}
+
 void check_labels(const char* name, const Tensor& labels, int64_t classes) {
   const uint8_t* label = labels.data<uint8_t>();
   const int64_t n = labels.numel();

@@ -72,9 +72,8 @@ void* alloc(size_t bytes) {
 void free(void* p) { cudaFree(p); }
 
 void copy(void* to, bool to_gpu, const void* from, bool from_gpu, size_t bytes) {
-  const cudaMemcpyKind kind = !to_gpu    ? cudaMemcpyDeviceToHost
-                              : from_gpu ? cudaMemcpyDeviceToDevice
-                                         : cudaMemcpyHostToDevice;
+  const cudaMemcpyKind to_it = from_gpu ? cudaMemcpyDeviceToDevice : cudaMemcpyHostToDevice;
+  const cudaMemcpyKind kind = to_gpu ? to_it : cudaMemcpyDeviceToHost;
   CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, kind, stream()));
   // From pageable host memory the driver has taken its own copy by now; only the way back has to wait.
   if (!to_gpu) synchronize();

@@ -138,7 +138,32 @@ struct Lanes {
     }
     return v;
   }
+  // f(k) for the elements k < n of this lane.
+  template <class F>
+  __device__ void each(int64_t n, F f) const {
+    for (int64_t k = lane; k < n; k += kLanes) f(k);
+  }
+  // Sum of term(k) over all k < n, in double.
+  template <class Term>
+  __device__ double total(int64_t n, Term term) const {
+    double v = 0;
+    for (int64_t k = lane; k < n; k += kLanes) v += double(term(k));
+    return sum(v);
+  }
 };
+
+// y[0] = the sum of n numbers in their order, on one thread: for a few losses of a batch.
+template <class T>
+void add_up(const double* v, int64_t n, T* y, Caller at = Caller::current()) {
+  for_each(
+      1,
+      [=] __device__(int64_t) {
+        double sum = 0;
+        for (int64_t i = 0; i < n; ++i) sum += v[i];
+        y[0] = T(sum);
+      },
+      at);
+}
 
 template <int kLanes, class F>
 __global__ void for_each_row_kernel(int64_t rows, F f) {

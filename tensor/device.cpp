@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -13,6 +14,15 @@ namespace patchcl {
 namespace {
 Kernels g_kernels = Kernels::fast;
 MathMode g_math_mode = MathMode::f32;
+
+template <class Choice>
+Choice parse(const std::vector<std::string>& names, const std::string& name) {
+  const auto at = std::find(names.begin(), names.end(), name);
+  if (at == names.end())
+    fail(ExitCode::usage, "device", "no '", name, "' here; it is '", names.front(), "' or another up to '",
+        names.back(), "'");
+  return Choice(at - names.begin());
+}
 
 Isa best_isa() {
   Isa best = Isa::plain;
@@ -42,9 +52,19 @@ Isa& chosen_isa() {
 
 Kernels kernels() { return g_kernels; }
 void set_kernels(Kernels k) { g_kernels = k; }
+const std::vector<std::string>& kernel_names() {
+  static const std::vector<std::string> names{"naive", "direct", "fast"};
+  return names;
+}
+Kernels parse_kernels(const std::string& name) { return parse<Kernels>(kernel_names(), name); }
 
 MathMode math_mode() { return g_math_mode; }
 void set_math_mode(MathMode m) { g_math_mode = m; }
+const std::vector<std::string>& math_names() {
+  static const std::vector<std::string> names{"f32", "tf32", "bf16"};
+  return names;
+}
+MathMode parse_math(const std::string& name) { return parse<MathMode>(math_names(), name); }
 
 Isa isa() { return chosen_isa(); }
 void set_isa(Isa i) {

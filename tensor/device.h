@@ -1,6 +1,8 @@
 // Device and kernel choice: process-wide settings and the few raw memory calls that know about devices.
 #pragma once
 #include <cstddef>
+#include <string>
+#include <vector>
 
 #include "tensor/shape.h"
 
@@ -12,6 +14,8 @@ namespace patchcl {
 enum class Kernels { naive, direct, fast };
 Kernels kernels();
 void set_kernels(Kernels k);
+const std::vector<std::string>& kernel_names();  // in the order of the values
+Kernels parse_kernels(const std::string& name);  // throws Error(usage)
 
 // How the GPU multiplies matrices and convolutions. f32: every product in full. tf32: tensor cores, whose
 // factors keep 10 bits of the mantissa. bf16: the network's activations are kept in bf16 (tensor/bfloat16.h),
@@ -19,6 +23,8 @@ void set_kernels(Kernels k);
 enum class MathMode { f32, tf32, bf16 };
 MathMode math_mode();
 void set_math_mode(MathMode m);
+const std::vector<std::string>& math_names();
+MathMode parse_math(const std::string& name);
 
 // Instruction sets that the SIMD kernels (files *.simd.cpp) are compiled for; chosen once from the running
 // CPU. PATCHCL_ISA=plain|avx2|avx512 in the environment lowers the choice, for tests.

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -249,6 +250,12 @@ TensorFile load_tensors(const std::string& path, const Arena& arena) {
   if (sum != file.metadata.end() && sum->second != hex(checksum))
     in.refuse("is damaged: its checksum does not match");
   return file;
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  std::ofstream file(path);
+  if (!(file << text << std::flush))
+    fail(ExitCode::io, "output", "cannot write ", path, "; does its folder exist, is the disk full?");
 }
 
 }  // namespace patchcl

@@ -23,4 +23,7 @@ void save_tensors(const std::string& path, const TensorFile& file);
 // match.
 TensorFile load_tensors(const std::string& path, const Arena& arena);
 
+// A small text file: a report, a table. Throws Error(io) naming it when it cannot be written.
+void write_text(const std::string& path, const std::string& text);
+
 }  // namespace patchcl

@@ -45,20 +45,20 @@ SIMD_INLINE Vec64 splat(double v) { return v - Vec64{}; }
 // a3 b2 b3). Lane L of low is a[L] where bit Half of L is clear, else b[L - Half]; of high a[L + Half], else
 // b[L].
 template <int... L>
-struct Lanes {};
+struct LaneList {};
 template <int N, int... L>
 struct FirstLanes : FirstLanes<N - 1, N - 1, L...> {};
 template <int... L>
 struct FirstLanes<0, L...> {
-  using type = Lanes<L...>;
+  using type = LaneList<L...>;
 };
 using AllLanes = FirstLanes<kLanes>::type;
 template <int Half, int... L>
-SIMD_INLINE Vec low_halves(Vec a, Vec b, Lanes<L...>) {
+SIMD_INLINE Vec low_halves(Vec a, Vec b, LaneList<L...>) {
   return __builtin_shufflevector(a, b, (L & Half ? kLanes + L - Half : L)...);
 }
 template <int Half, int... L>
-SIMD_INLINE Vec high_halves(Vec a, Vec b, Lanes<L...>) {
+SIMD_INLINE Vec high_halves(Vec a, Vec b, LaneList<L...>) {
   return __builtin_shufflevector(a, b, (L & Half ? kLanes + L : L + Half)...);
 }
 

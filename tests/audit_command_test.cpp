@@ -68,7 +68,7 @@ struct WithWrongCube {
 
 TEST(AuditCommand, ExitsWithZeroWhenAllOpsAreRight) {
   testing::internal::CaptureStdout();
-  EXPECT_EQ(run("ops exp relu"), int(ExitCode::ok));
+  EXPECT_EQ(run("ops affine relu"), int(ExitCode::ok));
   const std::string out = testing::internal::GetCapturedStdout();
   EXPECT_NE(out.find("2 ok, 0 failed, 0 not run"), std::string::npos) << out;
   EXPECT_NE(out.find("further ops not run"), std::string::npos) << out;
@@ -77,7 +77,7 @@ TEST(AuditCommand, ExitsWithZeroWhenAllOpsAreRight) {
 TEST(AuditCommand, ExitsWithSevenAndNamesTheOpAndInputWhenOneIsWrong) {
   const WithWrongCube wrong;
   testing::internal::CaptureStdout();
-  EXPECT_EQ(run("ops exp wrong_cube"), int(ExitCode::audit));
+  EXPECT_EQ(run("ops affine wrong_cube"), int(ExitCode::audit));
   const std::string out = testing::internal::GetCapturedStdout();
   EXPECT_NE(out.find("1 ok, 1 failed"), std::string::npos) << out;
   EXPECT_NE(out.find("x[0] against central differences"), std::string::npos) << out;

@@ -135,6 +135,12 @@ TEST_F(EmulatedGpu, AStepNeitherWaitsNorTakesMemory) {
   std::printf("patchcl: %.0f launches a step\n", contrast.launches);
 }
 
+Tensor moved(const Tensor& t, const Arena& arena) {
+  const Tensor there = arena.empty(t.shape(), t.dtype());
+  copy(t, there);
+  return there;
+}
+
 // Windows and patches found on the GPU against the host's.
 TEST_F(EmulatedGpu, PatchesAreTheHosts) {
   constexpr int64_t n = 2, side = 40, K = 3;
@@ -146,21 +152,12 @@ TEST_F(EmulatedGpu, PatchesAreTheHosts) {
     images.data<float>()[i] = float(rng.uniform());
     labels.data<uint8_t>()[i] = uint8_t(i / 200 % 4);  // one class too many
   }
-  const auto on_gpu = [&](const Tensor& t) {
-    const Tensor there = gpu.empty(t.shape(), t.dtype());
-    copy(t, there);
-    return there;
-  };
-  const auto on_host = [&](const Tensor& t) {
-    const Tensor here = host.empty(t.shape(), t.dtype());
-    copy(t, here);
-    return here;
-  };
   const Tensor c = host.empty({n, side, side, K}, DType::f32), c_gpu = gpu.empty(c.shape(), DType::f32),
-               images_gpu = on_gpu(images);
+               images_gpu = moved(images, gpu);
   one_hot(labels, c);
-  one_hot(on_gpu(labels), c_gpu);
-  for (int64_t i = 0; i < c.numel(); ++i) ASSERT_EQ(on_host(c_gpu).data<float>()[i], c.data<float>()[i]);
+  one_hot(moved(labels, gpu), c_gpu);
+  const Tensor c_read = moved(c_gpu, host);
+  for (int64_t i = 0; i < c.numel(); ++i) ASSERT_EQ(c_read.data<float>()[i], c.data<float>()[i]);
   for (int64_t i = 0; i < c.numel(); ++i)
     c.data<float>()[i] = float(0.9 * c.data<float>()[i] + 0.1 * rng.uniform());
   copy(c, c_gpu);
@@ -187,7 +184,7 @@ TEST_F(EmulatedGpu, PatchesAreTheHosts) {
   const Shape shape{3, 16, 16, 1};
   const Tensor a = host.empty(shape, DType::f32), b = gpu.empty(shape, DType::f32);
   const auto expect_equal = [&](const char* what) {
-    const Tensor read = on_host(b);
+    const Tensor read = moved(b, host);
     for (int64_t i = 0; i < a.numel(); ++i)
       ASSERT_NEAR(a.data<float>()[i], read.data<float>()[i], 1e-6) << what << ", element " << i;
   };

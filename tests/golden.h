@@ -80,8 +80,10 @@ inline void fill(ParamStore& store, const Arena& arena, const std::string& prefi
         p.name.ends_with("running_var") || (p.name.ends_with("weight") && shape.rank() == 1);
     const double fan_in = double(shape.numel()) / double(shape[0]);
     std::vector<double> v = unit(prefix + p.name, shape.numel());
-    for (double& u : v)
-      u = float(shape.rank() > 1 ? (2 * u - 1) * std::sqrt(6 / fan_in) : positive ? 0.5 + u : 0.4 * u - 0.2);
+    for (double& u : v) {
+      const double vector = positive ? 0.5 + u : 0.4 * u - 0.2;
+      u = float(shape.rank() > 1 ? (2 * u - 1) * std::sqrt(6 / fan_in) : vector);
+    }
     file.tensors[p.name] = tensor(arena, shape, DType::f64, v);
   };
   for (const ParamInfo& p : store.layout().parameters()) add(p);

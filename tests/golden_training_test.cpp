@@ -311,10 +311,8 @@ TEST(GoldenEntropy, WindowsAreThoseOfPyTorch) {
 
 std::string setting_name(const testing::TestParamInfo<Setting>& info) {
   const Setting& s = info.param;
-  const char* kernels = s.kernels == Kernels::naive    ? "naive"
-                        : s.kernels == Kernels::direct ? "direct"
-                                                       : "fast";
-  return std::string(dtype_name(s.dtype)) + "_" + kernels + (s.fused ? "_fused" : "_separate");
+  return std::string(dtype_name(s.dtype)) + "_" + kernel_names()[size_t(s.kernels)] +
+         (s.fused ? "_fused" : "_separate");
 }
 INSTANTIATE_TEST_SUITE_P(PyTorch, GoldenStep,
     testing::Values(Setting{DType::f64, Kernels::fast, true}, Setting{DType::f64, Kernels::naive, false},

@@ -3,8 +3,10 @@
 #   1. Dependencies run one way: tensor <- autograd <- layers, losses <- train; data needs tensor only. In train/:
 #      options, optim, evaluate <- methods <- setup <- audit <- loop <- bench, commands.
 #   2. Every op, that is every class with OP_CPU, lives in autograd/ops or losses, and its NAME.spec.cpp names it.
+#   3. What tests/style_rules.pl says: no nested conditional expressions, one name one type, short functions and files.
 # Usage: tests/house_rules.sh [ROOT]
 set -u
+tests=$(cd "$(dirname "$0")" && pwd)
 cd "${1:-.}" || exit 1
 broken=0
 complain() {
@@ -57,4 +59,8 @@ for file in $(grep -rlE '^[[:space:]]*OP_CPU' --include='*.h' --include='*.cpp' 
   while read -r name; do complain "$file: op $name is not in $spec"; done < "${TMPDIR:-/tmp}/house_rules.$$"
   rm -f "${TMPDIR:-/tmp}/house_rules.$$"
 done
+
+style=$(find tensor autograd layers losses data train tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \
+  2> /dev/null | sort | xargs "$tests/style_rules.pl") || complain "tests/style_rules.pl stopped"
+[ -z "$style" ] || complain "$style"
 exit $broken

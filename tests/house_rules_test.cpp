@@ -67,3 +67,51 @@ TEST_F(HouseRules, AnOpHiddenElsewhereBreaksThem) {
   put("layers/secret.cpp", "  OP_CPU\n");
   EXPECT_FALSE(kept());
 }
+
+TEST_F(HouseRules, ANestedConditionalBreaksThem) {
+  for (const char* nested : {"a ? b : c ? d : e", "a ? b ? c : d : e", "a ? f(b ? c : d) : e",
+           "a\n  ? b\n  : (c\n  ? d : e)", "f(a ? b : c) ? d : e", "a ? \"?\" : b == '?' ? c : d"}) {
+    put("data/nested.cpp", std::string("int f(int a) {\n  return ") + nested + ";\n}\n");
+    EXPECT_FALSE(kept()) << nested;
+  }
+}
+
+TEST_F(HouseRules, ConditionalsSideBySideKeepThem) {
+  for (const char* flat : {"f(a ? b : c, d ? e : f)", "(a ? b : c) + (d ? e : f)", "a ? b : c /* ? */",
+           "std::string(\"?\") + (a ? \"? a\" : R\"(a ? b)\") + '?'"}) {
+    put("data/flat.cpp", std::string("int f(int a) {\n  if (a ? b : c) return d ? e : f;\n  return ") + flat +
+                             ";  // a ? b : c ? d : e\n}\n");
+    EXPECT_TRUE(kept()) << flat;
+  }
+}
+
+TEST_F(HouseRules, ATypeDeclaredTwiceBreaksThem) {
+  put("data/first.h", "namespace patchcl {\nstruct Plan;\nstruct Plan {\n  struct Impl {};\n};\n}\n");
+  put("data/other.h", "namespace patchcl {\nclass Other final : public Op {\n  struct Impl {};\n};\n}\n");
+  EXPECT_TRUE(kept());
+  for (const char* second :
+      {"struct Plan {};", "enum class Plan { a, b };", "namespace {\nclass Plan : Op {};\n}",
+          "template <class T>\nstruct Plan {\n  T t;\n};", "struct Holder {\n  struct Plan {};\n};"}) {
+    put("data/second.cpp", std::string("namespace patchcl {\n") + second + "\n}\n");
+    EXPECT_FALSE(kept()) << second;
+  }
+}
+
+TEST_F(HouseRules, LongFunctionsAndFilesBreakThem) {
+  const auto lines = [](int n) {
+    std::string text;
+    for (int i = 0; i < n; ++i) text += "  f(1);\n";
+    return text;
+  };
+  put("data/long.cpp", "void f(int a,\n    int b) {\n" + lines(57) + "}\n");
+  EXPECT_TRUE(kept());
+  put("data/long.cpp", "void f(int a,\n    int b) {\n" + lines(58) + "}\n");
+  EXPECT_FALSE(kept());
+  put("data/long.cpp", "struct S {\n  explicit S(int a) : a_(a), b_{a} {\n" + lines(60) + "  }\n};\n");
+  EXPECT_FALSE(kept());
+  put("data/long.cpp", std::string(350, '\n'));
+  put("data/long.simd.cpp", std::string(400, '\n'));
+  EXPECT_TRUE(kept());
+  put("data/long.cpp", std::string(351, '\n'));
+  EXPECT_FALSE(kept());
+}

@@ -34,7 +34,7 @@ TEST(Metrics, AgreeWithTheBruteForceCases) {
   ASSERT_GE(cases.size(), 30u);
   for (const json& c : cases) {
     const std::vector<uint8_t> p = mask(c["prediction"]), r = mask(c["reference"]);
-    const Extent extent{c["shape"][0], c["shape"][1], c["shape"][2], c["spacing"]};
+    const MaskExtent extent{c["shape"][0], c["shape"][1], c["shape"][2], c["spacing"]};
     for (const auto& [unit, unit_name] : units)
       for (const auto& [rule, rule_name] : rules) {
         const Scores s = score(p.data(), r.data(), 1, extent, {unit, rule});
@@ -50,7 +50,7 @@ TEST(Metrics, AgreeWithTheBruteForceCases) {
 
 TEST(Metrics, AreThoseOfTheClassAlone) {
   const std::vector<uint8_t> p{0, 1, 1, 2, 2, 3}, r{1, 1, 2, 2, 2, 0};
-  const Extent extent{1, 2, 3};
+  const MaskExtent extent{1, 2, 3};
   const CaseScores all = score_case("x", p.data(), r.data(), 4, extent, {});
   ASSERT_EQ(all.classes.size(), 3u);
   EXPECT_DOUBLE_EQ(all.classes[0].dice, 0.5);
@@ -60,7 +60,7 @@ TEST(Metrics, AreThoseOfTheClassAlone) {
 }
 
 TEST(Metrics, DistanceTransformIsExactOnAnisotropicGrids) {
-  const Extent g{3, 5, 4, {2.5, 0.5, 1.25}};
+  const MaskExtent g{3, 5, 4, {2.5, 0.5, 1.25}};
   std::vector<uint8_t> site(60);
   site[7] = site[33] = site[58] = 1;
   const std::vector<double> got = squared_distances(site, g);

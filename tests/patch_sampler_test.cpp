@@ -23,8 +23,8 @@ struct Discs {
         for (int64_t c = 0; c < w; ++c) {
           const double away = std::hypot(double(r) - h * 0.4, double(c) - w * 0.6) - double(h) / 5;
           const float inside = float(1 / (1 + std::exp(away)));
-          for (int64_t k = 0; k < classes; ++k)
-            confidence.push_back(k == 0 ? 1 - inside : k == 1 ? inside : 0);
+          confidence.insert(confidence.end(), {1 - inside, inside});
+          confidence.resize(confidence.size() + size_t(classes - 2));
         }
     batch.images = images.data();
     batch.confidence = confidence.data();

@@ -9,7 +9,7 @@
 #include <map>
 
 #include "autograd/ops/conv2d.h"
-#include "autograd/ops/conv2d_parts.h"
+#include "autograd/ops/conv2d_sources_kernels.h"
 #include "tensor/cuda_runtime.cuh"
 #include "tensor/device.h"
 
@@ -47,61 +47,58 @@ cudnnHandle_t cudnn() {
 
 cudnnDataType_t cudnn_type(DType d) { return d == DType::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT; }
 
-struct ImageDescriptor {
-  cudnnTensorDescriptor_t d;
+// A descriptor of cuDNN's for as long as the object lives.
+template <class D, cudnnStatus_t (*create)(D*), cudnnStatus_t (*destroy)(D)>
+struct Descriptor {
+  D d;
+  Descriptor() { CUDNN_CHECK(create(&d)); }
+  ~Descriptor() { destroy(d); }
+  Descriptor(const Descriptor&) = delete;
+};
+
+struct ImageDescriptor
+    : Descriptor<cudnnTensorDescriptor_t, cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor> {
   ImageDescriptor(DType type, int64_t n, int64_t h, int64_t w, int64_t c) {
-    CUDNN_CHECK(cudnnCreateTensorDescriptor(&d));
     CUDNN_CHECK(
         cudnnSetTensor4dDescriptor(d, CUDNN_TENSOR_NHWC, cudnn_type(type), int(n), int(c), int(h), int(w)));
   }
-  ~ImageDescriptor() { cudnnDestroyTensorDescriptor(d); }
-  ImageDescriptor(const ImageDescriptor&) = delete;
 };
 
-struct FilterDescriptor {  // (Cout, KH, KW, Cin)
-  cudnnFilterDescriptor_t d;
+struct FilterDescriptor  // (Cout, KH, KW, Cin)
+    : Descriptor<cudnnFilterDescriptor_t, cudnnCreateFilterDescriptor, cudnnDestroyFilterDescriptor> {
   FilterDescriptor(DType type, const Conv2dSizes& s, int64_t cin) {
-    CUDNN_CHECK(cudnnCreateFilterDescriptor(&d));
     CUDNN_CHECK(cudnnSetFilter4dDescriptor(
         d, cudnn_type(type), CUDNN_TENSOR_NHWC, int(s.cout), int(cin), int(s.kh), int(s.kw)));
   }
-  ~FilterDescriptor() { cudnnDestroyFilterDescriptor(d); }
-  FilterDescriptor(const FilterDescriptor&) = delete;
 };
 
 // No activation, for cuDNN's convolution that also adds the bias.
-struct NoActivation {
-  cudnnActivationDescriptor_t d;
+struct NoActivation : Descriptor<cudnnActivationDescriptor_t, cudnnCreateActivationDescriptor,
+                          cudnnDestroyActivationDescriptor> {
   NoActivation() {
-    CUDNN_CHECK(cudnnCreateActivationDescriptor(&d));
     CUDNN_CHECK(cudnnSetActivationDescriptor(d, CUDNN_ACTIVATION_IDENTITY, CUDNN_NOT_PROPAGATE_NAN, 0));
   }
-  ~NoActivation() { cudnnDestroyActivationDescriptor(d); }
-  NoActivation(const NoActivation&) = delete;
 };
 
-struct ConvolutionDescriptor {
-  cudnnConvolutionDescriptor_t d;
+struct ConvolutionDescriptor : Descriptor<cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDescriptor,
+                                   cudnnDestroyConvolutionDescriptor> {
   explicit ConvolutionDescriptor(const Conv2dSizes& s) {
     const int p = int(s.padding), t = int(s.stride), l = int(s.dilation);
-    CUDNN_CHECK(cudnnCreateConvolutionDescriptor(&d));
     CUDNN_CHECK(
         cudnnSetConvolution2dDescriptor(d, p, p, t, t, l, l, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
     CUDNN_CHECK(
         cudnnSetConvolutionMathType(d, math_mode() == MathMode::f32 ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH));
   }
-  ~ConvolutionDescriptor() { cudnnDestroyConvolutionDescriptor(d); }
-  ConvolutionDescriptor(const ConvolutionDescriptor&) = delete;
 };
 
 // The algorithm of one pass; none where cuDNN declines all of the list.
 template <class Algorithm>
-struct Choice {
+struct AlgorithmChoice {
   bool found = false;
   Algorithm algorithm{};
   size_t bytes = 0;
   template <class Query>
-  Choice(std::span<const Algorithm> list, Query&& query) {
+  AlgorithmChoice(std::span<const Algorithm> list, Query&& query) {
     for (const Algorithm a : list)
       if (query(a, &bytes) == CUDNN_STATUS_SUCCESS && bytes <= kMostRoom) {
         found = true;
@@ -113,17 +110,17 @@ struct Choice {
 };
 
 // One data input of a convolution as cuDNN sees it.
-struct Plan {
+struct CudnnPlan {
   ImageDescriptor x, y, bias;
   FilterDescriptor w;
   ConvolutionDescriptor conv;
   NoActivation activation;
   // Forgotten when cuDNN declines the call itself.
-  mutable Choice<cudnnConvolutionFwdAlgo_t> forward;
-  mutable Choice<cudnnConvolutionBwdDataAlgo_t> data;
-  mutable Choice<cudnnConvolutionBwdFilterAlgo_t> weight;
+  mutable AlgorithmChoice<cudnnConvolutionFwdAlgo_t> forward;
+  mutable AlgorithmChoice<cudnnConvolutionBwdDataAlgo_t> data;
+  mutable AlgorithmChoice<cudnnConvolutionBwdFilterAlgo_t> weight;
   mutable bool adds_bias;  // until cuDNN declines; it adds one with the first algorithm only
-  Plan(const Conv2dSizes& s, int64_t channels, DType type)
+  CudnnPlan(const Conv2dSizes& s, int64_t channels, DType type)
       : x(type, s.n, s.h, s.w, channels), y(type, s.n, s.oh, s.ow, s.cout), bias(type, 1, 1, 1, s.cout),
         w(type, s, channels), conv(s),
         forward(kForward,
@@ -143,9 +140,9 @@ struct Plan {
 };
 
 // Made once for each size, type and arithmetic.
-const Plan& plan(const Conv2dSizes& s, int64_t channels, DType type) {
+const CudnnPlan& plan(const Conv2dSizes& s, int64_t channels, DType type) {
   using Key = std::array<int64_t, 14>;
-  static std::map<Key, Plan> plans;
+  static std::map<Key, CudnnPlan> plans;
   const Key key{s.n, s.h, s.w, channels, s.oh, s.ow, s.cout, s.kh, s.kw, s.stride, s.padding, s.dilation,
       int64_t(type), int64_t(math_mode())};
   const auto at = plans.find(key);
@@ -175,11 +172,11 @@ constexpr int64_t kBiasChunks = 4096;
 
 // The workspace: copies of the weight and the bias for another layout or type, then room for cuDNN, a piece
 // of a column matrix or the bias's sums.
-struct Scratch {
+struct Conv2dScratch {
   size_t weight_bytes, bias_bytes, room_bytes;
-  char *weights = nullptr, *biases = nullptr, *room = nullptr;
+  void *weights = nullptr, *biases = nullptr, *room = nullptr;
 
-  Scratch(const Conv2dSizes& s, const std::vector<int64_t>& channels, DType type) {
+  Conv2dScratch(const Conv2dSizes& s, const std::vector<int64_t>& channels, DType type) {
     const auto round = [](size_t bytes) { return (bytes + 255) / 256 * 256; };
     weight_bytes = round(size_t(s.weights()) * dtype_size(type));
     bias_bytes = round(size_t(s.cout) * dtype_size(type));
@@ -187,7 +184,7 @@ struct Scratch {
     bool general = type == DType::f64;
     if (!general)
       for (const int64_t c : channels) {
-        const Plan& p = plan(s, c, type);
+        const CudnnPlan& p = plan(s, c, type);
         room_bytes = std::max(room_bytes, p.bytes());
         general |= !p.forward.found || !p.data.found || !p.weight.found;
       }
@@ -201,25 +198,15 @@ struct Scratch {
     }
     room_bytes = round(room_bytes);
   }
-  Scratch(const Conv2dSizes& s, const std::vector<int64_t>& channels, DType type, const Tensor& workspace)
-      : Scratch(s, channels, type) {
-    weights = static_cast<char*>(workspace.raw());
-    biases = weights + weight_bytes;
-    room = biases + bias_bytes;
+  Conv2dScratch(
+      const Conv2dSizes& s, const std::vector<int64_t>& channels, DType type, const Tensor& workspace)
+      : Conv2dScratch(s, channels, type) {
+    char* at = static_cast<char*>(workspace.raw());
+    weights = at;
+    biases = at + weight_bytes;
+    room = at + weight_bytes + bias_bytes;
   }
   size_t bytes() const { return weight_bytes + bias_bytes + room_bytes; }
-  template <class T>
-  T* weight() const {
-    return reinterpret_cast<T*>(weights);
-  }
-  template <class T>
-  T* bias() const {
-    return reinterpret_cast<T*>(biases);
-  }
-  template <class T>
-  T* column() const {
-    return reinterpret_cast<T*>(room);
-  }
 };
 
 template <class T>
@@ -240,11 +227,11 @@ const T* rounded(const Precise<T>* v, int64_t n, T* room) {
 
 // y = [y +] x * w + b in one pass over memory; false when cuDNN declines. The weight is packed.
 template <class T>
-bool cudnn_forward_with_bias(const Conv2dSizes& s, const Plan& p, const T* x, bool accumulate, const float* b,
-    T* y, const Scratch& scratch) {
+bool cudnn_forward_with_bias(const Conv2dSizes& s, const CudnnPlan& p, const T* x, bool accumulate,
+    const float* b, T* y, const Conv2dScratch& scratch) {
   if (!p.adds_bias) return false;
   const float one = 1, keep = accumulate;
-  const T* bias = rounded<T>(b, s.cout, scratch.bias<T>());
+  const T* bias = rounded<T>(b, s.cout, static_cast<T*>(scratch.biases));
   const auto status = cudnnConvolutionBiasActivationForward(cudnn(), &one, p.x.d, x, p.w.d, scratch.weights,
       p.conv.d, p.forward.algorithm, scratch.room, scratch.room_bytes, &keep, p.y.d, y, p.bias.d, bias,
       p.activation.d, p.y.d, y);
@@ -254,8 +241,8 @@ bool cudnn_forward_with_bias(const Conv2dSizes& s, const Plan& p, const T* x, bo
 
 // After a call: false where cuDNN declined it, so that im2col does it now and from now on. With `written`,
 // the call before has left a part of the result, which nobody can take back.
-template <class Choice>
-bool accepted(cudnnStatus_t status, Choice& choice, bool written, int line) {
+template <class Algorithm>
+bool accepted(cudnnStatus_t status, AlgorithmChoice<Algorithm>& choice, bool written, int line) {
   if (status == CUDNN_STATUS_SUCCESS) return true;
   if (written) check(status, "the convolution of a further data input", line);
   choice.found = false;
@@ -265,14 +252,14 @@ bool accepted(cudnnStatus_t status, Choice& choice, bool written, int line) {
 // Each returns false, the result as it was, when cuDNN declines.
 template <class T>
 bool cudnn_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const float* w, const float* b,
-    T* y, const Scratch& scratch) {
+    T* y, const Conv2dScratch& scratch) {
   constexpr DType type = DTypeOf<T>::value;
   for (const auto& in : x)
     if (!plan(s, in.count, type).forward.found) return false;
   for (const auto& in : x) {
-    const Plan& p = plan(s, in.count, type);
+    const CudnnPlan& p = plan(s, in.count, type);
     const float alpha = 1, beta = in.begin > 0;
-    pack_weight<T>(s, w, in.begin, in.count, scratch.weight<T>());
+    pack_weight<T>(s, w, in.begin, in.count, static_cast<T*>(scratch.weights));
     const bool last = in.begin + in.count == s.cin;
     if (last && b && cudnn_forward_with_bias<T>(s, p, in.data, beta != 0, b, y, scratch)) return true;
     const auto status = cudnnConvolutionForward(cudnn(), &alpha, p.x.d, in.data, p.w.d, scratch.weights,
@@ -284,17 +271,17 @@ bool cudnn_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const 
 }
 
 template <class T>
-bool cudnn_backward_data(
-    const Conv2dSizes& s, const T* dy, const float* w, const Concatenation<T>& dx, const Scratch& scratch) {
+bool cudnn_backward_data(const Conv2dSizes& s, const T* dy, const float* w, const Concatenation<T>& dx,
+    const Conv2dScratch& scratch) {
   constexpr DType type = DTypeOf<T>::value;
   for (const auto& out : dx)
     if (!plan(s, out.count, type).data.found) return false;
   bool written = false;
   for (const auto& out : dx) {
     if (!out.data) continue;
-    const Plan& p = plan(s, out.count, type);
+    const CudnnPlan& p = plan(s, out.count, type);
     const float alpha = 1, beta = out.accumulate;
-    pack_weight<T>(s, w, out.begin, out.count, scratch.weight<T>());
+    pack_weight<T>(s, w, out.begin, out.count, static_cast<T*>(scratch.weights));
     const auto status = cudnnConvolutionBackwardData(cudnn(), &alpha, p.w.d, scratch.weights, p.y.d, dy,
         p.conv.d, p.data.algorithm, scratch.room, scratch.room_bytes, &beta, p.x.d, out.data);
     if (!accepted(status, p.data, written, __LINE__)) return false;
@@ -305,19 +292,20 @@ bool cudnn_backward_data(
 
 template <class T>
 bool cudnn_backward_weight(const Conv2dSizes& s, const Concatenation<const T>& x, const T* dy,
-    const GradOut& dw, const Scratch& scratch) {
+    const GradOut& dw, const Conv2dScratch& scratch) {
   constexpr DType type = DTypeOf<T>::value;
   for (const auto& in : x)
     if (!plan(s, in.count, type).weight.found) return false;
   bool written = false;
   for (const auto& in : x) {
-    const Plan& p = plan(s, in.count, type);
+    const CudnnPlan& p = plan(s, in.count, type);
     const float alpha = 1, beta = 0;
     const auto status = cudnnConvolutionBackwardFilter(cudnn(), &alpha, p.x.d, in.data, p.y.d, dy, p.conv.d,
         p.weight.algorithm, scratch.room, scratch.room_bytes, &beta, p.w.d, scratch.weights);
     if (!accepted(status, p.weight, written, __LINE__)) return false;
     written = true;
-    unpack_gradient<T>(s, scratch.weight<T>(), in.begin, in.count, dw.t.data<float>(), dw.accumulate);
+    unpack_gradient<T>(
+        s, static_cast<T*>(scratch.weights), in.begin, in.count, dw.t.data<float>(), dw.accumulate);
   }
   return true;
 }
@@ -350,12 +338,12 @@ struct Columns {
 
   // fn(first, rows) over all pixels of n images, in pieces for which fill() has just run.
   template <class F>
-  void for_pieces(int64_t n, const Scratch& scratch, F&& fn) const {
+  void for_pieces(int64_t n, const Conv2dScratch& scratch, F&& fn) const {
     const int64_t pixels = n * oh * ow,
                   most = std::max<int64_t>(1, int64_t(scratch.room_bytes / sizeof(T)) / depth());
     for (int64_t first = 0; first < pixels; first += most) {
       const int64_t rows = std::min(most, pixels - first);
-      fill(first, rows, scratch.column<T>());
+      fill(first, rows, static_cast<T*>(scratch.room));
       fn(first, rows);
     }
   }
@@ -368,12 +356,12 @@ Columns<T> forward_columns(const Conv2dSizes& s, const Concatenation<const T>& x
 
 template <class T>
 void general_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const Precise<T>* w,
-    const Precise<T>* b, T* y, const Scratch& scratch) {
+    const Precise<T>* b, T* y, const Conv2dScratch& scratch) {
   const Columns<T> columns = forward_columns(s, x);
   const int64_t k = columns.depth();
-  const T* weight = rounded<T>(w, s.weights(), scratch.weight<T>());
+  const T* weight = rounded<T>(w, s.weights(), static_cast<T*>(scratch.weights));
   columns.for_pieces(s.n, scratch, [&](int64_t first, int64_t rows) {
-    cuda::gemm(false, false, rows, s.cout, k, Precise<T>(1), scratch.column<T>(), k, weight, s.cout,
+    cuda::gemm(false, false, rows, s.cout, k, Precise<T>(1), static_cast<T*>(scratch.room), k, weight, s.cout,
         Precise<T>(0), y + first * s.cout, s.cout);
   });
   if (b) add_bias<T>(s, b, y);
@@ -381,30 +369,30 @@ void general_forward(const Conv2dSizes& s, const Concatenation<const T>& x, cons
 
 template <class T>
 void general_backward_data(const Conv2dSizes& s, const T* dy, const Precise<T>* w, const Concatenation<T>& dx,
-    const Scratch& scratch) {
+    const Conv2dScratch& scratch) {
   const Columns<T> columns{
       Concatenation<const T>(dy, s.cout), backward_gather(s), s.cout, s.oh, s.ow, s.kh, s.kw, s.h, s.w};
   const int64_t k = columns.depth(), cin = s.cin, cout = s.cout;
-  T* transposed = scratch.weight<T>();  // (KH,KW,Cout,Cin)
+  T* transposed = static_cast<T*>(scratch.weights);  // (KH,KW,Cout,Cin)
   cuda::for_each(s.weights(), [=] __device__(int64_t e) {
     transposed[e] = T(w[(e / cin / cout * cin + e % cin) * cout + e / cin % cout]);
   });
   columns.for_pieces(s.n, scratch, [&](int64_t first, int64_t rows) {
     for (const auto& out : dx)
       if (out.data)
-        cuda::gemm(false, false, rows, out.count, k, Precise<T>(1), scratch.column<T>(), k,
+        cuda::gemm(false, false, rows, out.count, k, Precise<T>(1), static_cast<T*>(scratch.room), k,
             transposed + out.begin, cin, Precise<T>(out.accumulate), out.data + first * out.count, out.count);
   });
 }
 
 template <class T>
 void general_backward_weight(const Conv2dSizes& s, const Concatenation<const T>& x, const T* dy,
-    const GradOut& dw, const Scratch& scratch) {
+    const GradOut& dw, const Conv2dScratch& scratch) {
   const Columns<T> columns = forward_columns(s, x);
   const int64_t k = columns.depth();
   columns.for_pieces(s.n, scratch, [&](int64_t first, int64_t rows) {
-    cuda::gemm(true, false, k, s.cout, rows, Precise<T>(1), scratch.column<T>(), k, dy + first * s.cout,
-        s.cout, Precise<T>(first > 0 || dw.accumulate), dw.t.data<Precise<T>>(), s.cout);
+    cuda::gemm(true, false, k, s.cout, rows, Precise<T>(1), static_cast<T*>(scratch.room), k,
+        dy + first * s.cout, s.cout, Precise<T>(first > 0 || dw.accumulate), dw.t.data<Precise<T>>(), s.cout);
   });
 }
 
@@ -419,17 +407,15 @@ struct SumPartials {
   bool accumulate;
   template <int kLanes>
   __device__ void operator()(int64_t channel, cuda::Lanes<kLanes> lanes) const {
-    double sum = 0;
-    for (int64_t g = lanes.lane; g < chunks; g += kLanes) sum += partial[channel * chunks + g];
-    sum = lanes.sum(sum);
+    const double sum = lanes.total(chunks, [&](int64_t g) { return partial[channel * chunks + g]; });
     if (lanes.lane == 0) store(db[channel], T(sum), accumulate);
   }
 };
 
 template <class T>
-void backward_bias(const Conv2dSizes& s, const T* dy, const GradOut& db, const Scratch& scratch) {
+void backward_bias(const Conv2dSizes& s, const T* dy, const GradOut& db, const Conv2dScratch& scratch) {
   const int64_t pixels = s.n * s.oh * s.ow, cout = s.cout, chunks = std::min(pixels, kBiasChunks);
-  double* partial = scratch.column<double>();
+  double* partial = static_cast<double*>(scratch.room);
   cuda::for_each(chunks * cout, [=] __device__(int64_t e) {
     const int64_t o = e % cout, g = e / cout;
     double sum = 0;
@@ -444,7 +430,7 @@ void backward_bias(const Conv2dSizes& s, const T* dy, const GradOut& db, const S
 
 template <class T>
 void launch_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const Tensor& w, const Tensor* b,
-    T* y, const Scratch& scratch) {
+    T* y, const Conv2dScratch& scratch) {
   using P = Precise<T>;
   const P* bias = b ? b->data<P>() : nullptr;
   bool done = false;
@@ -453,7 +439,8 @@ void launch_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const
 }
 
 template <class T>
-void launch_backward(const Conv2dSizes& s, size_t k, bool bias, const Backward& p, const Scratch& scratch) {
+void launch_backward(
+    const Conv2dSizes& s, size_t k, bool bias, const Backward& p, const Conv2dScratch& scratch) {
   const Concatenation<const T> x(p.x.first(k));
   const Concatenation<T> dx(p.dx.first(k), p.x.first(k));
   const auto* w = p.x[k].data<Precise<T>>();
@@ -481,14 +468,14 @@ std::vector<int64_t> channels_of(const Shapes& x, int data_inputs) {
 }  // namespace
 
 size_t Conv2d::workspace_cuda(const Shapes& x, DType dtype) const {
-  return Scratch(sizes(x), channels_of(x, data_inputs_), dtype).bytes();
+  return Conv2dScratch(sizes(x), channels_of(x, data_inputs_), dtype).bytes();
 }
 
 void Conv2d::forward_cuda(const Forward& f) const {
   const Shapes shapes = shapes_of(f.x);
   const Conv2dSizes s = sizes(shapes);
   const size_t k = size_t(data_inputs_);
-  const Scratch scratch(s, channels_of(shapes, data_inputs_), f.y.dtype(), f.workspace);
+  const Conv2dScratch scratch(s, channels_of(shapes, data_inputs_), f.y.dtype(), f.workspace);
   dispatch_data(f.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     launch_forward<T>(s, Concatenation<const T>(f.x.first(k)), f.x[k], bias_ ? &f.x.back() : nullptr,
@@ -499,7 +486,7 @@ void Conv2d::forward_cuda(const Forward& f) const {
 void Conv2d::backward_cuda(const Backward& p) const {
   const Shapes shapes = shapes_of(p.x);
   const Conv2dSizes s = sizes(shapes);
-  const Scratch scratch(s, channels_of(shapes, data_inputs_), p.dy.dtype(), p.workspace);
+  const Conv2dScratch scratch(s, channels_of(shapes, data_inputs_), p.dy.dtype(), p.workspace);
   dispatch_data(p.dy.dtype(),
       [&](auto zero) { launch_backward<decltype(zero)>(s, size_t(data_inputs_), bias_, p, scratch); });
 }

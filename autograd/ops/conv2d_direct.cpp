@@ -1,4 +1,4 @@
-#include "autograd/ops/conv2d_direct.h"
+#include "autograd/ops/conv2d_direct_kernels.h"
 
 #include <algorithm>
 #include <vector>
@@ -30,7 +30,7 @@ WeightView flipped(const Conv2dSizes& s, const float* w) {
 
 // A run of output channels that one kernel call computes: 32 or 16 with direct_forward, up to 4 with
 // direct_narrow.
-struct Block {
+struct OutputBlock {
   const ConvSource<float>* to;
   int64_t first, outputs;  // within `to`
   float* weight;           // packed; of a narrow block, then four times the bias
@@ -39,25 +39,26 @@ struct Block {
   int64_t biases() const { return narrow() ? 16 : 0; }
 };
 
-// Cuts the destinations' channels into blocks, whose packed weights lie one after the other.
-std::vector<Block> blocks(ConvSources<float> to, int64_t cin, float* packed) {
+// How many of the `rest` outputs the next block takes.
+int64_t block_outputs(int64_t rest) {
   const int64_t widest = isa() == Isa::avx512 ? 32 : 16;  // fewer registers: 16 outputs fill them
-  std::vector<Block> all;
+  if (rest >= widest) return widest;
+  return rest >= 16 ? 16 : std::min<int64_t>(rest, 4);
+}
+
+// Cuts the destinations' channels into blocks, whose packed weights lie one after the other.
+std::vector<OutputBlock> blocks(ConvSources<float> to, int64_t cin, float* packed) {
+  std::vector<OutputBlock> all;
   for (const ConvSource<float>& t : to)
     for (int64_t first = 0; t.data && first < t.count; first += all.back().outputs) {
-      const int64_t rest = t.count - first;
-      all.push_back({&t, first,
-          rest >= widest ? widest
-          : rest >= 16   ? 16
-                         : std::min<int64_t>(rest, 4),
-          packed});
+      all.push_back({&t, first, block_outputs(t.count - first), packed});
       packed += 9 * cin * all.back().padded() + all.back().biases();
     }
   return all;
 }
 
 // direct_forward reads (3, Cin, 3, outputs), direct_narrow (3, 3, 4, Cin).
-void pack(const Block& b, const WeightView& w, int64_t cin, const float* bias) {
+void pack(const OutputBlock& b, const WeightView& w, int64_t cin, const float* bias) {
   const int64_t offset = b.to->begin + b.first;
   float* out = b.weight;
   for (int64_t u = 0; u < 3; ++u)
@@ -86,11 +87,11 @@ int64_t forward_rows(int64_t h, int64_t w, int64_t cin) {
 void conv3x3(int64_t n, int64_t h, int64_t w, ConvSources<const float> x, const WeightView& weight,
     const ConvEnd& end, ConvSources<float> y, float* packed) {
   const int64_t cin = x.channels();
-  const std::vector<Block> block = blocks(y, cin, packed);
+  const std::vector<OutputBlock> block = blocks(y, cin, packed);
   parallel_for(int64_t(block.size()), [&](int64_t k) { pack(block[size_t(k)], weight, cin, end.bias); });
   const int64_t rows = forward_rows(h, w, cin), per_image = chunks(h, rows), count = int64_t(block.size());
   parallel_for(n * per_image * count, [&](int64_t task) {
-    const Block& b = block[size_t(task % count)];
+    const OutputBlock& b = block[size_t(task % count)];
     const int64_t image = task / count / per_image, row = task / count % per_image * rows;
     DirectForward p{.h = h,
         .w = w,
@@ -137,14 +138,14 @@ void conv1x1(int64_t pixels, ConvSources<const float> x, const float* weight, in
 // ---- weight gradient ----
 
 // A run of channels of one tensor of a concatenation.
-struct Run {
+struct ChannelRun {
   const ConvSource<const float>* of;
   int64_t first, count;
   int64_t begin() const { return of->begin + first; }
 };
 
-std::vector<Run> runs(ConvSources<const float> x, int64_t width) {
-  std::vector<Run> all;
+std::vector<ChannelRun> runs(ConvSources<const float> x, int64_t width) {
+  std::vector<ChannelRun> all;
   for (const ConvSource<const float>& source : x)
     for (int64_t first = 0; first < source.count; first += width)
       all.push_back({&source, first, std::min(width, source.count - first)});
@@ -204,25 +205,27 @@ void weight3x3(const Conv2dSizes& s, ConvSources<const float> x, const float* dy
   const ConvSource<const float> dy_source{dy, 0, s.cout};
   const ConvSources<const float> dy_sources{&dy_source, 1};
   const bool vectors_are_dy = s.cout % 16 == 0;
-  const std::vector<Run> vectors = runs(vectors_are_dy ? dy_sources : x, 16);
-  const std::vector<Run> scalars = runs(vectors_are_dy ? x : dy_sources, kScalarRun);
+  const std::vector<ChannelRun> vectors = runs(vectors_are_dy ? dy_sources : x, 16);
+  const std::vector<ChannelRun> scalars = runs(vectors_are_dy ? x : dy_sources, kScalarRun);
   const int64_t groups = weight_groups(s), splits = int64_t(vectors.size() * scalars.size());
   const int64_t tap = s.cin * s.cout, pitch = vectors_are_dy ? s.cout : s.cin;
   parallel_for(groups * splits, [&](int64_t task) {
     const int64_t g = task / splits, v = task % splits / int64_t(scalars.size()),
                   c = task % splits % int64_t(scalars.size());
-    const Run& vector = vectors[size_t(v)];
-    const Run& scalar = scalars[size_t(c)];
+    const ChannelRun& vector = vectors[size_t(v)];
+    const ChannelRun& scalar = scalars[size_t(c)];
     float* sum = partial + g * s.weights() + scalar.begin() * pitch + vector.begin();
     for (int64_t t = 0; t < 9; ++t)
       for (int64_t k = 0; k < scalar.count; ++k) std::fill_n(sum + t * tap + k * pitch, 16, 0.f);
     // Each channel of dy is summed by one task of its group.
-    const Run& dy_run = vectors_are_dy ? vector : scalar;
+    const ChannelRun& dy_run = vectors_are_dy ? vector : scalar;
     const bool sums_bias = db.data && (vectors_are_dy ? c : v) == 0;
     double* bias = partial_bias + g * s.cout + dy_run.begin();
     if (sums_bias) std::fill_n(bias, dy_run.count, 0.);
     for_row_pieces(s, g, groups, [&](int64_t image, int64_t first, int64_t last) {
-      const auto start = [&](const Run& r) { return r.of->data + image * s.h * s.w * r.of->count + r.first; };
+      const auto start = [&](const ChannelRun& r) {
+        return r.of->data + image * s.h * s.w * r.of->count + r.first;
+      };
       if (sums_bias) ISA_PICK(direct_bias)
       (start(dy_run) + first * s.w * s.cout, (last - first) * s.w, s.cout, dy_run.count, bias);
       ISA_PICK(direct_weight)

@@ -1,4 +1,4 @@
-#include "autograd/ops/conv2d_direct.h"
+#include "autograd/ops/conv2d_direct_kernels.h"
 
 namespace patchcl::PATCHCL_ISA {
 namespace {
@@ -7,8 +7,12 @@ namespace {
 
 // Pixels per tile of 16 and of 32 output channels, so that sums, three taps and a pixel fill the register
 // file.
-constexpr int kPixels16 = kLanes == 16 ? 16 : kLanes == 8 ? 4 : 2;
-constexpr int kPixels32 = kLanes == 16 ? 8 : kLanes == 8 ? 2 : 1;
+constexpr int by_lanes(int sixteen, int eight, int fewer) {
+  if (kLanes == 16) return sixteen;
+  return kLanes == 8 ? eight : fewer;
+}
+constexpr int kPixels16 = by_lanes(16, 4, 2);
+constexpr int kPixels32 = by_lanes(8, 2, 1);
 
 // Channels of every source, when it is known here: the pixels' addresses are then constants. 0: read from the
 // source. The first `done` pixels were written by the tile before.
@@ -233,7 +237,7 @@ void direct_narrow(const DirectNarrow& p) {
   p.p.w < pixels ? narrow<1>(p) : narrow<pixels>(p);
 }
 
-void direct_weight(const DirectWeight& p) { weight_tiles<kLanes == 16 ? 8 : kLanes == 8 ? 2 : 1>(p, 0); }
+void direct_weight(const DirectWeight& p) { weight_tiles<by_lanes(8, 2, 1)>(p, 0); }
 
 void direct_bias(const float* dy, int64_t pixels, int64_t pitch, int64_t channels, double* sum) {
   int64_t c = 0;

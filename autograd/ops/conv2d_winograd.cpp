@@ -1,4 +1,4 @@
-#include "autograd/ops/conv2d_winograd.h"
+#include "autograd/ops/conv2d_winograd_kernels.h"
 
 #include <algorithm>
 #include <vector>
@@ -48,7 +48,7 @@ constexpr int64_t kTransformTiles = 4;  // per task that only transforms
 constexpr int64_t kRows = 64;           // input channels per task of a deep layer's weight gradient
 
 // One direction of the convolution: forward, or backward for data with exchanged channels and flipped taps.
-struct Pass {
+struct WinogradPass {
   Conv2dSizes s;
   ConvSources<const float> x;
   WinogradWeight weight;  // all of it; u not set
@@ -57,21 +57,21 @@ struct Pass {
 };
 
 // Channels [first, first + count) of one destination.
-struct Block {
+struct ChannelBlock {
   const ConvSource<float>* to;
   int64_t first, count;
 };
 
-std::vector<Block> blocks(ConvSources<float> y, int64_t width) {
-  std::vector<Block> all;
+std::vector<ChannelBlock> blocks(ConvSources<float> y, int64_t width) {
+  std::vector<ChannelBlock> all;
   for (const ConvSource<float>& to : y)
     for (int64_t first = 0; to.data && first < to.count; first += width)
       all.push_back({&to, first, std::min(width, to.count - first)});
   return all;
 }
 
-void write_block(
-    const Pass& p, const Block& b, const WinogradTiles& t, const WinogradPoints<const float>& m) {
+void write_block(const WinogradPass& p, const ChannelBlock& b, const WinogradTiles& t,
+    const WinogradPoints<const float>& m) {
   ISA_PICK(winograd_output)
   ({t, m, p.end.from(b.to->begin + b.first), b.to->data + b.first, b.to->count, b.count, b.to->accumulate});
 }
@@ -86,7 +86,7 @@ void multiply(const WinogradPoints<float>& v, const WinogradPoints<float>& u, co
         /*accumulate=*/false);
 }
 
-void run_shallow(const Pass& p, float* workspace) {
+void run_shallow(const WinogradPass& p, float* workspace) {
   const Conv2dSizes& s = p.s;
   const int64_t most = shallow_tiles(s), all = tile_count(s);
   const WinogradPoints<float> u = points(workspace, s.cin, s.cout);
@@ -99,14 +99,15 @@ void run_shallow(const Pass& p, float* workspace) {
   });
   const int64_t v_size = kPoints * point_size(most, s.cin), m_size = kPoints * point_size(most, s.cout);
   float* scratch = workspace + kPoints * u.point;
-  const std::vector<Block> out = blocks(p.y, s.cout);
+  const std::vector<ChannelBlock> out = blocks(p.y, s.cout);
   parallel_for(chunks(all, most), [&](int64_t task) {
     float* mine = scratch + thread_index() * (v_size + m_size);
     const WinogradTiles t = tiles(s, task * most, std::min(most, all - task * most));
     const WinogradPoints<float> v = points(mine, most, s.cin), m = points(mine + v_size, most, s.cout);
     ISA_PICK(winograd_input)({t, p.x, v});
     multiply(v, u, m, t.count, s.cin, s.cout);
-    for (const Block& b : out) write_block(p, b, t, {m.data + b.to->begin + b.first, m.point, m.pitch});
+    for (const ChannelBlock& b : out)
+      write_block(p, b, t, {m.data + b.to->begin + b.first, m.point, m.pitch});
   });
 }
 
@@ -122,7 +123,7 @@ void transform_input(const Conv2dSizes& s, ConvSources<const float> x, int64_t f
       kTransformTiles);
 }
 
-void run_deep(const Pass& p, float* workspace) {
+void run_deep(const WinogradPass& p, float* workspace) {
   const Conv2dSizes& s = p.s;
   const int64_t most = deep_tiles(s), all = tile_count(s);
   const WinogradPoints<float> v = points(workspace, most, s.cin);
@@ -130,14 +131,14 @@ void run_deep(const Pass& p, float* workspace) {
   const int64_t u_size = kPoints * point_size(s.cin, outputs),
                 m_size = kPoints * point_size(task_tiles, outputs);
   float* scratch = workspace + kPoints * v.point;
-  const std::vector<Block> out = blocks(p.y, outputs);
+  const std::vector<ChannelBlock> out = blocks(p.y, outputs);
   for (int64_t start = 0; start < all; start += most) {
     const int64_t count = std::min(most, all - start);
     transform_input(s, p.x, start, count, v);
     // Each task transforms its part of the weight, so it should have some tiles to use it for.
     const int64_t spans = std::max<int64_t>(1, count / 128);
     parallel_for(int64_t(out.size()) * spans, [&](int64_t task) {
-      const Block& b = out[size_t(task / spans)];
+      const ChannelBlock& b = out[size_t(task / spans)];
       float* mine = scratch + thread_index() * (u_size + m_size);
       const WinogradPoints<float> u = points(mine, s.cin, b.count),
                                   m = points(mine + u_size, task_tiles, b.count);
@@ -156,7 +157,9 @@ void run_deep(const Pass& p, float* workspace) {
   }
 }
 
-void run(const Pass& p, float* workspace) { deep(p.s) ? run_deep(p, workspace) : run_shallow(p, workspace); }
+void run(const WinogradPass& p, float* workspace) {
+  deep(p.s) ? run_deep(p, workspace) : run_shallow(p, workspace);
+}
 
 size_t pass_workspace(const Conv2dSizes& s) {
   if (deep(s))

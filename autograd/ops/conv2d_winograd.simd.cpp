@@ -1,4 +1,4 @@
-#include "autograd/ops/conv2d_winograd.h"
+#include "autograd/ops/conv2d_winograd_kernels.h"
 
 namespace patchcl::PATCHCL_ISA {
 namespace {
@@ -101,7 +101,7 @@ SIMD_INLINE void for_tiles(const WinogradTiles& t, F fn) {
 
 // Reads a square patch of an image, zeros outside it; `at` points at channel 0 of the patch's corner (y0,
 // x0).
-struct Patch {
+struct InputPatch {
   const float* at;
   int64_t h, w, channels, y0, x0;
   bool inside(int size) const { return y0 >= 0 && x0 >= 0 && y0 + size <= h && x0 + size <= w; }
@@ -119,8 +119,8 @@ struct Patch {
 void winograd_input(const WinogradInput& p) {
   for_tiles(p.tiles, [&](int64_t k, int64_t image, int64_t row, int64_t column) {
     for (const ConvSource<const float>& x : p.x) {
-      const Patch d{x.data + ((image * p.tiles.h + row - 1) * p.tiles.w + column - 1) * x.count, p.tiles.h,
-          p.tiles.w, x.count, row - 1, column - 1};
+      const InputPatch d{x.data + ((image * p.tiles.h + row - 1) * p.tiles.w + column - 1) * x.count,
+          p.tiles.h, p.tiles.w, x.count, row - 1, column - 1};
       float* v = p.v.data + k * p.v.pitch + x.begin;
       const bool inside = d.inside(6);
       for (int64_t c = 0; c < x.count; c += kLanes) {
@@ -134,8 +134,8 @@ void winograd_input(const WinogradInput& p) {
 
 void winograd_gradient(const WinogradGradient& p) {
   for_tiles(p.tiles, [&](int64_t k, int64_t image, int64_t row, int64_t column) {
-    const Patch d{p.dy + ((image * p.tiles.h + row) * p.tiles.w + column) * p.channels, p.tiles.h, p.tiles.w,
-        p.channels, row, column};
+    const InputPatch d{p.dy + ((image * p.tiles.h + row) * p.tiles.w + column) * p.channels, p.tiles.h,
+        p.tiles.w, p.channels, row, column};
     float* z = p.z.data + k * p.z.pitch;
     const bool inside = d.inside(4);
     for (int64_t c = 0; c < p.channels; c += kLanes) {

@@ -14,11 +14,11 @@ struct NormalizeRow {
   template <int kLanes>
   __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
     const int64_t at = row * length;
-    double squares = 0;
-    for (int64_t j = lanes.lane; j < length; j += kLanes) squares += double(x[at + j]) * double(x[at + j]);
-    const T scale = T(1 / ::sqrt(lanes.sum(squares) + eps));
+    const double squares =
+        lanes.total(length, [&](int64_t j) { return double(x[at + j]) * double(x[at + j]); });
+    const T scale = T(1 / ::sqrt(squares + eps));
     if (lanes.lane == 0) r[row] = scale;
-    for (int64_t j = lanes.lane; j < length; j += kLanes) y[at + j] = scale * x[at + j];
+    lanes.each(length, [&](int64_t j) { y[at + j] = scale * x[at + j]; });
   }
 };
 
@@ -31,11 +31,9 @@ struct NormalizeGradRow {
   template <int kLanes>
   __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
     const int64_t at = row * length;
-    double dot = 0;
-    for (int64_t j = lanes.lane; j < length; j += kLanes) dot += double(dy[at + j]) * double(y[at + j]);
-    dot = lanes.sum(dot);
-    for (int64_t j = lanes.lane; j < length; j += kLanes)
-      store(dx[at + j], T(r[row] * (dy[at + j] - y[at + j] * dot)), accumulate);
+    const double dot = lanes.total(length, [&](int64_t j) { return double(dy[at + j]) * double(y[at + j]); });
+    lanes.each(length,
+        [&](int64_t j) { store(dx[at + j], T(r[row] * (dy[at + j] - y[at + j] * dot)), accumulate); });
   }
 };
 

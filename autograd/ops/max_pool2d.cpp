@@ -1,10 +1,8 @@
 #include "autograd/ops/max_pool2d.h"
 
 #include <algorithm>
-#include <type_traits>
-
 #include "autograd/ops/max_pool2d_kernels.h"
-#include "tensor/device.h"
+#include "autograd/ops/row_kernels.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
@@ -12,7 +10,7 @@ namespace patchcl {
 namespace {
 
 // The naive rows, any type and any number of channels; max_pool2d.simd.cpp has the fast ones.
-struct Naive {
+struct NaivePool {
   // `top` and `bottom` are the two rows of x under a row of n windows.
   template <class T>
   static void pool_row(const T* top, const T* bottom, int64_t n, int64_t channels, T* y, uint8_t* choice) {
@@ -34,18 +32,11 @@ struct Naive {
   }
 };
 
-struct Fast {
+struct FastPool {
   void (*pool_row)(const float*, const float*, int64_t, int64_t, float*, uint8_t*) = ISA_PICK(pool_row);
   void (*unpool_row)(const float*, const uint8_t*, int, int64_t, int64_t, float*, bool) = ISA_PICK(
       unpool_row);
 };
-
-template <class T, class F>
-void with_kernels(int64_t channels, F&& fn) {
-  if constexpr (std::is_same_v<T, float>)
-    if (kernels() != Kernels::naive && channels % 16 == 0) return fn(Fast{});
-  fn(Naive{});
-}
 
 }  // namespace
 
@@ -60,7 +51,7 @@ void MaxPool2d::forward_cpu(const Forward& p) const {
     using T = decltype(zero);
     const Shape &in = p.x[0].shape(), &out = p.y.shape();
     const int64_t row = in[2] * in[3], out_row = out[2] * out[3];
-    with_kernels<T>(out[3], [&](const auto& kernels) {
+    with_row_kernels<T, FastPool, NaivePool>(out[3], [&](const auto& kernels) {
       parallel_for(out[0] * out[1], [&](int64_t r) {
         const T* top = p.x[0].data<T>() + (r / out[1] * in[1] + r % out[1] * 2) * row;
         kernels.pool_row(top, top + row, out[2], out[3], p.y.data<T>() + r * out_row,
@@ -77,7 +68,7 @@ void MaxPool2d::backward_cpu(const Backward& p) const {
     const bool accumulate = p.dx[0].accumulate;
     const Shape &in = p.x[0].shape(), &out = p.dy.shape();
     const int64_t row = in[2] * in[3], out_row = out[2] * out[3];
-    with_kernels<T>(out[3], [&](const auto& kernels) {
+    with_row_kernels<T, FastPool, NaivePool>(out[3], [&](const auto& kernels) {
       parallel_for(in[0] * in[1], [&](int64_t r) {
         const int64_t i = r % in[1] / 2, at = (r / in[1] * out[1] + i) * out_row;
         const int64_t windows = i < out[1] ? out[2] : 0;  // over this row; what they leave gets no gradient

@@ -3,7 +3,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "autograd/ops/norm_act_parts.h"
+#include "autograd/ops/norm_act_channel_kernels.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
 
@@ -16,7 +16,7 @@ namespace {
 // ---- naive: the formulas, any type and any number of channels ----
 
 template <class T>
-struct Naive {
+struct NaiveNorm {
   NormMap<T> m;
 
   // fn(e) summed over the elements of channel c.
@@ -26,7 +26,7 @@ struct Naive {
     for (int64_t e = c; e < m.rows * m.channels; e += m.channels) s += double(fn(e));
     return s;
   }
-  void moments(Scratch s) const {
+  void moments(NormScratch s) const {
     parallel_for(m.channels, [&](int64_t c) {
       const double mean = sum(c, [&](int64_t e) { return m.x[e]; }) / double(m.rows);
       s.total[c] = mean;
@@ -39,7 +39,7 @@ struct Naive {
       for (int64_t e = begin; e < end; ++e) y[e] = m.y(e, e % m.channels);
     });
   }
-  void sums(const T* dy, Scratch s) const {
+  void sums(const T* dy, NormScratch s) const {
     parallel_for(m.channels, [&](int64_t c) {
       s.total[c] = sum(c, [&](int64_t e) { return m.dz(e, c, dy[e]); });
       s.total[m.channels + c] =
@@ -58,14 +58,14 @@ struct Naive {
 
 // ---- fast: f32, channels in multiples of 16 (norm_act.simd.cpp) ----
 
-struct Fast {
+struct FastNorm {
   NormMap<float> m;
 
   // fn(begin, end, partial) for chunks of rows, each with its pair of sums; then merge(rows before, rows,
   // partial) in order.
   template <class F, class Merge>
-  void reduce(Scratch s, F&& fn, Merge&& merge) const {
-    const int64_t chunk = Scratch::chunk_rows(m.rows, m.channels);
+  void reduce(NormScratch s, F&& fn, Merge&& merge) const {
+    const int64_t chunk = NormScratch::chunk_rows(m.rows, m.channels);
     const auto partial = [&](int64_t begin) { return s.partials + begin / chunk * 2 * m.channels; };
     parallel_chunks(
         m.rows, [&](int64_t begin, int64_t end) { fn(begin, end, partial(begin)); }, chunk);
@@ -73,7 +73,7 @@ struct Fast {
     for (int64_t begin = 0; begin < m.rows; begin += chunk)
       merge(double(begin), double(std::min(chunk, m.rows - begin)), partial(begin));
   }
-  void moments(Scratch s) const {
+  void moments(NormScratch s) const {
     const auto kernel = ISA_PICK(norm_moments);
     double *mean = s.total, *deviations = s.total + m.channels;
     reduce(
@@ -93,9 +93,9 @@ struct Fast {
     const auto kernel = ISA_PICK(norm_act_forward);
     parallel_chunks(
         m.rows, [&](int64_t begin, int64_t end) { kernel(m, begin, end, y); },
-        Scratch::chunk_rows(m.rows, m.channels));
+        NormScratch::chunk_rows(m.rows, m.channels));
   }
-  void sums(const float* dy, Scratch s) const {
+  void sums(const float* dy, NormScratch s) const {
     const auto kernel = ISA_PICK(norm_act_sums);
     reduce(
         s,
@@ -111,7 +111,7 @@ struct Fast {
         [&](int64_t begin, int64_t end) {
           kernel(m, dy, mean_dz, mean_dz + m.channels, begin, end, dx, accumulate);
         },
-        Scratch::chunk_rows(m.rows, m.channels));
+        NormScratch::chunk_rows(m.rows, m.channels));
   }
 };
 
@@ -119,8 +119,8 @@ struct Fast {
 template <class T, class F>
 void with_kernels(const NormMap<T>& m, F&& fn) {
   if constexpr (std::is_same_v<T, float>)
-    if (kernels() != Kernels::naive && m.channels % 16 == 0) return fn(Fast{m});
-  fn(Naive<T>{m});
+    if (kernels() != Kernels::naive && m.channels % 16 == 0) return fn(FastNorm{m});
+  fn(NaiveNorm<T>{m});
 }
 
 }  // namespace
@@ -149,7 +149,7 @@ std::vector<AuxSpec> NormAct::aux(const Shapes& x, DType dtype) const {
 }
 
 size_t NormAct::workspace(const Shapes& x, DType, Device) const {
-  return Scratch::bytes(x[kX].rows(), x[kX][-1]);
+  return NormScratch::bytes(x[kX].rows(), x[kX][-1]);
 }
 
 void NormAct::forward_cpu(const Forward& p) const {
@@ -158,7 +158,7 @@ void NormAct::forward_cpu(const Forward& p) const {
     using T = decltype(zero);
     const NormMap<T> m = map_of<T>(p, config_);
     const NormStatistics<T> channel(p, config_);
-    const Scratch scratch(p.workspace, m.channels);
+    const NormScratch scratch(p.workspace, m.channels);
     with_kernels(m, [&](const auto& kernels) {
       if (config_.training) kernels.moments(scratch);
       for (int64_t c = 0; c < m.channels; ++c)
@@ -173,7 +173,7 @@ void NormAct::backward_cpu(const Backward& p) const {
   dispatch(p.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const NormMap<T> m = map_of<T>(p, config_);
-    const Scratch scratch(p.workspace, m.channels);
+    const NormScratch scratch(p.workspace, m.channels);
     const NormGradients<T> channel(
         p, config_, reinterpret_cast<T*>(scratch.partials));  // whose sums are spent by then
     const T* dy = p.dy.data<T>();

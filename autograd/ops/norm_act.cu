@@ -1,4 +1,4 @@
-#include "autograd/ops/norm_act_parts.h"
+#include "autograd/ops/norm_act_channel_kernels.h"
 #include "tensor/cuda_runtime.cuh"
 
 namespace patchcl {
@@ -9,12 +9,12 @@ namespace {
 
 // A block covers a chunk of rows and 32 channels (16 where there are no more): neighbouring threads read
 // neighbouring channels, and a thread keeps to one channel.
-struct Layout {
+struct ChunkLayout {
   int64_t rows, channels, chunk;
   int width;
-  Layout(int64_t r, int64_t c)
-      : rows(r), channels(c), chunk(Scratch::chunk_rows(r, c)), width(c <= 16 ? 16 : 32) {}
-  int64_t chunks() const { return Scratch::chunks(rows, channels); }
+  ChunkLayout(int64_t r, int64_t c)
+      : rows(r), channels(c), chunk(NormScratch::chunk_rows(r, c)), width(c <= 16 ? 16 : 32) {}
+  int64_t chunks() const { return NormScratch::chunks(rows, channels); }
   dim3 blocks() const { return dim3(unsigned(chunks()), unsigned((channels + width - 1) / width)); }
 
   // fn(e, c) for the elements of this thread.
@@ -29,21 +29,21 @@ struct Layout {
 };
 
 template <class F>
-__global__ void each_kernel(Layout layout, F f) {
+__global__ void each_kernel(ChunkLayout layout, F f) {
   layout.for_mine(f);
 }
 
-struct Pair {
+struct PairOfSums {
   double first, second;
 };
 
 // partials[chunk] = the sums of term(e, c) over the chunk, by a fixed tree.
 template <class Term>
-__global__ void partial_kernel(Layout layout, double* partials, Term term) {
-  __shared__ Pair s[cuda::kThreads];
-  Pair sum{0, 0};
+__global__ void partial_kernel(ChunkLayout layout, double* partials, Term term) {
+  __shared__ PairOfSums s[cuda::kThreads];
+  PairOfSums sum{0, 0};
   layout.for_mine([&](int64_t e, int64_t c) {
-    const Pair t = term(e, c);
+    const PairOfSums t = term(e, c);
     sum.first += t.first;
     sum.second += t.second;
   });
@@ -65,32 +65,28 @@ __global__ void partial_kernel(Layout layout, double* partials, Term term) {
 
 // finish(c, first, second) for each channel, the partial sums added up.
 template <class Finish>
-struct Total {
+struct ChannelTotal {
   const double* partials;
   int64_t chunks, channels;
   Finish finish;
   template <int kLanes>
   __device__ void operator()(int64_t c, cuda::Lanes<kLanes> lanes) const {
-    double first = 0, second = 0;
-    for (int64_t k = lanes.lane; k < chunks; k += kLanes) {
-      first += partials[2 * k * channels + c];
-      second += partials[(2 * k + 1) * channels + c];
-    }
-    first = lanes.sum(first);
-    second = lanes.sum(second);
+    const double first = lanes.total(chunks, [&](int64_t k) { return partials[2 * k * channels + c]; });
+    const double second =
+        lanes.total(chunks, [&](int64_t k) { return partials[(2 * k + 1) * channels + c]; });
     if (lanes.lane == 0) finish(c, first, second);
   }
 };
 
 template <class Term, class Finish>
-void reduce(const Layout& layout, double* partials, Term term, Finish finish) {
+void reduce(const ChunkLayout& layout, double* partials, Term term, Finish finish) {
   cuda::launch(cuda::Caller::current(), partial_kernel<Term>, layout.blocks(), layout, partials, term);
-  cuda::for_each_row(
-      layout.channels, layout.chunks(), Total<Finish>{partials, layout.chunks(), layout.channels, finish});
+  cuda::for_each_row(layout.channels, layout.chunks(),
+      ChannelTotal<Finish>{partials, layout.chunks(), layout.channels, finish});
 }
 
 template <class F>
-void for_each_element(const Layout& layout, F f) {
+void for_each_element(const ChunkLayout& layout, F f) {
   cuda::launch(cuda::Caller::current(), each_kernel<F>, layout.blocks(), layout, f);
 }
 
@@ -99,15 +95,15 @@ void launch_forward(const Forward& p, const NormAct::Config& config) {
   using T = Precise<X>;
   const NormMap<X, T> m = map_of<X>(p, config);
   const NormStatistics<T> channel(p, config);
-  const Layout layout(m.rows, m.channels);
+  const ChunkLayout layout(m.rows, m.channels);
   if (config.training) {
     const double rows = double(m.rows);
     // About the first row's values, in double: a mean far larger than the deviations then costs no digits.
     reduce(
-        layout, Scratch(p.workspace, m.channels).partials,
+        layout, NormScratch(p.workspace, m.channels).partials,
         [=] __device__(int64_t e, int64_t c) {
           const double d = double(m.x[e]) - double(m.x[c]);
-          return Pair{d, d * d};
+          return PairOfSums{d, d * d};
         },
         [=] __device__(int64_t c, double sum, double squares) {
           channel.from_batch(c, double(m.x[c]) + sum / rows, squares - sum * sum / rows);
@@ -123,15 +119,15 @@ template <class X>
 void launch_backward(const Backward& p, const NormAct::Config& config) {
   using T = Precise<X>;
   const NormMap<X, T> m = map_of<X>(p, config);
-  const Scratch scratch(p.workspace, m.channels);
+  const NormScratch scratch(p.workspace, m.channels);
   const NormGradients<T> channel(p, config, reinterpret_cast<T*>(scratch.total));
-  const Layout layout(m.rows, m.channels);
+  const ChunkLayout layout(m.rows, m.channels);
   const X* dy = p.dy.data<X>();
   reduce(
       layout, scratch.partials,
       [=] __device__(int64_t e, int64_t c) {
         const double dz = double(m.dz(e, c, T(dy[e])));
-        return Pair{dz, dz * double(m.xhat(e, c))};
+        return PairOfSums{dz, dz * double(m.xhat(e, c))};
       },
       [=] __device__(int64_t c, double dz, double dz_xhat) { channel.finish(c, dz, dz_xhat); });
   if (!p.dx[kX]) return;

@@ -29,7 +29,8 @@ std::vector<double> reference(const NormAct::Config& config, const std::vector<s
     const double z = gamma[c] * (x[e] - mean[c]) / std::sqrt(variance[c] + config.eps) + beta[c];
     const bool kept = random_bits(uint64_t(kSeed), uint64_t(kStep), config.dropout.site, e) / 4294967296.0 >=
                       config.dropout.p;
-    y[e] = kept ? (z > 0 ? z : z * config.slope) / (1 - config.dropout.p) : 0;
+    const double activation = z > 0 ? z : z * config.slope;
+    y[e] = kept ? activation / (1 - config.dropout.p) : 0;
   }
   return y;
 }

@@ -20,7 +20,10 @@ struct NormMap {  // data X, parameters, statistics and arithmetic T
 
   HD T xhat(int64_t e, int64_t c) const { return (T(x[e]) - mean[c]) * rstd[c]; }
   HD T z(int64_t e, int64_t c) const { return gamma[c] * xhat(e, c) + beta[c]; }
-  HD T k(int64_t e) const { return !mask ? T(1) : mask[e / 64] >> (e % 64) & 1 ? scale : T(0); }
+  HD T k(int64_t e) const {
+    if (!mask) return T(1);
+    return mask[e / 64] >> (e % 64) & 1 ? scale : T(0);
+  }
   // EQ: 4.3 batch norm, leaky ReLU, dropout
   HD T y(int64_t e, int64_t c) const { return k(e) * (z(e, c) > T(0) ? z(e, c) : slope * z(e, c)); }
   HD T dz(int64_t e, int64_t c, T dy) const { return dy * k(e) * (z(e, c) > T(0) ? T(1) : slope); }

@@ -48,9 +48,6 @@ Var apply(F f, const Var& x, Loc loc) {
 Var leaky_relu(const Var& x, double slope, Loc loc) { return apply(LeakyRelu{slope}, x, loc); }
 Var relu(const Var& x, Loc loc) { return apply(Relu{}, x, loc); }
 Var sigmoid(const Var& x, Loc loc) { return apply(Sigmoid{}, x, loc); }
-Var exp(const Var& x, Loc loc) { return apply(Exp{}, x, loc); }
-Var log(const Var& x, Loc loc) { return apply(Log{}, x, loc); }
-Var square(const Var& x, Loc loc) { return apply(Square{}, x, loc); }
 Var affine(const Var& x, double a, double b, Loc loc) { return apply(Affine{a, b}, x, loc); }
 
 }  // namespace patchcl

@@ -40,9 +40,6 @@ void Pointwise<F>::backward_cuda(const Backward& p) const {
 template class Pointwise<LeakyRelu>;
 template class Pointwise<Relu>;
 template class Pointwise<Sigmoid>;
-template class Pointwise<Exp>;
-template class Pointwise<Log>;
-template class Pointwise<Square>;
 template class Pointwise<Affine>;
 
 }  // namespace patchcl

@@ -50,45 +50,6 @@ struct Sigmoid {  // 1 / (1 + e^-x), and f' = y (1 - y)
   }
 };
 
-struct Exp {  // e^x, and f' = y
-  static constexpr const char* name = "exp";
-  static constexpr Saves saves{.inputs = 0, .output = true};
-  template <class T>
-  HD T f(T x) const {
-    return exp(x);
-  }
-  template <class T>
-  HD T df(T, T y) const {
-    return y;
-  }
-};
-
-struct Log {  // ln x, and f' = 1 / x.  The caller keeps x > 0.
-  static constexpr const char* name = "log";
-  static constexpr Saves saves{.inputs = 1, .output = false};
-  template <class T>
-  HD T f(T x) const {
-    return log(x);
-  }
-  template <class T>
-  HD T df(T x, T) const {
-    return T(1) / x;
-  }
-};
-
-struct Square {  // x^2, and f' = 2x
-  static constexpr const char* name = "square";
-  static constexpr Saves saves{.inputs = 1, .output = false};
-  template <class T>
-  HD T f(T x) const {
-    return x * x;
-  }
-  template <class T>
-  HD T df(T x, T) const {
-    return T(2) * x;
-  }
-};
-
 struct Affine {  // a x + b for constants a and b, and f' = a
   static constexpr const char* name = "affine";
   static constexpr Saves saves{};
@@ -125,9 +86,6 @@ class Pointwise final : public Op {
 Var leaky_relu(const Var& x, double slope = 0.01, Loc loc = Loc::current());
 Var relu(const Var& x, Loc loc = Loc::current());
 Var sigmoid(const Var& x, Loc loc = Loc::current());
-Var exp(const Var& x, Loc loc = Loc::current());
-Var log(const Var& x, Loc loc = Loc::current());
-Var square(const Var& x, Loc loc = Loc::current());
 Var affine(const Var& x, double a, double b = 0, Loc loc = Loc::current());
 
 }  // namespace patchcl

@@ -24,11 +24,6 @@ AddSpec leaky{pointwise(
 AddSpec rectifier{pointwise(Relu{}, draw::away_from(0), [](double x) { return (x + std::fabs(x)) / 2; })};
 AddSpec logistic{
     pointwise(Sigmoid{}, draw::normal(2), [](double x) { return 0.5 * (1 + std::tanh(x / 2)); })};
-AddSpec exponential{
-    pointwise(Exp{}, draw::normal(), [](double x) { return std::pow(2.718281828459045235, x); })};
-AddSpec logarithm{
-    pointwise(Log{}, draw::uniform(0.3, 3), [](double x) { return std::log2(x) * 0.69314718055994530942; })};
-AddSpec squared{pointwise(Square{}, draw::normal(), [](double x) { return std::pow(std::fabs(x), 2); })};
 AddSpec line{pointwise(Affine{-1.5, 0.25}, draw::normal(), [](double x) { return 0.25 - 1.5 * x; })};
 
 }  // namespace

@@ -11,7 +11,8 @@ OpCase concat_case(const std::vector<Shape>& shapes, int axis) {
         const Shape& s = shapes[0];
         const int at = axis < 0 ? axis + s.rank() : axis;
         int64_t outer = 1, inner = 1;
-        for (int i = 0; i < s.rank(); ++i) (i < at ? outer : inner) *= i == at ? 1 : s[i];
+        for (int i = 0; i < at; ++i) outer *= s[i];
+        for (int i = at + 1; i < s.rank(); ++i) inner *= s[i];
         std::vector<double> y;
         for (int64_t o = 0; o < outer; ++o)
           for (size_t t = 0; t < shapes.size(); ++t)

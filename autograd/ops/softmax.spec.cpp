@@ -7,11 +7,11 @@ namespace patchcl {
 namespace {
 
 // 1 / y_k = sum_j e^(x_j - x_k): no maximum, no quotient of sums.
-template <class SoftmaxOp>
-OpSpec rows(const char* name, bool log) {
-  OpSpec spec{name, {}};
+template <class Row>
+OpSpec rows(bool log) {
+  OpSpec spec{Row::name, {}};
   for (Shape shape : {Shape{2, 3, 7, 4}, Shape{1, 5, 5, 3}, Shape{37, 2}, Shape{1, 41}, Shape{3, 1}}) {
-    OpCase c{shape.str(), std::make_shared<SoftmaxOp>(), {{shape, draw::normal(2)}}, [=](auto& x) {
+    OpCase c{shape.str(), std::make_shared<RowSoftmax<Row>>(), {{shape, draw::normal(2)}}, [=](auto& x) {
                std::vector<double> y;
                const size_t classes = size_t(shape[-1]);
                for (size_t i = 0; i < x[0].size(); ++i) {
@@ -28,8 +28,8 @@ OpSpec rows(const char* name, bool log) {
   return spec;
 }
 
-AddSpec plain{rows<Softmax>("softmax", false)};
-AddSpec logarithmic{rows<LogSoftmax>("log_softmax", true)};
+AddSpec plain{rows<SoftmaxRow>(false)};
+AddSpec logarithmic{rows<LogSoftmaxRow>(true)};
 
 }  // namespace
 }  // namespace patchcl

@@ -1,9 +1,7 @@
 #include "autograd/ops/upsample2x.h"
 
-#include <type_traits>
-
 #include "autograd/ops/upsample2x_kernels.h"
-#include "tensor/device.h"
+#include "autograd/ops/row_kernels.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
@@ -11,7 +9,7 @@ namespace patchcl {
 namespace {
 
 // The naive rows, any type and any number of channels; upsample2x.simd.cpp has the fast ones.
-struct Naive {
+struct NaiveUpsample {
   template <class T>
   static void row(const T* x, const T* neighbour, T v, int64_t w, int64_t channels, T* y) {
     const UpsampleAxis axis(w);
@@ -38,18 +36,11 @@ struct Naive {
   }
 };
 
-struct Fast {
+struct FastUpsample {
   void (*row)(const float*, const float*, float, int64_t, int64_t, float*) = ISA_PICK(upsample_row);
   void (*gather_row)(const float*, const float*, int64_t, int64_t, int64_t, float*, bool) = ISA_PICK(
       upsample_gather_row);
 };
-
-template <class T, class F>
-void with_kernels(int64_t channels, F&& fn) {
-  if constexpr (std::is_same_v<T, float>)
-    if (kernels() != Kernels::naive && channels % 16 == 0) return fn(Fast{});
-  fn(Naive{});
-}
 
 }  // namespace
 
@@ -65,7 +56,7 @@ void Upsample2x::forward_cpu(const Forward& p) const {
     const Shape& s = p.x[0].shape();
     const int64_t h = s[1], row = s[2] * s[3];
     const UpsampleAxis axis(h);
-    with_kernels<T>(s[3], [&](const auto& kernels) {
+    with_row_kernels<T, FastUpsample, NaiveUpsample>(s[3], [&](const auto& kernels) {
       parallel_for(s[0] * 2 * h, [&](int64_t r) {
         const int64_t o = r % (2 * h);
         const T* image = p.x[0].data<T>() + r / (2 * h) * h * row;
@@ -83,7 +74,7 @@ void Upsample2x::backward_cpu(const Backward& p) const {
     const Shape& s = p.x[0].shape();
     const int64_t h = s[1], row = s[2] * s[3];
     const UpsampleAxis axis(h);
-    with_kernels<T>(s[3], [&](const auto& kernels) {
+    with_row_kernels<T, FastUpsample, NaiveUpsample>(s[3], [&](const auto& kernels) {
       parallel_for(s[0] * h, [&](int64_t r) {
         const int64_t i = r % h, first = axis.first(i), rows = axis.last(i) - first + 1;
         T v[4];

@@ -74,8 +74,8 @@ Picture<T> rot90_flip(const Picture<T>& in, int64_t quarter_turns, int axis) {
       // The flip is the last step, so undo it first; then (y,x) is the pixel that k turns to the left bring
       // there.
       const int64_t fy = axis == 0 ? out.height - 1 - oy : oy, fx = axis == 1 ? out.width - 1 - ox : ox;
-      const int64_t y = k == 0 ? fy : k == 1 ? fx : k == 2 ? h - 1 - fy : h - 1 - fx;
-      const int64_t x = k == 0 ? fx : k == 1 ? w - 1 - fy : k == 2 ? w - 1 - fx : fy;
+      const int64_t ys[] = {fy, fx, h - 1 - fy, h - 1 - fx}, xs[] = {fx, w - 1 - fy, w - 1 - fx, fy};
+      const int64_t y = ys[k], x = xs[k];
       to = std::copy_n(&in.values[size_t((y * w + x) * c)], c, to);
     }
   return out;

@@ -19,7 +19,7 @@ uint32_t stream(uint32_t site, size_t view, size_t image) {
 }
 
 // Memory of one batch, used again and again.
-struct Slot {
+struct BatchMemory {
   Batch batch;
   int64_t ready = -1;  // number of the batch that lies here
   std::exception_ptr error;
@@ -38,7 +38,7 @@ struct Loader::Impl {
   const Dataset& dataset;
   const Sampler sampler;
   const LoaderOptions options;
-  std::vector<Slot> slots;
+  std::vector<BatchMemory> slots;
   std::mutex mutex;
   std::condition_variable space, filled;
   int64_t next_to_fill, taken;
@@ -49,7 +49,7 @@ struct Loader::Impl {
       : dataset(dataset), sampler(sampler), options(options), next_to_fill(first), taken(first) {
     const int64_t n = sampler.batch_size(), s = options.augment.size, c = dataset.channels();
     slots.resize(size_t(options.ahead + 1));
-    for (Slot& slot : slots) {
+    for (BatchMemory& slot : slots) {
       slot.batch.labeled = sampler.labeled_batch();
       for (const ViewKind& kind : options.views) {
         const bool own_labels = slot.batch.views.empty() || kind.own_geometry;
@@ -69,7 +69,7 @@ struct Loader::Impl {
     for (std::thread& t : workers) t.join();
   }
 
-  Slot& slot_of(int64_t i) { return slots[size_t(i % int64_t(slots.size()))]; }
+  BatchMemory& slot_of(int64_t i) { return slots[size_t(i % int64_t(slots.size()))]; }
 
   void work() {
     for (;;) {
@@ -80,7 +80,7 @@ struct Loader::Impl {
         if (stopping) return;
         i = next_to_fill++;
       }
-      Slot& slot = slot_of(i);
+      BatchMemory& slot = slot_of(i);
       slot.error = nullptr;
       try {
         prepare(i, slot);
@@ -95,7 +95,7 @@ struct Loader::Impl {
     }
   }
 
-  void prepare(int64_t iteration, Slot& slot) {
+  void prepare(int64_t iteration, BatchMemory& slot) {
     const std::vector<int64_t> items = sampler.batch(iteration);
     slot.batch.ids.clear();
     for (size_t k = 0; k < items.size(); ++k) {
@@ -132,7 +132,7 @@ struct Loader::Impl {
 
   Batch next() {
     std::unique_lock lock(mutex);
-    Slot& slot = slot_of(taken);
+    BatchMemory& slot = slot_of(taken);
     filled.wait(lock, [&] { return slot.ready == taken; });
     ++taken;
     space.notify_all();

@@ -248,9 +248,8 @@ cublasStatus_t cublasDgemm(cublasHandle_t h, cublasOperation_t ta, cublasOperati
 }
 
 const char* cudnnGetErrorString(cudnnStatus_t s) {
-  return s == CUDNN_STATUS_SUCCESS     ? "CUDNN_STATUS_SUCCESS"
-         : s == CUDNN_STATUS_BAD_PARAM ? "CUDNN_STATUS_BAD_PARAM"
-                                       : "CUDNN_STATUS_NOT_SUPPORTED";
+  if (s == CUDNN_STATUS_SUCCESS) return "CUDNN_STATUS_SUCCESS";
+  return s == CUDNN_STATUS_BAD_PARAM ? "CUDNN_STATUS_BAD_PARAM" : "CUDNN_STATUS_NOT_SUPPORTED";
 }
 cudnnStatus_t cudnnCreate(cudnnHandle_t* h) { return created(h); }
 cudnnStatus_t cudnnSetStream(cudnnHandle_t h, cudaStream_t s) {

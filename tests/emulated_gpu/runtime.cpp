@@ -149,9 +149,9 @@ const char* cudaGetErrorName(cudaError_t e) {
   return "?";
 }
 const char* cudaGetErrorString(cudaError_t e) {
-  return e == cudaErrorLaunchFailure              ? "unspecified launch failure"
-         : e == cudaErrorStreamCaptureUnsupported ? "operation not permitted when stream is capturing"
-                                                  : cudaGetErrorName(e);
+  if (e == cudaErrorLaunchFailure) return "unspecified launch failure";
+  if (e == cudaErrorStreamCaptureUnsupported) return "operation not permitted when stream is capturing";
+  return cudaGetErrorName(e);
 }
 cudaError_t cudaGetLastError() { return g_error; }
 

@@ -2,7 +2,6 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 
 #include "autograd/graph.h"
 #include "train/audit/audit_commands.h"
@@ -67,10 +66,7 @@ int graph(const AuditSetup& setup, const std::string& path) {
   const Recorded r(setup);
   const bool svg = path.ends_with(".svg");
   const std::string dot = svg ? path + ".dot" : path;
-  std::ofstream file(dot);
-  file << to_dot(r.tape);
-  file.close();
-  if (!file) fail(ExitCode::io, "audit", "cannot write ", dot);
+  write_text(dot, to_dot(r.tape));
   if (svg && std::system(("dot -Tsvg '" + dot + "' -o '" + path + "'").c_str()) != 0)
     fail(ExitCode::io, "audit", "graphviz's dot could not draw ", path, "; the graph itself is in ", dot);
   std::printf("%s\n%zu nodes in %s\n", r.audited.what.c_str(), r.tape.nodes().size(), path.c_str());

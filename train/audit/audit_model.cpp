@@ -53,6 +53,7 @@ struct ModelReport {
     return int(std::count_if(
         checks.begin(), checks.end(), [&](const ParameterCheck& c) { return c.verdict() == verdict; }));
   }
+  const char* verdict() const { return patchcl::verdict(checks) == ExitCode::ok ? "ok" : "FAILED"; }
   int kinks() const {
     int n = 0;
     for (const ParameterCheck& c : checks) n += c.kinks;
@@ -123,8 +124,7 @@ void print(const ModelReport& r) {
 }
 
 nlohmann::json to_json(const ModelReport& r) {
-  nlohmann::json j{{"what", r.what}, {"loss", r.loss}, {"seconds", r.seconds},
-      {"verdict", verdict(r.checks) == ExitCode::ok ? "ok" : "FAILED"}};
+  nlohmann::json j{{"what", r.what}, {"loss", r.loss}, {"seconds", r.seconds}, {"verdict", r.verdict()}};
   for (const ParameterCheck& c : r.checks)
     j["parameters"].push_back({{"name", c.name}, {"shape", c.shape.str()}, {"gradient_norm", c.norm},
         {"error_over_tolerance", c.error_over_tolerance}, {"probes", c.judged}, {"kinks", c.kinks},
@@ -143,8 +143,8 @@ std::vector<double> values(const Tensor& t) { return {t.data<double>(), t.data<d
 void save_page(const ModelReport& r, const AuditedStep& audited, const std::string& path) {
   html::Page page("Gradient audit of a training step");
   page.paragraph(r.what + ". Loss " + std::to_string(r.loss) + ".");
-  page.paragraph("Verdict: " + std::string(verdict(r.checks) == ExitCode::ok ? "ok" : "FAILED") + ", " +
-                 std::to_string(r.checks.size()) + " parameter tensors; " + std::to_string(r.kinks()) +
+  page.paragraph(std::string("Verdict: ") + r.verdict() + ", " + std::to_string(r.checks.size()) +
+                 " parameter tensors; " + std::to_string(r.kinks()) +
                  " probes sat at kinks of the network and were left out.");
 
   page.heading("Does the analytic gradient agree with differences of the loss?");

@@ -11,9 +11,6 @@
 namespace patchcl {
 namespace {
 
-const std::map<std::string, Kernels> kKernels{
-    {"naive", Kernels::naive}, {"direct", Kernels::direct}, {"fast", Kernels::fast}};
-
 // All checks of one op under one choice of kernels, condensed to a line.
 struct OpResult {
   std::string op, kernels;
@@ -36,11 +33,11 @@ struct OpResult {
 
 OpResult audit_op(const OpSpec& spec, const std::string& kernels, const AuditOptions& options) {
   OpResult r{spec.op, kernels, spec.cases.size(), {}};
-  set_kernels(kKernels.at(kernels));
+  set_kernels(parse_kernels(kernels));
   for (const OpCase& c : spec.cases)
     for (Check& check : audit(spec, c, options)) r.checks.push_back(std::move(check));
   const Check* w = r.worst();
-  r.verdict = !w || !w->ran ? "not run" : w->ok ? "ok" : "FAILED";
+  if (w && w->ran) r.verdict = w->ok ? "ok" : "FAILED";
   return r;
 }
 
@@ -113,7 +110,7 @@ int audit_ops(const OpsOptions& o) {
 
   const Kernels before = kernels();
   std::vector<std::string> choices{o.kernels};
-  if (o.kernels == "all") choices = {"naive", "direct", "fast"};
+  if (o.kernels == "all") choices = kernel_names();
   std::vector<OpResult> results;
   std::vector<Check> judged;
   for (const OpSpec& s : specs()) {
@@ -151,9 +148,11 @@ int audit_ops(const OpsOptions& o) {
 
 std::function<int()> add_audit_ops(CLI::App& app) {
   auto o = std::make_shared<OpsOptions>();
+  std::vector<std::string> choices = kernel_names();
+  choices.push_back("all");
   app.add_option("op", o->ops, "Only these ops");
   app.add_option("--kernels", o->kernels, "CPU kernels under test")
-      ->check(CLI::IsMember({"naive", "direct", "fast", "all"}))
+      ->check(CLI::IsMember(choices))
       ->capture_default_str();
   app.add_option("--device", o->device, "Where the ops run")
       ->check(CLI::IsMember({"cpu", "cuda"}))

@@ -38,7 +38,9 @@ struct ParameterCheck {
 
   bool ok() const { return judged > 0 && error_over_tolerance <= 1; }
   std::string verdict() const {
-    return judged == 0 ? "kinks only" : !ok() ? "FAILED" : felt ? "ok" : "ok (zero)";
+    if (judged == 0) return "kinks only";
+    if (!ok()) return "FAILED";
+    return felt ? "ok" : "ok (zero)";
   }
 };
 

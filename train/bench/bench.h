@@ -33,6 +33,8 @@ double shortest(double seconds, F&& fn) {
   return best;
 }
 
+double median(std::vector<double> v);  // of an even number the upper one
+
 // The ceilings: fused multiply-adds in registers, and a[i] = b[i] + s c[i] over arrays that no cache holds,
 // counted as three numbers per element. All threads.
 struct Machine {
@@ -64,7 +66,6 @@ class Network {
   void train();  // forward, cross-entropy and Dice, backward, SGD: one step
   void infer();  // forward alone, with running statistics and without gradients
   void wait();   // for the GPU
-  size_t arena_bytes() const;
 
  private:
   struct Impl;

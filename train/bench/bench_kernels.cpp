@@ -92,7 +92,7 @@ std::vector<KernelTime> measure_kernels(
   for (const Layer& l : kLayers) {
     Subject subject(l, batch);
     for (const std::string& name : names) {
-      set_kernels(name == "naive" ? Kernels::naive : name == "direct" ? Kernels::direct : Kernels::fast);
+      set_kernels(parse_kernels(name));
       subject.prepare();
       const auto time = [&](const char* pass, auto run) {
         all.push_back(

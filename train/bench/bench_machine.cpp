@@ -46,16 +46,17 @@ double measure_bytes() {
 
 }  // namespace
 
+double median(std::vector<double> v) {
+  std::nth_element(v.begin(), v.begin() + std::ptrdiff_t(v.size() / 2), v.end());
+  return v[v.size() / 2];
+}
+
 // In bench_gpu.cu.
 double gpu_flops();
 double gpu_bytes();
 
 Machine measure_gpu() {
-  Machine m{cuda::device_name(),
-      math_mode() == MathMode::bf16   ? "bf16"
-      : math_mode() == MathMode::tf32 ? "TF32"
-                                      : "f32",
-      1, 0, 0};
+  Machine m{cuda::device_name(), math_names()[size_t(math_mode())], 1, 0, 0};
   CUDA_ONLY(m.flops = gpu_flops(); m.bytes = gpu_bytes();)
   return m;
 }

@@ -37,11 +37,6 @@ class MethodStep {
   Batch batch_;
 };
 
-double median(std::vector<double> v) {
-  std::nth_element(v.begin(), v.begin() + std::ptrdiff_t(v.size() / 2), v.end());
-  return v[v.size() / 2];
-}
-
 }  // namespace
 
 std::vector<MethodTime> measure_methods(

@@ -52,9 +52,6 @@ struct Network::Impl {
 Network::Network(int64_t batch, int64_t size, Device device, bool graph)
     : impl_(std::make_unique<Impl>(batch, size, device, graph)) {}
 Network::~Network() = default;
-size_t Network::arena_bytes() const {
-  return impl_->learner.parameters().stats().reserved + impl_->learner.activations().stats().reserved;
-}
 void Network::wait() {
   if (impl_->learner.options().device == Device::cuda) cuda::synchronize();
 }

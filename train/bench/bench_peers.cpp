@@ -9,8 +9,8 @@
 #include <thread>
 
 #include "tensor/device.h"
-#include "tensor/parallel.h"
 #include "tensor/error.h"
+#include "tensor/parallel.h"
 #include "train/bench/bench.h"
 
 namespace patchcl::bench {
@@ -89,11 +89,6 @@ void serve(Network& network, int steps) {
 }
 
 namespace {
-
-double median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return v[v.size() / 2];
-}
 
 using Environment = std::vector<std::pair<std::string, std::string>>;
 struct Setting {

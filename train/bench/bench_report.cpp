@@ -1,25 +1,19 @@
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "tensor/error.h"
+#include "tensor/io.h"
 #include "train/bench/bench.h"
+#include "train/evaluate/table.h"
 
 namespace patchcl::bench {
 
 namespace {
 
-std::string number(double v, int digits) {
-  char s[32];
-  std::snprintf(s, sizeof s, "%.*f", digits, v);
-  return s;
-}
-
 // All passes of one kind over the UNet's layers.
-struct Total {
+struct LayerTotal {
   double flop = 0, seconds = 0;
 };
 
@@ -32,7 +26,7 @@ void kernel_table(std::ostream& s, const Results& r) {
   if (r.kernels.empty()) return;
   std::map<std::string, std::map<std::string, double>> cell;
   std::vector<std::string> rows, kernels, columns;
-  std::map<std::string, Total> total;
+  std::map<std::string, LayerTotal> total;
   const auto remember = [](std::vector<std::string>& list, const std::string& name) {
     if (std::find(list.begin(), list.end(), name) == list.end()) list.push_back(name);
   };
@@ -48,36 +42,38 @@ void kernel_table(std::ostream& s, const Results& r) {
   for (const std::string& k : kernels)
     for (const char* pass : {"forward", "data gradient", "weight gradient"})
       columns.push_back(pass + (", " + k));
-  s << "Convolutions as fractions of the multiply-add ceiling, counting the operations of the direct sums "
-       "(Winograd may exceed 1):\n\n| layer |";
-  for (const std::string& c : columns) s << ' ' << c << " |";
-  s << "\n|---|";
-  for (size_t i = 0; i < columns.size(); ++i) s << "---|";
+  TableRow head{"layer"}, all{"**3x3 with 16 or more channels, as often as the UNet has them**"};
+  head.insert(head.end(), columns.begin(), columns.end());
+  std::vector<TableRow> table;
   for (const std::string& row : rows) {
-    s << "\n| " << row << " |";
+    table.push_back({row});
     for (const std::string& c : columns)
-      s << ' ' << (cell[row].count(c) ? number(cell[row][c], 2) : "-") << " |";
+      table.back().push_back(cell[row].count(c) ? fixed(cell[row][c], 2) : "-");
   }
-  s << "\n| **3x3 with 16 or more channels, as often as the UNet has them** |";
   for (const std::string& c : columns)
-    s << " **" << number(total[c].flop / total[c].seconds / r.machine.flops, 2) << "** |";
-  s << "\n\n";
+    all.push_back("**" + fixed(total[c].flop / total[c].seconds / r.machine.flops, 2) + "**");
+  table.push_back(all);
+  s << "Convolutions as fractions of the multiply-add ceiling, counting the operations of the direct sums "
+       "(Winograd may exceed 1):\n\n"
+    << markdown_table(head, table) << '\n';
 }
 
 void comparison_table(std::ostream& s, const Results& r) {
   if (r.comparisons.empty()) return;
-  s << "Whole UNet; medians of pairs taken in turn; ratio = theirs / ours:\n\n"
-       "| peer | images | what | ours, ms | theirs, ms | ratio | our peak memory, MiB | theirs "
-       "|\n|---|---|---|---|---|---|---|---|\n";
+  std::vector<TableRow> rows;
   for (const Comparison& c : r.comparisons) {
-    s << "| " << c.peer << ' ' << c.version << " | " << c.batch << " of " << c.size << 'x' << c.size << " | "
-      << c.what << " | ";
-    if (!c.not_run.empty()) s << "not run: " << c.not_run << " | | | | |\n";
-    else
-      s << number(c.ours * 1e3, 1) << " | " << number(c.theirs * 1e3, 1) << " | " << number(c.ratio, 2)
-        << " | " << number(c.our_bytes / 1048576, 0) << " | " << number(c.their_bytes / 1048576, 0) << " |\n";
+    const std::string side = std::to_string(c.size);
+    rows.push_back({c.peer + " " + c.version, std::to_string(c.batch) + " of " + side + "x" + side, c.what});
+    TableRow figures{fixed(c.ours * 1e3, 1), fixed(c.theirs * 1e3, 1), fixed(c.ratio, 2),
+        fixed(c.our_bytes / 1048576, 0), fixed(c.their_bytes / 1048576, 0)};
+    if (!c.not_run.empty()) figures = {"not run: " + c.not_run, "", "", "", ""};
+    rows.back().insert(rows.back().end(), figures.begin(), figures.end());
   }
-  s << '\n';
+  s << "Whole UNet; medians of pairs taken in turn; ratio = theirs / ours:\n\n"
+    << markdown_table(
+           {"peer", "images", "what", "ours, ms", "theirs, ms", "ratio", "our peak memory, MiB", "theirs"},
+           rows)
+    << '\n';
 }
 
 nlohmann::json to_json(const Results& r) {
@@ -98,17 +94,12 @@ nlohmann::json to_json(const Results& r) {
   return j;
 }
 
-void save(const std::string& path, const std::string& text) {
-  std::ofstream f(path);
-  if (!(f << text << std::flush)) fail(ExitCode::io, "bench", "cannot write ", path);
-}
-
 // The roofline: operations per second over operations per byte, each kernel a point under the two ceilings.
 void roofline(const Results& r, const std::string& folder) {
   std::map<std::string, std::string> points;
   for (const KernelTime& k : r.kernels)
     points[k.kernels + ", " + k.pass] +=
-        number(k.flop / k.bytes, 3) + " " + number(k.flop / k.seconds * 1e-9, 2) + "\n";
+        fixed(k.flop / k.bytes, 3) + " " + fixed(k.flop / k.seconds * 1e-9, 2) + "\n";
   if (points.empty()) return;
   std::ostringstream g;
   g << "set terminal svg size 900,600 background 'white'\nset output '" << folder
@@ -116,15 +107,15 @@ void roofline(const Results& r, const std::string& folder) {
     << "set xlabel 'operations per byte moved at least'\nset ylabel 'Gflop/s (direct-equivalent)'\nset key "
        "bottom right\nset grid\n"
     << "set title '" << r.machine.name << ", " << r.machine.threads << " threads, " << r.machine.isa << "'\n";
-  std::string plots = "plot [1:1000] (x * " + number(r.machine.bytes * 1e-9, 2) + " < " +
-                      number(r.machine.flops * 1e-9, 2) + " ? x * " + number(r.machine.bytes * 1e-9, 2) +
-                      " : " + number(r.machine.flops * 1e-9, 2) + ") title 'ceiling' lw 2 lc 'black'";
+  std::string plots = "plot [1:1000] (x * " + fixed(r.machine.bytes * 1e-9, 2) + " < " +
+                      fixed(r.machine.flops * 1e-9, 2) + " ? x * " + fixed(r.machine.bytes * 1e-9, 2) +
+                      " : " + fixed(r.machine.flops * 1e-9, 2) + ") title 'ceiling' lw 2 lc 'black'";
   std::string data;
   for (const auto& [name, rows] : points) {
     plots += ", '-' with points pt 7 title '" + name + "'";
     data += rows + "e\n";
   }
-  save(folder + "/roofline.gnuplot", g.str() + plots + "\n" + data);
+  write_text(folder + "/roofline.gnuplot", g.str() + plots + "\n" + data);
   if (std::system(("gnuplot '" + folder + "/roofline.gnuplot' 2>/dev/null").c_str()))
     std::fprintf(stderr, "roofline.svg: not run (no gnuplot here); its script is %s/roofline.gnuplot\n",
         folder.c_str());
@@ -135,8 +126,8 @@ void roofline(const Results& r, const std::string& folder) {
 std::string markdown(const Results& r) {
   std::ostringstream s;
   s << r.machine.name << ", " << r.machine.isa << ", " << r.machine.threads
-    << " threads: " << number(r.machine.flops * 1e-9, 0) << " Gflop/s of f32 multiply-adds, "
-    << number(r.machine.bytes * 1e-9, 1) << " GB/s triad.\n\n";
+    << " threads: " << fixed(r.machine.flops * 1e-9, 0) << " Gflop/s of f32 multiply-adds, "
+    << fixed(r.machine.bytes * 1e-9, 1) << " GB/s triad.\n\n";
   kernel_table(s, r);
   comparison_table(s, r);
   return s.str();
@@ -145,8 +136,8 @@ std::string markdown(const Results& r) {
 void write_report(const Results& r, const std::string& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  save(folder + "/bench.md", markdown(r));
-  save(folder + "/bench.json", to_json(r).dump(2) + "\n");
+  write_text(folder + "/bench.md", markdown(r));
+  write_text(folder + "/bench.json", to_json(r).dump(2) + "\n");
   roofline(r, folder);
 }
 

@@ -1,25 +1,9 @@
 // patchcl audit: are the gradients right, and who says so?
 #include "train/audit/audit_commands.h"
-
-#include <CLI/CLI.hpp>
-
 #include "train/commands/command.h"
 
 namespace patchcl {
 namespace {
-
-struct SubCommand {
-  const char *name, *help;
-  std::function<int()> (*add)(CLI::App&);
-};
-
-const SubCommand kSubCommands[] = {
-    {"ops", "The gradient battery over every op", add_audit_ops},
-    {"model", "A whole training loss: numeric against analytic for every parameter tensor", add_audit_model},
-    {"run", "The same for the step that follows a run's checkpoint", add_audit_run},
-    {"dump", "Loss terms, activations and gradients of one step as safetensors", add_audit_dump},
-    {"graph", "The tape of one step as a picture", add_audit_graph},
-};
 
 AddCommand command{{
     .order = 60,
@@ -38,13 +22,15 @@ AddCommand command{{
                 "graphviz is installed)\n"
                 "Exit code 7 when a check fails or did not run.",
     .add = [](CLI::App& app) -> std::function<int()> {
-      app.require_subcommand(1);
-      auto chosen = std::make_shared<std::function<int()>>();
-      for (const SubCommand& s : kSubCommands) {
-        CLI::App* sub = app.add_subcommand(s.name, s.help);
-        sub->callback([chosen, run = s.add(*sub)] { *chosen = run; });
-      }
-      return [chosen] { return (*chosen)(); };
+      return add_sub_commands(app,
+          {
+              {"ops", "The gradient battery over every op", add_audit_ops},
+              {"model", "A whole training loss: numeric against analytic for every parameter tensor",
+                  add_audit_model},
+              {"run", "The same for the step that follows a run's checkpoint", add_audit_run},
+              {"dump", "Loss terms, activations and gradients of one step as safetensors", add_audit_dump},
+              {"graph", "The tape of one step as a picture", add_audit_graph},
+          });
     },
 }};
 

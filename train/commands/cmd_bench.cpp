@@ -7,6 +7,7 @@
 #include "tensor/parallel.h"
 #include "train/bench/bench.h"
 #include "train/commands/command.h"
+#include "train/evaluate/table.h"
 #include "train/setup/config.h"
 
 namespace patchcl {
@@ -24,6 +25,14 @@ struct BenchOptions {
   bench::CompareOptions compare;
 };
 
+int report(const bench::Results& r, const std::string& folder) {
+  std::fputs(bench::markdown(r).c_str(), stdout);
+  bench::write_report(r, folder);
+  std::printf(
+      "written: %s/bench.md, bench.json%s\n", folder.c_str(), r.kernels.empty() ? "" : ", roofline.svg");
+  return 0;
+}
+
 // The GPU's tables: its ceilings and whole steps against PyTorch.
 int run_gpu(const BenchOptions& o) {
   bench::Results r;
@@ -37,26 +46,18 @@ int run_gpu(const BenchOptions& o) {
   bench::CompareOptions compare = o.compare;
   compare.device = Device::cuda;
   if (!o.skip_peers) r.comparisons = bench::compare(compare);
-  std::fputs(bench::markdown(r).c_str(), stdout);
-  bench::write_report(r, o.out);
-  std::printf("written: %s/bench.md, bench.json\n", o.out.c_str());
-  return 0;
+  return report(r, o.out);
 }
 
 int run_all(const BenchOptions& o) {
-  if (o.threads) set_threads(o.threads);
   if (device_of(o.device) == Device::cuda) return run_gpu(o);
   bench::Results r{.machine = bench::measure_machine(), .kernels = {}, .comparisons = {}};
   if (!o.skip_kernels) r.kernels = bench::measure_kernels(o.batch, o.kernels, o.seconds);
   if (!o.skip_peers) r.comparisons = bench::compare(o.compare);
-  std::fputs(bench::markdown(r).c_str(), stdout);
-  bench::write_report(r, o.out);
-  std::printf("written: %s/bench.md, bench.json, roofline.svg\n", o.out.c_str());
-  return 0;
+  return report(r, o.out);
 }
 
 int run_profile(const BenchOptions& o) {
-  if (o.threads) set_threads(o.threads);
   set_math_mode(o.math);
   bench::Network network(o.batch, o.compare.size, device_of(o.device));
   constexpr int steps = 9;
@@ -71,18 +72,17 @@ int run_profile(const BenchOptions& o) {
 }
 
 int run_methods(const BenchOptions& o) {
-  if (o.threads) set_threads(o.threads);
   const auto times = bench::measure_methods(method_names(), o.batch, o.compare.size, o.compare.pairs);
   const auto is_base = [](const bench::MethodTime& t) { return t.method == "mean-teacher"; };
   const double mean_teacher = std::find_if(times.begin(), times.end(), is_base)->seconds;
-  std::printf("| step of | ms | of mean-teacher |\n|---|---:|---:|\n");
+  std::vector<TableRow> rows;
   for (const bench::MethodTime& t : times)
-    std::printf("| %s | %.1f | %.2f |\n", t.method.c_str(), t.seconds * 1e3, t.seconds / mean_teacher);
+    rows.push_back({t.method, fixed(t.seconds * 1e3, 1), fixed(t.seconds / mean_teacher, 2)});
+  std::fputs(markdown_table({"step of", "ms", "of mean-teacher"}, rows).c_str(), stdout);
   return 0;
 }
 
 int run_server(const BenchOptions& o) {
-  if (o.threads) set_threads(o.threads);
   set_math_mode(o.math);
   const Device device = device_of(o.device);
   bench::Network network(o.batch, o.compare.size, device, o.graph);
@@ -109,7 +109,7 @@ AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, trainin
       app.add_option("--kernels", o->kernels, "kernels to measure")
           ->delimiter(',')
           ->capture_default_str()
-          ->check(CLI::IsMember({"naive", "direct", "fast"}));
+          ->check(CLI::IsMember(kernel_names()));
       app.add_option("--batches", o->compare.batches, "batch sizes of whole steps")
           ->delimiter(',')
           ->capture_default_str();
@@ -133,10 +133,10 @@ AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, trainin
           app.add_subcommand("serve", "Answer \"train\" and \"infer\" on standard input with seconds")
               ->group("");
       return [=]() -> int {
-        return profile->parsed()   ? run_profile(*o)
-               : methods->parsed() ? run_methods(*o)
-               : serve->parsed()   ? run_server(*o)
-                                   : run_all(*o);
+        if (o->threads) set_threads(o->threads);
+        if (profile->parsed()) return run_profile(*o);
+        if (methods->parsed()) return run_methods(*o);
+        return serve->parsed() ? run_server(*o) : run_all(*o);
       };
     }}};
 

@@ -130,15 +130,9 @@ AddCommand command{{
                 "  patchcl data convert phantom:cases=8 hearts  generated hearts to look at\n"
                 "check exits with 3 when there is a problem.",
     .add = [](CLI::App& app) -> std::function<int()> {
-      app.require_subcommand(1);
-      auto chosen = std::make_shared<std::function<int()>>();
-      const auto add = [&](const char* name, const char* help, std::function<int()> (*options)(CLI::App&)) {
-        CLI::App* sub = app.add_subcommand(name, help);
-        sub->callback([chosen, run = options(*sub)] { *chosen = run; });
-      };
-      add("check", "Read everything and report sizes, labels and problems", add_check);
-      add("convert", "Write the images as PNG, without loss", add_convert);
-      return [chosen] { return (*chosen)(); };
+      return add_sub_commands(
+          app, {{"check", "Read everything and report sizes, labels and problems", add_check},
+                   {"convert", "Write the images as PNG, without loss", add_convert}});
     },
 }};
 

@@ -2,14 +2,12 @@
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "tensor/device.h"
-#include "tensor/parallel.h"
 #include "train/commands/command.h"
 #include "train/commands/inference_flags.h"
+#include "train/evaluate/report.h"
 
 namespace patchcl {
 
@@ -25,9 +23,9 @@ struct EvalFlags {
 
 MetricOptions metric_options(const EvalFlags& f) {
   if (f.preset == "ssl4mis") return MetricOptions::ssl4mis();
-  return {f.spacing == "mm" ? Spacing::mm : Spacing::voxel, f.empty == "zero"      ? EmptyRule::zero
-                                                            : f.empty == "penalty" ? EmptyRule::penalty
-                                                                                   : EmptyRule::nan};
+  static const std::map<std::string, EmptyRule> rules{
+      {"nan", EmptyRule::nan}, {"zero", EmptyRule::zero}, {"penalty", EmptyRule::penalty}};
+  return {f.spacing == "mm" ? Spacing::mm : Spacing::voxel, rules.at(f.empty)};
 }
 
 // Foreground names: those of the weights, else of the data, else numbers.
@@ -38,8 +36,7 @@ std::vector<std::string> foreground_names(const ModelInfo& info, const std::vect
   return {names.begin() + 1, names.begin() + info.unet.classes};
 }
 
-// --- Table
-// -----------------------------------------------------------------------------------------------------------
+// ---- table ----
 
 std::string cell(double value, double factor) {
   char text[32];
@@ -76,18 +73,11 @@ void print_table(
     std::printf("%lld undefined values (-) are in no mean\n", static_cast<long long>(summary.undefined));
 }
 
-// --- JSON and CSV
-// ------------------------------------------------------------------------------------------------------
-
-ordered_json to_json(const Scores& s) {
-  const auto number = [](double v) { return std::isnan(v) ? ordered_json() : ordered_json(v); };
-  return {{"dice", number(s.dice)}, {"jaccard", number(s.jaccard)}, {"hd95", number(s.hd95)},
-      {"asd", number(s.asd)}};
-}
+// ---- JSON and CSV ----
 
 ordered_json to_json(const std::vector<Scores>& classes, const std::vector<std::string>& names) {
   ordered_json j;
-  for (size_t i = 0; i < names.size(); ++i) j[names[i]] = to_json(classes[i]);
+  for (size_t i = 0; i < names.size(); ++i) j[names[i]] = scores_json(classes[i]);
   return j;
 }
 
@@ -98,7 +88,7 @@ ordered_json to_json(const Summary& summary, const std::vector<std::string>& nam
   for (const CaseScores& c : summary.cases)
     j["cases"].push_back({{"id", c.id}, {"classes", to_json(c.classes, names)}});
   j["mean_of_cases"] = to_json(summary.classes, names);
-  j["mean_of_classes"] = to_json(summary.mean);
+  j["mean_of_classes"] = scores_json(summary.mean);
   j["undefined"] = summary.undefined;
   return j;
 }
@@ -117,22 +107,15 @@ std::string to_csv(const Summary& summary, const std::vector<std::string>& names
   return s.str();
 }
 
-void write_text(const std::string& path, const std::string& text) {
-  if (path == "-") {
-    std::cout << text;
-    return;
-  }
-  std::ofstream file(path);
-  file << text;
-  file.close();
-  if (!file) fail(ExitCode::io, "eval", "cannot write ", path, "; does its folder exist, is the disk full?");
+void write(const std::string& path, const std::string& text) {
+  if (path == "-") std::cout << text;
+  else write_text(path, text);
 }
 
 int eval(const EvalFlags& flags) {
-  if (flags.inference.threads > 0) set_threads(flags.inference.threads);
   const MetricOptions metrics = metric_options(flags);
   const Arena arena("evaluation");
-  const auto model = load_model(flags.inference.weights, arena);
+  const auto model = flags.inference.load(arena);
   DatasetOptions options;
   options.validation = flags.validation;
   options.classes = model->info.unet.classes;
@@ -145,8 +128,8 @@ int eval(const EvalFlags& flags) {
       flags.inference.resolve(model->info), metrics, arena);
   const std::vector<std::string> names = foreground_names(model->info, data.class_names());
   if (flags.json != "-" && flags.csv != "-") print_table(summary, names, metrics);
-  if (!flags.json.empty()) write_text(flags.json, to_json(summary, names, flags, metrics).dump(2) + "\n");
-  if (!flags.csv.empty()) write_text(flags.csv, to_csv(summary, names));
+  if (!flags.json.empty()) write(flags.json, to_json(summary, names, flags, metrics).dump(2) + "\n");
+  if (!flags.csv.empty()) write(flags.csv, to_csv(summary, names));
   return int(ExitCode::ok);
 }
 

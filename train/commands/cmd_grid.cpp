@@ -21,7 +21,7 @@
 #include <sstream>
 #include <thread>
 
-#include "tensor/error.h"
+#include "tensor/io.h"
 #include "train/commands/command.h"
 #include "train/commands/grid.h"
 
@@ -42,13 +42,6 @@ struct Cell {
   int64_t labeled, seed;
   fs::path folder;
 };
-
-std::vector<std::string> split(const std::string& s) {
-  std::istringstream in(s);
-  std::vector<std::string> all;
-  for (std::string w; in >> w;) all.push_back(w);
-  return all;
-}
 
 // Runs this program with other arguments, its output in `log`. Returns its exit code.
 int run_self(std::vector<std::string> arguments, const fs::path& log) {
@@ -86,7 +79,7 @@ std::vector<std::string> train_command(const Cell& c, const GridPlan& plan, cons
   std::vector<std::string> train{"train"};
   append(train, plan.train);
   append(train, c.variant->options);
-  append(train, split(flags.more));
+  append(train, words(flags.more));
   append(train,
       {"--labeled", std::to_string(c.labeled), "--seed", std::to_string(c.seed), "--out", c.folder.string()});
   return train;
@@ -167,8 +160,8 @@ void write_tables(const GridPlan& plan, const std::vector<Cell>& cells, const fs
   }
   std::string tables = grid_table(plan, scores);
   for (int64_t l : plan.labeled) tables += "\n" + grid_class_table(plan, scores, l);
-  std::ofstream(out / "table.md") << tables;
-  std::ofstream(out / "runs.json") << runs.dump(2) << "\n";
+  write_text((out / "table.md").string(), tables);
+  write_text((out / "runs.json").string(), runs.dump(2) + "\n");
   std::printf("\n%s\nwrote %s and runs.json beside it\n", tables.c_str(), (out / "table.md").c_str());
 }
 

@@ -5,8 +5,6 @@
 #include <filesystem>
 
 #include "data/formats/readers.h"
-#include "tensor/device.h"
-#include "tensor/parallel.h"
 #include "train/commands/command.h"
 #include "train/commands/inference_flags.h"
 
@@ -50,9 +48,8 @@ fs::path mask_name(const fs::path& image) {
 }
 
 int predict(const PredictFlags& flags) {
-  if (flags.inference.threads > 0) set_threads(flags.inference.threads);
   const Arena arena("prediction");
-  const auto model = load_model(flags.inference.weights, arena);
+  const auto model = flags.inference.load(arena);
   const InferenceOptions options = flags.inference.resolve(model->info);
   const std::vector<fs::path> files = inputs(flags.input);
   const bool into_folder =

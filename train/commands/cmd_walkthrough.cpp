@@ -5,11 +5,13 @@
 #include <cmath>
 #include <cstdio>
 
-#include "train/methods/patch_entropy.h"
+#include "losses/dot.h"
 #include "tensor/device.h"
-#include "train/commands/command.h"
 #include "losses/guided_contrastive.h"
 #include "train/audit/step_audit.h"
+#include "train/commands/command.h"
+#include "train/methods/patch_entropy.h"
+#include "train/methods/terms.h"
 
 namespace patchcl {
 namespace {
@@ -149,12 +151,6 @@ void print_losses(Example& e) {
       e.term("consistency_weight"));
   std::printf("L_plg         %.6f\nbeta          %.6f\n", e.term("contrast"), kBeta);
   std::printf("L             %.6f   L_sup + beta L_plg + gamma w(t) L_cons\n", e.total.value().item());
-}
-
-double dot(const double* a, const double* b, int64_t n) {
-  double s = 0;
-  for (int64_t d = 0; d < n; ++d) s += a[d] * b[d];
-  return s;
 }
 
 // L_plg once more, in five lines, beside what the op says.

@@ -1,6 +1,7 @@
 // Sub-commands of the executable register themselves: one file train/commands/cmd_NAME.cpp each.
 #pragma once
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -23,5 +24,13 @@ std::vector<Command>& commands();
 struct AddCommand {
   explicit AddCommand(Command c) { commands().push_back(std::move(c)); }
 };
+
+// The word behind a command's name: `ops` in `patchcl audit ops`.
+struct SubCommand {
+  const char *name, *help;
+  std::function<int()> (*add)(CLI::App&);  // as Command's
+};
+// One of them has to be given; returns what runs it.
+std::function<int()> add_sub_commands(CLI::App& app, std::initializer_list<SubCommand> list);
 
 }  // namespace patchcl

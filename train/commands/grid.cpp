@@ -1,21 +1,16 @@
 #include "train/commands/grid.h"
 
 #include <cmath>
-#include <cstdio>
+#include <iterator>
 #include <set>
 #include <sstream>
 
 #include "tensor/error.h"
+#include "train/evaluate/table.h"
 
 namespace patchcl {
 
 namespace {
-
-std::vector<std::string> words(std::istringstream& line) {
-  std::vector<std::string> all;
-  for (std::string w; line >> w;) all.push_back(w);
-  return all;
-}
 
 std::vector<int64_t> integers(const std::vector<std::string>& words, const std::string& where) {
   std::vector<int64_t> all;
@@ -36,27 +31,20 @@ const std::vector<GridScore>& scores_of(
   return found == scores.end() ? none : found->second;
 }
 
-void add_cell(std::string& row, const std::string& text) {
-  row += ' ';
-  row += text;
-  row += " |";
-}
-
 template <class F>
-void add_scores(std::string& row, const std::vector<GridScore>& scores, double factor, F value) {
+std::string spread(const std::vector<GridScore>& scores, double factor, F value) {
   std::vector<double> values;
   for (const GridScore& s : scores)
     if (!std::isnan(value(s))) values.push_back(value(s));
-  add_cell(row, mean_and_deviation(values, factor));
-}
-
-std::string rule(size_t columns) {
-  std::string s = "|---|";
-  for (size_t i = 0; i < columns; ++i) s += "---:|";
-  return s += "\n";
+  return mean_and_deviation(values, factor);
 }
 
 }  // namespace
+
+std::vector<std::string> words(const std::string& text) {
+  std::istringstream in(text);
+  return {std::istream_iterator<std::string>(in), {}};
+}
 
 GridPlan parse_plan(const std::string& text, const std::string& path) {
   GridPlan plan;
@@ -65,10 +53,10 @@ GridPlan parse_plan(const std::string& text, const std::string& path) {
   int number = 0;
   for (std::string raw; std::getline(lines, raw);) {
     const std::string where = path + ":" + std::to_string(++number);
-    std::istringstream line(raw.substr(0, raw.find('#')));
-    std::string key;
-    if (!(line >> key)) continue;
-    std::vector<std::string> rest = words(line);
+    std::vector<std::string> rest = words(raw.substr(0, raw.find('#')));
+    if (rest.empty()) continue;
+    const std::string key = rest.front();
+    rest.erase(rest.begin());
     if (key == "labeled") plan.labeled = integers(rest, where);
     else if (key == "seeds") plan.seeds = integers(rest, where);
     else if (key == "train") plan.train.insert(plan.train.end(), rest.begin(), rest.end());
@@ -89,53 +77,42 @@ std::string mean_and_deviation(const std::vector<double>& values, double factor)
   double mean = 0, squares = 0;
   for (double v : values) mean += factor * v / double(values.size());
   for (double v : values) squares += (factor * v - mean) * (factor * v - mean);
-  char text[64];
-  if (values.size() == 1) std::snprintf(text, sizeof text, "%.2f", mean);
-  else std::snprintf(text, sizeof text, "%.2f ± %.2f", mean, std::sqrt(squares / double(values.size() - 1)));
-  return text;
+  if (values.size() == 1) return fixed(mean, 2);
+  return fixed(mean, 2) + " ± " + fixed(std::sqrt(squares / double(values.size() - 1)), 2);
 }
 
 std::string grid_table(const GridPlan& plan, const GridScores& scores) {
-  std::string s = "| method |";
+  TableRow head{"method"};
   for (int64_t l : plan.labeled) {
-    add_cell(s, "Dice %, " + std::to_string(l) + " labelled");
-    add_cell(s, "HD95");
+    head.push_back("Dice %, " + std::to_string(l) + " labelled");
+    head.push_back("HD95");
   }
-  s += '\n';
-  s += rule(2 * plan.labeled.size());
+  std::vector<TableRow> rows;
   for (const GridVariant& v : plan.variants) {
-    s += '|';
-    add_cell(s, v.name);
+    rows.push_back({v.name});
     for (int64_t l : plan.labeled) {
       const std::vector<GridScore>& of = scores_of(scores, v.name, l);
-      add_scores(s, of, 100, [](const GridScore& x) { return x.dice; });
-      add_scores(s, of, 1, [](const GridScore& x) { return x.hd95; });
+      rows.back().push_back(spread(of, 100, [](const GridScore& x) { return x.dice; }));
+      rows.back().push_back(spread(of, 1, [](const GridScore& x) { return x.hd95; }));
     }
-    s += '\n';
   }
-  return s;
+  return markdown_table(head, rows);
 }
 
 std::string grid_class_table(const GridPlan& plan, const GridScores& scores, int64_t labeled) {
-  std::vector<std::string> classes;
+  TableRow head{"Dice %, " + std::to_string(labeled) + " labelled"};
   for (const GridVariant& v : plan.variants)
     for (const GridScore& x : scores_of(scores, v.name, labeled))
-      if (classes.empty())
-        for (const auto& [name, dice] : x.dice_of_class) classes.push_back(name);
-  std::string s = "|";
-  add_cell(s, "Dice %, " + std::to_string(labeled) + " labelled");
-  for (const std::string& name : classes) add_cell(s, name);
-  s += '\n';
-  s += rule(classes.size());
+      if (head.size() == 1)
+        for (const auto& [name, dice] : x.dice_of_class) head.push_back(name);
+  std::vector<TableRow> rows;
   for (const GridVariant& v : plan.variants) {
-    s += '|';
-    add_cell(s, v.name);
-    for (const std::string& name : classes)
-      add_scores(s, scores_of(scores, v.name, labeled), 100,
-          [&](const GridScore& x) { return x.dice_of_class.at(name); });
-    s += '\n';
+    rows.push_back({v.name});
+    for (size_t k = 1; k < head.size(); ++k)
+      rows.back().push_back(spread(scores_of(scores, v.name, labeled), 100,
+          [&](const GridScore& x) { return x.dice_of_class.at(head[k]); }));
   }
-  return s;
+  return markdown_table(head, rows);
 }
 
 }  // namespace patchcl

@@ -25,6 +25,9 @@ struct GridPlan {
   std::vector<GridVariant> variants;
 };
 
+// "a b  c" as three words.
+std::vector<std::string> words(const std::string& text);
+
 // Throws Error(usage) naming `path` and the line.
 GridPlan parse_plan(const std::string& text, const std::string& path);
 

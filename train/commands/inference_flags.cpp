@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "tensor/parallel.h"
+
 namespace patchcl {
 
 void InferenceFlags::add(CLI::App& app) {
@@ -21,9 +23,15 @@ void InferenceFlags::add(CLI::App& app) {
   app.add_option("--threads", threads, "CPU threads; 0: all cores")->capture_default_str();
 }
 
+std::unique_ptr<Model> InferenceFlags::load(const Arena& arena) const {
+  if (threads > 0) set_threads(threads);
+  return load_model(weights, arena);
+}
+
 InferenceOptions InferenceFlags::resolve(const ModelInfo& info) const {
   InferenceOptions o;
-  o.fit = fit == "auto" ? info.fit : fit == "resize" ? Fit::resize : Fit::crop;
+  o.fit = info.fit;
+  if (fit != "auto") o.fit = fit == "resize" ? Fit::resize : Fit::crop;
   o.size = size == 0 ? info.size : size;
   o.batch = batch;
   o.overlap = overlap;

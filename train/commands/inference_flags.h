@@ -19,6 +19,8 @@ struct InferenceFlags {
   int threads = 0;  // 0: all cores
 
   void add(CLI::App& app);
+  // The weights; sets the threads.
+  std::unique_ptr<Model> load(const Arena& arena) const;
   // What the weights file says, where the user said nothing.
   InferenceOptions resolve(const ModelInfo& info) const;
 };

@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 
-#include "tensor/error.h"
+#include "tensor/io.h"
 
 namespace patchcl::html {
 namespace {
@@ -225,12 +224,6 @@ void Page::table(const std::vector<std::string>& header, const std::vector<std::
   }
   body_ += "</table>\n";
 }
-void Page::save(const std::string& path) const {
-  std::ofstream file(path);
-  file << body_ << "</body></html>\n";
-  file.close();
-  if (!file)
-    fail(ExitCode::io, "html", "cannot write ", path, "; is the folder there and the disk not full?");
-}
+void Page::save(const std::string& path) const { write_text(path, body_ + "</body></html>\n"); }
 
 }  // namespace patchcl::html

@@ -39,9 +39,9 @@ struct Window {
 };
 
 // A network with its weights, and where its activations go.
-class Network {
+class InferenceNetwork {
  public:
-  Network(const UNet& unet, const ParamStore& weights, const Arena& arena)
+  InferenceNetwork(const UNet& unet, const ParamStore& weights, const Arena& arena)
       : unet_(unet), weights_(weights), arena_(arena) {}
 
   int64_t classes() const { return unet_.config().classes; }
@@ -92,8 +92,8 @@ uint8_t argmax(const T* p, int64_t k) {
 
 // Calls fn(window, its probabilities (h,w,K)) for each window, `batch` at a time through the network.
 template <class F>
-void for_each_window(
-    const Network& network, const Volume& v, const std::vector<Window>& windows, int64_t batch, F&& fn) {
+void for_each_window(const InferenceNetwork& network, const Volume& v, const std::vector<Window>& windows,
+    int64_t batch, F&& fn) {
   for (size_t begin = 0; begin < windows.size(); begin += size_t(batch)) {
     const int64_t n = std::min(batch, int64_t(windows.size() - begin));
     const Tensor p = network.probabilities(v, &windows[begin], n);
@@ -112,7 +112,8 @@ void check_label(const Volume& v, int classes) {
         ", the network knows 0..", classes - 1);
 }
 
-std::vector<uint8_t> segment_resized(const Network& network, const Volume& v, const InferenceOptions& o) {
+std::vector<uint8_t> segment_resized(
+    const InferenceNetwork& network, const Volume& v, const InferenceOptions& o) {
   const int64_t side = network.admissible(o.size), k = network.classes();
   std::vector<Window> windows;
   for (int64_t z = 0; z < v.depth; ++z)
@@ -128,7 +129,8 @@ std::vector<uint8_t> segment_resized(const Network& network, const Volume& v, co
   return labels;
 }
 
-std::vector<uint8_t> segment_tiles(const Network& network, const Volume& v, const InferenceOptions& o) {
+std::vector<uint8_t> segment_tiles(
+    const InferenceNetwork& network, const Volume& v, const InferenceOptions& o) {
   const int64_t tile = network.admissible(o.size), k = network.classes();
   std::vector<uint8_t> labels;
   std::vector<double> sum(v.slice_pixels() * k);  // argmax of the sum is argmax of the mean
@@ -170,7 +172,7 @@ std::vector<uint8_t> segment(const UNet& unet, const ParamStore& weights, const 
   if (volume.channels != unet.config().in_channels)
     fail(ExitCode::data, "segment", "'", volume.id, "' has ", volume.channels,
         " channel(s), the network was trained with ", unet.config().in_channels);
-  const Network network(unet, weights, arena);
+  const InferenceNetwork network(unet, weights, arena);
   return options.fit == Fit::resize ? segment_resized(network, volume, options)
                                     : segment_tiles(network, volume, options);
 }
@@ -182,7 +184,7 @@ Summary validate(const UNet& unet, const ParamStore& weights, int64_t count, con
     const Volume v = volume(i);
     check_label(v, unet.config().classes);
     const std::vector<uint8_t> prediction = segment(unet, weights, v, inference, arena);
-    const Extent extent{v.depth, v.height, v.width, v.spacing};
+    const MaskExtent extent{v.depth, v.height, v.width, v.spacing};
     cases.push_back(
         score_case(v.id, prediction.data(), v.label.data(), unet.config().classes, extent, metrics));
     if (see) see(v, prediction, cases.back());

@@ -56,15 +56,15 @@ class LowerEnvelope {
 
 // The voxels of one class inside the box that holds the class in both masks. Cutting to the box changes no
 // distance between surfaces and no surface: outside of it there is background only.
-struct Pair {
-  Extent box;
+struct ClassPair {
+  MaskExtent box;
   std::vector<uint8_t> prediction, reference;
   int64_t in_prediction = 0, in_reference = 0, in_both = 0;
 };
 
-Pair cut(const uint8_t* prediction, const uint8_t* reference, int c, const Extent& extent) {
+ClassPair cut(const uint8_t* prediction, const uint8_t* reference, int c, const MaskExtent& extent) {
   std::array<int64_t, 3> low{extent.depth, extent.height, extent.width}, high{-1, -1, -1};
-  Pair pair;
+  ClassPair pair;
   int64_t i = 0;
   for (int64_t z = 0; z < extent.depth; ++z)
     for (int64_t y = 0; y < extent.height; ++y)
@@ -93,7 +93,7 @@ Pair cut(const uint8_t* prediction, const uint8_t* reference, int c, const Exten
 }
 
 // The mask minus its erosion by the 6-neighbourhood, or by the 4-neighbourhood when `planar`.
-std::vector<uint8_t> surface(const std::vector<uint8_t>& mask, const Extent& g, bool planar) {
+std::vector<uint8_t> surface(const std::vector<uint8_t>& mask, const MaskExtent& g, bool planar) {
   std::vector<uint8_t> out(mask.size());
   const auto in = [&](int64_t z, int64_t y, int64_t x) {
     const bool inside = z >= 0 && z < g.depth && y >= 0 && y < g.height && x >= 0 && x < g.width;
@@ -112,7 +112,7 @@ std::vector<uint8_t> surface(const std::vector<uint8_t>& mask, const Extent& g, 
 
 // d(from -> to): for each voxel of the surface `from` the distance to the surface `to`.
 std::vector<double> surface_distances(
-    const std::vector<uint8_t>& from, const std::vector<uint8_t>& to, const Extent& extent) {
+    const std::vector<uint8_t>& from, const std::vector<uint8_t>& to, const MaskExtent& extent) {
   const std::vector<double> d2 = squared_distances(to, extent);
   std::vector<double> d;
   for (size_t i = 0; i < from.size(); ++i)
@@ -136,7 +136,7 @@ double quantile(std::vector<double> v, double q) {
   return a + (b - a) * (at - double(below));
 }
 
-Scores score_empty(bool both, const Extent& extent, EmptyRule rule) {
+Scores score_empty(bool both, const MaskExtent& extent, EmptyRule rule) {
   const auto side = [](int64_t n, double spacing) { return double(n - 1) * spacing; };
   switch (rule) {
     case EmptyRule::nan: return both ? Scores{kNaN, kNaN, kNaN, kNaN} : Scores{0, 0, kNaN, kNaN};
@@ -182,7 +182,7 @@ std::string describe(const MetricOptions& options) {
   return unit;
 }
 
-std::vector<double> squared_distances(const std::vector<uint8_t>& site, const Extent& g) {
+std::vector<double> squared_distances(const std::vector<uint8_t>& site, const MaskExtent& g) {
   std::vector<double> d(site.size());
   for (size_t i = 0; i < site.size(); ++i) d[i] = site[i] ? 0 : kInfinity;
   const int64_t size[3] = {g.depth, g.height, g.width}, stride[3] = {g.height * g.width, g.width, 1};
@@ -202,11 +202,11 @@ std::vector<double> squared_distances(const std::vector<uint8_t>& site, const Ex
   return d;
 }
 
-Scores score(const uint8_t* prediction, const uint8_t* reference, int c, const Extent& extent,
+Scores score(const uint8_t* prediction, const uint8_t* reference, int c, const MaskExtent& extent,
     const MetricOptions& options) {
-  Extent measured = extent;
+  MaskExtent measured = extent;
   if (options.spacing == Spacing::voxel) measured.spacing = {1, 1, 1};
-  const Pair pair = cut(prediction, reference, c, measured);
+  const ClassPair pair = cut(prediction, reference, c, measured);
   if (pair.in_prediction == 0 || pair.in_reference == 0)
     return score_empty(pair.in_prediction + pair.in_reference == 0, measured, options.empty);
   const bool planar = extent.depth == 1;
@@ -224,7 +224,7 @@ Scores score(const uint8_t* prediction, const uint8_t* reference, int c, const E
 }
 
 CaseScores score_case(const std::string& id, const uint8_t* prediction, const uint8_t* reference,
-    int class_count, const Extent& extent, const MetricOptions& options) {
+    int class_count, const MaskExtent& extent, const MetricOptions& options) {
   CaseScores result{id, std::vector<Scores>(class_count - 1)};
   parallel_for(class_count - 1,
       [&](int64_t i) { result.classes[i] = score(prediction, reference, int(i) + 1, extent, options); });

@@ -41,7 +41,7 @@ struct MetricOptions {
 std::string describe(const MetricOptions& options);
 
 // The size of a mask (D,H,W) and the distance between neighbouring voxels along each axis in mm.
-struct Extent {
+struct MaskExtent {
   int64_t depth, height, width;
   std::array<double, 3> spacing{1, 1, 1};
 };
@@ -51,7 +51,7 @@ struct Scores {
 };
 
 // Scores of class `c` of two label masks (D,H,W).
-Scores score(const uint8_t* prediction, const uint8_t* reference, int c, const Extent& extent,
+Scores score(const uint8_t* prediction, const uint8_t* reference, int c, const MaskExtent& extent,
     const MetricOptions& options);
 
 struct CaseScores {
@@ -59,7 +59,7 @@ struct CaseScores {
   std::vector<Scores> classes;  // foreground classes 1..K-1
 };
 CaseScores score_case(const std::string& id, const uint8_t* prediction, const uint8_t* reference,
-    int class_count, const Extent& extent, const MetricOptions& options);
+    int class_count, const MaskExtent& extent, const MetricOptions& options);
 
 // Mean over cases for each class, then over classes.
 struct Summary {
@@ -72,6 +72,6 @@ Summary summarise(std::vector<CaseScores> cases);
 
 // Squared Euclidean distance from each voxel to the nearest voxel where `site` is not 0; infinite when there
 // is none. With the extent's spacing.
-std::vector<double> squared_distances(const std::vector<uint8_t>& site, const Extent& extent);
+std::vector<double> squared_distances(const std::vector<uint8_t>& site, const MaskExtent& extent);
 
 }  // namespace patchcl

@@ -2,58 +2,51 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "data/picture.h"
-#include "tensor/error.h"
+#include "train/evaluate/table.h"
 
 namespace patchcl {
 
 namespace {
+
+using nlohmann::ordered_json;
 
 std::string class_name(const std::vector<std::string>& names, size_t foreground) {
   return foreground + 1 < names.size() ? names[foreground + 1]
                                        : std::string("class ") + std::to_string(foreground + 1);
 }
 
-nlohmann::json number(double v) { return std::isfinite(v) ? nlohmann::json(v) : nlohmann::json(nullptr); }
+}  // namespace
 
-nlohmann::json scores_json(const Scores& s) {
+nlohmann::ordered_json scores_json(const Scores& s) {
+  const auto number = [](double v) { return std::isfinite(v) ? ordered_json(v) : ordered_json(); };
   return {{"dice", number(s.dice)}, {"jaccard", number(s.jaccard)}, {"hd95", number(s.hd95)},
       {"asd", number(s.asd)}};
 }
 
-}  // namespace
-
 std::string one_line(const Summary& s, const std::vector<std::string>& names) {
-  char text[64];
-  std::snprintf(text, sizeof text, "dice %.4f ", s.mean.dice);
-  std::string line = text;
-  for (size_t i = 0; i < s.classes.size(); ++i) {
-    std::snprintf(text, sizeof text, " %.3f", s.classes[i].dice);
-    line.append(" ").append(class_name(names, i)).append(text);
-  }
+  std::string line = std::string("dice ").append(fixed(s.mean.dice, 4)).append(" ");
+  for (size_t i = 0; i < s.classes.size(); ++i)
+    line.append(" ").append(class_name(names, i)).append(" ").append(fixed(s.classes[i].dice, 3));
   return line;
 }
 
 std::string to_table(const Summary& s, const std::vector<std::string>& names) {
-  std::string t = "| class | Dice | Jaccard | HD95 | ASD |\n|---|---|---|---|---|\n";
-  const auto row = [&](const std::string& name, const Scores& v) {
-    char text[128];
-    std::snprintf(text, sizeof text, "| %s | %.4f | %.4f | %.2f | %.2f |\n", name.c_str(), v.dice, v.jaccard,
-        v.hd95, v.asd);
-    t += text;
+  std::vector<TableRow> rows;
+  const auto add = [&](const std::string& name, const Scores& v) {
+    rows.push_back({name, fixed(v.dice, 4), fixed(v.jaccard, 4), fixed(v.hd95, 2), fixed(v.asd, 2)});
   };
-  for (size_t i = 0; i < s.classes.size(); ++i) row(class_name(names, i), s.classes[i]);
-  row("mean", s.mean);
-  return t + "\n" + std::to_string(s.cases.size()) + " cases; " + describe(MetricOptions::ssl4mis()) + "\n";
+  for (size_t i = 0; i < s.classes.size(); ++i) add(class_name(names, i), s.classes[i]);
+  add("mean", s.mean);
+  return markdown_table({"class", "Dice", "Jaccard", "HD95", "ASD"}, rows) + "\n" +
+         std::to_string(s.cases.size()) + " cases; " + describe(MetricOptions::ssl4mis()) + "\n";
 }
 
 std::string to_json(const Summary& s, const std::vector<std::string>& names) {
-  nlohmann::json j;
+  ordered_json j;
   j["mean"] = scores_json(s.mean);
   j["cases"] = s.cases.size();
   j["conventions"] = describe(MetricOptions::ssl4mis());
@@ -84,13 +77,6 @@ void draw_overlay(const std::string& dir, const Volume& v, const std::vector<uin
   captions.push_back("prediction");
   sheet(panels, captions, int64_t(panels.size()), v.id + " slice " + std::to_string(slice))
       .save(dir + "/" + v.id + ".png");
-}
-
-void write_text(const std::string& path, const std::string& text) {
-  std::ofstream out(path);
-  out << text << std::flush;
-  if (!out)
-    fail(ExitCode::io, "output", "cannot write ", path, ": is the disk full, or the folder read-only?");
 }
 
 }  // namespace patchcl

@@ -1,5 +1,6 @@
 // Report: validation results as a line, a table, JSON and pictures.
 #pragma once
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -12,12 +13,11 @@ namespace patchcl {
 std::string one_line(const Summary& s, const std::vector<std::string>& class_names);
 // Markdown: a row per foreground class and the mean, with the metric conventions below.
 std::string to_table(const Summary& s, const std::vector<std::string>& class_names);
+// {"dice": ., "jaccard": ., "hd95": ., "asd": .}; null where undefined.
+nlohmann::ordered_json scores_json(const Scores& s);
 std::string to_json(const Summary& s, const std::vector<std::string>& class_names);
 
 // DIR/<case>.png: the middle slice as it is, with the reference, and with the prediction.
 void draw_overlay(const std::string& dir, const Volume& v, const std::vector<uint8_t>& prediction);
-
-// Writes a small text file; Error(io) naming it when the disk is full.
-void write_text(const std::string& path, const std::string& text);
 
 }  // namespace patchcl

@@ -5,7 +5,7 @@
 
 #include "autograd/ops/arith.h"
 #include "autograd/ops/pointwise.h"
-#include "autograd/ops/reduce.h"
+#include "autograd/ops/mean.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/softmax.h"
 #include "losses/consistency.h"

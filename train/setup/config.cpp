@@ -11,9 +11,8 @@
 namespace patchcl {
 
 const Names<DType> kFloatTypes{{"f32", DType::f32}, {"f64", DType::f64}};
-const Names<Kernels> kKernelNames{
-    {"naive", Kernels::naive}, {"direct", Kernels::direct}, {"fast", Kernels::fast}};
-const Names<MathMode> kMathNames{{"f32", MathMode::f32}, {"tf32", MathMode::tf32}, {"bf16", MathMode::bf16}};
+const Names<Kernels> kKernelNames = in_order<Kernels>(kernel_names());
+const Names<MathMode> kMathNames = in_order<MathMode>(math_names());
 const Names<DeviceChoice> kDeviceNames{
     {"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}};
 

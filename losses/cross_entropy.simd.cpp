@@ -1,6 +1,6 @@
-#include "losses/cross_entropy_fast.h"
+#include "losses/cross_entropy_kernels.h"
 
-#include "autograd/ops/softmax_block.h"
+#include "autograd/ops/softmax_block_kernels.h"
 
 namespace patchcl::PATCHCL_ISA {
 

@@ -1,6 +1,6 @@
 // The f32 cross-entropy of few classes, with vectorised e^x and ln x (tensor/simd_math.h), for each
 // instruction set. Formulas in cross_entropy.h; weight may be null. `pixels` is a multiple of kBlockRows
-// (autograd/ops/softmax_fast.h).
+// (autograd/ops/softmax_kernels.h).
 #pragma once
 #include "tensor/simd.h"
 

@@ -1,6 +1,6 @@
-#include "autograd/ops/softmax_fast.h"
+#include "autograd/ops/softmax_kernels.h"
 
-#include "autograd/ops/softmax_block.h"
+#include "autograd/ops/softmax_block_kernels.h"
 
 namespace patchcl::PATCHCL_ISA {
 

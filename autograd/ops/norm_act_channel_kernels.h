@@ -10,8 +10,8 @@
 
 namespace patchcl::norm_act {
 
-enum Input { kX, kGamma, kBeta, kRunningMean, kRunningVar, kRng };
-enum Aux { kMean, kRstd, kMask };
+enum NormInput { kX, kGamma, kBeta, kRunningMean, kRunningVar, kRng };
+enum NormAux { kMean, kRstd, kMask };
 
 template <class X, class Pass>
 NormMap<X, Precise<X>> map_of(const Pass& p, const NormAct::Config& config) {
@@ -71,7 +71,7 @@ struct NormGradients {
 };
 
 // The workspace: pairs of sums for each channel, of all rows and of each chunk of rows.
-struct Scratch {
+struct NormScratch {
   double* total;     // (2, C)
   double* partials;  // (chunks, 2, C)
 
@@ -86,7 +86,7 @@ struct Scratch {
   static size_t bytes(int64_t rows, int64_t channels) {
     return size_t((1 + chunks(rows, channels)) * 2 * channels) * sizeof(double);
   }
-  Scratch(const Tensor& workspace, int64_t channels)
+  NormScratch(const Tensor& workspace, int64_t channels)
       : total(static_cast<double*>(workspace.raw())), partials(total + 2 * channels) {}
 };
 

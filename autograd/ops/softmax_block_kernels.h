@@ -1,6 +1,6 @@
 // For *.simd.cpp files: the softmax of kLanes rows of K numbers at once, one register of rows per class.
 #pragma once
-#include "autograd/ops/softmax_fast.h"
+#include "autograd/ops/softmax_kernels.h"
 #include "tensor/simd_math.h"
 
 namespace patchcl::PATCHCL_ISA {

@@ -1,4 +1,4 @@
-#include "autograd/ops/reduce.h"
+#include "autograd/ops/mean.h"
 #include "tensor/cuda_runtime.cuh"
 
 namespace patchcl {
@@ -25,13 +25,14 @@ void launch_backward(double factor, const Backward& p) {
 
 }  // namespace
 
-void Reduce::forward_cuda(const Forward& p) const {
-  dispatch(p.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(factor(p.x[0].numel()), p); });
+void Mean::forward_cuda(const Forward& p) const {
+  dispatch(p.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(1 / double(p.x[0].numel()), p); });
 }
 
-void Reduce::backward_cuda(const Backward& p) const {
+void Mean::backward_cuda(const Backward& p) const {
   if (!p.dx[0]) return;
-  dispatch(p.dy.dtype(), [&](auto zero) { launch_backward<decltype(zero)>(factor(p.dx[0].t.numel()), p); });
+  dispatch(
+      p.dy.dtype(), [&](auto zero) { launch_backward<decltype(zero)>(1 / double(p.dx[0].t.numel()), p); });
 }
 
 }  // namespace patchcl
