@@ -41,7 +41,7 @@ while IFS=$'\t' read -r mark formula source tests audit; do
     section=${mark%% *}
     case $section in
       1.3) title="Patch entropy and sampling" ;; 1.5) title="Area filter" ;; 1.6) title="Embeddings" ;; 1.7) title="The guided contrastive loss" ;;
-      1.8) title="Synthetic hard negatives" ;; 1.11) title="InfoNCE" ;; 1.12) title="The training objective" ;; 4.2) title="Augmentation" ;;
+      1.8) title="Synthetic hard negatives" ;; 1.11) title="InfoNCE" ;; 1.12) title="The training objective" ;; 2.4) title="Layers of the local contrast" ;; 4.2) title="Augmentation" ;;
       4.3) title="Network" ;; 4.4) title="Losses, optimiser, teacher" ;; 4.5) title="Metrics" ;; *) fail "section $section has no title" ;;
     esac
     printf '\n## %s\n\n| equation | formula | source | computed at | test | audit |\n|---|---|---|---|---|---|\n' "$title"

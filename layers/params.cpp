@@ -69,8 +69,9 @@ void ParamStore::copy_from(const ParamStore& other) {
 }
 
 Pass::Pass(Tape& tape, const ParamStore& store, bool training, const Tensor& rng, uint32_t site)
-    : tape_(&tape), store_(&store), training_(training), norm_(training ? Norm::batch : Norm::running),
-      site_(site), params_(store.layout().parameters().size()) {
+    : tape_(&tape), store_(&store), training_(training),
+      norm_(training ? NormMode::batch : NormMode::running), site_(site),
+      params_(store.layout().parameters().size()) {
   if (rng) rng_ = tape.constant(rng, "rng");
 }
 

@@ -12,9 +12,10 @@
 
 namespace patchcl {
 
-// How the packed layout here maps to PyTorch's: convolutions (KH,KW,Cin,Cout) <-> (Cout,Cin,KH,KW), linear
-// layers (in,out) <-> (out,in), everything else unchanged.
-enum class ParamKind { vector, conv_weight, linear_weight };
+// How the packed layout here maps to PyTorch's: convolutions (KH,KW,Cin,Cout) <-> (Cout,Cin,KH,KW),
+// transposed ones (KH,KW,Cin,Cout) <-> (Cin,Cout,KH,KW), linear layers (in,out) <-> (out,in), everything else
+// unchanged.
+enum class ParamKind { vector, conv_weight, conv_transpose_weight, linear_weight };
 // kaiming_uniform with a = sqrt(5), PyTorch's default, is uniform in +-1/sqrt(fan_in) for weights and biases.
 enum class Init { zeros, ones, fan_in_uniform };
 
@@ -69,7 +70,7 @@ class ParamStore {
 
 // What batch norm normalises with: the batch, which moves the running statistics too; the batch alone, for
 // inputs that must not spoil them; the running statistics.
-enum class Norm { batch, batch_only, running };
+enum class NormMode { batch, batch_only, running };
 
 // One forward pass of a model: the tape, whose numbers, and what the layers need to know about the pass.
 class Pass {
@@ -81,14 +82,14 @@ class Pass {
   const ParamStore& store() const { return *store_; }
   bool training() const { return training_; }  // dropout
   // batch when the pass trains, running otherwise, unless somebody chose.
-  Norm norm() const { return norm_; }
-  void set_norm(Norm norm) { norm_ = norm; }
+  NormMode norm() const { return norm_; }
+  void set_norm(NormMode norm) { norm_ = norm; }
   // For the layer whose running statistics are these buffers.
   BatchNormOptions norm_options(int running_mean, int running_var) const {
-    return {.training = norm_ != Norm::running,
+    return {.training = norm_ != NormMode::running,
         .running_mean = store_->buffer(running_mean),
         .running_var = store_->buffer(running_var),
-        .momentum = norm_ == Norm::batch ? 0.1 : 0};
+        .momentum = norm_ == NormMode::batch ? 0.1 : 0};
   }
   const Var& rng() const { return rng_; }
   uint32_t next_site() { return site_++; }
@@ -99,7 +100,7 @@ class Pass {
   Tape* tape_;
   const ParamStore* store_;
   bool training_;
-  Norm norm_;
+  NormMode norm_;
   uint32_t site_;
   Var rng_;
   std::vector<Var> params_;

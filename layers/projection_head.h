@@ -4,7 +4,7 @@
 //   standard UNet
 // Left out: the release's second batch norm behind W2.
 #pragma once
-#include "layers/params.h"
+#include "layers/parts.h"
 
 namespace patchcl {
 
@@ -18,7 +18,9 @@ class ProjectionHead {
 
  private:
   int64_t out_;
-  int w1_, b1_, gamma_, beta_, mean_, var_, w2_, b2_;
+  LinearLayer first_;
+  NormLayer norm_;
+  LinearLayer last_;
 };
 
 }  // namespace patchcl

@@ -1,25 +1,37 @@
 // The 2-D UNet of SSL4MIS (METHODS 4.3): five levels of two 3x3 convolutions, 1,813,764 parameters for 1 -> 4
-// classes.
+// classes; and its relatives with another norm or upsampling (METHODS 2.4).
 //
-//   ConvBlock(p):  conv3x3 - BN - LeakyReLU(0.01) - dropout(p) - conv3x3 - BN - LeakyReLU
-//   encoder:       ConvBlock per level, 2x2 max-pool between;  decoder level: 1x1 conv to half the channels,
-//   bilinear x2
-//                  (align corners), concat [skip, up], ConvBlock(0);  head: conv3x3 to the classes.
+//   ConvBlock(p):  conv3x3 - norm - LeakyReLU(0.01) - dropout(p) - conv3x3 - norm - LeakyReLU
+//   encoder:       ConvBlock per level, 2x2 max-pool between;  head: conv3x3 to the classes
+//   decoder level: half the channels at twice the size, by 1x1 conv and bilinear x2 (align corners) or by a
+//   transposed
+//                  convolution; concat [skip, up], ConvBlock(0)
 // Names and shapes of the parameters are those of SSL4MIS's PyTorch state_dict, so checkpoints travel both
 // ways.
 #pragma once
+#include <optional>
+#include <variant>
 #include <vector>
 
-#include "layers/params.h"
+#include "layers/parts.h"
 
 namespace patchcl {
 
+// How the decoder doubles height and width.
+enum class Upsampling { bilinear, transposed };
+// As options and weights files call them.
+inline const std::map<std::string, Upsampling> kUpsamplings{
+    {"bilinear", Upsampling::bilinear}, {"transposed", Upsampling::transposed}};
+
+// All but `fused` is the architecture, which weights files describe (train/setup/model_file.h).
 struct UNetConfig {
   int in_channels = 1, classes = 4;
   std::vector<int> widths{16, 32, 64, 128, 256};          // one per level
   std::vector<double> dropout{0.05, 0.1, 0.2, 0.3, 0.5};  // encoder only, one per level
-  bool fused = true;  // batch norm + activation + dropout in one pass, in inference with the convolution;
-                      // false: one op each, the same to rounding
+  NormKind norm = NormKind::batch;                        // of the blocks
+  bool decoder_norm = true;                               // false: the decoder's blocks have none
+  Upsampling up = Upsampling::bilinear;
+  bool fused = true;  // see ConvNormAct::Config
 };
 
 class UNet {
@@ -30,10 +42,12 @@ class UNet {
   struct Output {
     Var logits;                // (N,H,W,classes), f32 or f64
     Var bottleneck;            // (N,H/16,W/16,256)
-    Var top;                   // (N,H,W,16): the last decoder map
     std::vector<Var> encoder;  // per level, before pooling; the last is `bottleneck`
+    std::vector<Var>
+        decoder;  // per level, coarse to fine: (N,H/8,W/8,128) .. (N,H,W,16), which gives the logits
   };
-  // x (N,H,W,Cin); H and W multiples of 2^(levels-1), else Error(data) naming the sizes.
+  // x (N,H,W,Cin); H and W multiples of 2^(levels-1), else Error(data) naming the sizes. On the GPU in --math
+  // bf16 the maps are bf16; Error(usage) for a network that has ops without bf16 kernels.
   Output forward(Pass& pass, const Var& x) const;
   // The encoder alone: (N,H,W,Cin) -> bottleneck, f32 or f64: what the projection head pools.
   Var encode(Pass& pass, const Var& x) const;
@@ -42,36 +56,27 @@ class UNet {
   int64_t size_multiple() const { return int64_t(1) << (config_.widths.size() - 1); }
 
  private:
-  struct Conv {
-    int w, b;
-  };
-  struct Norm {
-    int gamma, beta, mean, var;
-  };
   struct Block {
     std::string name;
-    Conv conv1, conv2;
-    Norm norm1, norm2;
-    double dropout;
+    ConvNormAct first, second;
+    Block(ParamLayout& layout, const std::string& name, int in, int out, const ConvNormAct::Config& config);
   };
-  struct Up {
+  using UpLayer = std::variant<ConvLayer, ConvTransposeLayer>;
+  struct Level {
     std::string name;
-    Conv reduce;
+    UpLayer up;
     Block block;
   };
 
-  Conv declare_conv(ParamLayout& layout, const std::string& name, int kernel, int in, int out) const;
-  Norm declare_norm(ParamLayout& layout, const std::string& name, int channels) const;
-  Block declare_block(ParamLayout& layout, const std::string& name, int in, int out, double dropout) const;
-  Var conv_norm_act(
-      Pass& pass, const std::vector<Var>& x, const Conv& conv, const Norm& norm, double dropout) const;
-  Var run(Pass& pass, const Block& block, const std::vector<Var>& x) const;
+  UpLayer declare_up(ParamLayout& layout, const std::string& name, int in, int out) const;
+  static Var run(Pass& pass, const Block& block, const std::vector<Var>& x);
+  bool bf16_maps(const Pass& pass) const;
   std::vector<Var> levels(Pass& pass, const Var& x) const;
 
   UNetConfig config_;
   std::vector<Block> encoder_;
-  std::vector<Up> decoder_;  // deepest first
-  Conv head_;
+  std::vector<Level> decoder_;  // deepest first
+  std::optional<ConvLayer> head_;
 };
 
 }  // namespace patchcl

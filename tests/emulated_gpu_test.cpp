@@ -7,6 +7,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "layers/unet.h"
+#include "tensor/device.h"
 #include "train/methods/patch_view.h"
 #include "tensor/cuda.h"
 #include "tests/command_line.h"
@@ -194,6 +196,37 @@ TEST_F(EmulatedGpu, PatchesAreTheHosts) {
   view_patches(here, patches, views, true, a);
   view_patches(there, patches, views, true, b);
   expect_equal("in their views");
+}
+
+// The network of METHODS 2.4, narrower: what the CPU computes; and in bf16, for which it has no kernels, a
+// refusal.
+TEST_F(EmulatedGpu, AUNetWithInstanceNormIsThatOfTheCpu) {
+  ParamLayout layout;
+  const UNet unet(layout, {.widths = {4, 6, 8},
+                              .dropout = {0, 0, 0},
+                              .norm = NormKind::instance,
+                              .decoder_norm = false,
+                              .up = Upsampling::transposed});
+  const Arena host("test"), gpu("test", Device::cuda);
+  const Shape images{2, 8, 12, 1};
+  const Tensor x = host.empty(images, DType::f32);
+  Rng rng(4);
+  for (int64_t i = 0; i < x.numel(); ++i) x.data<float>()[i] = float(rng.uniform());
+  const auto logits = [&](const Arena& arena) {
+    ParamStore store(layout, arena, DType::f32, false);
+    store.init(1);
+    const Tensor input = arena.empty(images, DType::f32), read = host.empty({2, 8, 12, 4}, DType::f32);
+    copy(x, input);
+    Tape tape(arena, {.grad = false});
+    Pass pass(tape, store, /*training=*/false);
+    copy(unet.forward(pass, tape.constant(input)).logits.value(), read);
+    return read;
+  };
+  const Tensor a = logits(host), b = logits(gpu);
+  for (int64_t i = 0; i < a.numel(); ++i) ASSERT_NEAR(a.data<float>()[i], b.data<float>()[i], 1e-5) << i;
+  set_math_mode(MathMode::bf16);
+  EXPECT_THROW(logits(gpu), Error);
+  set_math_mode(MathMode::f32);
 }
 
 }  // namespace

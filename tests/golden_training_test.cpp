@@ -170,7 +170,7 @@ TEST_P(GoldenStep, ActivationsTermsAndGradientsAreThoseOfPyTorch) {
       const char* const levels[] = {"in_conv", "down1", "down2", "down3", "down4"};
       for (size_t i = 0; i < 5; ++i)
         close("small.activation.encoder." + std::string(levels[i]), s.student.encoder[i].value());
-      close("small.activation.decoder.up4", s.student.top.value());
+      close("small.activation.decoder.up4", s.student.decoder.back().value());
       close("small.activation.logits", s.student.logits.value());
       close("small.teacher.probabilities", s.target.value());
       close("small.embeddings", s.embeddings.value());

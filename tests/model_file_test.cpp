@@ -177,6 +177,69 @@ TEST(ModelFile, DescribesTheNetworkAndIsInferredWithoutDescription) {
   std::filesystem::remove(path);
 }
 
+TEST(ModelFile, EveryChoiceOfArchitectureComesBack) {
+  const Arena arena("test");
+  const std::string path = temporary("choices");
+  for (const auto& [norm_name, norm] : kNormKinds)
+    for (const auto& [up_name, up] : kUpsamplings)
+      for (bool decoder_norm : {true, false}) {
+        ModelInfo info = small_network();
+        info.unet.norm = norm;
+        info.unet.decoder_norm = decoder_norm;
+        info.unet.up = up;
+        Model model(info, arena);
+        model.weights.init(6);
+        TensorFile file;
+        put_weights(file, model.weights, 0);
+        put_model_info(file, info);
+        save_tensors(path, file);
+        const auto loaded = load_model(path, arena);
+        EXPECT_EQ(loaded->info.unet.norm, norm) << norm_name;
+        EXPECT_EQ(loaded->info.unet.decoder_norm, decoder_norm) << norm_name;
+        EXPECT_EQ(loaded->info.unet.up, up) << up_name;
+        ASSERT_EQ(loaded->weights.values().bytes(), model.weights.values().bytes());
+        EXPECT_EQ(0, std::memcmp(loaded->weights.values().raw(), model.weights.values().raw(),
+                         model.weights.values().bytes()));
+      }
+  std::filesystem::remove(path);
+}
+
+// Files from before `norm`, `decoder_norm` and `up` were written.
+TEST(ModelFile, DescriptionsWithoutTheNewerKeysAreOfTheNetworkOfThatTime) {
+  TensorFile file;
+  put_model_info(file, small_network());
+  json network = json::parse(file.metadata.at("network"));
+  for (const char* key : {"norm", "decoder_norm", "up"}) EXPECT_EQ(network.erase(key), 1u) << key;
+  file.metadata["network"] = network.dump();
+  const UNetConfig c = get_model_info(file, "w").unet;
+  EXPECT_EQ(c.widths, small_network().unet.widths);
+  EXPECT_EQ(c.norm, NormKind::batch);
+  EXPECT_TRUE(c.decoder_norm);
+  EXPECT_EQ(c.up, Upsampling::bilinear);
+}
+
+// torch.nn.ConvTranspose2d keeps (Cin,Cout,KH,KW).
+TEST(ModelFile, TransposedConvolutionsHavePyTorchsLayoutAndAreInferred) {
+  const Arena arena("test");
+  ModelInfo info = small_network();
+  info.unet.up = Upsampling::transposed;
+  Model model(info, arena);
+  model.weights.init(7);
+  TensorFile file;
+  put_weights(file, model.weights, 0);
+  const Tensor torch = file.tensors.at("decoder.up1.up.weight");
+  ASSERT_EQ(torch.shape().str(), "(8,6,2,2)");
+  for (size_t i = 0; i < model.layout.parameters().size(); ++i) {
+    if (model.layout.parameters()[i].name != "decoder.up1.up.weight") continue;
+    const Tensor ours = model.weights.value(int(i));  // (2,2,8,6)
+    for (int64_t e = 0; e < ours.numel(); ++e) {
+      const Shape at = ours.shape().position(e);
+      EXPECT_EQ(torch.item(((at[2] * 6 + at[3]) * 2 + at[0]) * 2 + at[1]), ours.item(e));
+    }
+  }
+  EXPECT_EQ(get_model_info(file, "w").unet.up, Upsampling::transposed);
+}
+
 TEST(ModelFile, WeightsOfAnotherArchitectureAreRefusedByTensorName) {
   const Arena arena("test");
   Model model(small_network(), arena);
@@ -217,6 +280,9 @@ TEST(ModelFile, UnreadableDescriptionsAreRefused) {
     return message(ExitCode::checkpoint, [&] { get_model_info(f, "w"); });
   };
   EXPECT_NE(broken("network", "{\"widths\":7}").find("cannot be read"), std::string::npos);
+  json network = json::parse(file.metadata.at("network"));
+  network["norm"] = "group";
+  EXPECT_NE(broken("network", network.dump()).find("\"group\" is an unknown norm"), std::string::npos);
   EXPECT_NE(broken("size", "large").find("cannot be read"), std::string::npos);
   EXPECT_NE(broken("format", "other-9").find("other-9"), std::string::npos);
   EXPECT_NE(broken("normalisation", "z-score").find("z-score"), std::string::npos);

@@ -26,6 +26,8 @@ autograd/ops/arith.cpp|scale|x\[0\]|57s/s \* dy\[i\]/dy[i]/
 autograd/ops/pointwise.cpp|sigmoid|x\[0\]|31s/+=/=/;33s/x\[i\], y\[i\]/x[i], x[i]/
 autograd/ops/conv2d.cpp|conv2d|x\[0\]|58s/double(out) + sum/sum/
 autograd/ops/conv2d.cpp|conv2d|x\[1\]|81s/double(d) + sum : sum/sum : sum/
+autograd/ops/instance_norm.cpp|instance_norm|x\[2\]|s/accumulate || n > 0/accumulate/
+autograd/ops/conv_transpose2d.cpp|conv_transpose2d|x\[2\]|s/{0, 2}) dx/{0}) dx/
 losses/dice.cpp|dice|x\[0\]|s/factors\[2 \* k\] = -2/factors[2 * k] = 2/
 losses/dice.cpp|dice|x\[0\]|s/2 \* numerator \/ (d \* d/numerator \/ (d * d/
 losses/consistency.cpp|mean_squared_error|x\[1\]|47s/T(-g)/T(g)/
@@ -43,6 +45,7 @@ autograd/ops/conv2d.cu|conv2d|x\[0\]|s/beta = out.accumulate/beta = 0/
 autograd/ops/softmax.cu|log_softmax|x\[0\]|s/::exp(y\[at + k\]) \* sum/sum/
 autograd/ops/linear.cu|linear|x\[0\]|s/dy, w, dx.accumulate/dy, w, false/
 autograd/ops/cast.cu|cast|x\[0\]|s/b.dx\[0\].accumulate/false/
+autograd/ops/conv_transpose2d.cu|conv_transpose2d|x\[1\]|s/= dy\[at.y(n, i, j, c)\]/= dy[at.y(n, i ^ 1, j, c)]/
 losses/dice.cu|dice|x\[0\]|s/factors\[2 \* k\] = -2/factors[2 * k] = 2/
 losses/cross_entropy.cu|cross_entropy|x\[0\]|s/ - T(k == label\[i\])//
 losses/guided_contrastive.cu|guided_contrastive|x\[0\]|s/sum = -s.mean_of/sum = s.mean_of/

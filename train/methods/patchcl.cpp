@@ -209,7 +209,7 @@ std::vector<NamedPicture> PatchCl::pictures(
 Var PatchCl::embed(
     Tape& tape, const TrainState& s, const ParamStore& weights, const Var& patches, bool training) const {
   Pass pass(tape, weights, training, s.rng, site::patches);
-  pass.set_norm(Norm::batch_only);
+  pass.set_norm(NormMode::batch_only);
   return head_->forward(pass, s.model->encode(pass, patches));
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <stdexcept>
 
 #include "tensor/device.h"
 
@@ -34,10 +35,11 @@ std::array<int64_t, 4> dims4(const Shape& s) {
   return d;
 }
 
-// Which of our axes is each of PyTorch's: (KH,KW,I,O) -> (O,I,KH,KW), (in,out) -> (out,in).
+// Which of our axes is each of PyTorch's (ParamKind, layers/params.h); matrices are (1,1,in,out).
 std::array<int, 4> torch_axes(ParamKind kind) {
   switch (kind) {
     case ParamKind::conv_weight: return {3, 2, 0, 1};
+    case ParamKind::conv_transpose_weight: return {2, 3, 0, 1};
     case ParamKind::linear_weight: return {0, 1, 3, 2};
     default: return {0, 1, 2, 3};
   }
@@ -45,7 +47,10 @@ std::array<int, 4> torch_axes(ParamKind kind) {
 
 Shape torch_shape(const ParamInfo& p) {
   const Shape& s = p.shape;
-  if (p.kind == ParamKind::conv_weight) return {s[3], s[2], s[0], s[1]};
+  if (s.rank() == 4) {
+    const std::array<int, 4> axes = torch_axes(p.kind);
+    return {s[axes[0]], s[axes[1]], s[axes[2]], s[axes[3]]};
+  }
   if (p.kind == ParamKind::linear_weight) return {s[1], s[0]};
   return s;
 }
@@ -106,6 +111,7 @@ UNetConfig infer_unet(const TensorFile& file, const std::string& path) {
   c.in_channels = int(shape4(encoder_block(0) + "0.weight")[1]);
   c.classes = int(shape4("decoder.out_conv.weight")[0]);
   const std::vector<double> dropout = c.dropout;
+  if (file.tensors.count("decoder.up1.up.weight")) c.up = Upsampling::transposed;
   c.widths.clear();
   c.dropout.clear();
   for (int i = 0; file.tensors.count(encoder_block(i) + "0.weight"); ++i) {
@@ -115,13 +121,45 @@ UNetConfig infer_unet(const TensorFile& file, const std::string& path) {
   return c;
 }
 
+// ---- the description of a network ----
+
+template <class E>
+std::string name_of(const std::map<std::string, E>& names, E value) {
+  return std::find_if(names.begin(), names.end(), [&](const auto& n) { return n.second == value; })->first;
+}
+
+// The value that `network` names under `key`; as it is where the file is older than the key.
+template <class E>
+void read_choice(const json& network, const char* key, const std::map<std::string, E>& names, E& value) {
+  if (!network.contains(key)) return;
+  const auto it = names.find(network.at(key).get<std::string>());
+  if (it == names.end()) throw std::invalid_argument(network.at(key).dump() + " is an unknown " + key);
+  value = it->second;
+}
+
+json describe(const UNetConfig& c) {
+  return {{"in_channels", c.in_channels}, {"classes", c.classes}, {"widths", c.widths},
+      {"dropout", c.dropout}, {"norm", name_of(kNormKinds, c.norm)}, {"decoder_norm", c.decoder_norm},
+      {"up", name_of(kUpsamplings, c.up)}};
+}
+
+UNetConfig described(const json& network) {
+  UNetConfig c;
+  network.at("in_channels").get_to(c.in_channels);
+  network.at("classes").get_to(c.classes);
+  network.at("widths").get_to(c.widths);
+  network.at("dropout").get_to(c.dropout);
+  read_choice(network, "norm", kNormKinds, c.norm);
+  c.decoder_norm = network.value("decoder_norm", c.decoder_norm);
+  read_choice(network, "up", kUpsamplings, c.up);
+  return c;
+}
+
 }  // namespace
 
 void put_model_info(TensorFile& file, const ModelInfo& info) {
-  const json network{{"in_channels", info.unet.in_channels}, {"classes", info.unet.classes},
-      {"widths", info.unet.widths}, {"dropout", info.unet.dropout}};
   file.metadata["format"] = kFormat;
-  file.metadata["network"] = network.dump();
+  file.metadata["network"] = describe(info.unet).dump();
   file.metadata["size"] = std::to_string(info.size);
   file.metadata["class_names"] = json(info.class_names).dump();
   file.metadata["normalisation"] = info.normalisation;
@@ -140,11 +178,7 @@ ModelInfo get_model_info(const TensorFile& file, const std::string& path) {
     fail(ExitCode::checkpoint, "weights", path, " has format '", m.at("format"), "', this program reads '",
         kFormat, "'");
   try {
-    const json network = json::parse(m.at("network"));
-    info.unet.in_channels = network.at("in_channels");
-    info.unet.classes = network.at("classes");
-    info.unet.widths = network.at("widths").get<std::vector<int>>();
-    info.unet.dropout = network.at("dropout").get<std::vector<double>>();
+    info.unet = described(json::parse(m.at("network")));
     info.size = std::stoll(m.at("size"));
     info.class_names = json::parse(m.at("class_names")).get<std::vector<std::string>>();
     info.normalisation = m.at("normalisation");

@@ -1,9 +1,9 @@
 // ModelFile: a network's weights in a safetensors file, exchangeable with PyTorch in both directions.
 //
 // Tensors have the names and layouts of SSL4MIS's UNet state_dict: convolutions (KH,KW,Cin,Cout) here are
-// (Cout,Cin,KH,KW) there, linear layers (in,out) are (out,in), and each batch norm has running_mean,
-// running_var and num_batches_tracked. The file's metadata says what network it is (widths, classes,
-// channels, size, normalisation), so that `eval` and `predict` need nothing but --weights. A converted
+// (Cout,Cin,KH,KW) there, transposed ones (Cin,Cout,KH,KW), linear layers (in,out) are (out,in), and each
+// batch norm has running_mean, running_var and num_batches_tracked. The file's metadata says what network it
+// is (UNetConfig, size, normalisation), so that `eval` and `predict` need nothing but --weights. A converted
 // PyTorch checkpoint has no such metadata: the architecture is then read off the shapes of its tensors.
 // Left out: optimiser and method state, which train/setup/checkpoint.h adds to the same TensorFile under
 // names of its own.
