@@ -67,3 +67,6 @@ TEST_F(HouseRules, AnOpHiddenElsewhereBreaksThem) {
   put("layers/secret.cpp", "  OP_CPU\n");
   EXPECT_FALSE(kept());
 }
+
+// tests/mutate.sh plants mistakes; one whose line has changed must follow it, or nobody misses it.
+TEST(Mutations, EachStillHasItsLine) { EXPECT_EQ(std::system("tests/mutate.sh --check"), 0); }
