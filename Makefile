@@ -122,9 +122,10 @@ emulated-programs: $(B)/patchcl $(B)/tests/emulated
 $(B)/tests/emulated: $(OBJ) $(B)/tests/emulated_gpu_test.o $(B)/tests/main.o
 	$(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
 
-# Puts wrong lines into the ops, one after the other, and demands that the audit finds each.
+# Puts wrong lines into the sources, one after the other, and demands that the audit or a test finds each.
+# MUTANTS=WORD takes those with the word in their lines.
 test-mutations: info
-	tests/mutate.sh
+	+tests/mutate.sh "$(MUTANTS)"
 
 # The figures of the README's section on speed; PyTorch takes part where python3 can import it.
 bench: info build/patchcl

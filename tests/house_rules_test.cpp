@@ -115,3 +115,6 @@ TEST_F(HouseRules, LongFunctionsAndFilesBreakThem) {
   put("data/long.cpp", std::string(351, '\n'));
   EXPECT_FALSE(kept());
 }
+
+// tests/mutate.sh plants mistakes; one whose line has changed must follow it, or nobody misses it.
+TEST(Mutations, EachStillHasItsLine) { EXPECT_EQ(std::system("tests/mutate.sh --check"), 0); }

@@ -1,6 +1,7 @@
 // safetensors: what is written comes back; what is damaged is refused by name; a full disk loses nothing.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -12,6 +13,17 @@
 
 using namespace patchcl;
 namespace fs = std::filesystem;
+
+namespace {
+// What happens instead of fsync while a test watches; the argument is the path that would be flushed.
+std::function<int(const std::string&)> watch_fsync;
+}  // namespace
+
+// Takes the place of the C library's function in this program.
+extern "C" int fsync(int fd) {
+  if (watch_fsync) return watch_fsync(fs::read_symlink("/proc/self/fd/" + std::to_string(fd)));
+  return int(syscall(SYS_fsync, fd));
+}
 
 namespace {
 class SafeTensors : public testing::Test {
@@ -98,6 +110,36 @@ TEST_F(SafeTensors, AFullDiskLeavesTheOldFileAndNoTemporary) {
   }
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(load_tensors(path_, arena_).metadata.at("note"), "x");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);
+}
+// A power cut can neither leave an empty file under the name nor lose the name: data, then rename, then
+// folder.
+TEST_F(SafeTensors, DataReachTheDiskBeforeTheNameDoes) {
+  TensorFile newer = file_;
+  newer.metadata["note"] = "newer";
+  std::vector<std::string> flushed;
+  watch_fsync = [&](const std::string& path) {
+    flushed.push_back(path);
+    const bool renamed = load_tensors(path_, arena_).metadata.at("note") == "newer";
+    EXPECT_EQ(renamed, path == folder_) << path;
+    if (!renamed) {
+      EXPECT_EQ(load_tensors(path, arena_).metadata.at("note"), "newer") << "flushed before it was whole";
+    }
+    return 0;
+  };
+  save_tensors(path_, newer);
+  watch_fsync = nullptr;
+  EXPECT_EQ(flushed, (std::vector<std::string>{path_ + ".tmp", folder_}));
+}
+
+TEST_F(SafeTensors, ADiskThatCannotFlushLeavesTheOldFile) {
+  watch_fsync = [](const std::string&) {
+    errno = EIO;
+    return -1;
+  };
+  EXPECT_THROW(save_tensors(path_, {}), Error);
+  watch_fsync = nullptr;
   EXPECT_EQ(load_tensors(path_, arena_).metadata.at("note"), "x");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);
 }

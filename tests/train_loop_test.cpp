@@ -13,6 +13,7 @@
 #include <fstream>
 #include <map>
 #include <set>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
 
@@ -321,6 +322,18 @@ TEST(TrainLoop, ANonFiniteLossStopsWithOpTensorAndImages) {
   EXPECT_EQ(o.code, 5) << o.output;
   for (const char* part : {"conv2d", "encoder", "phantom00", "step ", "layers/unet.cpp:"})
     EXPECT_TRUE(contains(o.output, part)) << part << ": " << o.output;
+}
+
+// A resumed run replaces best.safetensors when a validation beats the number in the checkpoint: all digits
+// count.
+TEST(TrainLoop, ACheckpointHoldsTheBestDiceToTheLastDigit) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run";
+  ASSERT_EQ(run_patchcl(options("supervised", 200, "--lr 0.1 --threads 1 --out " + run)).code, 0);
+  const double best = nlohmann::json::parse(read_text(run + "/best.json")).at("mean").at("dice");
+  ASSERT_GT(best, 0);
+  const TensorFile last = load_tensors(run + "/last.safetensors", Arena("test"));
+  EXPECT_EQ(std::stod(last.metadata.at("best_dice")), best);
 }
 
 }  // namespace

@@ -1,0 +1,74 @@
+// The strong view of METHODS 4.2, told from its results alone.
+#include "data/stream/augment.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+using namespace patchcl;
+
+namespace {
+
+struct Factors {
+  double brightness, contrast;
+};
+
+// Grey values so close to 1/2 that nothing is clamped: y = m + c (b x - m) with m = b mean(x), so that
+// mean(y) = b mean(x), and differences grow by b c.
+Factors strong_view_factors(uint64_t seed) {
+  const std::vector<float> x{0.49f, 0.51f, 0.5f, 0.495f};
+  std::vector<float> y(4);
+  strong_view(x.data(), 4, 1, Rng(seed), y.data());
+  double mean_x = 0, mean_y = 0;
+  for (size_t i = 0; i < 4; ++i) mean_x += double(x[i]) / 4, mean_y += double(y[i]) / 4;
+  const double b = mean_y / mean_x, c = double(y[1] - y[0]) / double(x[1] - x[0]) / b;
+  for (size_t i = 0; i < 4; ++i)
+    EXPECT_NEAR(y[i], mean_y + c * (b * double(x[i]) - mean_y), 1e-6) << "seed " << seed;
+  return {b, c};
+}
+
+}  // namespace
+
+TEST(StrongView, BrightnessAndContrastAreTwoFactorsOfTheirOwn) {
+  constexpr int n = 400;
+  double mean[2] = {}, product = 0, low[2] = {9, 9}, high[2] = {};
+  for (uint64_t seed = 0; seed < n; ++seed) {
+    const Factors f = strong_view_factors(seed);
+    const double both[2] = {f.brightness, f.contrast};
+    for (int k = 0; k < 2; ++k) {
+      mean[k] += both[k] / n;
+      low[k] = std::min(low[k], both[k]);
+      high[k] = std::max(high[k], both[k]);
+    }
+    product += both[0] * both[1] / n;
+  }
+  for (int k = 0; k < 2; ++k) {  // uniform in [0.2, 1.8]
+    EXPECT_NEAR(mean[k], 1, 0.1) << k;
+    EXPECT_TRUE(low[k] > 0.2 - 1e-3 && low[k] < 0.25) << low[k];
+    EXPECT_TRUE(high[k] < 1.8 + 1e-3 && high[k] > 1.75) << high[k];
+  }
+  const double variance = 1.6 * 1.6 / 12;
+  EXPECT_NEAR((product - mean[0] * mean[1]) / variance, 0, 0.2) << "drawn independently of each other";
+}
+
+// Saturation moves colours away from or towards their grey, by one factor per image, and grey stays grey.
+TEST(StrongView, SaturationKeepsLumaAndGrey) {
+  const auto luma = [](const float* p) { return 0.299 * p[0] + 0.587 * p[1] + 0.114 * p[2]; };
+  const std::vector<float> x{0.5f, 0.5f, 0.5f, 0.505f, 0.5f, 0.495f, 0.495f, 0.5f, 0.505f};
+  double least = 9, most = 0;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    std::vector<float> y(9);
+    strong_view(x.data(), 3, 3, Rng(seed), y.data());
+    EXPECT_NEAR(y[0], y[1], 1e-6);
+    EXPECT_NEAR(y[1], y[2], 1e-6);
+    // How far red and blue lie apart, against how far the lumas do: the saturation factor.
+    const double apart = double(y[3] - y[5]) / double(x[3] - x[5]);
+    const double contrast = (luma(&y[3]) - luma(&y[6])) / (luma(&x[3]) - luma(&x[6]));
+    EXPECT_NEAR(double(y[6] - y[8]) / double(x[6] - x[8]), apart, 1e-4) << "seed " << seed;
+    least = std::min(least, apart / contrast);
+    most = std::max(most, apart / contrast);
+  }
+  EXPECT_TRUE(least > 0.19 && least < 0.3) << least;
+  EXPECT_TRUE(most < 1.81 && most > 1.7) << most;
+}

@@ -1,0 +1,58 @@
+// Which cases a data set trains on, in which order, and which it holds out: what a published split depends
+// on.
+#include "data/stream/dataset.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/command_line.h"
+#include "tests/small_data.h"
+
+using namespace patchcl;
+using namespace patchcl::test;
+
+namespace {
+
+using Ids = std::vector<std::string>;
+
+Ids ids_of(const Dataset& d) {
+  Ids ids;
+  for (int64_t i = 0; i < d.items(); ++i) ids.push_back(d.item(i).id);
+  return ids;
+}
+Ids validation_ids_of(const Dataset& d) {
+  Ids ids;
+  for (int64_t i = 0; i < d.validation_cases(); ++i) ids.push_back(d.validation(i).id);
+  return ids;
+}
+
+}  // namespace
+
+TEST(Dataset, TheBudgetIsTheBeginningOfTheListInItsOrder) {
+  TemporaryFolder folder;
+  write_tiles(folder.path());
+  write_file(folder / "train.list", "tile_3\r\n\n  tile_0 \ntile_2");
+  write_file(folder / "val.list", "tile_4\ntile_1\n");
+  const Dataset all = Dataset::open(folder.path(), {.labeled = 2});
+  EXPECT_EQ(ids_of(all), (Ids{"tile_3", "tile_0", "tile_2"}));
+  EXPECT_EQ(all.labeled_items(), 2);
+  EXPECT_EQ(validation_ids_of(all), (Ids{"tile_4", "tile_1"}));
+  EXPECT_EQ(validation_ids_of(Dataset::open(folder.path(), {.validation = 1})), (Ids{"tile_4"}));
+}
+
+TEST(Dataset, WithoutAListTheLastCasesAreHeldOut) {
+  TemporaryFolder folder;
+  write_tiles(folder.path());
+  const Dataset two = Dataset::open(folder.path(), {.validation = 2});
+  EXPECT_EQ(ids_of(two), (Ids{"tile_0", "tile_1", "tile_2"}));
+  EXPECT_EQ(validation_ids_of(two), (Ids{"tile_3", "tile_4"}));
+  EXPECT_EQ(validation_ids_of(Dataset::open(folder.path())), (Ids{"tile_4"})) << "one in five";
+}
+
+// What counts as one case: slices of a patient never lie on both sides of the budget.
+TEST(Dataset, APatientIsAllSlicesAndFramesOfTheName) {
+  EXPECT_EQ(patient_of("patient099_frame01_slice_15"), "patient099");
+  EXPECT_EQ(patient_of("patient099_frame12"), "patient099");
+  EXPECT_EQ(patient_of("P07_slice_3"), "P07");
+  EXPECT_EQ(patient_of("hippocampus_001"), "hippocampus_001");
+  EXPECT_EQ(patient_of("_slice_3"), "_slice_3") << "a name is never empty";
+}
