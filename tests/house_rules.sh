@@ -3,6 +3,7 @@
 #   1. Dependencies run one way: tensor <- autograd <- layers, losses <- train; data needs tensor only. In train/:
 #      optim, evaluate <- methods <- setup <- audit <- loop <- bench, commands.
 #   2. Every op, that is every class with OP_CPU, lives in autograd/ops or losses, and its NAME.spec.cpp names it.
+#   3. A section that a source cites ("METHODS" and its number, or several) is a heading of docs/methods.md.
 # Usage: tests/house_rules.sh [ROOT]
 set -u
 cd "${1:-.}" || exit 1
@@ -54,5 +55,19 @@ for file in $(grep -rlE '^[[:space:]]*OP_CPU' --include='*.h' --include='*.cpp' 
   done > "${TMPDIR:-/tmp}/house_rules.$$"
   while read -r name; do complain "$file: op $name is not in $spec"; done < "${TMPDIR:-/tmp}/house_rules.$$"
   rm -f "${TMPDIR:-/tmp}/house_rules.$$"
+done
+
+# A list of sections may run over the end of a line, on which its comment begins anew.
+number='[1-9][0-9]*(\.[0-9]+)*'
+sections=$(sed -nE "s/^#+ ($number) .*/\1/p" docs/methods.md 2> /dev/null | tr '\n' ' ')
+for file in $(grep -rlw METHODS --include='*.h' --include='*.cpp' --include='*.cu' --include='*.cuh' \
+  tensor autograd layers losses data train tests 2> /dev/null); do
+  for cited in $(sed -E 's|^[[:space:]]*//||' "$file" | tr -s '[:space:]' ' ' |
+    grep -oE "METHODS $number((,|,? and|,? or| to) [1-9][0-9]*\.[0-9]+)*" | grep -oE "$number" | sort -u); do
+    case " $sections" in
+      *" $cited "*) ;;
+      *) complain "$file cites METHODS $cited, which is no section of docs/methods.md" ;;
+    esac
+  done
 done
 exit $broken
