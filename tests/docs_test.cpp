@@ -57,4 +57,33 @@ TEST(Docs, AMarkWithoutARowIsRefused) {
   EXPECT_NE(message.find("'4.4 Dyce loss' at losses/dice.cpp:"), std::string::npos) << message;
 }
 
+// The title of a section of equations.md is the heading of docs/methods.md, and links to it.
+TEST(Docs, ASectionWithoutAHeadingIsRefused) {
+  const std::string tree =
+      "dir=$(mktemp -d) && cp --parents docs/equations.sh $dir && cd $dir && mkdir -p tensor autograd layers "
+      "losses data train tests && echo '// EQ: 7.2 mix' > losses/mix.h && echo Mixes > tests/mix_test.cpp && "
+      "printf '# mark\n7.2 mix\tx\tus\tMix.Mixes\tmodel\n7.2 mix\tx\tus\tMix.Mixes\tdice\n' > "
+      "docs/equations.tsv && "
+      "printf '# Methods\n### 7.1 Tables, in 7.2\n### 7.%s Copy-paste, both ways\n' $number > "
+      "docs/methods.md && "
+      "docs/equations.sh; code=$?; rm -r $dir; exit $code";
+  const auto [code, page] = shell("number=2; " + tree);
+  EXPECT_EQ(code, 0) << page;
+  EXPECT_NE(
+      page.find("\n## [7.2 Copy-paste, both ways](methods.md#72-copy-paste-both-ways)\n"), std::string::npos)
+      << page;
+  const auto [refused, message] = shell("number=20; " + tree);
+  EXPECT_NE(refused, 0);
+  EXPECT_NE(message.find("docs/methods.md has no section 7.2"), std::string::npos) << message;
+}
+
+TEST(Docs, LinksOfTheMethodsPageLeadToFiles) {
+  const auto [code, missing] = shell(
+      "links=$(grep -oE '\\]\\([^ )#]+' docs/methods.md | cut -c3-) && test $(echo \"$links\" | wc -l) -gt "
+      "20 "
+      "&& "
+      "for l in $links; do test -f docs/$l || { echo $l; exit 1; }; done");
+  EXPECT_EQ(code, 0) << missing;
+}
+
 }  // namespace

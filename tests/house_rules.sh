@@ -4,6 +4,7 @@
 #      options, optim, evaluate <- methods <- setup <- audit <- loop <- bench, commands.
 #   2. Every op, that is every class with OP_CPU, lives in autograd/ops or losses, and its NAME.spec.cpp names it.
 #   3. What tests/style_rules.pl says: no nested conditional expressions, one name one type, short functions and files.
+#   4. A section that a source cites ("METHODS" and its number, or several) is a heading of docs/methods.md.
 # Usage: tests/house_rules.sh [ROOT]
 set -u
 tests=$(cd "$(dirname "$0")" && pwd)
@@ -63,4 +64,17 @@ done
 style=$(find tensor autograd layers losses data train tests -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \
   2> /dev/null | sort | xargs "$tests/style_rules.pl") || complain "tests/style_rules.pl stopped"
 [ -z "$style" ] || complain "$style"
+# A list of sections may run over the end of a line, on which its comment begins anew.
+number='[1-9][0-9]*(\.[0-9]+)*'
+sections=$(sed -nE "s/^#+ ($number) .*/\1/p" docs/methods.md 2> /dev/null | tr '\n' ' ')
+for file in $(grep -rlw METHODS --include='*.h' --include='*.cpp' --include='*.cu' --include='*.cuh' \
+  tensor autograd layers losses data train tests 2> /dev/null); do
+  for cited in $(sed -E 's|^[[:space:]]*//||' "$file" | tr -s '[:space:]' ' ' |
+    grep -oE "METHODS $number((,|,? and|,? or| to) [1-9][0-9]*\.[0-9]+)*" | grep -oE "$number" | sort -u); do
+    case " $sections" in
+      *" $cited "*) ;;
+      *) complain "$file cites METHODS $cited, which is no section of docs/methods.md" ;;
+    esac
+  done
+done
 exit $broken

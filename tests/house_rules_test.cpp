@@ -63,6 +63,20 @@ TEST_F(HouseRules, AFunctorWithoutSpecBreaksThem) {
   EXPECT_FALSE(kept());
 }
 
+// Split where this file itself would cite a section.
+TEST_F(HouseRules, ACitedSectionIsInThePage) {
+  put("docs/methods.md",
+      "# Methods\n## 4 Protocol\n### 4.2 Views\n### 4.5 Metrics\nnot a heading: 4.3 or 7.1\n");
+  const std::string cite = "// as METHODS" + std::string(" ");
+  put("data/view.h", cite + "4.2, 4.5: 3.5 times\n" + cite + "4 and\n// 4.5\n" + cite + "4.5.\n");
+  EXPECT_TRUE(kept());
+  for (const char* wrong :
+      {"4.3", "4.2, 4.3", "4.2 and 7.1", "4.2, 4.5 and\n  // 4.25", "(4.2)\n// METHODS\n// 5"}) {
+    put("losses/late.cu", cite + wrong + "\n");
+    EXPECT_FALSE(kept()) << wrong;
+  }
+}
+
 TEST_F(HouseRules, AnOpHiddenElsewhereBreaksThem) {
   put("layers/secret.cpp", "  OP_CPU\n");
   EXPECT_FALSE(kept());
