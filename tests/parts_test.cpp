@@ -165,8 +165,8 @@ TEST_P(UNets, DeclareWhatTheyAreMadeOf) {
   const bool affine = c.norm == NormKind::batch || c.norm == NormKind::instance_affine;
   EXPECT_EQ(has(layout, "encoder.in_conv.conv_conv.1.weight"), affine);
   EXPECT_EQ(has(layout, "decoder.up1.conv.conv_conv.5.bias"), affine && c.decoder_norm);
-  const size_t norms = c.norm == NormKind::batch ? (c.decoder_norm ? 10 : 6) : 0;
-  EXPECT_EQ(layout.buffers().size(), 2 * norms);
+  const size_t norms = c.decoder_norm ? 10 : 6;
+  EXPECT_EQ(layout.buffers().size(), c.norm == NormKind::batch ? 2 * norms : 0);
 }
 
 // The derivative of a random projection of the logits along a random direction of all parameters.

@@ -11,7 +11,6 @@
 #include "train/audit/step_audit.h"
 #include "train/commands/command.h"
 #include "train/methods/patch_entropy.h"
-#include "train/methods/terms.h"
 
 namespace patchcl {
 namespace {

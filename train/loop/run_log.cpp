@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "tensor/error.h"
-#include "train/evaluate/report.h"
+#include "tensor/io.h"
 
 namespace patchcl {
 

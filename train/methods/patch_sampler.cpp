@@ -177,10 +177,12 @@ std::vector<double> sampling_weights(
   if (o.sampling == Sampling::cosine) return cosine_weights(b, windows, o.side);
   std::vector<double> weights(windows.size(), 1);
   if (o.sampling == Sampling::uniform || o.sampling == Sampling::boxes) return weights;
-  for (size_t i = 0; i < windows.size(); ++i)
-    weights[i] = o.sampling == Sampling::confidence
-                     ? double(windows[i].positive ? windows[i].confidence : 1 - windows[i].confidence)
-                     : std::max(1 - double(windows[i].entropy), kLeastWeight);  // EQ: 1.3 weight
+  for (size_t i = 0; i < windows.size(); ++i) {
+    const Patch& w = windows[i];
+    const double sure = double(w.positive ? w.confidence : 1 - w.confidence);
+    const double certain = std::max(1 - double(w.entropy), kLeastWeight);  // EQ: 1.3 weight
+    weights[i] = o.sampling == Sampling::confidence ? sure : certain;
+  }
   if (o.sampling == Sampling::top_k) keep_top(weights, o.top_k);
   return weights;
 }

@@ -28,7 +28,8 @@ struct PatchView {
   HD float changed(float x, int64_t element) const {
     double v = ((double(x) - 0.5) * contrast + 0.5) * brightness;
     if (noise > 0) v += noise * random_normal(seed, step, site, first_draw + 2 * uint64_t(element));
-    return float(v < 0 ? 0 : v > 1 ? 1 : v);
+    v = v < 0 ? 0 : v;
+    return float(v > 1 ? 1 : v);
   }
   HD float pixel(
       const PatchImages& b, const Patch& p, int64_t r, int64_t c, int64_t channel, bool attended) const {

@@ -156,26 +156,26 @@ template void OptionList::add(const std::string&, std::string&, const std::strin
 template void OptionList::add(const std::string&, std::vector<int>&, const std::string&, const Range&);
 template void OptionList::add(const std::string&, std::vector<double>&, const std::string&, const Range&);
 
-void OptionList::declare(Entry entry) {
+void OptionList::declare(Declaration entry) {
   require(!contains(entry.name), "options", "--", entry.name, " is declared twice");
   entries_.push_back(std::move(entry));
 }
 
-const OptionList::Entry* OptionList::find(const std::string& name) const {
-  for (const Entry& e : entries_)
+const OptionList::Declaration* OptionList::find(const std::string& name) const {
+  for (const Declaration& e : entries_)
     if (e.name == name) return &e;
   return nullptr;
 }
 
 void OptionList::set(const std::string& name, const std::string& text) {
-  const Entry* const e = find(name);
+  const Declaration* const e = find(name);
   if (!e) fail(ExitCode::usage, "options", "there is no option --", name, did_you_mean(name, names()));
   e->set(text);
 }
 
 void OptionList::forbid(const std::vector<std::string>& names, const std::string& why) const {
   for (const std::string& name : names) {
-    const Entry* const e = find(name);
+    const Declaration* const e = find(name);
     if (e->get() != e->initial)
       fail(ExitCode::usage, "options", "--", name, " ", e->get(), " has no effect ", why, "; leave it out");
   }
@@ -183,19 +183,19 @@ void OptionList::forbid(const std::vector<std::string>& names, const std::string
 
 std::vector<std::string> OptionList::names() const {
   std::vector<std::string> all;
-  for (const Entry& e : entries_) all.push_back(e.name);
+  for (const Declaration& e : entries_) all.push_back(e.name);
   return all;
 }
 
 OptionValues OptionList::values() const {
   OptionValues all;
-  for (const Entry& e : entries_) all.push_back({e.name, e.get()});
+  for (const Declaration& e : entries_) all.push_back({e.name, e.get()});
   return all;
 }
 
 std::string OptionList::toml() const {
   std::string all;
-  for (const Entry& e : entries_) {
+  for (const Declaration& e : entries_) {
     std::string value = e.get();
     if (e.form == Form::list) value = "[" + value + "]";
     if (e.form == Form::word) value = in_quotes(value);
@@ -206,7 +206,7 @@ std::string OptionList::toml() const {
 
 void OptionList::declare_to(CLI::App& app) {
   std::map<std::string, CLI::App*> groups;
-  for (const Entry& e : entries_) {
+  for (const Declaration& e : entries_) {
     CLI::App*& group = groups[e.title];
     if (!group) group = e.title.empty() ? &app : app.add_option_group(e.title);
     const auto take = [e](const std::vector<std::string>& words) {

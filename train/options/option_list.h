@@ -104,18 +104,18 @@ class OptionList {
 
  private:
   enum class Form { number, word, flag, list };
-  struct Entry {
+  struct Declaration {
     std::string title, name, help, kind;  // kind: "number in [0,1]", "a|b|c"
     std::function<void(const std::string&)> set;
     std::function<std::string()> get;
     Form form;
     std::string initial = get();
   };
-  void declare(Entry entry);
-  const Entry* find(const std::string& name) const;
+  void declare(Declaration entry);
+  const Declaration* find(const std::string& name) const;
 
   std::string title_;
-  std::vector<Entry> entries_;
+  std::vector<Declaration> entries_;
 };
 
 }  // namespace patchcl

@@ -6,7 +6,7 @@
 
 #include "data/stream/dataset.h"
 #include "tensor/device.h"
-#include "train/evaluate/report.h"
+#include "tensor/io.h"
 
 namespace patchcl {
 
