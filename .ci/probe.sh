@@ -27,6 +27,11 @@ int main() { return Eigen::Matrix2f::Zero()(0) != 0; }'
 probe STB libstb-dev "" '#define STB_IMAGE_IMPLEMENTATION
 #include <stb_image.h>
 int main() { int x; return stbi_info("", &x, &x, &x); }'
+probe PNG liblodepng-dev "-llodepng" '#include <lodepng.h>
+int main() { return lodepng::State().error; }'
+probe JPEG libjpeg62-turbo-dev "-ljpeg" '#include <cstdio>
+#include <jpeglib.h>
+int main() { jpeg_error_mgr e; return jpeg_std_error(&e) != &e; }'
 probe CLI11 libcli11-dev "" '#include <CLI/CLI.hpp>
 int main() { CLI::App app; return app.count_all() == 99; }'
 probe JSON nlohmann-json3-dev "" '#include <nlohmann/json.hpp>

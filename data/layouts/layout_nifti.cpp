@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "data/layouts/layout.h"
 #include "data/formats/nifti.h"
@@ -24,7 +25,8 @@ Source volume(const std::string& image, const std::string& label) {
     if (!fs::exists(path))
       fail(ExitCode::data, "data", "dataset.json stands for ", path, ", which is not there");
   Source s;
-  s.id = s.group = stem_of(label);
+  s.id = stem_of(label);
+  s.group = patient_of(s.id);
   s.path = image;
   s.label_path = label;
   const Grid header = read_nifti_header(image);
@@ -57,10 +59,24 @@ std::vector<Source> nnunet_sources(const std::string& dir, const std::string& en
   return sources;
 }
 
+// nnU-Net's own file of folds; the first one's validation cases become ours.
+void split(const std::string& path, Layout& layout) {
+  std::ifstream in(path);
+  const json folds = json::parse(in);
+  const auto validation = folds.at(0).at("val").get<std::set<std::string>>();
+  const auto first = std::stable_partition(
+      layout.train.begin(), layout.train.end(), [&](const Source& s) { return !validation.contains(s.id); });
+  layout.validation.assign(first, layout.train.end());
+  layout.train.erase(first, layout.train.end());
+  if (layout.validation.size() != validation.size())
+    fail(ExitCode::data, "data", path, " names ", validation.size(), " cases for validation, ",
+        layout.validation.size(), " are there");
+}
+
 }  // namespace
 
 Layout nifti_layout(const std::string& dir) {
-  const std::string path = dir + "/dataset.json";
+  std::string path = dir + "/dataset.json";
   std::ifstream in(path);
   Layout layout;
   try {
@@ -77,6 +93,8 @@ Layout nifti_layout(const std::string& dir) {
         layout.train.push_back(
             volume((fs::path(dir) / pair.at("image").get<std::string>()).lexically_normal(),
                 (fs::path(dir) / pair.at("label").get<std::string>()).lexically_normal()));
+    path = dir + "/splits_final.json";
+    if (nnunet && fs::exists(path)) split(path, layout);
   } catch (const json::exception& e) {
     fail(ExitCode::data, "data", path, " is broken: ", e.what());
   } catch (const std::logic_error&) {
