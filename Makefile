@@ -48,7 +48,7 @@ B := build/$(CONFIG)
 CPPFLAGS += -I. $(patsubst %,-isystem %,$(wildcard $(BUNDLE)/include) /usr/include/eigen3 /usr/include/hdf5/serial /usr/include/nifti /usr/include/stb) -MMD -MP
 CXXFLAGS ?= $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,$(if $(DEBUG),-O0 -g,-O3 -g1))
 comma := ,
-LDFLAGS += $(patsubst %,-L%,$(wildcard $(BUNDLE)/lib))
+LDFLAGS += $(foreach d,$(abspath $(wildcard $(BUNDLE)/lib)),-L$(d) -Wl$(comma)-rpath$(comma)$(d))
 override CXXFLAGS += -std=c++20 -Wall -Wextra -pthread
 LDLIBS += $(if $(filter 1,$(HDF5)),-lhdf5_serial) $(if $(filter 1,$(NIFTI)),-lniftiio -lznz) -llodepng -ljpeg -lz
 

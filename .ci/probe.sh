@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 # probe NAME PACKAGE "flags" "code": HAVE_NAME, and WHY_NAME with the first error line.
 probe() {
   printf '%s\n' "$4" > "$work/p.cpp"
-  if $CXX -std=c++20 -pthread -I"${BUNDLE:-bundle}/include" $INCLUDES "$work/p.cpp" -o "$work/p" $3 2> "$work/err"; then
+  if $CXX -std=c++20 -pthread -I"${BUNDLE:-bundle}/include" -L"${BUNDLE:-bundle}/lib" $INCLUDES "$work/p.cpp" -o "$work/p" $3 2> "$work/err"; then
     printf 'HAVE_%s := 1\n' "$1"
   else
     why=$(grep -m1 -E 'error|cannot find|not found' "$work/err" | sed -e 's/^[^ ]*: *//' -e 's/[#$]//g' | cut -c1-90)

@@ -1,11 +1,10 @@
 // MSD ("training" pairs in dataset.json) and nnU-Net v2 ("channel_names", imagesTr/NAME_0000.nii.gz): NIfTI
-// volumes. Left out: several channels per case, ignore labels and region classes of nnU-Net; they are refused
-// by name.
+// volumes; splits_final.json, where it is, says what validates and in which order to train. Left out: several
+// channels per case, ignore labels and region classes of nnU-Net; they are refused by name.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "data/layouts/layout.h"
 #include "data/formats/nifti.h"
@@ -59,18 +58,22 @@ std::vector<Source> nnunet_sources(const std::string& dir, const std::string& en
   return sources;
 }
 
-// nnU-Net's own file of folds; the first one's validation cases become ours.
+// nnU-Net's own file of folds; the first one's cases, in its order.
 void split(const std::string& path, Layout& layout) {
   std::ifstream in(path);
-  const json folds = json::parse(in);
-  const auto validation = folds.at(0).at("val").get<std::set<std::string>>();
-  const auto first = std::stable_partition(
-      layout.train.begin(), layout.train.end(), [&](const Source& s) { return !validation.contains(s.id); });
-  layout.validation.assign(first, layout.train.end());
-  layout.train.erase(first, layout.train.end());
-  if (layout.validation.size() != validation.size())
-    fail(ExitCode::data, "data", path, " names ", validation.size(), " cases for validation, ",
-        layout.validation.size(), " are there");
+  const json fold = json::parse(in).at(0);
+  const std::vector<Source> all = std::move(layout.train);
+  const auto chosen = [&](const char* key) {
+    std::vector<Source> sources;
+    for (const std::string id : fold.at(key)) {
+      const auto at = std::find_if(all.begin(), all.end(), [&](const Source& s) { return s.id == id; });
+      if (at == all.end()) fail(ExitCode::data, "data", path, " names '", id, "', which is not in labelsTr");
+      sources.push_back(*at);
+    }
+    return sources;
+  };
+  layout.train = chosen("train");
+  layout.validation = chosen("val");
 }
 
 }  // namespace
