@@ -13,8 +13,6 @@ namespace patchcl {
 
 namespace {
 constexpr size_t kGrowth = size_t(1) << 20;  // of a file in memory
-// A name that nothing can have: the library refuses to open bytes under that of a file.
-constexpr const char* kNoFile = "/dev/null/in-memory";
 
 // Debian's serial HDF5 is not thread-safe: one call at a time in this process.
 std::mutex& library() {
@@ -42,6 +40,13 @@ hid_t in_memory() {
   const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   H5Pset_fapl_core(access, kGrowth, /*backing_store=*/false);
   return access;
+}
+
+// A name that no file can have, since the library refuses to open bytes under that of a file, and that no
+// other bytes had: it may keep a damaged file open and would give that out again.
+std::string new_name() {
+  static uint64_t opened = 0;
+  return "/dev/null/in-memory-" + std::to_string(opened++);
 }
 
 // A data set whose header has been looked at.
@@ -190,7 +195,7 @@ std::optional<Grid> read_h5(
   const std::lock_guard lock(library());
   const Handle access(in_memory(), H5Pclose);
   H5Pset_file_image(access, const_cast<uint8_t*>(bytes.data()), bytes.size());
-  const Handle file(bytes.empty() ? -1 : H5Fopen(kNoFile, H5F_ACC_RDONLY, access), H5Fclose);
+  const Handle file(bytes.empty() ? -1 : H5Fopen(new_name().c_str(), H5F_ACC_RDONLY, access), H5Fclose);
   if (file < 0)
     fail(ExitCode::data, "h5", name,
         ": no readable HDF5 file, it is damaged or truncated; fetch or convert it again");
@@ -226,7 +231,7 @@ void write_h5(const std::string& path, const std::vector<int64_t>& dims, const s
   {
     const std::lock_guard lock(library());
     const Handle access(in_memory(), H5Pclose);
-    const Handle file(H5Fcreate(kNoFile, H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
+    const Handle file(H5Fcreate(new_name().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
     if (file < 0) fail(ExitCode::internal, "h5", path, ": HDF5 refuses to make a file in memory");
     if (image) write_array(file, path, "image", dims, *image, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE);
     if (label) write_array(file, path, "label", dims, *label, H5T_STD_U8LE, H5T_NATIVE_UINT8);
