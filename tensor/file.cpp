@@ -95,7 +95,7 @@ void AtomicFile::commit() {
 
 void AtomicFile::stop(const char* what) const {
   fail(ExitCode::io, "file", what, " ", temporary_, ": ", std::strerror(errno), "; the previous ", path_,
-      " is untouched; free space or write elsewhere");
+      " is untouched; free space on the disk or write elsewhere");
 }
 
 void write_bytes(const std::string& path, std::span<const uint8_t> bytes) {
