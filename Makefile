@@ -12,7 +12,7 @@ NVCC ?= $(CUDA_HOME)/bin/nvcc
 BUNDLE ?= bundle
 
 # --- What is there: .ci/probe.sh compiles and links a few lines against each library, once. -------------------------
-REQUIRED := COMPILER EIGEN STB CLI11 JSON
+REQUIRED := COMPILER EIGEN STB PNG JPEG CLI11 JSON
 PROBE := build/probe$(subst /,-,$(CUDA_HOME)).mk
 ifeq (,$(filter clean deps,$(MAKECMDGOALS)))
   include $(PROBE)
@@ -48,9 +48,9 @@ B := build/$(CONFIG)
 CPPFLAGS += -I. $(patsubst %,-isystem %,$(wildcard $(BUNDLE)/include) /usr/include/eigen3 /usr/include/hdf5/serial /usr/include/nifti /usr/include/stb) -MMD -MP
 CXXFLAGS ?= $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,$(if $(DEBUG),-O0 -g,-O3 -g1))
 comma := ,
-LDFLAGS += $(patsubst %,-L%,$(wildcard $(BUNDLE)/lib))
+LDFLAGS += $(foreach d,$(abspath $(wildcard $(BUNDLE)/lib)),-L$(d) -Wl$(comma)-rpath$(comma)$(d))
 override CXXFLAGS += -std=c++20 -Wall -Wextra -pthread
-LDLIBS += $(if $(filter 1,$(HDF5)),-lhdf5_serial) $(if $(filter 1,$(NIFTI)),-lniftiio -lznz) -lz
+LDLIBS += $(if $(filter 1,$(HDF5)),-lhdf5_serial) $(if $(filter 1,$(NIFTI)),-lniftiio -lznz) -llodepng -ljpeg -lz
 
 # --- Sources: every .cpp and .cu of a module; NAME.simd.cpp once per instruction set; NAME_absent.cpp stands in for a
 #     library that is not used. ----------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ deps:
 
 info:
 	@printf '%-10s %-10s %s\n' library found 'used / why not'
-	@$(foreach l,COMPILER EIGEN STB CLI11 JSON GTEST,printf '%-10s %-10s %s\n' $(l) '$(if $(filter 1,$(HAVE_$(l))),yes,no)' '$(WHY_$(l))';)
+	@$(foreach l,COMPILER EIGEN STB PNG JPEG CLI11 JSON GTEST,printf '%-10s %-10s %s\n' $(l) '$(if $(filter 1,$(HAVE_$(l))),yes,no)' '$(WHY_$(l))';)
 	@printf '%-10s %-10s %s\n' HDF5 '$(if $(filter 1,$(HAVE_HDF5)),yes,no)' '$(or $(WHY_HDF5),$(if $(filter 1,$(HDF5)),used,switched off))'
 	@printf '%-10s %-10s %s\n' NIFTI '$(if $(filter 1,$(HAVE_NIFTI)),yes,no)' '$(or $(WHY_NIFTI),$(if $(filter 1,$(NIFTI)),used,switched off))'
 	@printf '%-10s %-10s %s\n' CUDA '$(if $(filter 1,$(FOUND_CUDA)),yes,no)' '$(or $(WHY_NVCC),$(WHY_CUBLAS),$(WHY_CUDNN),$(if $(filter 1,$(CUDA)),nvcc $(NVCC_VERSION) used,$(if $(filter emulated,$(CUDA)),emulated on the CPU,switched off)))'

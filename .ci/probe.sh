@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 # probe NAME PACKAGE "flags" "code": HAVE_NAME, and WHY_NAME with the first error line.
 probe() {
   printf '%s\n' "$4" > "$work/p.cpp"
-  if $CXX -std=c++20 -pthread -I"${BUNDLE:-bundle}/include" $INCLUDES "$work/p.cpp" -o "$work/p" $3 2> "$work/err"; then
+  if $CXX -std=c++20 -pthread -I"${BUNDLE:-bundle}/include" -L"${BUNDLE:-bundle}/lib" $INCLUDES "$work/p.cpp" -o "$work/p" $3 2> "$work/err"; then
     printf 'HAVE_%s := 1\n' "$1"
   else
     why=$(grep -m1 -E 'error|cannot find|not found' "$work/err" | sed -e 's/^[^ ]*: *//' -e 's/[#$]//g' | cut -c1-90)
@@ -27,6 +27,11 @@ int main() { return Eigen::Matrix2f::Zero()(0) != 0; }'
 probe STB libstb-dev "" '#define STB_IMAGE_IMPLEMENTATION
 #include <stb_image.h>
 int main() { int x; return stbi_info("", &x, &x, &x); }'
+probe PNG liblodepng-dev "-llodepng" '#include <lodepng.h>
+int main() { return lodepng::State().error; }'
+probe JPEG libjpeg62-turbo-dev "-ljpeg" '#include <cstdio>
+#include <jpeglib.h>
+int main() { jpeg_error_mgr e; return jpeg_std_error(&e) != &e; }'
 probe CLI11 libcli11-dev "" '#include <CLI/CLI.hpp>
 int main() { CLI::App app; return app.count_all() == 99; }'
 probe JSON nlohmann-json3-dev "" '#include <nlohmann/json.hpp>

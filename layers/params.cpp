@@ -14,7 +14,9 @@ int add(std::vector<ParamInfo>& list, int64_t& size, ParamInfo info) {
   for (const ParamInfo& p : list)
     require(p.name != info.name, "params", "'", info.name, "' is declared twice");
   info.offset = size;
-  size += padded(info.shape.numel());
+  const auto n = info.shape.checked_numel();
+  if (!n) fail(ExitCode::usage, "params", "'", info.name, "' of shape ", info.shape, " is too large");
+  size += padded(*n);
   list.push_back(std::move(info));
   return int(list.size()) - 1;
 }

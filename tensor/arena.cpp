@@ -128,8 +128,10 @@ Arena Arena::plan(std::string name, Device device) {
 }
 
 Tensor Arena::empty(const Shape& shape, DType dtype) const {
-  for (int i = 0; i < shape.rank(); ++i) require(shape[i] >= 0, "arena", "negative axis in ", shape);
-  const size_t bytes = size_t(shape.numel()) * dtype_size(dtype);
+  const auto wanted = shape.checked_bytes(dtype);
+  if (!wanted)
+    fail(ExitCode::device, "memory", "arena '", impl_->name, "': no machine holds a tensor of shape ", shape);
+  const size_t bytes = *wanted;
   if (separate_tensors() && !impl_->plan_only)
     return separate_tensor(shape, dtype, impl_->device, bytes ? bytes : 1);
   const size_t size = round_up(bytes ? bytes : 1, kAlign);

@@ -3,6 +3,7 @@
 // in it, unlike pickle.
 #pragma once
 #include <map>
+#include <span>
 #include <string>
 
 #include "tensor/arena.h"
@@ -14,16 +15,14 @@ struct TensorFile {
   std::map<std::string, std::string> metadata;
 };
 
-// Atomic: temporary file in the same folder, fsync, rename, fsync of the folder; a crash leaves the old file
-// whole. Adds metadata["checksum"], FNV-1a 64 over the data. Throws Error(io) when the disk is full, and
-// removes the temporary.
+// Atomic (tensor/file.h). Adds metadata["checksum"], FNV-1a 64 over the data. Throws Error(io) when the disk
+// is full.
 void save_tensors(const std::string& path, const TensorFile& file);
 // Host tensors from `arena`. Throws Error(checkpoint) naming the file and what is wrong: truncated, header
 // too large or not JSON, offsets that overlap or leave the file, unknown dtype, a checksum that does not
 // match.
 TensorFile load_tensors(const std::string& path, const Arena& arena);
-
-// A small text file: a report, a table. Throws Error(io) naming it when it cannot be written.
-void write_text(const std::string& path, const std::string& text);
+// The same from memory; `name` is what messages call it.
+TensorFile parse_tensors(std::span<const uint8_t> bytes, const std::string& name, const Arena& arena);
 
 }  // namespace patchcl

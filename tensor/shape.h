@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "tensor/error.h"
@@ -45,7 +47,8 @@ class Shape {
  public:
   static constexpr int kMaxRank = 5;
   Shape() = default;
-  Shape(std::initializer_list<int64_t> dims) {
+  Shape(std::initializer_list<int64_t> dims) : Shape(std::span(dims.begin(), dims.size())) {}
+  explicit Shape(std::span<const int64_t> dims) {
     if (dims.size() > kMaxRank) fail(ExitCode::internal, "shape", "at most 5 axes, got ", dims.size());
     for (int64_t d : dims) dims_[rank_++] = d;
   }
@@ -57,6 +60,10 @@ class Shape {
     for (int i = 0; i < rank_; ++i) n *= dims_[i];
     return n;
   }
+  // numel() and numel() * dtype_size, nothing when an axis is negative or there are more than
+  // 2^47 elements: what sizes from outside (files, options) go through before memory is asked for.
+  std::optional<int64_t> checked_numel() const;
+  std::optional<uint64_t> checked_bytes(DType dtype) const;
   // Product of all axes but the last: pixels of an NHWC image, rows of a matrix.
   int64_t rows() const {
     int64_t n = 1;

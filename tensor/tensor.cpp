@@ -25,6 +25,19 @@ const char* dtype_name(DType d) {
   return names[int(d)];
 }
 
+std::optional<int64_t> Shape::checked_numel() const {
+  constexpr int64_t kAddresses = int64_t(1) << 47;
+  int64_t n = 1;
+  for (int i = 0; i < rank_; ++i)
+    if (dims_[i] < 0 || __builtin_mul_overflow(n, dims_[i], &n) || n > kAddresses) return {};
+  return n;
+}
+
+std::optional<uint64_t> Shape::checked_bytes(DType dtype) const {
+  const auto n = checked_numel();
+  return n ? std::optional(uint64_t(*n) * dtype_size(dtype)) : std::nullopt;
+}
+
 std::string Shape::str() const {
   std::ostringstream s;
   s << '(';

@@ -1,4 +1,6 @@
 // The strong view of METHODS 4.2, told from its results alone.
+#include "tests/small_data.h"
+#include "data/resize.h"
 #include "data/stream/augment.h"
 
 #include <gtest/gtest.h>
@@ -7,6 +9,7 @@
 #include <cmath>
 
 using namespace patchcl;
+using namespace patchcl::test;
 
 namespace {
 
@@ -72,3 +75,48 @@ TEST(StrongView, SaturationKeepsLumaAndGrey) {
   EXPECT_TRUE(least > 0.19 && least < 0.3) << least;
   EXPECT_TRUE(most < 1.81 && most > 1.7) << most;
 }
+
+namespace {
+
+TEST(Augment, KeepsTheWholeImageWhenItIsLargerThanTheNetwork) {
+  // A ramp: the corner values tell whether a part was cut off.
+  std::vector<float> image;
+  for (int i = 0; i < 64 * 80; ++i) image.push_back(float(i) / (64 * 80 - 1));
+  Slice s;
+  s.height = 64;
+  s.width = 80;
+  s.image = image.data();
+  std::vector<float> out(16 * 16);
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    augment(s, {Augmentation::none, 16, Fit::resize}, Rng(seed), out.data(), nullptr);
+    EXPECT_EQ(out.front(), 0) << seed;
+    EXPECT_EQ(out.back(), 1) << seed;
+  }
+}
+
+TEST(Augment, QuarterTurnsFollowNumpy) {
+  const Picture<float> x{2, 3, 1, {0, 1, 2, 3, 4, 5}};
+  EXPECT_EQ(rot90_flip(x, 1, 0).values,
+      (std::vector<float>{0, 3, 1, 4, 2, 5}));  // numpy.flip(numpy.rot90(x, 1), 0)
+  EXPECT_EQ(rot90_flip(x, 2, 1).values, (std::vector<float>{3, 4, 5, 0, 1, 2}));
+  EXPECT_EQ(rot90_flip(x, 0, 1).values, (std::vector<float>{2, 1, 0, 5, 4, 3}));
+}
+
+TEST(Augment, ImageAndLabelMoveTogether) {
+  const std::vector<uint8_t> label = square_label(1, 40, 40, 4);
+  const std::vector<float> image(label.begin(), label.end());
+  Slice s;
+  s.height = s.width = 40;
+  s.image = image.data();
+  s.label = label.data();
+  for (const auto kind : {Augmentation::ssl4mis, Augmentation::ssl4mis_2025, Augmentation::flips})
+    for (const Fit fit : {Fit::resize, Fit::crop})
+      for (uint64_t seed = 0; seed < 12; ++seed) {
+        std::vector<float> x(32 * 32);
+        std::vector<uint8_t> y(32 * 32);
+        augment(s, {kind, 32, fit}, Rng(seed), x.data(), y.data());
+        EXPECT_EQ(x, std::vector<float>(y.begin(), y.end()));
+      }
+}
+
+}  // namespace

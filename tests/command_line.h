@@ -12,6 +12,10 @@
 
 namespace patchcl::test {
 
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
 struct Outcome {
   int code;            // exit code, or -1 when a signal ended the program
   std::string output;  // standard output and error

@@ -1,5 +1,6 @@
 // Which cases a data set trains on, in which order, and which it holds out: what a published split depends
 // on.
+#include "data/stream/sampler.h"
 #include "data/stream/dataset.h"
 
 #include <gtest/gtest.h>
@@ -56,3 +57,42 @@ TEST(Dataset, APatientIsAllSlicesAndFramesOfTheName) {
   EXPECT_EQ(patient_of("hippocampus_001"), "hippocampus_001");
   EXPECT_EQ(patient_of("_slice_3"), "_slice_3") << "a name is never empty";
 }
+
+namespace {
+
+TEST(Dataset, BudgetsThatMakeNoSenseAreRefused) {
+  const std::string data = "phantom:cases=3,val=1,size=32,slices=2";
+  struct Case {
+    const char *option, *value;
+    int code;
+  };
+  for (const Case& c : {Case{"--labeled", "0", 3}, Case{"--labeled", "4", 2}, Case{"--val", "5", 2}}) {
+    const Outcome o = run_patchcl("train --data " + data + " --size 32 --batch 2 --iters 1 " + c.option +
+                                  " " + c.value + " --out /nonexistent/run");
+    EXPECT_EQ(o.code, c.code) << o.output;
+    EXPECT_TRUE(contains(o.output, std::string(c.option) + " ")) << o.output;
+  }
+  const Outcome missing = run_patchcl("train --data /nonexistent/folder --iters 1");
+  EXPECT_EQ(missing.code, 3);
+  EXPECT_TRUE(contains(missing.output, "/nonexistent/folder: no such folder")) << missing.output;
+}
+
+// --- augmentation
+// ------------------------------------------------------------------------------------------------------
+
+TEST(Sampler, TwoStreamsVisitEveryLabelledItemOncePerEpoch) {
+  const Sampler sampler(5, 9, 20, 3, 2);
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    std::vector<int64_t> seen;
+    for (int i = 0; i < 3; ++i) {
+      const std::vector<int64_t> batch = sampler.batch(epoch * 3 + i);
+      ASSERT_EQ(batch.size(), 5u);
+      seen.insert(seen.end(), batch.begin(), batch.begin() + 3);
+      EXPECT_TRUE(std::all_of(batch.begin() + 3, batch.end(), [](int64_t k) { return k >= 9 && k < 29; }));
+    }
+    std::sort(seen.begin(), seen.end());
+    EXPECT_EQ(seen, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8}));
+  }
+}
+
+}  // namespace

@@ -13,15 +13,12 @@
 #include "train/setup/model_file.h"
 
 using namespace patchcl;
+using namespace patchcl::test;
 using patchcl::test::Outcome;
 using patchcl::test::run_patchcl;
 using patchcl::test::TemporaryFolder;
 
 namespace {
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 // Weights of a small network with random numbers.
 void save_weights(const std::string& path, int channels, int classes, int64_t size, Fit fit = Fit::resize) {

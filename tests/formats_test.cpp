@@ -117,7 +117,7 @@ TEST_F(Nifti, AWrongGzipChecksumIsRefused) {
 class H5 : public testing::Test {
  protected:
   void SetUp() override {
-    const std::string why = missing([] { h5_has("/nowhere.h5", "image"); });
+    const std::string why = missing([] { read_h5("/nowhere.h5", "image"); });
     if (!why.empty()) GTEST_SKIP() << why;
   }
   // The smallest and the largest value that training sees of a slice with values from `low` to `high`.

@@ -85,6 +85,8 @@ TEST_F(SafeTensors, DamageIsRefusedByName) {
   EXPECT_NE(refusal([](std::string& s) { s[8] = '['; }), "");     // no JSON object
   EXPECT_NE(refusal([](std::string& s) { replace(s, "[0,24]", "[8,24]"); }), "");  // overlap and wrong size
   EXPECT_NE(refusal([](std::string& s) { replace(s, "[2,3]", "[9,9]"); }), "");    // larger than the file
+  EXPECT_NE(refusal([](std::string& s) { replace(s, "[2,3]", "[2.5]"); }), "");    // no whole numbers
+  EXPECT_NE(refusal([](std::string& s) { replace(s, "[2,3]", "[-23]"); }), "");
   EXPECT_NE(refusal([](std::string& s) { replace(s, "F32", "F99"); }), "");
   EXPECT_NE(refusal([](std::string& s) { s += "tail"; }), "");
   EXPECT_NE(refusal([](std::string& s) { s.back() ^= 1; }).find("checksum"), std::string::npos);

@@ -206,8 +206,11 @@ TEST(ModelFile, EveryChoiceOfArchitectureComesBack) {
 
 // Files from before `norm`, `decoder_norm` and `up` were written.
 TEST(ModelFile, DescriptionsWithoutTheNewerKeysAreOfTheNetworkOfThatTime) {
+  const Arena arena("test");
+  const Model model(small_network(), arena);
   TensorFile file;
   put_model_info(file, small_network());
+  put_weights(file, model.weights, 0);
   json network = json::parse(file.metadata.at("network"));
   for (const char* key : {"norm", "decoder_norm", "up"}) EXPECT_EQ(network.erase(key), 1u) << key;
   file.metadata["network"] = network.dump();
@@ -286,4 +289,32 @@ TEST(ModelFile, UnreadableDescriptionsAreRefused) {
   EXPECT_NE(broken("size", "large").find("cannot be read"), std::string::npos);
   EXPECT_NE(broken("format", "other-9").find("other-9"), std::string::npos);
   EXPECT_NE(broken("normalisation", "z-score").find("z-score"), std::string::npos);
+}
+
+// 264 bytes that describe a network whose flat buffer has a size that wraps to 2^62 - 32, and other
+// descriptions that promise more than the file holds.
+TEST(ModelFile, ANetworkLargerThanItsFileIsRefusedBeforeMemoryIsAskedFor) {
+  const Arena arena("test");
+  Model model(small_network(), arena);
+  model.weights.init(5);
+  TensorFile file;
+  put_weights(file, model.weights, 0);
+  put_model_info(file, small_network());
+  get_model_info(file, "w");
+  const auto refused = [&](const std::string& network) {
+    TensorFile f = file;
+    f.metadata["network"] = network;
+    return message(ExitCode::checkpoint, [&] { get_model_info(f, "w.safetensors"); });
+  };
+  for (const char* network :
+      {R"({"in_channels":178956953,"classes":4,"widths":[1,536870912],"dropout":[0,0]})",
+          R"({"in_channels":1e20,"classes":4,"widths":[4,6],"dropout":[0,0]})",
+          R"({"in_channels":-1,"classes":4,"widths":[4,6],"dropout":[0,0]})"})
+    EXPECT_NE(refused(network).find("cannot be read"), std::string::npos) << network;
+  for (const char* network : {R"({"in_channels":2,"classes":3,"widths":[65536,65536],"dropout":[0,0]})",
+           R"({"in_channels":2,"classes":3,"widths":[4,6,9],"dropout":[0,0,0]})",
+           R"({"in_channels":2,"classes":3,"widths":[4,6,8],"dropout":[0,0,1.5]})",
+           R"({"in_channels":2,"classes":3,"widths":[4],"dropout":[0]})",
+           R"({"in_channels":2,"classes":3,"widths":[1,1,1,1,1,1,1,1,1,1,1,1,1],"dropout":[0]})"})
+    EXPECT_NE(refused(network).find("it holds"), std::string::npos) << network;
 }

@@ -45,6 +45,17 @@ TEST(Arena, PlanMeasuresThePeakWithoutMemory) {
   EXPECT_EQ(plan.stats().peak, size_t(16) << 20);
 }
 
+TEST(Arena, SizesThatWrapAreRefusedWithTheShape) {
+  const int64_t large = int64_t(1) << 62;
+  const Arena arena = Arena::plan("test");
+  for (const Shape& shape : {Shape{large, 4, 4}, Shape{large, large}, Shape{large}, Shape{3, -1}}) {
+    EXPECT_FALSE(shape.checked_numel()) << shape;
+    EXPECT_THROW(arena.empty(shape, DType::f32), Error) << shape;
+  }
+  EXPECT_EQ(Shape({3, 5}).checked_numel(), 15);
+  EXPECT_EQ(Shape({0, large, large}).checked_bytes(DType::f64), 0u);
+}
+
 TEST(Philox, KnownAnswers) {  // Random123, kat_vectors: philox4x32 10
   const Philox4 zero = philox(0, 0, 0, 0, 0);
   EXPECT_EQ(zero.v[0], 0x6627e8d5u);

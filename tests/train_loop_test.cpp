@@ -29,10 +29,6 @@ namespace {
 constexpr int kLong =
     120;  // steps: a signal sent near the beginning arrives before the end, also on a busy machine
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 std::string read_text(const std::string& path) {
   std::ostringstream s;
   s << std::ifstream(path, std::ios::binary).rdbuf();

@@ -1,9 +1,11 @@
-// PNG, JPEG and BMP in, PNG out. Decoding is stb_image's, with only these three decoders compiled; structure,
-// sizes and PNG checksums are verified before it sees a byte.
+// PNG, JPEG and BMP in, PNG out. PNG is lodepng's, JPEG libjpeg-turbo's, BMP stb_image's behind a header
+// check; any warning of theirs is an error here, because a half-read image trains in silence.
 #pragma once
+#include <span>
 #include <string>
 
 #include "data/grid.h"
+#include "tensor/file.h"
 
 namespace patchcl {
 
@@ -12,13 +14,28 @@ struct ImageInfo {
   int bits = 8;                                 // 8 or 16
 };
 
+// What the numbers stand for. A mask holds class numbers: those of a PNG with a palette are the indices,
+// those of a grey PNG of 1, 2 or 4 bits are the stored ones; an image has the palette's colours and goes up
+// to 255. JPEG changes numbers and is refused as a mask.
+enum class Use { image, mask };
+
 // Reads the header only. Error(data) naming the file when it is none of the three formats or implausibly
 // large.
 ImageInfo image_info(const std::string& path);
 // Values 0..255 with low 0 and high 255, or 0..65535 with the extremes. Alpha is dropped.
-Grid read_image(const std::string& path);
+Grid read_image(const std::string& path, Use use = Use::image);
 
-// values (h,w,channels) of 8 or 16 bits. Error(io) naming the path.
+// The formats one by one, from memory; `name` is what messages call the file. `bytes` of *_info may end
+// early.
+Grid read_image(std::span<const uint8_t> bytes, const std::string& name, Use use);
+ImageInfo png_info(std::span<const uint8_t> bytes, const std::string& name);
+ImageInfo jpeg_info(std::span<const uint8_t> bytes, const std::string& name);
+ImageInfo bmp_info(std::span<const uint8_t> bytes, const std::string& name);
+Grid read_png(std::span<const uint8_t> bytes, const std::string& name, Use use);
+Grid read_jpeg(std::span<const uint8_t> bytes, const std::string& name, Use use);
+Grid read_bmp(std::span<const uint8_t> bytes, const std::string& name, Use use);
+
+// values (h,w,channels) of 8 or 16 bits, grey or RGB. Error(io) naming the path.
 void write_png(const std::string& path, const uint8_t* values, int64_t h, int64_t w, int64_t channels);
 void write_png(const std::string& path, const uint16_t* values, int64_t h, int64_t w, int64_t channels);
 

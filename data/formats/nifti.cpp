@@ -1,21 +1,22 @@
 #include "data/formats/nifti.h"
 
 #include <nifti1_io.h>
-#include <zlib.h>
 
 #include <cmath>
 #include <cstring>
-#include <filesystem>
 #include <limits>
-#include <memory>
 
+#include "data/formats/gzip.h"
+#include "data/formats/limits.h"
 #include "tensor/error.h"
 
 namespace patchcl {
 
 namespace {
-using Nim = std::unique_ptr<nifti_image, void (*)(nifti_image*)>;
-constexpr double kMaxElements = double(int64_t(1) << 31);
+// Of a file when only the header is wanted; it unpacks to far more than 348 bytes.
+constexpr uint64_t kPrefix = 1 << 16;
+constexpr size_t kHeaderBytes = sizeof(nifti_1_header), kFirstVoxel = 352;
+static_assert(kHeaderBytes == 348);
 
 struct TypeInfo {
   int code, bytes;
@@ -29,95 +30,42 @@ int bytes_of(int code) {
   return 0;
 }
 
-// zlib reads plain files as they are, so .nii and .nii.gz share all code.
-class GzFile {
- public:
-  explicit GzFile(const std::string& path) : path_(path), file_(gzopen(path.c_str(), "rb")) {
-    if (!file_)
-      fail(ExitCode::data, "nifti", path,
-          std::filesystem::exists(path) ? ": cannot be opened" : ": no such file");
-  }
-  GzFile(const GzFile&) = delete;
-  ~GzFile() { gzclose(file_); }
-  void read(void* to, size_t bytes) {
-    for (size_t done = 0; done < bytes;) {
-      const int n =
-          gzread(file_, static_cast<char*>(to) + done, unsigned(std::min<size_t>(bytes - done, 1 << 30)));
-      if (n <= 0)
-        fail(ExitCode::data, "nifti", path_, " ends ", bytes - done,
-            " bytes early, it is truncated or damaged");
-      done += size_t(n);
-    }
-  }
-  void seek(size_t to) {
-    if (gzseek(file_, z_off_t(to), SEEK_SET) < 0)
-      fail(ExitCode::data, "nifti", path_, " ends before byte ", to, ", it is truncated");
-  }
-  // At the end of a gzip stream this verifies its checksum.
-  void finish() {
-    char byte;
-    if (gzread(file_, &byte, 1) < 0)
-      fail(ExitCode::data, "nifti", path_, ": wrong gzip checksum, the file is damaged");
-  }
-
- private:
-  std::string path_;
-  gzFile file_;
-};
-
 struct Header {
   nifti_1_header raw;  // in this machine's byte order
   bool swapped = false;
   size_t offset = 0;  // of the first voxel
 };
 
-// Extensions between header and voxels: the library follows their lengths without looking.
-void check_extensions(GzFile& file, const std::string& path, const Header& h) {
-  char flag[4];
-  file.read(flag, 4);
-  for (size_t at = 352; flag[0] != 0 && at + 8 <= h.offset;) {
-    int32_t size;
-    file.read(&size, 4);
-    if (h.swapped) nifti_swap_4bytes(1, &size);
-    if (size < 16 || size % 16 != 0 || at + size_t(size) > h.offset)
-      fail(ExitCode::data, "nifti", path, ": header extension of ", size, " bytes at byte ", at,
-          " is damaged");
-    at += size_t(size);
-    file.seek(at);
-  }
+void check_axes(const nifti_1_header& raw, const std::string& name) {
+  const int axes = raw.dim[0];
+  if (axes < 2 || axes > 7) fail(ExitCode::data, "nifti", name, ": ", axes, " axes, wants 2 to 4");
+  for (int i = 1; i <= axes; ++i)
+    if (raw.dim[i] < 1 || (i > 4 && raw.dim[i] != 1))
+      fail(ExitCode::data, "nifti", name, ": axis ", i, " is ", raw.dim[i],
+          " long; wants (columns, rows, slices[, channels])");
 }
 
-Header check_header(const std::string& path) {
-  GzFile file(path);
+Header parse_header(std::span<const uint8_t> bytes, const std::string& name) {
+  const Bytes first = gunzip(bytes, kHeaderBytes, name);
   Header h;
-  file.read(&h.raw, sizeof h.raw);
-  if (h.raw.sizeof_hdr != int(sizeof h.raw)) {
+  if (first.size() < kHeaderBytes) fail(ExitCode::data, "nifti", name, " is shorter than its header");
+  std::memcpy(&h.raw, first.data(), kHeaderBytes);
+  if (h.raw.sizeof_hdr != int(kHeaderBytes)) {
     swap_nifti_header(&h.raw, 1);
     h.swapped = true;
   }
-  if (h.raw.sizeof_hdr != int(sizeof h.raw) || std::memcmp(h.raw.magic, "n+1", 4) != 0)
-    fail(ExitCode::data, "nifti", path,
+  if (h.raw.sizeof_hdr != int(kHeaderBytes) || std::memcmp(h.raw.magic, "n+1", 4) != 0)
+    fail(ExitCode::data, "nifti", name,
         ": no single-file NIfTI-1 (magic 'n+1'); convert .hdr/.img pairs and NIfTI-2 to .nii.gz");
-  const int axes = h.raw.dim[0];
-  if (axes < 2 || axes > 7) fail(ExitCode::data, "nifti", path, ": ", axes, " axes, wants 2 to 4");
-  double elements = 1;
-  for (int i = 1; i <= axes; ++i) {
-    if (h.raw.dim[i] < 1 || (i > 4 && h.raw.dim[i] != 1))
-      fail(ExitCode::data, "nifti", path, ": axis ", i, " is ", h.raw.dim[i],
-          " long; wants (columns, rows, slices[, channels])");
-    elements *= h.raw.dim[i];
-  }
-  if (elements > kMaxElements)
-    fail(ExitCode::data, "nifti", path, ": ", elements, " voxels are more than 2^31");
-  const int bytes = bytes_of(h.raw.datatype);
-  if (bytes == 0 || h.raw.bitpix != bytes * 8)
-    fail(ExitCode::data, "nifti", path, ": data type ", h.raw.datatype, " of ", h.raw.bitpix,
+  check_axes(h.raw, name);
+  const int each = bytes_of(h.raw.datatype);
+  if (each == 0 || h.raw.bitpix != each * 8)
+    fail(ExitCode::data, "nifti", name, ": data type ", h.raw.datatype, " of ", h.raw.bitpix,
         " bits is not supported; save as int16 or float32");
   const float offset = h.raw.vox_offset;
-  if (!(offset >= 352 && offset <= 64 << 20))
-    fail(ExitCode::data, "nifti", path, ": voxels at byte ", offset, ", wants 352 or more");
+  if (!(offset >= float(kFirstVoxel) && offset <= 64 << 20))
+    fail(ExitCode::data, "nifti", name, ": voxels at byte ", offset, ", wants 352 or more");
   h.offset = size_t(offset);
-  check_extensions(file, path, h);
   return h;
 }
 
@@ -135,7 +83,6 @@ Grid grid_of(const Header& h) {
   return g;
 }
 
-// Stored channel-last: (D,H,W,C) from the file's (C,D,H,W).
 template <class T>
 void unpack(const void* data, double slope, double intercept, Grid& g) {
   const T* v = static_cast<const T*>(data);
@@ -145,14 +92,18 @@ void unpack(const void* data, double slope, double intercept, Grid& g) {
 }
 
 // The voxels are read here, not by the library: it would replace NaN by 0 in silence.
-std::vector<char> read_voxels(const std::string& path, const Header& h, int64_t elements) {
-  const size_t bytes = size_t(bytes_of(h.raw.datatype));
-  std::vector<char> data(size_t(elements) * bytes);
-  GzFile file(path);
-  file.seek(h.offset);
-  file.read(data.data(), data.size());
-  file.finish();
-  if (h.swapped && bytes > 1) nifti_swap_Nbytes(size_t(elements), int(bytes), data.data());
+Bytes read_voxels(std::span<const uint8_t> bytes, const Header& h, const Grid& g, const std::string& name) {
+  const size_t each = size_t(bytes_of(h.raw.datatype));
+  const double values = double(g.depth) * double(g.height) * double(g.width) * double(g.channels);
+  if (is_gzip(bytes)) check_claim("nifti", name, values, bytes.size());
+  else
+    check_claim_stored("nifti", name, values, double(each), bytes.size() - std::min(bytes.size(), h.offset));
+  const size_t wanted = h.offset + size_t(g.numel()) * each;
+  Bytes data = gunzip(bytes, wanted, name);
+  if (data.size() < wanted)
+    fail(ExitCode::data, "nifti", name, " ends ", wanted - data.size(), " bytes early, it is truncated");
+  data.erase(data.begin(), data.begin() + std::ptrdiff_t(h.offset));
+  if (h.swapped && each > 1) nifti_swap_Nbytes(size_t(g.numel()), int(each), data.data());
   return data;
 }
 
@@ -171,8 +122,8 @@ bool holds(const Grid& g) {
 }
 
 template <class T>
-std::vector<char> pack(const Grid& g) {
-  std::vector<char> data(g.values.size() * sizeof(T));
+Bytes pack(const Grid& g) {
+  Bytes data(g.values.size() * sizeof(T));
   for (size_t i = 0; i < g.values.size(); ++i) {
     const T v = T(g.values[i]);
     std::memcpy(&data[i * sizeof(T)], &v, sizeof(T));
@@ -180,7 +131,7 @@ std::vector<char> pack(const Grid& g) {
   return data;
 }
 
-std::vector<char> pack_as(NiftiType type, const Grid& g) {
+Bytes pack_as(NiftiType type, const Grid& g) {
   switch (type) {
     case NiftiType::u8: return pack<uint8_t>(g);
     case NiftiType::i16: return pack<int16_t>(g);
@@ -197,43 +148,37 @@ int code_of(NiftiType type) {
   return codes[int(type)];
 }
 
-Nim header_like(const std::string& like, const Grid& g, int code) {
-  check_header(like);
-  Nim nim(nifti_image_read(like.c_str(), 0), nifti_image_free);
-  if (!nim) fail(ExitCode::data, "nifti", like, ": its header cannot be read");
-  if (nim->nx != g.width || nim->ny != g.height || nim->nz != g.depth)
-    fail(ExitCode::internal, "nifti", "geometry of ", like, " (", nim->nz, " slices of ", nim->ny, "x",
-        nim->nx, ") for ", g.size_text());
-  nim->ndim = nim->dim[0] = 3;
-  nim->nt = nim->nu = nim->nv = nim->nw = 1;
-  for (int i = 4; i < 8; ++i) nim->dim[i] = 1;
-  nim->nvox = size_t(g.numel());
-  nim->datatype = code;
-  nim->nbyper = bytes_of(code);
-  nim->scl_slope = nim->scl_inter = nim->cal_min = nim->cal_max = 0;
-  return nim;
+// The header of `like` with the size and type of the new volume.
+nifti_1_header header_like(const std::string& like, const Grid& g) {
+  const Header h = parse_header(read_bytes(like, ExitCode::data, kPrefix), like);
+  const Grid old = grid_of(h);
+  if (old.width != g.width || old.height != g.height || old.depth != g.depth)
+    fail(ExitCode::internal, "nifti", "geometry of ", like, " (", old.size_text(), ") for ", g.size_text());
+  return h.raw;
 }
 
-Nim header_new(const Grid& g, int code) {
-  const int dims[8] = {3, int(g.width), int(g.height), int(g.depth), 1, 1, 1, 1};
-  Nim nim(nifti_make_new_nim(dims, code, 0), nifti_image_free);
-  nim->dx = nim->pixdim[1] = float(g.spacing[2]);
-  nim->dy = nim->pixdim[2] = float(g.spacing[1]);
-  nim->dz = nim->pixdim[3] = float(g.spacing[0]);
-  nim->xyz_units = NIFTI_UNITS_MM;
-  nim->qform_code = NIFTI_XFORM_SCANNER_ANAT;
-  nim->qfac = 1;
-  return nim;
+nifti_1_header header_new(const Grid& g) {
+  nifti_1_header raw{};
+  raw.sizeof_hdr = int(kHeaderBytes);
+  for (int i = 0; i < 3; ++i) raw.pixdim[3 - i] = float(g.spacing[size_t(i)]);
+  raw.pixdim[0] = 1;  // qfac: a right-handed frame
+  raw.xyzt_units = NIFTI_UNITS_MM;
+  raw.qform_code = NIFTI_XFORM_SCANNER_ANAT;
+  return raw;
 }
 }  // namespace
 
-Grid read_nifti_header(const std::string& path) { return grid_of(check_header(path)); }
+Grid read_nifti_header(const std::string& path) {
+  return grid_of(parse_header(read_bytes(path, ExitCode::data, kPrefix), path));
+}
 
-Grid read_nifti(const std::string& path) {
-  const Header h = check_header(path);
+Grid read_nifti(const std::string& path) { return read_nifti(read_bytes(path), path); }
+
+Grid read_nifti(std::span<const uint8_t> bytes, const std::string& name) {
+  const Header h = parse_header(bytes, name);
   Grid g = grid_of(h);
+  const Bytes data = read_voxels(bytes, h, g, name);
   g.values.resize(size_t(g.numel()));
-  const std::vector<char> data = read_voxels(path, h, g.numel());
   const bool scaled =
       std::isfinite(h.raw.scl_slope) && h.raw.scl_slope != 0 && std::isfinite(h.raw.scl_inter);
   const double slope = scaled ? double(h.raw.scl_slope) : 1, intercept = scaled ? double(h.raw.scl_inter) : 0;
@@ -261,20 +206,22 @@ NiftiType exact_type(const Grid& g) {
 
 void write_nifti(const std::string& path, const Grid& g, NiftiType type, const std::string& like) {
   require(g.channels == 1, "nifti", path, ": writes one channel, got ", g.size_text());
-  nifti_set_debug_level(0);
-  const int code = code_of(type);
-  const Nim nim = like.empty() ? header_new(g, code) : header_like(like, g, code);
-  std::vector<char> data = pack_as(type, g);
-  nim->nifti_type = NIFTI_FTYPE_NIFTI1_1;
-  const bool named = nifti_set_filenames(nim.get(), path.c_str(), 0, 0) == 0;
-  nim->data = data.data();
-  if (named) nifti_image_write(nim.get());
-  nim->data = nullptr;  // ours, not the library's to free
-  try {
-    if (!named || read_nifti(path).numel() != g.numel()) throw Error(ExitCode::io, "");
-  } catch (const Error&) {
-    fail(ExitCode::io, "nifti", path, ": could not be written; does the folder exist, is the disk full?");
-  }
+  for (const int64_t n : {g.width, g.height, g.depth})
+    if (n > std::numeric_limits<short>::max())
+      fail(ExitCode::io, "nifti", path, ": NIfTI-1 has at most 32767 voxels along an axis, not ", n);
+  nifti_1_header raw = like.empty() ? header_new(g) : header_like(like, g);
+  const short dims[8] = {3, short(g.width), short(g.height), short(g.depth), 1, 1, 1, 1};
+  std::copy(std::begin(dims), std::end(dims), raw.dim);
+  raw.datatype = short(code_of(type));
+  raw.bitpix = short(8 * bytes_of(raw.datatype));
+  raw.vox_offset = float(kFirstVoxel);
+  raw.scl_slope = raw.scl_inter = raw.cal_min = raw.cal_max = 0;
+  std::memcpy(raw.magic, "n+1", 4);
+  Bytes file(kFirstVoxel);  // four zeros behind the header: no extensions
+  std::memcpy(file.data(), &raw, kHeaderBytes);
+  const Bytes voxels = pack_as(type, g);
+  file.insert(file.end(), voxels.begin(), voxels.end());
+  write_bytes(path, path.ends_with(".gz") ? gzip(file) : file);
 }
 
 }  // namespace patchcl

@@ -1,8 +1,9 @@
-// NIfTI-1 volumes (.nii, .nii.gz) through libnifti, behind a header check of ours: magic, axes, type, offsets
-// and the length of the file are verified before the library, which trusts them, sees the file.
-// Orientation stays as stored: the file's fastest axis is the column, the second the row, the third the
-// slice, the fourth the channel. Without the library (NIFTI=0) the functions throw Error(data) that says so.
+// NIfTI-1 volumes (.nii, .nii.gz). libnifti gives the header's layout and byte order; magic, axes, type,
+// offset and what the header claims are checked against the file before memory is taken for it. Orientation
+// stays as stored: the file's fastest axis is the column, the second the row, the third the slice, the fourth
+// the channel. Without the library (NIFTI=0) the functions throw Error(data) that says so.
 #pragma once
+#include <span>
 #include <string>
 
 #include "data/grid.h"
@@ -13,6 +14,8 @@ namespace patchcl {
 Grid read_nifti_header(const std::string& path);
 // Values with slope and intercept applied, low and high at the extremes.
 Grid read_nifti(const std::string& path);
+// The same from memory; `name` is what messages call it.
+Grid read_nifti(std::span<const uint8_t> bytes, const std::string& name);
 
 enum class NiftiType { u8, i16, u16, i32, f32, f64 };
 // The type that holds all of `grid` exactly, the smallest that does.

@@ -13,6 +13,7 @@ namespace {
 
 Grid read_nifti_header(const std::string& path) { absent(path); }
 Grid read_nifti(const std::string& path) { absent(path); }
+Grid read_nifti(std::span<const uint8_t>, const std::string& name) { absent(name); }
 NiftiType exact_type(const Grid&) { return NiftiType::f64; }
 void write_nifti(const std::string& path, const Grid&, NiftiType, const std::string&) { absent(path); }
 

@@ -47,6 +47,9 @@ Grid read_grid(const std::string& path, const std::string& array) {
 
 std::vector<float> normalized(const Grid& image, const std::string& path) {
   const double range = image.high - image.low, scale = range > 0 ? 1 / range : 0;
+  if (!std::isfinite(range) || !std::isfinite(scale))
+    fail(ExitCode::data, "data", path, ": values from ", image.low, " to ", image.high,
+        " are too far apart or too close to be normalised; scale the image");
   std::vector<float> out(image.values.size());
   for (size_t i = 0; i < out.size(); ++i) {
     if (!std::isfinite(image.values[i]))
@@ -61,12 +64,12 @@ std::vector<uint8_t> to_label(const Grid& label, const std::string& path) {
   std::vector<uint8_t> out(size_t(label.numel() / label.channels));
   for (size_t i = 0; i < out.size(); ++i) {
     const double* v = &label.values[i * size_t(label.channels)];
-    if (std::any_of(v, v + label.channels, [&](double other) { return other != v[0]; }))
-      fail(ExitCode::data, "data", path,
-          ": coloured mask; save the class numbers 0, 1, 2 ... (or 0 and 255) as a grey image");
     if (!(v[0] >= 0 && v[0] <= 255 && v[0] == std::floor(v[0])))
       fail(ExitCode::data, "data", path, ": label ", v[0], " at ",
           position(label, int64_t(i) * label.channels), " is no class number");
+    if (std::any_of(v, v + label.channels, [&](double other) { return other != v[0]; }))
+      fail(ExitCode::data, "data", path,
+          ": coloured mask; save the class numbers 0, 1, 2 ... (or 0 and 255) as a grey image");
     out[i] = uint8_t(v[0]);
   }
   return out;
@@ -94,11 +97,9 @@ Volume to_volume(const std::string& id, const std::string& path, const Grid& ima
 
 Volume read_volume(const std::string& path) {
   const Grid image = read_grid(path);
-  if (format_of(path) == Format::h5 && h5_has(path, "label")) {
-    const Grid label = read_h5(path, "label");
-    return to_volume(stem_of(path), path, image, &label, path);
-  }
-  return to_volume(stem_of(path), path, image, nullptr, "");
+  std::optional<Grid> label;
+  if (format_of(path) == Format::h5) label = read_h5(read_bytes(path), path, "label");
+  return to_volume(stem_of(path), path, image, label ? &*label : nullptr, path);
 }
 
 void write_label(const std::string& path, const std::vector<uint8_t>& label, const Volume& source) {

@@ -1,16 +1,12 @@
-// The "converted" layout: any data set as 8- or 16-bit PNG images that open everywhere, without loss.
+// A data set written in a form that other programs of the field read too, and this one.
 //
-//   patchcl.json        layout of origin, class names, and per case: id, patient, split, size, spacing,
-//   coding images/ID.png       one file per slice: ID.png for a single image, ID_z000.png ... for a volume
-//   labels/ID.png       class numbers
-//
-// A PNG holds whole numbers, a source may hold fractions, so each case has a coding. A pixel is index * step,
-// where step spreads the indices over the range of the file so that it can be looked at, and index stands for
-//   integers   first + index               a scanner's numbers
-//   fractions  (first + index) / divisor   such numbers after a division: ACDC's k / max as SSL4MIS stores
-//   them levels     levels[index]               any other set of at most 65536 values rounded    low + index
-//   (high - low) / 65535, the only one that loses: at most half of (high - low) / 65535
-// Orientation of NIfTI is not kept; spacing is.
+//   ssl4mis  SSL4MIS's folder: train_slices.list, val.list, data/slices/ID.h5, data/ID.h5. Values lie in
+//            [0,1] as they are trained on, to the last bit. Spacing and orientation have no place there.
+//   nnunet   nnU-Net v2's: dataset.json, imagesTr/ID_0000.nii.gz, labelsTr/ID.nii.gz, splits_final.json.
+//            Values, spacing and (of NIfTI) orientation exactly; slices ID_slice_N make up the volume ID.
+//   png      images/ID.png, masks/ID.png, train.list, val.list; a volume becomes ID_slice_001.png ...
+//            Whole numbers within 0..255 or 0..65535 stay; others are scaled from the extremes of the case
+//            to 16 bits and rounded. Each image is one of its own then: normalised alone, no spacing.
 #pragma once
 #include <functional>
 #include <string>
@@ -19,16 +15,18 @@
 
 namespace patchcl {
 
+enum class Target { ssl4mis, nnunet, png };
+
 struct ConvertReport {
   int64_t cases = 0, slices = 0;
-  int64_t rounded_cases = 0;  // not exact
+  int64_t rounded_cases = 0;  // whose values are not exactly those of the source
   double largest_error = 0;   // of a value, as a fraction of its case's range
 };
 
 // Writes what `from` (a folder or a phantom) holds into the folder `to`, which must not exist or be empty.
-// Splits and the order of the lists are kept. Throws Error(io) when it cannot write, Error(data) for a
-// damaged source.
-ConvertReport convert_data(const std::string& from, const std::string& to,
+// Splits are kept. Throws Error(io) when it cannot write, Error(data) for a damaged source or one that the
+// target has no place for (colour in ssl4mis and nnunet).
+ConvertReport convert_data(const std::string& from, const std::string& to, Target target,
     const std::function<void(int64_t, int64_t)>& progress = {});
 
 }  // namespace patchcl

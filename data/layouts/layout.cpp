@@ -15,13 +15,12 @@ Layout open_layout(const std::string& where) {
   if (!fs::exists(where)) fail(ExitCode::data, "data", where, ": no such folder");
   if (!fs::is_directory(where))
     fail(ExitCode::data, "data", where, ": is a file, wants the folder of a data set");
-  if (fs::exists(where + "/patchcl.json")) return converted_layout(where);
   if (fs::exists(where + "/dataset.json")) return nifti_layout(where);
   if (fs::exists(where + "/train_slices.list")) return ssl4mis_layout(where);
   if (fs::is_directory(where + "/images")) return image_layout(where);
   fail(ExitCode::data, "data", where,
       ": no known layout; wants train_slices.list with data/ (SSL4MIS), dataset.json with imagesTr/ (MSD, "
-      "nnU-Net), images/ with labels/, or patchcl.json (patchcl data convert)");
+      "nnU-Net), or images/ with masks/");
 }
 
 std::vector<std::string> read_list(const std::string& path) {

@@ -1,12 +1,10 @@
 // Layout: what lies in a data folder, told the same way for every convention of the field.
 //
-//   SSL4MIS   train_slices.list, val.list, data/slices/*.h5, data/*.h5          slices to train on, volumes
-//   to validate MSD       dataset.json with "training" pairs, imagesTr/, labelsTr/          NIfTI volumes,
-//   each slice an item nnU-Net   dataset.json with "channel_names", imagesTr/NAME_0000.nii.gz      the same,
-//   one file per channel images    images/ with masks/, labels/ or annotations/ of equal stem        PNG,
-//   JPEG, BMP; optional train.list, val.list converted images/, labels/, patchcl.json what `patchcl data
-//   convert` writes phantom   "phantom" or "phantom:cases=40,size=96"                           generated,
-//   nothing on disk
+//   SSL4MIS  train_slices.list, val.list, data/slices/*.h5 to train on, data/*.h5 to validate
+//   MSD      dataset.json with "training" pairs, imagesTr/, labelsTr/: NIfTI volumes, each slice an item
+//   nnU-Net  dataset.json with "channel_names", imagesTr/NAME_0000.nii.gz; splits_final.json optional
+//   images   images/ with masks/, labels/ or annotations/ of equal stem; train.list, val.list optional
+//   phantom  "phantom" or "phantom:cases=40,size=96": generated, nothing on disk
 //
 // A layout only lists sources; nothing but headers and lists is read until a source is asked for its numbers.
 #pragma once
@@ -43,7 +41,6 @@ Layout open_layout(const std::string& where);
 Layout ssl4mis_layout(const std::string& dir);
 Layout nifti_layout(const std::string& dir);
 Layout image_layout(const std::string& dir);
-Layout converted_layout(const std::string& dir);
 
 // The lines of a list file without blanks, carriage returns and empty lines. Error(data) when it cannot be
 // read.

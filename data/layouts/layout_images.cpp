@@ -1,6 +1,6 @@
 // A folder of pictures: images/ with masks/, labels/ or annotations/ of equal stem; train.list and val.list
-// optional. Masks hold class numbers; a mask of 0 and 255 alone is the usual way to write a binary one and
-// becomes 0 and 1.
+// optional. Masks hold class numbers (of a PNG with a palette: the indices); a mask of 0 and 255 alone is the
+// usual way to write a binary one and becomes 0 and 1.
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -29,7 +29,7 @@ std::map<std::string, std::string> files_by_stem(const std::string& dir) {
 }
 
 Grid read_mask(const std::string& path) {
-  Grid mask = read_image(path);
+  Grid mask = read_image(path, Use::mask);
   if (std::all_of(mask.values.begin(), mask.values.end(), [](double v) { return v == 0 || v == 255; }))
     for (double& v : mask.values) v /= 255;
   return mask;
@@ -51,7 +51,8 @@ Layout image_layout(const std::string& dir) {
           image == images.end() ? "image" : "mask in " + mask_dir);
     const ImageInfo info = image_info(image->second);
     Source s;
-    s.id = s.group = stem;
+    s.id = stem;
+    s.group = patient_of(stem);
     s.path = image->second;
     s.label_path = mask->second;
     s.height = info.height;

@@ -1,6 +1,6 @@
 // MSD ("training" pairs in dataset.json) and nnU-Net v2 ("channel_names", imagesTr/NAME_0000.nii.gz): NIfTI
-// volumes. Left out: several channels per case, ignore labels and region classes of nnU-Net; they are refused
-// by name.
+// volumes; splits_final.json, where it is, says what validates and in which order to train. Left out: several
+// channels per case, ignore labels and region classes of nnU-Net; they are refused by name.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -24,7 +24,8 @@ Source volume(const std::string& image, const std::string& label) {
     if (!fs::exists(path))
       fail(ExitCode::data, "data", "dataset.json stands for ", path, ", which is not there");
   Source s;
-  s.id = s.group = stem_of(label);
+  s.id = stem_of(label);
+  s.group = patient_of(s.id);
   s.path = image;
   s.label_path = label;
   const Grid header = read_nifti_header(image);
@@ -57,10 +58,28 @@ std::vector<Source> nnunet_sources(const std::string& dir, const std::string& en
   return sources;
 }
 
+// nnU-Net's own file of folds; the first one's cases, in its order.
+void split(const std::string& path, Layout& layout) {
+  std::ifstream in(path);
+  const json fold = json::parse(in).at(0);
+  const std::vector<Source> all = std::move(layout.train);
+  const auto chosen = [&](const char* key) {
+    std::vector<Source> sources;
+    for (const std::string id : fold.at(key)) {
+      const auto at = std::find_if(all.begin(), all.end(), [&](const Source& s) { return s.id == id; });
+      if (at == all.end()) fail(ExitCode::data, "data", path, " names '", id, "', which is not in labelsTr");
+      sources.push_back(*at);
+    }
+    return sources;
+  };
+  layout.train = chosen("train");
+  layout.validation = chosen("val");
+}
+
 }  // namespace
 
 Layout nifti_layout(const std::string& dir) {
-  const std::string path = dir + "/dataset.json";
+  std::string path = dir + "/dataset.json";
   std::ifstream in(path);
   Layout layout;
   try {
@@ -77,6 +96,8 @@ Layout nifti_layout(const std::string& dir) {
         layout.train.push_back(
             volume((fs::path(dir) / pair.at("image").get<std::string>()).lexically_normal(),
                 (fs::path(dir) / pair.at("label").get<std::string>()).lexically_normal()));
+    path = dir + "/splits_final.json";
+    if (nnunet && fs::exists(path)) split(path, layout);
   } catch (const json::exception& e) {
     fail(ExitCode::data, "data", path, " is broken: ", e.what());
   } catch (const std::logic_error&) {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "autograd/graph.h"
+#include "tensor/file.h"
 #include "train/audit/audit_commands.h"
 #include "train/audit/audit_setup.h"
 #include "train/setup/model_file.h"

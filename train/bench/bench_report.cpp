@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "tensor/io.h"
+#include "tensor/file.h"
 #include "train/bench/bench.h"
 #include "train/evaluate/table.h"
 

@@ -1,4 +1,4 @@
-// patchcl data: what a data set holds, and the same data set as PNG files.
+// patchcl data: what a data set holds, and the same data set in a form that other programs read.
 #include <CLI/CLI.hpp>
 #include <unistd.h>
 
@@ -100,19 +100,24 @@ std::function<int()> add_check(CLI::App& app) {
 std::function<int()> add_convert(CLI::App& app) {
   struct Flags {
     std::string from, to;
+    Target target = Target::nnunet;
   };
   auto f = std::make_shared<Flags>();
   app.add_option("from", f->from, "Folder of a data set, or phantom[:...]")->required();
   app.add_option("to", f->to, "Folder to write; must not exist or be empty")->required();
+  const std::map<std::string, Target> targets{
+      {"ssl4mis", Target::ssl4mis}, {"nnunet", Target::nnunet}, {"png", Target::png}};
+  app.add_option("--as", f->target, "ssl4mis (.h5), nnunet (.nii.gz) or png (images/ and masks/)")
+      ->required()
+      ->transform(CLI::CheckedTransformer(targets));
   return [f] {
-    const ConvertReport r = convert_data(f->from, f->to, show_progress);
+    const ConvertReport r = convert_data(f->from, f->to, f->target, show_progress);
     std::printf("wrote %lld cases, %lld slices to %s; ", static_cast<long long>(r.cases),
         static_cast<long long>(r.slices), f->to.c_str());
-    if (r.rounded_cases == 0) std::printf("every value is kept exactly\n");
+    if (r.rounded_cases == 0) std::printf("no value was rounded\n");
     else
       std::printf(
-          "%lld cases hold more than 65536 different values and were rounded, by at most %.2g of their "
-          "range\n",
+          "%lld cases are not whole numbers of 16 bits: scaled and rounded, by at most %.2g of their range\n",
           static_cast<long long>(r.rounded_cases), r.largest_error);
     return int(ExitCode::ok);
   };
@@ -121,18 +126,18 @@ std::function<int()> add_convert(CLI::App& app) {
 AddCommand command{{
     .order = 40,
     .name = "data",
-    .help = "Check a data set, or write it as PNG files",
+    .help = "Check a data set, or write it for other programs",
     .examples = "Examples:\n"
                 "  patchcl data check ACDC                      sizes, labels, and every damaged or "
                 "contradictory file\n"
-                "  patchcl data convert Task04_Hippocampus png  8- and 16-bit PNG without loss; trains to "
-                "the same bits\n"
-                "  patchcl data convert phantom:cases=8 hearts  generated hearts to look at\n"
+                "  patchcl data convert ACDC acdc --as nnunet   SSL4MIS's slices as volumes for nnU-Net\n"
+                "  patchcl data convert Task04_Hippocampus h5 --as ssl4mis\n"
+                "  patchcl data convert phantom:cases=8 hearts --as png   generated hearts to look at\n"
                 "check exits with 3 when there is a problem.",
     .add = [](CLI::App& app) -> std::function<int()> {
       return add_sub_commands(
           app, {{"check", "Read everything and report sizes, labels and problems", add_check},
-                   {"convert", "Write the images as PNG, without loss", add_convert}});
+                   {"convert", "Write the images and labels as .h5, NIfTI or PNG", add_convert}});
     },
 }};
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "train/commands/command.h"
+#include "tensor/file.h"
 #include "train/commands/inference_flags.h"
 #include "train/evaluate/report.h"
 

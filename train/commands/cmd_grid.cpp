@@ -21,7 +21,7 @@
 #include <sstream>
 #include <thread>
 
-#include "tensor/io.h"
+#include "tensor/file.h"
 #include "train/commands/command.h"
 #include "train/commands/grid.h"
 

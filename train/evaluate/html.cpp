@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "tensor/io.h"
+#include "tensor/file.h"
 
 namespace patchcl::html {
 namespace {

@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "tensor/error.h"
-#include "tensor/io.h"
+#include "tensor/file.h"
 
 namespace patchcl {
 

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "tensor/file.h"
 #include "train/audit/run_audit.h"
 #include "train/evaluate/report.h"
 #include "train/loop/memory_plan.h"
@@ -305,11 +306,11 @@ void Trainer::audit(const Batch& batch) {
 
 void Trainer::draw_pictures(const Batch& batch) {
   const fs::path folder = fs::path(config_.out) / "pictures";
-  const std::string when = "-" + std::to_string(learner_->iteration()) + ".png";
+  const std::string when = std::to_string(learner_->iteration()) + ".png";
   for (const auto& [name, canvas] :
       learner_->method().pictures(learner_->state(), batch, info_.class_names)) {
     fs::create_directories(folder);
-    canvas.save((folder / (name + when)).string());
+    canvas.save((folder / (name + "-" + when)).string());
   }
 }
 

@@ -100,6 +100,37 @@ std::string encoder_block(int i) {
                 : "encoder.down" + std::to_string(i) + ".maxpool_conv.1.conv_conv.";
 }
 
+// A whole number of the description, in [1, largest].
+int64_t bounded(const json& v, int64_t largest) {
+  if (!v.is_number_integer() || v < 1 || v > largest)
+    throw std::range_error(v.dump() + " is not in 1.." + std::to_string(largest));
+  return v.get<int64_t>();
+}
+
+constexpr int64_t kLargestChannels = 1 << 16, kLargestClasses = 256, kLargestSize = 1 << 14;
+constexpr size_t kMostLevels = 12;
+
+// A description costs nothing to write: the network must fit into the numbers that the file holds, before
+// memory is asked for.
+void check_network(const UNetConfig& c, const TensorFile& file, const std::string& path) {
+  int64_t held = 0, wanted = 0;
+  for (const auto& [name, t] : file.tensors) held += t.numel();
+  const auto in_range = [](int64_t n, int64_t largest) { return n >= 1 && n <= largest; };
+  bool sound = in_range(c.in_channels, kLargestChannels) && in_range(c.classes, kLargestClasses) &&
+               in_range(int64_t(c.widths.size()) - 1, kMostLevels - 1) && c.dropout.size() == c.widths.size();
+  for (const int w : c.widths) sound = sound && in_range(w, kLargestChannels);
+  for (const double p : c.dropout) sound = sound && p >= 0 && p < 1;
+  if (sound) {
+    ParamLayout layout;
+    const UNet declared(layout, c);
+    wanted = layout.parameter_count();
+  }
+  if (!sound || wanted > held)
+    fail(ExitCode::checkpoint, "weights", path, " describes a network of ", c.in_channels, " channels, ",
+        c.widths.size(), " widths, ", c.dropout.size(), " dropout rates and ", c.classes, " classes, with ",
+        wanted, " parameters; it holds ", held, " numbers; take another file");
+}
+
 UNetConfig infer_unet(const TensorFile& file, const std::string& path) {
   const auto shape4 = [&](const std::string& name) {
     const Shape& s = find(file, name, path).shape();
@@ -145,9 +176,10 @@ json describe(const UNetConfig& c) {
 
 UNetConfig described(const json& network) {
   UNetConfig c;
-  network.at("in_channels").get_to(c.in_channels);
-  network.at("classes").get_to(c.classes);
-  network.at("widths").get_to(c.widths);
+  c.in_channels = int(bounded(network.at("in_channels"), kLargestChannels));
+  c.classes = int(bounded(network.at("classes"), kLargestClasses));
+  c.widths.clear();
+  for (const json& w : network.at("widths")) c.widths.push_back(int(bounded(w, kLargestChannels)));
   network.at("dropout").get_to(c.dropout);
   read_choice(network, "norm", kNormKinds, c.norm);
   c.decoder_norm = network.value("decoder_norm", c.decoder_norm);
@@ -172,6 +204,7 @@ ModelInfo get_model_info(const TensorFile& file, const std::string& path) {
   const auto& m = file.metadata;
   if (!m.count("format") || !m.count("network")) {
     info.unet = infer_unet(file, path);
+    check_network(info.unet, file, path);
     return info;
   }
   if (m.at("format") != kFormat)
@@ -179,7 +212,7 @@ ModelInfo get_model_info(const TensorFile& file, const std::string& path) {
         kFormat, "'");
   try {
     info.unet = described(json::parse(m.at("network")));
-    info.size = std::stoll(m.at("size"));
+    info.size = bounded(json(std::stoll(m.at("size"))), kLargestSize);
     info.class_names = json::parse(m.at("class_names")).get<std::vector<std::string>>();
     info.normalisation = m.at("normalisation");
     info.fit = m.at("fit") == "crop" ? Fit::crop : Fit::resize;
@@ -191,6 +224,10 @@ ModelInfo get_model_info(const TensorFile& file, const std::string& path) {
   if (info.normalisation != ModelInfo{}.normalisation)
     fail(ExitCode::checkpoint, "weights", path, " wants input normalised as '", info.normalisation,
         "', this program knows '", ModelInfo{}.normalisation, "'");
+  check_network(info.unet, file, path);
+  if (!info.class_names.empty() && int(info.class_names.size()) != info.unet.classes)
+    fail(ExitCode::checkpoint, "weights", path, " names ", info.class_names.size(), " of ", info.unet.classes,
+        " classes");
   return info;
 }
 

@@ -31,7 +31,7 @@ struct ModelInfo {
 
 void put_model_info(TensorFile& file, const ModelInfo& info);
 // From the metadata, or from the shapes of the tensors. Throws Error(checkpoint) when the file `path` (named
-// in messages) holds no UNet or describes one that this program does not know.
+// in messages) holds no UNet, describes one that this program does not know, or one larger than itself.
 ModelInfo get_model_info(const TensorFile& file, const std::string& path);
 
 // Adds all parameters and buffers of `store` to `file` as host tensors, names starting with `prefix`.

@@ -6,7 +6,7 @@
 
 #include "data/stream/dataset.h"
 #include "tensor/device.h"
-#include "tensor/io.h"
+#include "tensor/file.h"
 
 namespace patchcl {
 

@@ -1,0 +1,111 @@
+#include "tensor/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+namespace patchcl {
+
+namespace {
+// An open file that closes itself, to read from.
+class OpenFile {
+ public:
+  OpenFile(const std::string& path, ExitCode code)
+      : path_(path), code_(code), fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+    struct stat s {};
+    if (fd_ < 0) refuse(errno == ENOENT ? "no such file" : std::strerror(errno));
+    if (fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode)) {
+      close(fd_);  // a constructor that throws has no destructor
+      refuse("is no file");
+    }
+    size_ = uint64_t(s.st_size);
+  }
+  ~OpenFile() { close(fd_); }
+  OpenFile(const OpenFile&) = delete;
+  uint64_t size() const { return size_; }
+  Bytes read(uint64_t bytes) const {
+    Bytes all(bytes);
+    for (uint64_t at = 0; at < bytes;) {
+      const ssize_t n = ::read(fd_, all.data() + at, bytes - at);
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) refuse(n < 0 ? std::strerror(errno) : "became shorter while it was read");
+      at += uint64_t(n);
+    }
+    return all;
+  }
+
+ private:
+  [[noreturn]] void refuse(const char* why) const { fail(code_, "file", path_, ": ", why); }
+  std::string path_;
+  ExitCode code_;
+  int fd_;
+  uint64_t size_ = 0;
+};
+}  // namespace
+
+Bytes read_bytes(const std::string& path, ExitCode code, uint64_t limit) {
+  const OpenFile in(path, code);
+  return in.read(std::min(in.size(), limit));
+}
+
+uint64_t file_size(const std::string& path, ExitCode code) { return OpenFile(path, code).size(); }
+
+AtomicFile::AtomicFile(const std::string& path) : path_(path), temporary_(path + ".tmp") {
+  fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd_ < 0) stop("cannot create");
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ >= 0) close(fd_);
+  if (!committed_) unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(const void* data, size_t bytes) {
+  const char* p = static_cast<const char*>(data);
+  while (bytes) {
+    const ssize_t n = ::write(fd_, p, bytes);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) stop("cannot write");
+    p += n;
+    bytes -= size_t(n);
+  }
+}
+
+void AtomicFile::commit() {
+  if (fsync(fd_) != 0) stop("cannot flush");
+  if (close(std::exchange(fd_, -1)) != 0) stop("cannot close");
+  if (rename(temporary_.c_str(), path_.c_str()) != 0) stop("cannot rename to its name");
+  committed_ = true;
+  // The rename itself must reach the disk: flush the folder. Some file systems refuse; the data is safe by
+  // then.
+  const std::string folder = std::filesystem::absolute(path_).parent_path();
+  const int dir = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (dir >= 0) {
+    fsync(dir);
+    close(dir);
+  }
+}
+
+void AtomicFile::stop(const char* what) const {
+  fail(ExitCode::io, "file", what, " ", temporary_, ": ", std::strerror(errno), "; the previous ", path_,
+      " is untouched; free space on the disk or write elsewhere");
+}
+
+void write_bytes(const std::string& path, std::span<const uint8_t> bytes) {
+  AtomicFile file(path);
+  file.write(bytes.data(), bytes.size());
+  file.commit();
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  write_bytes(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
+}  // namespace patchcl

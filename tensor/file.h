@@ -1,0 +1,42 @@
+// Whole files, in and out: the one way in which data, weights, pictures and tables reach the disk.
+//
+// A file is written under a temporary name in the same folder, flushed (fsync), renamed to its name, and the
+// folder flushed: whoever looks, after a crash too, sees the old file or the new one and never a part.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tensor/error.h"
+
+namespace patchcl {
+
+using Bytes = std::vector<uint8_t>;
+
+// The first `limit` bytes of a regular file. Error(code) naming it: not there, a folder, not readable.
+Bytes read_bytes(const std::string& path, ExitCode code = ExitCode::data, uint64_t limit = UINT64_MAX);
+// Error(code) as above.
+uint64_t file_size(const std::string& path, ExitCode code = ExitCode::data);
+
+// A file in parts: it becomes `path` on commit() and vanishes otherwise. Error(io) naming the path.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::string& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  void write(const void* data, size_t bytes);
+  void commit();
+
+ private:
+  [[noreturn]] void stop(const char* what) const;
+  std::string path_, temporary_;
+  int fd_ = -1;
+  bool committed_ = false;
+};
+
+// A file in one part.
+void write_bytes(const std::string& path, std::span<const uint8_t> bytes);
+void write_text(const std::string& path, const std::string& text);
+
+}  // namespace patchcl
