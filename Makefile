@@ -157,9 +157,9 @@ docs: build/patchcl
 # The house's style, .clang-format, for every source; CI runs the check.
 SOURCES_TO_FORMAT = $(shell git ls-files '*.cpp' '*.h' '*.cu' '*.cuh')
 format:
-	clang-format -i $(SOURCES_TO_FORMAT)
+	@clang-format -i $(SOURCES_TO_FORMAT)
 format-check:
-	clang-format --dry-run --Werror $(SOURCES_TO_FORMAT)
+	@clang-format --dry-run --Werror $(SOURCES_TO_FORMAT)
 
 deps:
 	@.ci/deps.sh

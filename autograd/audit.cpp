@@ -165,8 +165,7 @@ void check_numeric(const OpBench& bench, const OpCase& c, size_t t, const Vec& d
 }
 
 // Runs fn with a team of n threads.
-template <class F>
-auto with_threads(int n, F&& fn) {
+template <class F> auto with_threads(int n, F&& fn) {
   struct Restore {
     int before = threads();
     ~Restore() { set_threads(before); }

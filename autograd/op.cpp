@@ -10,8 +10,7 @@ namespace {
 OpObserver g_observer = nullptr;
 
 // On the GPU by its own clock; an observed op is waited for.
-template <class F>
-void observed(const Op& op, const Tensor& y, bool backward, F&& kernel) {
+template <class F> void observed(const Op& op, const Tensor& y, bool backward, F&& kernel) {
   if (!g_observer) return kernel();
   if (y.device() == Device::cuda) {
     cuda::Stopwatch watch;

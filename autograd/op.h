@@ -27,8 +27,7 @@ struct GradOut {
   explicit operator bool() const { return bool(t); }
 };
 // What a kernel does with each element of a gradient.
-template <class T>
-HD inline void store(T& to, T value, bool accumulate) {
+template <class T> HD inline void store(T& to, T value, bool accumulate) {
   to = accumulate ? T(to + value) : value;
 }
 

@@ -11,8 +11,7 @@ std::vector<OpSpec>& specs() {
 
 namespace draw {
 namespace {
-template <class F>
-Draw each(F f) {
+template <class F> Draw each(F f) {
   return [f](const Shape& s, Rng& rng) {
     std::vector<double> v(size_t(s.numel()));
     for (double& e : v) e = f(rng);

@@ -6,8 +6,7 @@ namespace patchcl {
 
 namespace {
 
-template <class T>
-void launch_forward(const Forward& f) {
+template <class T> void launch_forward(const Forward& f) {
   const int64_t pixels = f.x[0].shape().rows(), channels = f.x[0].shape()[-1];
   const T *p = f.x[0].data<T>(), *t = f.x[1].data<T>(), *weight = weight_of<T>(f.x);
   T* y = f.y.data<T>();
@@ -23,8 +22,7 @@ void launch_forward(const Forward& f) {
 }
 
 // d = factor * dy/dp: factor 1 for p, -1 for the target.
-template <class T>
-void launch_backward(const Backward& b, const GradOut& out, T factor) {
+template <class T> void launch_backward(const Backward& b, const GradOut& out, T factor) {
   if (!out) return;
   const int64_t channels = b.x[0].shape()[-1], n = b.x[0].numel();
   const T *p = b.x[0].data<T>(), *t = b.x[1].data<T>(), *weight = weight_of<T>(b.x), *dy = b.dy.data<T>();

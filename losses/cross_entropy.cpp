@@ -14,15 +14,13 @@ namespace patchcl {
 namespace {
 
 // How many of the first pixels the fast kernels take.
-template <class T>
-int64_t fast_pixels(const LabelledPixels<T>& x) {
+template <class T> int64_t fast_pixels(const LabelledPixels<T>& x) {
   const bool fast = std::is_same_v<T, float> && kernels() != Kernels::naive && fast_classes(x.classes);
   return fast ? x.count / kBlockRows * kBlockRows : 0;
 }
 
 // Writes lse and returns sum_p w_p (lse_p - z_p,label(p)).
-template <class T>
-double forward_pixels(const LabelledPixels<T>& x, T* lse) {
+template <class T> double forward_pixels(const LabelledPixels<T>& x, T* lse) {
   double sum = 0;
   const T* z = x.p;
   for (int64_t i = 0; i < x.count; ++i, z += x.classes) {

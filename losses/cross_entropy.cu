@@ -7,8 +7,7 @@ namespace patchcl {
 namespace {
 
 // One thread per pixel.
-template <class T>
-void launch_forward(const Forward& f) {
+template <class T> void launch_forward(const Forward& f) {
   const LabelledPixels<T> x(f.x);
   T *lse = f.aux[0].data<T>(), *y = f.y.data<T>();
   cuda::reduce(
@@ -26,8 +25,7 @@ void launch_forward(const Forward& f) {
       [=] __device__(double sum) { y[0] = T(sum / double(x.count)); });
 }
 
-template <class T>
-void launch_backward(const Backward& b) {
+template <class T> void launch_backward(const Backward& b) {
   const LabelledPixels<T> x(b.x);
   const T *lse = b.aux[0].data<T>(), *dy = b.dy.data<T>();
   T* dz = b.dx[0].t.data<T>();

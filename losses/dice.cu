@@ -7,8 +7,7 @@ namespace patchcl {
 namespace {
 
 // Block (b, k): partial[k * blocks + b] = the sums of class k over the pixels of block b.
-template <class T>
-__global__ void partial_sums_kernel(LabelledPixels<T> x, ClassSums* partial) {
+template <class T> __global__ void partial_sums_kernel(LabelledPixels<T> x, ClassSums* partial) {
   const int64_t k = blockIdx.y, step = int64_t(gridDim.x) * cuda::kThreads;
   ClassSums sums{};
   for (int64_t i = int64_t(blockIdx.x) * cuda::kThreads + threadIdx.x; i < x.count; i += step) {
@@ -36,8 +35,7 @@ __global__ void loss_kernel(int64_t classes, int blocks, const ClassSums* partia
   if (k == 0) y[0] = T(loss / double(classes));
 }
 
-template <class T>
-void launch_forward(const Forward& f) {
+template <class T> void launch_forward(const Forward& f) {
   const LabelledPixels<T> x(f.x);
   auto* partial = static_cast<ClassSums*>(f.workspace.raw());
   const int blocks = cuda::reduce_blocks(x.count);
@@ -47,8 +45,7 @@ void launch_forward(const Forward& f) {
   cuda::launch(here, loss_kernel<T>, 1, x.classes, blocks, partial, f.aux[0].data<double>(), f.y.data<T>());
 }
 
-template <class T>
-void launch_backward(const Backward& b) {
+template <class T> void launch_backward(const Backward& b) {
   const LabelledPixels<T> x(b.x);
   const double* factors = b.aux[0].data<double>();
   const T* dy = b.dy.data<T>();

@@ -5,8 +5,7 @@
 
 namespace patchcl {
 
-template <class T>
-T dot(const T* a, const T* b, int64_t n) {
+template <class T> T dot(const T* a, const T* b, int64_t n) {
   constexpr int64_t kLanes = 16;
   T sums[kLanes] = {};
   int64_t i = 0;
@@ -19,8 +18,7 @@ T dot(const T* a, const T* b, int64_t n) {
 }
 
 // y += a * x
-template <class T>
-void add_scaled(T a, const T* x, T* y, int64_t n) {
+template <class T> void add_scaled(T a, const T* x, T* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] += a * x[i];
 }
 

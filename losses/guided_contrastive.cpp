@@ -24,8 +24,7 @@ Shape GuidedContrastive::shape(const Shapes& x) const {
 namespace {
 
 // The inputs as the loops read them.
-template <class T>
-struct Statistics {
+template <class T> struct Statistics {
   explicit Statistics(std::span<const Tensor> x)
       : classes(x[1].data<int32_t>()), ready(x[6].data<uint8_t>()), n(x[0].shape()[0]), D(x[0].shape()[1]),
         K(x[2].shape()[0]), mean_(x[2].data<T>()), covariance_(x[3].data<T>()),

@@ -7,8 +7,7 @@ namespace {
 
 // The inputs as the kernels read them; guided_contrastive.cpp's Statistics for one anchor per group of lanes.
 // The lists of classes are short: every thread counts for itself.
-template <class T>
-struct AnchorStatistics {
+template <class T> struct AnchorStatistics {
   AnchorStatistics(std::span<const Tensor> x, const GuidedContrastiveOptions& options)
       : t(x[0].data<T>()), mean(x[2].data<T>()), covariance(x[3].data<T>()), negative_mean(x[4].data<T>()),
         negative_covariance(x[5].data<T>()), classes(x[1].data<int32_t>()), ready(x[6].data<uint8_t>()),
@@ -48,13 +47,11 @@ struct AnchorStatistics {
   double tau, lambda, psi;
 };
 
-template <class T>
-struct LossRow {
+template <class T> struct LossRow {
   AnchorStatistics<T> s;
   T* pi;
   double* losses;
-  template <int kLanes>
-  __device__ void operator()(int64_t a, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes> __device__ void operator()(int64_t a, cuda::Lanes<kLanes> lanes) const {
     T* p = pi + a * s.K;
     const int64_t anchors = s.anchor_count(), i = s.classes[a];
     if (anchors == 0 || !s.has_class(a)) {
@@ -84,14 +81,12 @@ struct LossRow {
   }
 };
 
-template <class T>
-struct GradRow {
+template <class T> struct GradRow {
   AnchorStatistics<T> s;
   const T *pi, *dy;
   T* dt;
   bool accumulate;
-  template <int kLanes>
-  __device__ void operator()(int64_t a, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes> __device__ void operator()(int64_t a, cuda::Lanes<kLanes> lanes) const {
     const int64_t anchors = s.anchor_count(), i = s.classes[a];
     const bool takes_part = anchors > 0 && s.has_class(a);
     const T scale = takes_part ? T(double(dy[0]) / (s.tau * double(anchors))) : T(0);
@@ -110,8 +105,7 @@ struct GradRow {
   }
 };
 
-template <class T>
-void launch_forward(const Forward& f, const GuidedContrastiveOptions& options) {
+template <class T> void launch_forward(const Forward& f, const GuidedContrastiveOptions& options) {
   const AnchorStatistics<T> s(f.x, options);
   auto* losses = static_cast<double*>(f.workspace.raw());
   cuda::for_each_row(s.n, s.D, LossRow<T>{s, f.aux[0].data<T>(), losses});

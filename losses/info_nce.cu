@@ -7,8 +7,7 @@ namespace {
 
 // The inputs as the kernels read them. Lists of classes are short: every thread counts the anchors for
 // itself.
-template <class T>
-struct InfoNceInputs {
+template <class T> struct InfoNceInputs {
   explicit InfoNceInputs(std::span<const Tensor> x, double tau)
       : q(x[0].data<T>()), k(x[1].data<T>()), negatives(x[2].data<T>()), anchor_class(x[3].data<int32_t>()),
         negative_class(x[4].data<int32_t>()), n(x[0].shape()[0]), m(x[2].shape()[0]), D(x[0].shape()[1]),
@@ -38,13 +37,11 @@ struct InfoNceInputs {
 };
 
 // One anchor per row, the lanes share its negatives; z as in info_nce.cpp.
-template <class T>
-struct AnchorRow {
+template <class T> struct AnchorRow {
   InfoNceInputs<T> c;
   T* dz;
   double* losses;
-  template <int kLanes>
-  __device__ void operator()(int64_t i, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes> __device__ void operator()(int64_t i, cuda::Lanes<kLanes> lanes) const {
     T* z = dz + i * (c.m + 1);
     if (c.anchor_class[i] < 0) {
       lanes.each(c.m + 1, [&](int64_t j) { z[j] = 0; });
@@ -65,16 +62,14 @@ struct AnchorRow {
   }
 };
 
-template <class T>
-void launch_forward(const Forward& f, double tau) {
+template <class T> void launch_forward(const Forward& f, double tau) {
   const InfoNceInputs<T> c(f.x, tau);
   auto* losses = static_cast<double*>(f.workspace.raw());
   cuda::for_each_row(c.n, c.m + 1, AnchorRow<T>{c, f.aux[0].data<T>(), losses});
   cuda::add_up(losses, c.n, f.y.data<T>());
 }
 
-template <class T>
-void launch_backward(const Backward& b, double tau) {
+template <class T> void launch_backward(const Backward& b, double tau) {
   const InfoNceInputs<T> c(b.x, tau);
   const T *dz = b.aux[0].data<T>(), *dy = b.dy.data<T>();
   if (b.dx[0]) {

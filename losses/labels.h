@@ -19,14 +19,12 @@ void check_labels(const char* name, const Tensor& labels, int64_t classes);
 // {predictions, other}, and the weight where there is one: the inputs of a loss.
 std::vector<Var> with_weight(const Var& predictions, const Var& other, const Var& weight);
 // The third input of a loss; null: all weights are 1.
-template <class T>
-const T* weight_of(std::span<const Tensor> x) {
+template <class T> const T* weight_of(std::span<const Tensor> x) {
   return x.size() > 2 ? x[2].data<T>() : nullptr;
 }
 
 // Predictions, labels and weights of `count` pixels as the loops read them.
-template <class T>
-struct LabelledPixels {
+template <class T> struct LabelledPixels {
   const T* p;  // (count, classes): logits or probabilities
   const uint8_t* label;
   const T* weight;  // null: all 1

@@ -26,27 +26,16 @@ struct bf16 {
     return v;
   }
 };
-template <>
-struct DTypeOf<bf16> {
-  static constexpr DType value = DType::bf16;
-};
+template <> struct DTypeOf<bf16> { static constexpr DType value = DType::bf16; };
 
 // The type of arithmetic, statistics and parameters where the data are T.
-template <class T>
-struct PreciseType {
-  using type = T;
-};
-template <>
-struct PreciseType<bf16> {
-  using type = float;
-};
-template <class T>
-using Precise = typename PreciseType<T>::type;
+template <class T> struct PreciseType { using type = T; };
+template <> struct PreciseType<bf16> { using type = float; };
+template <class T> using Precise = typename PreciseType<T>::type;
 inline DType precise(DType d) { return d == DType::bf16 ? DType::f32 : d; }
 
 // As dispatch() in tensor/tensor.h, for the ops that take bf16 data too.
-template <class F>
-void dispatch_data(DType d, F&& fn) {
+template <class F> void dispatch_data(DType d, F&& fn) {
   if (d == DType::f32) fn(float{});
   else if (d == DType::f64) fn(double{});
   else if (d == DType::bf16) fn(bf16{});

@@ -82,8 +82,7 @@ void copy(void* to, bool to_gpu, const void* from, bool from_gpu, size_t bytes) 
 void fill(void* p, uint8_t byte, size_t bytes) { CUDA_CHECK(cudaMemsetAsync(p, byte, bytes, stream())); }
 
 namespace {
-template <class T>
-void launch_set(T* p, int64_t n, T value) {
+template <class T> void launch_set(T* p, int64_t n, T value) {
   for_each(n, [=] __device__(int64_t i) { p[i] = value; });
 }
 }  // namespace

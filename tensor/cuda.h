@@ -72,12 +72,10 @@ class Graph {
 
 // Matrix product as in tensor/gemm.h, by cuBLAS (gemm.cu): f32 in the current math mode, f64, and bf16
 // factors with sums in f32 for a C of either type.
-template <class T>
-void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, const T* b,
-    int64_t ldb, T beta, T* c, int64_t ldc);
-template <class C>
-void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const bf16* a, int64_t lda,
-    const bf16* b, int64_t ldb, float beta, C* c, int64_t ldc);
+template <class T> void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a,
+    int64_t lda, const T* b, int64_t ldb, T beta, T* c, int64_t ldc);
+template <class C> void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const bf16* a,
+    int64_t lda, const bf16* b, int64_t ldb, float beta, C* c, int64_t ldc);
 
 // Workspace of a reduction to one number (cuda_runtime.cuh): a partial sum for each of at most this many
 // blocks.

@@ -44,15 +44,13 @@ void launch(const Caller& at, void (*kernel)(P...), dim3 blocks, const std::type
   check(cudaLaunchKernelEx(&config, kernel, args...), at.function_name(), at.file_name(), int(at.line()));
 }
 
-template <class F>
-__global__ void for_each_kernel(int64_t n, F f) {
+template <class F> __global__ void for_each_kernel(int64_t n, F f) {
   const int64_t step = int64_t(gridDim.x) * kThreads;
   for (int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x; i < n; i += step) f(i);
 }
 
 // f(i) for every i in [0, n), each on some thread.
-template <class F>
-void for_each(int64_t n, F f, Caller at = Caller::current()) {
+template <class F> void for_each(int64_t n, F f, Caller at = Caller::current()) {
   if (n <= 0) return;
   const int64_t blocks = std::min<int64_t>((n + kThreads - 1) / kThreads, 16384);
   launch(at, for_each_kernel<F>, unsigned(blocks), n, f);
@@ -60,8 +58,7 @@ void for_each(int64_t n, F f, Caller at = Caller::current()) {
 
 // The images of an (n,h,w,c) tensor without a division of 64-bit numbers, which costs more than the memory
 // access that it is for: rows of pixels along the grid's y, the numbers of a row along its x.
-template <class F>
-__global__ void for_each_pixel_kernel(int rows, int h, int w, int c, F f) {
+template <class F> __global__ void for_each_pixel_kernel(int rows, int h, int w, int c, F f) {
   const int e = int(blockIdx.x) * kThreads + int(threadIdx.x);
   if (e >= w * c) return;
   const int column = e / c, channel = e % c;
@@ -69,8 +66,7 @@ __global__ void for_each_pixel_kernel(int rows, int h, int w, int c, F f) {
 }
 
 // f(image, row, column, channel) for every number of an (n,h,w,c) tensor.
-template <class F>
-void for_each_pixel(const Shape& s, F f, Caller at = Caller::current()) {
+template <class F> void for_each_pixel(const Shape& s, F f, Caller at = Caller::current()) {
   if (s.numel() == 0) return;
   const int64_t rows = s[0] * s[1], length = s[2] * s[3];
   if (std::max(length, rows) > INT32_MAX - 65536)
@@ -80,8 +76,7 @@ void for_each_pixel(const Shape& s, F f, Caller at = Caller::current()) {
 }
 
 // Sum over the threads of a block by a fixed tree; thread 0 gets it. V is a number or a struct with +=.
-template <class V>
-__device__ V block_sum(V v) {
+template <class V> __device__ V block_sum(V v) {
   __shared__ V s[kThreads];
   __syncthreads();  // a previous sum may still be read
   s[threadIdx.x] = v;
@@ -92,8 +87,7 @@ __device__ V block_sum(V v) {
   return s[0];
 }
 
-template <class Term>
-__global__ void partial_sums_kernel(int64_t n, double* partial, Term term) {
+template <class Term> __global__ void partial_sums_kernel(int64_t n, double* partial, Term term) {
   const int64_t step = int64_t(gridDim.x) * kThreads;
   double sum = 0;
   for (int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x; i < n; i += step) sum += double(term(i));
@@ -101,8 +95,7 @@ __global__ void partial_sums_kernel(int64_t n, double* partial, Term term) {
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-template <class Finish>
-__global__ void total_kernel(int blocks, const double* partial, Finish finish) {
+template <class Finish> __global__ void total_kernel(int blocks, const double* partial, Finish finish) {
   const double total = block_sum(int(threadIdx.x) < blocks ? partial[threadIdx.x] : 0.);
   if (threadIdx.x == 0) finish(total);
 }
@@ -122,16 +115,13 @@ void reduce(int64_t n, void* workspace, Term term, Finish finish, Caller at = Ca
 
 // A row of numbers shared by kLanes neighbouring threads of a warp (1 or 32): each takes every kLanes-th
 // element, and sum and max leave the same bits in all of them.
-template <int kLanes>
-struct Lanes {
+template <int kLanes> struct Lanes {
   int lane;
-  template <class T>
-  __device__ T sum(T v) const {
+  template <class T> __device__ T sum(T v) const {
     for (int o = kLanes / 2; o > 0; o /= 2) v += __shfl_xor_sync(~0u, v, o);
     return v;
   }
-  template <class T>
-  __device__ T max(T v) const {
+  template <class T> __device__ T max(T v) const {
     for (int o = kLanes / 2; o > 0; o /= 2) {
       const T other = __shfl_xor_sync(~0u, v, o);
       v = other > v ? other : v;
@@ -139,13 +129,11 @@ struct Lanes {
     return v;
   }
   // f(k) for the elements k < n of this lane.
-  template <class F>
-  __device__ void each(int64_t n, F f) const {
+  template <class F> __device__ void each(int64_t n, F f) const {
     for (int64_t k = lane; k < n; k += kLanes) f(k);
   }
   // Sum of term(k) over all k < n, in double.
-  template <class Term>
-  __device__ double total(int64_t n, Term term) const {
+  template <class Term> __device__ double total(int64_t n, Term term) const {
     double v = 0;
     for (int64_t k = lane; k < n; k += kLanes) v += double(term(k));
     return sum(v);
@@ -153,8 +141,7 @@ struct Lanes {
 };
 
 // y[0] = the sum of n numbers in their order, on one thread: for a few losses of a batch.
-template <class T>
-void add_up(const double* v, int64_t n, T* y, Caller at = Caller::current()) {
+template <class T> void add_up(const double* v, int64_t n, T* y, Caller at = Caller::current()) {
   for_each(
       1,
       [=] __device__(int64_t) {
@@ -165,8 +152,7 @@ void add_up(const double* v, int64_t n, T* y, Caller at = Caller::current()) {
       at);
 }
 
-template <int kLanes, class F>
-__global__ void for_each_row_kernel(int64_t rows, F f) {
+template <int kLanes, class F> __global__ void for_each_row_kernel(int64_t rows, F f) {
   constexpr int kRows = kThreads / kLanes;  // of a block; a warp's lanes leave the loop together
   const Lanes<kLanes> lanes{int(threadIdx.x) % kLanes};
   const int64_t step = int64_t(gridDim.x) * kRows;
@@ -175,8 +161,7 @@ __global__ void for_each_row_kernel(int64_t rows, F f) {
 }
 
 // f(row, lanes) for every row of `length` numbers; f is a functor whose operator() is a template over kLanes.
-template <class F>
-void for_each_row(int64_t rows, int64_t length, F f, Caller at = Caller::current()) {
+template <class F> void for_each_row(int64_t rows, int64_t length, F f, Caller at = Caller::current()) {
   if (rows <= 0) return;
   const auto blocks = [&](int per_block) {
     return unsigned(std::min<int64_t>((rows + per_block - 1) / per_block, 16384));

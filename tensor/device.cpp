@@ -15,8 +15,7 @@ namespace {
 Kernels g_kernels = Kernels::fast;
 MathMode g_math_mode = MathMode::f32;
 
-template <class Choice>
-Choice parse(const std::vector<std::string>& names, const std::string& name) {
+template <class Choice> Choice parse(const std::vector<std::string>& names, const std::string& name) {
   const auto at = std::find(names.begin(), names.end(), name);
   if (at == names.end())
     fail(ExitCode::usage, "device", "no '", name, "' here; it is '", names.front(), "' or another up to '",

@@ -42,8 +42,7 @@ template <class... Parts>
 }
 
 // A contradiction between shapes or types that the caller of an op can mend.
-template <class... Parts>
-void require(bool condition, const char* where, const Parts&... parts) {
+template <class... Parts> void require(bool condition, const char* where, const Parts&... parts) {
   if (!condition) fail(ExitCode::internal, where, parts...);
 }
 

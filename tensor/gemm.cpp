@@ -12,15 +12,11 @@ namespace patchcl {
 
 namespace {
 
-template <class T>
-using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-template <class T>
-using In = Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>;
-template <class T>
-using Out = Eigen::Map<Matrix<T>, 0, Eigen::OuterStride<>>;
+template <class T> using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+template <class T> using In = Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>;
+template <class T> using Out = Eigen::Map<Matrix<T>, 0, Eigen::OuterStride<>>;
 
-template <class T>
-struct Problem {
+template <class T> struct Problem {
   bool ta, tb;
   int64_t m, n, k;
   T alpha;
@@ -34,8 +30,7 @@ struct Problem {
 };
 
 // Rows [i, i + rows) and columns [j, j + columns) of C through Eigen.
-template <class T>
-void eigen_tile(const Problem<T>& p, int64_t i, int64_t j, int64_t rows, int64_t columns) {
+template <class T> void eigen_tile(const Problem<T>& p, int64_t i, int64_t j, int64_t rows, int64_t columns) {
   Out<T> c(p.c + i * p.ldc + j, rows, columns, Eigen::OuterStride<>(p.ldc));
   if (p.beta == T(0)) c.setZero();
   else if (p.beta != T(1)) c *= p.beta;
@@ -56,14 +51,12 @@ void eigen_tile(const Problem<T>& p, int64_t i, int64_t j, int64_t rows, int64_t
 // multiplied into a tile of sums; both are small enough for the stack and the nearest caches.
 constexpr int64_t kTileM = 96, kTileN = 64, kTileK = 256;
 
-template <class T>
-auto block_kernel() {
+template <class T> auto block_kernel() {
   if constexpr (std::is_same_v<T, float>) return ISA_PICK(gemm_block);
   else return ISA_PICK(gemm_block_f64);
 }
 
-template <class T>
-void block_tile(const Problem<T>& p, int64_t i, int64_t j, int64_t rows, int64_t columns) {
+template <class T> void block_tile(const Problem<T>& p, int64_t i, int64_t j, int64_t rows, int64_t columns) {
   alignas(64) T panel[kTileK * kTileN], sum[kTileM * kTileN] = {};
   const int64_t width = chunks(columns, 16) * 16;
   std::fill_n(panel, kTileK * width, T(0));
@@ -82,8 +75,7 @@ void block_tile(const Problem<T>& p, int64_t i, int64_t j, int64_t rows, int64_t
     }
 }
 
-template <class T, class Tile>
-void tiles(const Problem<T>& p, int64_t tile_n, Tile tile) {
+template <class T, class Tile> void tiles(const Problem<T>& p, int64_t tile_n, Tile tile) {
   const int64_t across = chunks(p.n, tile_n);
   parallel_for(chunks(p.m, kTileM) * across, [&](int64_t t) {
     const int64_t i = t / across * kTileM, j = t % across * tile_n;
@@ -93,9 +85,8 @@ void tiles(const Problem<T>& p, int64_t tile_n, Tile tile) {
 
 }  // namespace
 
-template <class T>
-void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, const T* b,
-    int64_t ldb, T beta, T* c, int64_t ldc) {
+template <class T> void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a,
+    int64_t lda, const T* b, int64_t ldb, T beta, T* c, int64_t ldc) {
   const Problem<T> p{ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc};
   if (kernels() == Kernels::naive) tiles<T>(p, /*tile_n=*/256, eigen_tile<T>);
   else tiles<T>(p, kTileN, block_tile<T>);

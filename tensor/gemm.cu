@@ -15,9 +15,8 @@ cublasStatus_t call(cublasOperation_t oa, cublasOperation_t ob, int m, int n, in
 
 // cuBLAS counts columns first, so our row-major matrices are their transposes there, and C^T = op(B)^T
 // op(A)^T is the product with the factors swapped.
-template <class T>
-void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, const T* b,
-    int64_t ldb, T beta, T* c, int64_t ldc) {
+template <class T> void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a,
+    int64_t lda, const T* b, int64_t ldb, T beta, T* c, int64_t ldc) {
   if (m == 0 || n == 0) return;
   CUDA_CHECK(call(tb ? CUBLAS_OP_T : CUBLAS_OP_N, ta ? CUBLAS_OP_T : CUBLAS_OP_N, int(n), int(m), int(k),
       &alpha, b, int(ldb), a, int(lda), &beta, c, int(ldc)));
@@ -33,9 +32,8 @@ constexpr cudaDataType_t type_of(const float*) { return CUDA_R_32F; }
 constexpr cudaDataType_t type_of(const bf16*) { return CUDA_R_16BF; }
 }  // namespace
 
-template <class C>
-void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const bf16* a, int64_t lda,
-    const bf16* b, int64_t ldb, float beta, C* c, int64_t ldc) {
+template <class C> void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const bf16* a,
+    int64_t lda, const bf16* b, int64_t ldb, float beta, C* c, int64_t ldc) {
   if (m == 0 || n == 0) return;
   CUDA_CHECK(cublasGemmEx(cublas(), tb ? CUBLAS_OP_T : CUBLAS_OP_N, ta ? CUBLAS_OP_T : CUBLAS_OP_N, int(n),
       int(m), int(k), &alpha, b, CUDA_R_16BF, int(ldb), a, CUDA_R_16BF, int(lda), &beta, c, type_of(c),

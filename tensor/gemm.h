@@ -10,9 +10,8 @@
 
 namespace patchcl {
 
-template <class T>
-void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, const T* b,
-    int64_t ldb, T beta, T* c, int64_t ldc);
+template <class T> void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a,
+    int64_t lda, const T* b, int64_t ldb, T beta, T* c, int64_t ldc);
 
 // One thread's product of blocks that lie in a near cache:  C(i,j) = [C(i,j)] + sum_k A(i,k) B(k,j), k in
 // order. A(i,k) is a[i * a_row + k * a_column], so that A may be a transpose; rows of B and C are contiguous,

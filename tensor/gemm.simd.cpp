@@ -6,8 +6,7 @@
 namespace patchcl::PATCHCL_ISA {
 namespace {
 
-template <class T>
-struct Operands {
+template <class T> struct Operands {
   static constexpr int64_t lanes = kLanes * 4 / sizeof(T);
   int64_t k;
   const T* a;
@@ -19,8 +18,7 @@ struct Operands {
   bool accumulate;
 };
 
-template <int Rows, int Vectors, class T>
-SIMD_INLINE void tile(const Operands<T>& p, int64_t i, int64_t j) {
+template <int Rows, int Vectors, class T> SIMD_INLINE void tile(const Operands<T>& p, int64_t i, int64_t j) {
   using V = decltype(splat(T()));
   constexpr int64_t lanes = Operands<T>::lanes;
   V sum[Rows][Vectors];
@@ -57,8 +55,7 @@ void tile_of(const Operands<T>& p, int64_t i, int64_t j, int64_t rows) {
 
 // All rows of a column panel, in tiles of nearly equal height: a low one has too few sums to hide the latency
 // of adding.
-template <int MaxRows, int Vectors, class T>
-void panel(const Operands<T>& p, int64_t m, int64_t j) {
+template <int MaxRows, int Vectors, class T> void panel(const Operands<T>& p, int64_t m, int64_t j) {
   const int64_t tiles = (m + MaxRows - 1) / MaxRows;
   for (int64_t t = 0, i = 0; t < tiles; ++t) {
     const int64_t end = m * (t + 1) / tiles;
@@ -67,8 +64,7 @@ void panel(const Operands<T>& p, int64_t m, int64_t j) {
   }
 }
 
-template <class T>
-void block(const Operands<T>& p, int64_t m, int64_t n) {
+template <class T> void block(const Operands<T>& p, int64_t m, int64_t n) {
   constexpr int64_t lanes = Operands<T>::lanes;
   int64_t j = 0;
   // Tiles that fill the register file: up to 24 of AVX-512's 32 registers hold sums, 12 of AVX2's 16, 8 of

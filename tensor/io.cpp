@@ -47,8 +47,7 @@ class Input {
     rest_ = rest_.subspan(bytes);
     return taken;
   }
-  template <class... Parts>
-  [[noreturn]] void refuse(const Parts&... parts) const {
+  template <class... Parts> [[noreturn]] void refuse(const Parts&... parts) const {
     fail(ExitCode::checkpoint, "safetensors", name_, " ", parts...,
         "; take another checkpoint, or train again");
   }

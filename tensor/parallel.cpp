@@ -19,8 +19,7 @@ thread_local bool g_inside = false;  // this thread runs iterations of a paralle
 // to kernel, for waking a core up costs much of that; then asleep. Measured: with a tenth of it a UNet of one
 // image takes 16 ms instead of 12 now and then; with more, two programs on two cores get less than half each.
 constexpr int kSpins = 20000;
-template <class T>
-T wait_for_change(const std::atomic<T>& value, T old) {
+template <class T> T wait_for_change(const std::atomic<T>& value, T old) {
   for (int i = 0; i < kSpins; ++i) {
     const T now = value.load(std::memory_order_acquire);
     if (now != old) return now;

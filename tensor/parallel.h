@@ -23,8 +23,7 @@ void run_parallel(int64_t n, void (*body)(void* context, int64_t i), void* conte
 
 // fn(i) for i in [0, n), each i on some thread. Iterations must write to disjoint memory. The first exception
 // is rethrown on the calling thread. Within fn it runs on that thread alone.
-template <class F>
-void parallel_for(int64_t n, F&& fn) {
+template <class F> void parallel_for(int64_t n, F&& fn) {
   using Fn = std::remove_reference_t<F>;
   run_parallel(
       n, [](void* f, int64_t i) { (*static_cast<Fn*>(f))(i); },
@@ -36,8 +35,7 @@ constexpr int64_t kChunk = 16384;
 inline int64_t chunks(int64_t n, int64_t chunk = kChunk) { return (n + chunk - 1) / chunk; }
 
 // fn(begin, end) over [0, n) in chunks of fixed size.
-template <class F>
-void parallel_chunks(int64_t n, F&& fn, int64_t chunk = kChunk) {
+template <class F> void parallel_chunks(int64_t n, F&& fn, int64_t chunk = kChunk) {
   parallel_for(
       chunks(n, chunk), [&](int64_t c) { fn(c * chunk, c * chunk + chunk < n ? c * chunk + chunk : n); });
 }
@@ -50,8 +48,7 @@ inline int64_t reduce_chunk(int64_t n) {
 }
 
 // Sum of partial(begin, end) over the chunks of [0, n), added in order.
-template <class Acc, class F>
-Acc chunked_reduce(int64_t n, F&& partial) {
+template <class Acc, class F> Acc chunked_reduce(int64_t n, F&& partial) {
   Acc sums[kMaxPartials] = {};
   const int64_t chunk = reduce_chunk(n);
   parallel_chunks(
@@ -63,8 +60,7 @@ Acc chunked_reduce(int64_t n, F&& partial) {
 
 // Sum of term(i) over [0, n): each chunk in order, then the chunks in order. Acc is the type of the running
 // sums.
-template <class Acc, class F>
-Acc chunked_sum(int64_t n, F&& term) {
+template <class Acc, class F> Acc chunked_sum(int64_t n, F&& term) {
   return chunked_reduce<Acc>(n, [&](int64_t begin, int64_t end) {
     Acc s = 0;
     for (int64_t i = begin; i < end; ++i) s += Acc(term(i));

@@ -44,27 +44,19 @@ SIMD_INLINE Vec64 splat(double v) { return v - Vec64{}; }
 // Exchanges between two registers: with Half = 2, (a0 a1 a2 a3), (b0 b1 b2 b3) -> low (a0 a1 b0 b1), high (a2
 // a3 b2 b3). Lane L of low is a[L] where bit Half of L is clear, else b[L - Half]; of high a[L + Half], else
 // b[L].
-template <int... L>
-struct LaneList {};
-template <int N, int... L>
-struct FirstLanes : FirstLanes<N - 1, N - 1, L...> {};
-template <int... L>
-struct FirstLanes<0, L...> {
-  using type = LaneList<L...>;
-};
+template <int... L> struct LaneList {};
+template <int N, int... L> struct FirstLanes : FirstLanes<N - 1, N - 1, L...> {};
+template <int... L> struct FirstLanes<0, L...> { using type = LaneList<L...>; };
 using AllLanes = FirstLanes<kLanes>::type;
-template <int Half, int... L>
-SIMD_INLINE Vec low_halves(Vec a, Vec b, LaneList<L...>) {
+template <int Half, int... L> SIMD_INLINE Vec low_halves(Vec a, Vec b, LaneList<L...>) {
   return __builtin_shufflevector(a, b, (L & Half ? kLanes + L - Half : L)...);
 }
-template <int Half, int... L>
-SIMD_INLINE Vec high_halves(Vec a, Vec b, LaneList<L...>) {
+template <int Half, int... L> SIMD_INLINE Vec high_halves(Vec a, Vec b, LaneList<L...>) {
   return __builtin_shufflevector(a, b, (L & Half ? kLanes + L : L + Half)...);
 }
 
 // Lane L of the result is the sum over all lanes of v[L]; overwrites v.
-template <int Half = kLanes / 2>
-SIMD_INLINE Vec sum_each(Vec* v) {
+template <int Half = kLanes / 2> SIMD_INLINE Vec sum_each(Vec* v) {
 #pragma GCC unroll 8
   for (int i = 0; i < Half; ++i)
     v[i] = low_halves<Half>(v[i], v[i + Half], AllLanes()) + high_halves<Half>(v[i], v[i + Half], AllLanes());
@@ -73,8 +65,7 @@ SIMD_INLINE Vec sum_each(Vec* v) {
 }
 
 // v[i][j] <-> v[j][i].
-template <int Half = kLanes / 2>
-SIMD_INLINE void transpose(Vec* v) {
+template <int Half = kLanes / 2> SIMD_INLINE void transpose(Vec* v) {
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i)
     if (!(i & Half)) {

@@ -7,8 +7,7 @@
 
 namespace patchcl {
 
-template <class T>
-void put(TensorFile& file, const std::string& name, const std::vector<T>& v) {
+template <class T> void put(TensorFile& file, const std::string& name, const std::vector<T>& v) {
   const Tensor t = Arena("state").empty({int64_t(v.size())}, DTypeOf<T>::value);
   std::copy(v.begin(), v.end(), t.data<T>());
   file.tensors[name] = t;
@@ -16,8 +15,7 @@ void put(TensorFile& file, const std::string& name, const std::vector<T>& v) {
 
 // Throws Error(checkpoint) when the entry is missing, of another type, or not of `size` numbers (any when
 // negative).
-template <class T>
-std::vector<T> get(const TensorFile& file, const std::string& name, int64_t size = -1) {
+template <class T> std::vector<T> get(const TensorFile& file, const std::string& name, int64_t size = -1) {
   const auto found = file.tensors.find(name);
   if (found == file.tensors.end())
     fail(ExitCode::checkpoint, "checkpoint", "holds no '", name,

@@ -27,8 +27,7 @@ class Tensor {
 
   void* raw() const { return data_; }
   // The numbers. Throws when T is not the tensor's type.
-  template <class T>
-  T* data() const {
+  template <class T> T* data() const {
     if (DTypeOf<T>::value != dtype_) wrong_type(DTypeOf<T>::value);
     return static_cast<T*>(data_);
   }
@@ -64,8 +63,7 @@ bool all_finite(const Tensor& t);
 
 // Run fn with a value of the floating type that `d` stands for:
 //   dispatch(y.dtype(), [&](auto zero) { using T = decltype(zero); ... });
-template <class F>
-void dispatch(DType d, F&& fn) {
+template <class F> void dispatch(DType d, F&& fn) {
   switch (d) {
     case DType::f32: fn(float{}); return;
     case DType::f64: fn(double{}); return;

@@ -47,15 +47,13 @@ std::vector<char> bytes_of(const std::string& path) {
   return bytes;
 }
 
-template <class T>
-T at(const std::vector<char>& bytes, size_t offset) {
+template <class T> T at(const std::vector<char>& bytes, size_t offset) {
   T value;
   std::memcpy(&value, &bytes[offset], sizeof value);
   return value;
 }
 
-template <class T>
-void put(std::vector<char>& bytes, size_t offset, const std::vector<T>& values) {
+template <class T> void put(std::vector<char>& bytes, size_t offset, const std::vector<T>& values) {
   std::memcpy(&bytes[offset], values.data(), values.size() * sizeof(T));
 }
 

@@ -33,14 +33,12 @@ class Nifti : public testing::Test {
 };
 
 // `value` at byte `at` of a file, in this machine's order.
-template <class T>
-void put_value(const std::string& path, int64_t at, T value) {
+template <class T> void put_value(const std::string& path, int64_t at, T value) {
   std::fstream f(path, std::ios::in | std::ios::out | std::ios::binary);
   f.seekp(at, at < 0 ? std::ios::end : std::ios::beg);
   f.write(reinterpret_cast<const char*>(&value), sizeof value);
 }
-template <class T>
-T value_at(const std::string& path, int64_t at) {
+template <class T> T value_at(const std::string& path, int64_t at) {
   T value{};
   std::ifstream f(path, std::ios::binary);
   f.seekg(at, at < 0 ? std::ios::end : std::ios::beg);

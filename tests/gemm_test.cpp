@@ -17,8 +17,7 @@ using namespace patchcl;
 
 namespace {
 
-template <class T>
-double worst_error(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double beta) {
+template <class T> double worst_error(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double beta) {
   Rng rng(5, uint64_t(m * 10000 + n * 100 + k));
   const int64_t lda = (ta ? m : k) + 3, ldb = (tb ? k : n) + 1, ldc = n + 2;
   std::vector<T> a(size_t((ta ? k : m) * lda)), b(size_t((tb ? n : k) * ldb)), c(size_t(m * ldc)), y;

@@ -80,8 +80,7 @@ std::string temporary(const std::string& name) {
 }
 
 // The message of the Error that fn throws, which must carry `code`.
-template <class F>
-std::string message(ExitCode code, F&& fn) {
+template <class F> std::string message(ExitCode code, F&& fn) {
   try {
     fn();
   } catch (const Error& e) {

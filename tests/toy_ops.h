@@ -132,8 +132,7 @@ inline Vecs normalise_backward(const Vecs& x, const Vec& dy, const std::string& 
 // 3x3 convolution with padding 1 on (5,5,2) -> (5,5,3). fn(x index, w index, y index) for every product of
 // the sum.
 constexpr int kSide = 5, kIn = 2, kOut = 3;
-template <class F>
-void taps(F&& fn) {
+template <class F> void taps(F&& fn) {
   for (int i = 0; i < kSide; ++i)
     for (int j = 0; j < kSide; ++j)
       for (int p = 0; p < 3; ++p)

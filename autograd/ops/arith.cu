@@ -5,15 +5,13 @@ namespace patchcl {
 
 namespace {
 
-template <class T>
-void add_forward(const Forward& p) {
+template <class T> void add_forward(const Forward& p) {
   const T *a = p.x[0].data<T>(), *b = p.x[1].data<T>();
   T* y = p.y.data<T>();
   cuda::for_each(p.y.numel(), [=] __device__(int64_t i) { y[i] = a[i] + b[i]; });
 }
 
-template <class T>
-void add_backward(const Backward& p) {
+template <class T> void add_backward(const Backward& p) {
   const T* dy = p.dy.data<T>();
   for (const GradOut& out : p.dx) {  // one after the other: for add(x, x) both are the same memory
     if (!out) continue;
@@ -23,15 +21,13 @@ void add_backward(const Backward& p) {
   }
 }
 
-template <class T>
-void scale_forward(const Forward& p) {
+template <class T> void scale_forward(const Forward& p) {
   const T *x = p.x[0].data<T>(), *s = p.x[1].data<T>();
   T* y = p.y.data<T>();
   cuda::for_each(p.y.numel(), [=] __device__(int64_t i) { y[i] = s[0] * x[i]; });
 }
 
-template <class T>
-void scale_backward(const Backward& p) {
+template <class T> void scale_backward(const Backward& p) {
   const T *x = p.x[0].data<T>(), *s = p.x[1].data<T>(), *dy = p.dy.data<T>();
   if (const GradOut& out = p.dx[0]) {
     T* dx = out.t.data<T>();

@@ -4,8 +4,7 @@
 namespace patchcl {
 
 namespace {
-template <class X, class Y>
-void launch_convert(const Tensor& from, const Tensor& to, bool accumulate) {
+template <class X, class Y> void launch_convert(const Tensor& from, const Tensor& to, bool accumulate) {
   const X* x = from.data<X>();
   Y* y = to.data<Y>();
   cuda::for_each(to.numel(), [=] __device__(int64_t i) { store(y[i], Y(Precise<Y>(x[i])), accumulate); });

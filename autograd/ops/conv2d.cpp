@@ -86,8 +86,7 @@ void naive_backward_weight(const Conv2dSizes& s, ConvSources<const T> x, const T
 
 constexpr int64_t kBiasChunks = 64;
 
-template <class T>
-void backward_bias(const Conv2dSizes& s, const T* dy, const GradOut& db, double* partial) {
+template <class T> void backward_bias(const Conv2dSizes& s, const T* dy, const GradOut& db, double* partial) {
   const int64_t pixels = s.n * s.oh * s.ow, chunk = chunks(pixels, kBiasChunks);
   parallel_chunks(
       pixels,
@@ -127,8 +126,7 @@ Routes routes(const Conv2dSizes& s, bool blocks, DType dtype) {
 
 ConvGrad destination(const GradOut& g) { return {g ? g.t.data<float>() : nullptr, g.accumulate}; }
 
-template <class T>
-void backward_data(
+template <class T> void backward_data(
     Route route, const Conv2dSizes& s, const T* dy, const T* w, ConvSources<T> dx, T* scratch) {
   if (route == Route::naive) {
     for (const ConvSource<T>& out : dx)
@@ -142,9 +140,8 @@ void backward_data(
   general::backward_data<T>(s, dy, w, dx, scratch);
 }
 
-template <class T>
-void backward_parameters(Route route, const Conv2dSizes& s, ConvSources<const T> x, const T* dy,
-    const GradOut& dw, const GradOut& db, T* scratch) {
+template <class T> void backward_parameters(Route route, const Conv2dSizes& s, ConvSources<const T> x,
+    const T* dy, const GradOut& dw, const GradOut& db, T* scratch) {
   if constexpr (std::is_same_v<T, float>) {
     if (route == Route::winograd)
       return winograd::backward_weight(s, x, dy, destination(dw), destination(db), scratch);

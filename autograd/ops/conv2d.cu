@@ -48,8 +48,7 @@ cudnnHandle_t cudnn() {
 cudnnDataType_t cudnn_type(DType d) { return d == DType::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT; }
 
 // A descriptor of cuDNN's for as long as the object lives.
-template <class D, cudnnStatus_t (*create)(D*), cudnnStatus_t (*destroy)(D)>
-struct Descriptor {
+template <class D, cudnnStatus_t (*create)(D*), cudnnStatus_t (*destroy)(D)> struct Descriptor {
   D d;
   Descriptor() { CUDNN_CHECK(create(&d)); }
   ~Descriptor() { destroy(d); }
@@ -92,13 +91,11 @@ struct ConvolutionDescriptor : Descriptor<cudnnConvolutionDescriptor_t, cudnnCre
 };
 
 // The algorithm of one pass; none where cuDNN declines all of the list.
-template <class Algorithm>
-struct AlgorithmChoice {
+template <class Algorithm> struct AlgorithmChoice {
   bool found = false;
   Algorithm algorithm{};
   size_t bytes = 0;
-  template <class Query>
-  AlgorithmChoice(std::span<const Algorithm> list, Query&& query) {
+  template <class Query> AlgorithmChoice(std::span<const Algorithm> list, Query&& query) {
     for (const Algorithm a : list)
       if (query(a, &bytes) == CUDNN_STATUS_SUCCESS && bytes <= kMostRoom) {
         found = true;
@@ -158,8 +155,7 @@ void pack_weight(const Conv2dSizes& s, const Precise<T>* w, int64_t begin, int64
     packed[e] = T(w[(t * cin + begin + c) * cout + o]);
   });
 }
-template <class T>
-void unpack_gradient(
+template <class T> void unpack_gradient(
     const Conv2dSizes& s, const T* packed, int64_t begin, int64_t count, Precise<T>* dw, bool accumulate) {
   const int64_t taps = s.taps(), cin = s.cin, cout = s.cout;
   cuda::for_each(taps * count * cout, [=] __device__(int64_t e) {
@@ -209,15 +205,13 @@ struct Conv2dScratch {
   size_t bytes() const { return weight_bytes + bias_bytes + room_bytes; }
 };
 
-template <class T>
-void add_bias(const Conv2dSizes& s, const Precise<T>* b, T* y) {
+template <class T> void add_bias(const Conv2dSizes& s, const Precise<T>* b, T* y) {
   const int64_t cout = s.cout;
   cuda::for_each(s.n * s.oh * s.ow * cout, [=] __device__(int64_t e) { y[e] = T(y[e] + b[e % cout]); });
 }
 
 // The numbers as T: themselves, or rounded into `room`.
-template <class T>
-const T* rounded(const Precise<T>* v, int64_t n, T* room) {
+template <class T> const T* rounded(const Precise<T>* v, int64_t n, T* room) {
   if constexpr (std::is_same_v<T, Precise<T>>) return v;
   else {
     cuda::for_each(n, [=] __device__(int64_t e) { room[e] = T(v[e]); });
@@ -226,9 +220,8 @@ const T* rounded(const Precise<T>* v, int64_t n, T* room) {
 }
 
 // y = [y +] x * w + b in one pass over memory; false when cuDNN declines. The weight is packed.
-template <class T>
-bool cudnn_forward_with_bias(const Conv2dSizes& s, const CudnnPlan& p, const T* x, bool accumulate,
-    const float* b, T* y, const Conv2dScratch& scratch) {
+template <class T> bool cudnn_forward_with_bias(const Conv2dSizes& s, const CudnnPlan& p, const T* x,
+    bool accumulate, const float* b, T* y, const Conv2dScratch& scratch) {
   if (!p.adds_bias) return false;
   const float one = 1, keep = accumulate;
   const T* bias = rounded<T>(b, s.cout, static_cast<T*>(scratch.biases));
@@ -250,9 +243,8 @@ bool accepted(cudnnStatus_t status, AlgorithmChoice<Algorithm>& choice, bool wri
 }
 
 // Each returns false, the result as it was, when cuDNN declines.
-template <class T>
-bool cudnn_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const float* w, const float* b,
-    T* y, const Conv2dScratch& scratch) {
+template <class T> bool cudnn_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const float* w,
+    const float* b, T* y, const Conv2dScratch& scratch) {
   constexpr DType type = DTypeOf<T>::value;
   for (const auto& in : x)
     if (!plan(s, in.count, type).forward.found) return false;
@@ -270,9 +262,8 @@ bool cudnn_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const 
   return true;
 }
 
-template <class T>
-bool cudnn_backward_data(const Conv2dSizes& s, const T* dy, const float* w, const Concatenation<T>& dx,
-    const Conv2dScratch& scratch) {
+template <class T> bool cudnn_backward_data(const Conv2dSizes& s, const T* dy, const float* w,
+    const Concatenation<T>& dx, const Conv2dScratch& scratch) {
   constexpr DType type = DTypeOf<T>::value;
   for (const auto& out : dx)
     if (!plan(s, out.count, type).data.found) return false;
@@ -290,9 +281,8 @@ bool cudnn_backward_data(const Conv2dSizes& s, const T* dy, const float* w, cons
   return true;
 }
 
-template <class T>
-bool cudnn_backward_weight(const Conv2dSizes& s, const Concatenation<const T>& x, const T* dy,
-    const GradOut& dw, const Conv2dScratch& scratch) {
+template <class T> bool cudnn_backward_weight(const Conv2dSizes& s, const Concatenation<const T>& x,
+    const T* dy, const GradOut& dw, const Conv2dScratch& scratch) {
   constexpr DType type = DTypeOf<T>::value;
   for (const auto& in : x)
     if (!plan(s, in.count, type).weight.found) return false;
@@ -313,8 +303,7 @@ bool cudnn_backward_weight(const Conv2dSizes& s, const Concatenation<const T>& x
 // ---- im2col and cuBLAS ----
 
 // One direction of the convolution: y (pixels, .) from rows of a column matrix over x (n,h,w,channels).
-template <class T>
-struct Columns {
+template <class T> struct Columns {
   Concatenation<const T> x;
   Gather from;
   int64_t channels, h, w;  // of the source
@@ -337,8 +326,7 @@ struct Columns {
   }
 
   // fn(first, rows) over all pixels of n images, in pieces for which fill() has just run.
-  template <class F>
-  void for_pieces(int64_t n, const Conv2dScratch& scratch, F&& fn) const {
+  template <class F> void for_pieces(int64_t n, const Conv2dScratch& scratch, F&& fn) const {
     const int64_t pixels = n * oh * ow,
                   most = std::max<int64_t>(1, int64_t(scratch.room_bytes / sizeof(T)) / depth());
     for (int64_t first = 0; first < pixels; first += most) {
@@ -349,14 +337,12 @@ struct Columns {
   }
 };
 
-template <class T>
-Columns<T> forward_columns(const Conv2dSizes& s, const Concatenation<const T>& x) {
+template <class T> Columns<T> forward_columns(const Conv2dSizes& s, const Concatenation<const T>& x) {
   return {x, forward_gather(s), s.cin, s.h, s.w, s.kh, s.kw, s.oh, s.ow};
 }
 
-template <class T>
-void general_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const Precise<T>* w,
-    const Precise<T>* b, T* y, const Conv2dScratch& scratch) {
+template <class T> void general_forward(const Conv2dSizes& s, const Concatenation<const T>& x,
+    const Precise<T>* w, const Precise<T>* b, T* y, const Conv2dScratch& scratch) {
   const Columns<T> columns = forward_columns(s, x);
   const int64_t k = columns.depth();
   const T* weight = rounded<T>(w, s.weights(), static_cast<T*>(scratch.weights));
@@ -367,9 +353,8 @@ void general_forward(const Conv2dSizes& s, const Concatenation<const T>& x, cons
   if (b) add_bias<T>(s, b, y);
 }
 
-template <class T>
-void general_backward_data(const Conv2dSizes& s, const T* dy, const Precise<T>* w, const Concatenation<T>& dx,
-    const Conv2dScratch& scratch) {
+template <class T> void general_backward_data(const Conv2dSizes& s, const T* dy, const Precise<T>* w,
+    const Concatenation<T>& dx, const Conv2dScratch& scratch) {
   const Columns<T> columns{
       Concatenation<const T>(dy, s.cout), backward_gather(s), s.cout, s.oh, s.ow, s.kh, s.kw, s.h, s.w};
   const int64_t k = columns.depth(), cin = s.cin, cout = s.cout;
@@ -385,9 +370,8 @@ void general_backward_data(const Conv2dSizes& s, const T* dy, const Precise<T>* 
   });
 }
 
-template <class T>
-void general_backward_weight(const Conv2dSizes& s, const Concatenation<const T>& x, const T* dy,
-    const GradOut& dw, const Conv2dScratch& scratch) {
+template <class T> void general_backward_weight(const Conv2dSizes& s, const Concatenation<const T>& x,
+    const T* dy, const GradOut& dw, const Conv2dScratch& scratch) {
   const Columns<T> columns = forward_columns(s, x);
   const int64_t k = columns.depth();
   columns.for_pieces(s.n, scratch, [&](int64_t first, int64_t rows) {
@@ -399,14 +383,12 @@ void general_backward_weight(const Conv2dSizes& s, const Concatenation<const T>&
 // ---- the bias's gradient ----
 
 // Total of one channel's partial sums.
-template <class T>
-struct SumPartials {
+template <class T> struct SumPartials {
   const double* partial;  // (channel, chunk)
   int64_t chunks;
   T* db;
   bool accumulate;
-  template <int kLanes>
-  __device__ void operator()(int64_t channel, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes> __device__ void operator()(int64_t channel, cuda::Lanes<kLanes> lanes) const {
     const double sum = lanes.total(chunks, [&](int64_t g) { return partial[channel * chunks + g]; });
     if (lanes.lane == 0) store(db[channel], T(sum), accumulate);
   }
@@ -428,9 +410,8 @@ void backward_bias(const Conv2dSizes& s, const T* dy, const GradOut& db, const C
 
 // ---- the two passes ----
 
-template <class T>
-void launch_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const Tensor& w, const Tensor* b,
-    T* y, const Conv2dScratch& scratch) {
+template <class T> void launch_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const Tensor& w,
+    const Tensor* b, T* y, const Conv2dScratch& scratch) {
   using P = Precise<T>;
   const P* bias = b ? b->data<P>() : nullptr;
   bool done = false;
@@ -438,8 +419,7 @@ void launch_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const
   if (!done) general_forward<T>(s, x, w.data<P>(), bias, y, scratch);
 }
 
-template <class T>
-void launch_backward(
+template <class T> void launch_backward(
     const Conv2dSizes& s, size_t k, bool bias, const Backward& p, const Conv2dScratch& scratch) {
   const Concatenation<const T> x(p.x.first(k));
   const Concatenation<T> dx(p.dx.first(k), p.x.first(k));

@@ -189,8 +189,7 @@ void sum_bias(const Conv2dSizes& s, int64_t groups, const double* partial, ConvG
 }
 
 // fn(image, first row, last row) over group g of the n*h rows, in pieces that a near cache holds.
-template <class F>
-void for_row_pieces(const Conv2dSizes& s, int64_t g, int64_t groups, F fn) {
+template <class F> void for_row_pieces(const Conv2dSizes& s, int64_t g, int64_t groups, F fn) {
   const int64_t most = std::max<int64_t>(1, 256 / s.w);
   for (int64_t row = s.n * s.h * g / groups, end = s.n * s.h * (g + 1) / groups; row < end;) {
     const int64_t image = row / s.h, first = row % s.h,

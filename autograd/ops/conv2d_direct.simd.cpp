@@ -77,12 +77,8 @@ void forward_tile(const DirectForward& p, int64_t i, int64_t j, int64_t done) {
 
 // Runs tile(i, j, done, left edge?, right edge?) over all pixels; the flags are types: each pair has its own
 // code.
-template <bool B>
-struct Flag {
-  static constexpr bool value = B;
-};
-template <int Pixels, class Tile>
-SIMD_INLINE void for_tiles(const DirectForward& p, Tile tile) {
+template <bool B> struct Flag { static constexpr bool value = B; };
+template <int Pixels, class Tile> SIMD_INLINE void for_tiles(const DirectForward& p, Tile tile) {
   for (int64_t i = p.row_begin; i < p.row_end; ++i) {
     if (p.w == Pixels) {
       tile(i, 0, 0, Flag<true>(), Flag<true>());
@@ -95,15 +91,13 @@ SIMD_INLINE void for_tiles(const DirectForward& p, Tile tile) {
   }
 }
 
-template <int Pixels, int Vectors, int Channels>
-void forward_rows(const DirectForward& p) {
+template <int Pixels, int Vectors, int Channels> void forward_rows(const DirectForward& p) {
   for_tiles<Pixels>(p, [&](int64_t i, int64_t j, int64_t done, auto left, auto right) {
     forward_tile<Pixels, Vectors, Channels, left.value, right.value>(p, i, j, done);
   });
 }
 
-template <int Pixels, int Vectors>
-void forward(const DirectForward& p) {
+template <int Pixels, int Vectors> void forward(const DirectForward& p) {
   if (p.w < Pixels) return forward_rows<1, Vectors, 0>(p);
   bool all16 = true;
   for (const ConvSource<const float>& source : p.x) all16 &= source.count == 16;
@@ -152,8 +146,7 @@ void narrow_tile(const DirectNarrow& n, int64_t i, int64_t j, int64_t done) {
     }
 }
 
-template <int Pixels>
-void narrow(const DirectNarrow& n) {
+template <int Pixels> void narrow(const DirectNarrow& n) {
   for_tiles<Pixels>(n.p, [&](int64_t i, int64_t j, int64_t done, auto left, auto right) {
     narrow_tile<Pixels, left.value, right.value>(n, i, j, done);
   });
@@ -162,8 +155,7 @@ void narrow(const DirectNarrow& n) {
 // ---- weight gradient ----
 
 // Scalar pixel q meets the vector pixels q - 1, q, q + 1: sum[d] belongs to the neighbour q - 1 + d.
-template <int Count, bool Left, bool Right>
-SIMD_INLINE void weight_pixel(
+template <int Count, bool Left, bool Right> SIMD_INLINE void weight_pixel(
     const float* scalars, const float* vectors, int64_t pitch, Vec (*sum)[Count][16 / kLanes]) {
   Vec neighbour[3][16 / kLanes];
 #pragma GCC unroll 3
@@ -180,8 +172,7 @@ SIMD_INLINE void weight_pixel(
   }
 }
 
-template <int Count>
-void weight_tile(const DirectWeight& p, int64_t c, int64_t u) {
+template <int Count> void weight_tile(const DirectWeight& p, int64_t c, int64_t u) {
   Vec sum[3][Count][16 / kLanes];
   // x[j + v - 1] meets dy[j]: seen from x, dy is the neighbour 1 - (v - 1); seen from dy, x is the neighbour
   // v - 1.
@@ -219,8 +210,7 @@ void weight_tile(const DirectWeight& p, int64_t c, int64_t u) {
 }
 
 // Channels [c, channels) in tiles of Count, what is left over in tiles of half the size.
-template <int Count>
-void weight_tiles(const DirectWeight& p, int64_t c) {
+template <int Count> void weight_tiles(const DirectWeight& p, int64_t c) {
   for (; c + Count <= p.channels; c += Count)
     for (int64_t u = 0; u < 3; ++u) weight_tile<Count>(p, c, u);
   if constexpr (Count > 1) weight_tiles<Count / 2>(p, c);

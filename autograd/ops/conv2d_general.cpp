@@ -19,9 +19,8 @@ int64_t rows_per_chunk(int64_t rows, int64_t row_elements, size_t element) {
 }
 
 // Column matrix of `rows` output rows from `first` on, of image n. Sources are (N,h,w,count).
-template <class T>
-void im2col(ConvSources<const T> x, const Gather& from, int64_t channels, int64_t h, int64_t w, int64_t kh,
-    int64_t kw, int64_t n, int64_t first, int64_t rows, int64_t width, T* column) {
+template <class T> void im2col(ConvSources<const T> x, const Gather& from, int64_t channels, int64_t h,
+    int64_t w, int64_t kh, int64_t kw, int64_t n, int64_t first, int64_t rows, int64_t width, T* column) {
   for (int64_t i = first; i < first + rows; ++i)
     for (int64_t j = 0; j < width; ++j)
       for (int64_t u = 0; u < kh; ++u)
@@ -85,8 +84,7 @@ void backward_data(const Conv2dSizes& s, const T* dy, const T* w, ConvSources<T>
   });
 }
 
-template <class T>
-void backward_weight(
+template <class T> void backward_weight(
     const Conv2dSizes& s, ConvSources<const T> x, const T* dy, const GradOut& dw, T* scratch) {
   const int64_t k = s.taps() * s.cin, size = k * s.cout;
   const int64_t rows = rows_per_chunk(s.oh, s.ow * k, sizeof(T)), per_image = chunks(s.oh, rows),

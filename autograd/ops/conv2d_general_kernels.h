@@ -11,8 +11,7 @@ template <class T>
 void forward(const Conv2dSizes& s, ConvSources<const T> x, const T* w, const T* b, T* y, T* scratch);
 template <class T>
 void backward_data(const Conv2dSizes& s, const T* dy, const T* w, ConvSources<T> dx, T* scratch);
-template <class T>
-void backward_weight(
+template <class T> void backward_weight(
     const Conv2dSizes& s, ConvSources<const T> x, const T* dy, const GradOut& dw, T* scratch);
 
 }  // namespace patchcl::general

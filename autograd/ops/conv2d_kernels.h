@@ -21,8 +21,7 @@ struct Conv2dSizes {
 };
 
 // One tensor (N,H,W,count) of a concatenation: its channels are [begin, begin + count) of the whole.
-template <class T>
-struct ConvSource {
+template <class T> struct ConvSource {
   T* data;  // null: nobody wants this gradient
   int64_t begin, count;
   bool accumulate = false;
@@ -30,8 +29,7 @@ struct ConvSource {
 
 // The tensors of a concatenation, in order.
 constexpr int kMaxConvSources = 4;
-template <class T>
-struct ConvSources {
+template <class T> struct ConvSources {
   const ConvSource<T>* first;
   int count;
   CONV_INLINE const ConvSource<T>* begin() const { return first; }

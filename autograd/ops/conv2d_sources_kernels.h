@@ -16,8 +16,7 @@ inline Shapes shapes_of(std::span<const Tensor> x) {
 }
 
 // The data inputs, or their gradients, as the kernels take them. Trivially copyable, for GPU kernels.
-template <class T>
-class Concatenation {
+template <class T> class Concatenation {
  public:
   explicit Concatenation(std::span<const Tensor> x) {
     for (const Tensor& t : x) add(t.raw() ? t.data<std::remove_const_t<T>>() : nullptr, t.shape()[3], false);

@@ -68,8 +68,7 @@ struct WeightGradientTransform {  // G^T u
 // T X T^T: read(i, j) gives X, write(i, j, value) takes the result. The outer loops stay loops: unrolled, the
 // compiler would compute all 36 addresses beforehand, which costs more than the arithmetic where there are
 // few channels.
-template <class T, class Read, class Write>
-SIMD_INLINE void transform(Read read, Write write) {
+template <class T, class Read, class Write> SIMD_INLINE void transform(Read read, Write write) {
   Vec half[T::in][T::out];
 #pragma GCC unroll 1
   for (int i = 0; i < T::in; ++i) {
@@ -90,8 +89,7 @@ SIMD_INLINE void transform(Read read, Write write) {
 }
 
 // fn(number within the range, image, row of the tile, column of the tile), the latter in pixels of y.
-template <class F>
-SIMD_INLINE void for_tiles(const WinogradTiles& t, F fn) {
+template <class F> SIMD_INLINE void for_tiles(const WinogradTiles& t, F fn) {
   const int64_t across = t.across(), per_image = t.per_image();
   for (int64_t k = 0; k < t.count; ++k) {
     const int64_t tile = t.first + k;
@@ -105,8 +103,7 @@ struct InputPatch {
   const float* at;
   int64_t h, w, channels, y0, x0;
   bool inside(int size) const { return y0 >= 0 && x0 >= 0 && y0 + size <= h && x0 + size <= w; }
-  template <bool Inside>
-  __attribute__((always_inline)) Vec read(int i, int j, int64_t c) const {
+  template <bool Inside> __attribute__((always_inline)) Vec read(int i, int j, int64_t c) const {
     static const float zeros[kLanes] = {};
     const float* from = at + (i * w + j) * channels + c;
     if (!Inside && (uint64_t(y0 + i) >= uint64_t(h) || uint64_t(x0 + j) >= uint64_t(w))) from = zeros;

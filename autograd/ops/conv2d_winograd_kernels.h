@@ -48,8 +48,7 @@ struct WinogradTiles {
 // A transformed operand: 36 matrices, element (row, channel) of point k at data[k * point + row * pitch +
 // channel]. `point` is no multiple of 4 KiB, or all 36 would compete for the same lines of the first-level
 // cache.
-template <class T>
-struct WinogradPoints {
+template <class T> struct WinogradPoints {
   T* data;
   int64_t point, pitch;
 };

@@ -31,8 +31,7 @@ Tensor rest_of(const Tensor& workspace, const Tensor& taps) {
 }
 
 // copy(pixel of y, pixel of a tap's image) for the first channels of all pixels of y.
-template <class F>
-void for_each_pixel(const Shape& y, F&& copy) {
+template <class F> void for_each_pixel(const Shape& y, F&& copy) {
   const TapIndex at(y);
   parallel_for(y[0] * y[1], [&](int64_t r) {
     for (int64_t column = 0; column < y[2]; ++column)

@@ -6,8 +6,7 @@ namespace patchcl {
 
 namespace {
 
-template <class T>
-void join(const T* taps, const Tensor& to) {
+template <class T> void join(const T* taps, const Tensor& to) {
   T* y = to.data<T>();
   const TapIndex at(to.shape());
   cuda::for_each_pixel(to.shape(), [=] __device__(int64_t n, int64_t i, int64_t j, int64_t c) {
@@ -15,8 +14,7 @@ void join(const T* taps, const Tensor& to) {
   });
 }
 
-template <class T>
-void split(const Tensor& from, T* taps) {
+template <class T> void split(const Tensor& from, T* taps) {
   const T* dy = from.data<T>();
   const TapIndex at(from.shape());
   cuda::for_each_pixel(from.shape(), [=] __device__(int64_t n, int64_t i, int64_t j, int64_t c) {

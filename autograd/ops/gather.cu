@@ -5,8 +5,7 @@ namespace patchcl {
 
 namespace {
 
-template <class T>
-void launch_forward(const Forward& f) {
+template <class T> void launch_forward(const Forward& f) {
   const int64_t rows = f.x[0].shape()[0], width = f.x[0].shape()[1];
   const T* x = f.x[0].data<T>();
   const int32_t* index = f.x[1].data<int32_t>();
@@ -17,8 +16,7 @@ void launch_forward(const Forward& f) {
   });
 }
 
-template <class T>
-void launch_backward(const Backward& b) {
+template <class T> void launch_backward(const Backward& b) {
   const GradOut& out = b.dx[0];
   const int64_t width = out.t.shape()[1], n = b.x[1].numel();
   const int32_t* index = b.x[1].data<int32_t>();

@@ -6,8 +6,7 @@ namespace patchcl {
 namespace {
 
 // One thread per output: neighbours read neighbouring channels of the same pixel.
-template <class T>
-void launch_forward(const Forward& f) {
+template <class T> void launch_forward(const Forward& f) {
   const Shape& s = f.x[0].shape();
   const int64_t pixels = s[1] * s[2], channels = s[3];
   const T* x = f.x[0].data<T>();
@@ -20,8 +19,7 @@ void launch_forward(const Forward& f) {
   });
 }
 
-template <class T>
-void launch_backward(const Backward& b) {
+template <class T> void launch_backward(const Backward& b) {
   const GradOut& out = b.dx[0];
   const Shape& s = out.t.shape();
   const int64_t pixels = s[1] * s[2], channels = s[3];

@@ -5,14 +5,12 @@ namespace patchcl {
 
 namespace {
 
-template <class T>
-struct NormalizeRow {
+template <class T> struct NormalizeRow {
   const T* x;
   T *y, *r;
   int64_t length;
   double eps;
-  template <int kLanes>
-  __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes> __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
     const int64_t at = row * length;
     const double squares =
         lanes.total(length, [&](int64_t j) { return double(x[at + j]) * double(x[at + j]); });
@@ -22,14 +20,12 @@ struct NormalizeRow {
   }
 };
 
-template <class T>
-struct NormalizeGradRow {
+template <class T> struct NormalizeGradRow {
   const T *y, *dy, *r;
   T* dx;
   int64_t length;
   bool accumulate;
-  template <int kLanes>
-  __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes> __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
     const int64_t at = row * length;
     const double dot = lanes.total(length, [&](int64_t j) { return double(dy[at + j]) * double(y[at + j]); });
     lanes.each(length,

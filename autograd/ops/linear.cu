@@ -6,8 +6,7 @@ namespace patchcl {
 
 namespace {
 
-template <class T>
-void launch_forward(const Forward& f) {
+template <class T> void launch_forward(const Forward& f) {
   const int64_t n = f.y.shape()[0], out = f.y.shape()[1], in = f.x[0].shape()[1];
   const bool bias = f.x.size() > 2;
   T* y = f.y.data<T>();
@@ -19,8 +18,7 @@ void launch_forward(const Forward& f) {
       Device::cuda, false, false, n, out, in, f.x[0].data<T>(), f.x[1].data<T>(), /*accumulate=*/bias, y);
 }
 
-template <class T>
-void launch_backward(const Backward& p) {
+template <class T> void launch_backward(const Backward& p) {
   const T *x = p.x[0].data<T>(), *w = p.x[1].data<T>(), *dy = p.dy.data<T>();
   const int64_t n = p.dy.shape()[0], out = p.dy.shape()[1], in = p.x[0].shape()[1];
   if (const GradOut& dx = p.dx[0])

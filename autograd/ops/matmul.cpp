@@ -7,9 +7,8 @@
 
 namespace patchcl {
 
-template <class T>
-void multiply(Device device, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const T* a, const T* b,
-    bool accumulate, T* c) {
+template <class T> void multiply(Device device, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const T* a,
+    const T* b, bool accumulate, T* c) {
   const int64_t lda = ta ? m : k, ldb = tb ? k : n;
   if (device == Device::cuda) return cuda::gemm(ta, tb, m, n, k, T(1), a, lda, b, ldb, T(accumulate), c, n);
   if (kernels() != Kernels::naive) return gemm(ta, tb, m, n, k, T(1), a, lda, b, ldb, T(accumulate), c, n);

@@ -27,9 +27,8 @@ class Matmul final : public Op {
 
 // C = op(A) op(B), or C += for `accumulate`, all tightly packed, on `device` by the chosen kernel. linear
 // uses it too.
-template <class T>
-void multiply(Device device, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const T* a, const T* b,
-    bool accumulate, T* c);
+template <class T> void multiply(Device device, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const T* a,
+    const T* b, bool accumulate, T* c);
 
 Var matmul(
     const Var& a, const Var& b, bool transpose_a = false, bool transpose_b = false, Loc loc = Loc::current());

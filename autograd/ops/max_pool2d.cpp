@@ -23,8 +23,7 @@ struct NaivePool {
         *y = x[*choice];
       }
   }
-  template <class T>
-  static void unpool_row(
+  template <class T> static void unpool_row(
       const T* dy, const uint8_t* choice, int side, int64_t n, int64_t channels, T* dx, bool accumulate) {
     for (int64_t j = 0; j < n; ++j, dy += channels, choice += channels)
       for (int k = 2 * side; k < 2 * side + 2; ++k, dx += channels)

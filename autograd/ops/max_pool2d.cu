@@ -5,8 +5,7 @@ namespace patchcl {
 
 namespace {
 
-template <class T>
-void launch_forward(const Forward& p) {
+template <class T> void launch_forward(const Forward& p) {
   const Shape in = p.x[0].shape(), out = p.y.shape();
   const T* x = p.x[0].data<T>();
   T* y = p.y.data<T>();
@@ -29,8 +28,7 @@ void launch_forward(const Forward& p) {
   });
 }
 
-template <class T>
-void launch_backward(const Backward& p) {
+template <class T> void launch_backward(const Backward& p) {
   const Shape in = p.x[0].shape(), out = p.dy.shape();
   const T* dy = p.dy.data<T>();
   const uint8_t* choice = p.aux[0].data<uint8_t>();

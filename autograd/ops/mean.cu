@@ -5,8 +5,7 @@ namespace patchcl {
 
 namespace {
 
-template <class T>
-void launch_forward(double factor, const Forward& p) {
+template <class T> void launch_forward(double factor, const Forward& p) {
   const T* x = p.x[0].data<T>();
   T* y = p.y.data<T>();
   cuda::reduce(
@@ -14,8 +13,7 @@ void launch_forward(double factor, const Forward& p) {
       [=] __device__(double sum) { y[0] = T(factor * sum); });
 }
 
-template <class T>
-void launch_backward(double factor, const Backward& p) {
+template <class T> void launch_backward(double factor, const Backward& p) {
   const T* dy = p.dy.data<T>();
   T* dx = p.dx[0].t.data<T>();
   const bool accumulate = p.dx[0].accumulate;

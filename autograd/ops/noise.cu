@@ -4,8 +4,7 @@
 namespace patchcl {
 
 namespace {
-template <class T>
-void launch_noise(
+template <class T> void launch_noise(
     const Tensor& from, const Tensor& rng, double sigma, double limit, uint32_t site, const Tensor& to) {
   const T* x = from.data<T>();
   T* y = to.data<T>();
@@ -19,8 +18,7 @@ void launch_noise(
   });
 }
 
-template <class T>
-void launch_pass_on(const Tensor& from, const GradOut& to) {
+template <class T> void launch_pass_on(const Tensor& from, const GradOut& to) {
   const T* dy = from.data<T>();
   T* dx = to.t.data<T>();
   const bool accumulate = to.accumulate;

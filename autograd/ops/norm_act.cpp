@@ -15,13 +15,11 @@ namespace {
 
 // ---- naive: the formulas, any type and any number of channels ----
 
-template <class T>
-struct NaiveNorm {
+template <class T> struct NaiveNorm {
   NormMap<T> m;
 
   // fn(e) summed over the elements of channel c.
-  template <class F>
-  double sum(int64_t c, F&& fn) const {
+  template <class F> double sum(int64_t c, F&& fn) const {
     double s = 0;
     for (int64_t e = c; e < m.rows * m.channels; e += m.channels) s += double(fn(e));
     return s;
@@ -63,8 +61,7 @@ struct FastNorm {
 
   // fn(begin, end, partial) for chunks of rows, each with its pair of sums; then merge(rows before, rows,
   // partial) in order.
-  template <class F, class Merge>
-  void reduce(NormScratch s, F&& fn, Merge&& merge) const {
+  template <class F, class Merge> void reduce(NormScratch s, F&& fn, Merge&& merge) const {
     const int64_t chunk = NormScratch::chunk_rows(m.rows, m.channels);
     const auto partial = [&](int64_t begin) { return s.partials + begin / chunk * 2 * m.channels; };
     parallel_chunks(
@@ -116,8 +113,7 @@ struct FastNorm {
 };
 
 // fn(the kernels for this map)
-template <class T, class F>
-void with_kernels(const NormMap<T>& m, F&& fn) {
+template <class T, class F> void with_kernels(const NormMap<T>& m, F&& fn) {
   if constexpr (std::is_same_v<T, float>)
     if (kernels() != Kernels::naive && m.channels % 16 == 0) return fn(FastNorm{m});
   fn(NaiveNorm<T>{m});

@@ -18,8 +18,7 @@ struct ChunkLayout {
   dim3 blocks() const { return dim3(unsigned(chunks()), unsigned((channels + width - 1) / width)); }
 
   // fn(e, c) for the elements of this thread.
-  template <class F>
-  __device__ void for_mine(F&& fn) const {
+  template <class F> __device__ void for_mine(F&& fn) const {
     const int64_t c = int64_t(blockIdx.y) * width + threadIdx.x % width;
     const int64_t begin = int64_t(blockIdx.x) * chunk, end = begin + chunk < rows ? begin + chunk : rows;
     if (c < channels)
@@ -28,18 +27,14 @@ struct ChunkLayout {
   }
 };
 
-template <class F>
-__global__ void each_kernel(ChunkLayout layout, F f) {
-  layout.for_mine(f);
-}
+template <class F> __global__ void each_kernel(ChunkLayout layout, F f) { layout.for_mine(f); }
 
 struct PairOfSums {
   double first, second;
 };
 
 // partials[chunk] = the sums of term(e, c) over the chunk, by a fixed tree.
-template <class Term>
-__global__ void partial_kernel(ChunkLayout layout, double* partials, Term term) {
+template <class Term> __global__ void partial_kernel(ChunkLayout layout, double* partials, Term term) {
   __shared__ PairOfSums s[cuda::kThreads];
   PairOfSums sum{0, 0};
   layout.for_mine([&](int64_t e, int64_t c) {
@@ -64,13 +59,11 @@ __global__ void partial_kernel(ChunkLayout layout, double* partials, Term term) 
 }
 
 // finish(c, first, second) for each channel, the partial sums added up.
-template <class Finish>
-struct ChannelTotal {
+template <class Finish> struct ChannelTotal {
   const double* partials;
   int64_t chunks, channels;
   Finish finish;
-  template <int kLanes>
-  __device__ void operator()(int64_t c, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes> __device__ void operator()(int64_t c, cuda::Lanes<kLanes> lanes) const {
     const double first = lanes.total(chunks, [&](int64_t k) { return partials[2 * k * channels + c]; });
     const double second =
         lanes.total(chunks, [&](int64_t k) { return partials[(2 * k + 1) * channels + c]; });
@@ -85,13 +78,11 @@ void reduce(const ChunkLayout& layout, double* partials, Term term, Finish finis
       ChannelTotal<Finish>{partials, layout.chunks(), layout.channels, finish});
 }
 
-template <class F>
-void for_each_element(const ChunkLayout& layout, F f) {
+template <class F> void for_each_element(const ChunkLayout& layout, F f) {
   cuda::launch(cuda::Caller::current(), each_kernel<F>, layout.blocks(), layout, f);
 }
 
-template <class X>
-void launch_forward(const Forward& p, const NormAct::Config& config) {
+template <class X> void launch_forward(const Forward& p, const NormAct::Config& config) {
   using T = Precise<X>;
   const NormMap<X, T> m = map_of<X>(p, config);
   const NormStatistics<T> channel(p, config);
@@ -115,8 +106,7 @@ void launch_forward(const Forward& p, const NormAct::Config& config) {
   for_each_element(layout, [=] __device__(int64_t e, int64_t c) { y[e] = X(m.y(e, c)); });
 }
 
-template <class X>
-void launch_backward(const Backward& p, const NormAct::Config& config) {
+template <class X> void launch_backward(const Backward& p, const NormAct::Config& config) {
   using T = Precise<X>;
   const NormMap<X, T> m = map_of<X>(p, config);
   const NormScratch scratch(p.workspace, m.channels);

@@ -9,8 +9,7 @@ constexpr int kMaxVectors = kLanes == 16 ? 4 : 2;  // of a strip: what fits into
 
 // Runs strip.template operator()<V>(c) for strips of V vectors that start at channel c and cover all
 // channels.
-template <class F>
-void for_strips(int64_t channels, F&& strip) {
+template <class F> void for_strips(int64_t channels, F&& strip) {
   int64_t c = 0;
   if constexpr (kMaxVectors == 4)
     for (; c + 4 * kLanes <= channels; c += 4 * kLanes) strip.template operator()<4>(c);
@@ -20,14 +19,12 @@ void for_strips(int64_t channels, F&& strip) {
 
 // Two sums per channel of a strip, in f32 over short runs of rows. Several streams of rows hide the latency
 // of addition.
-template <int V>
-struct Sums {
+template <int V> struct Sums {
   static constexpr int kStreams = 4 / V;
   Vec first[kStreams][V] = {}, second[kStreams][V] = {};
 
   // row(r, stream) adds row r.
-  template <class F>
-  static Sums over(int64_t begin, int64_t end, F&& row) {
+  template <class F> static Sums over(int64_t begin, int64_t end, F&& row) {
     Sums s;
     int64_t r = begin;
     for (; r + kStreams <= end; r += kStreams)
@@ -45,8 +42,7 @@ struct Sums {
   double sum2(int channel) const { return double(second[0][channel / kLanes][channel % kLanes]); }
 };
 
-template <int V>
-void moments_strip(
+template <int V> void moments_strip(
     const float* x, int64_t channels, int64_t begin, int64_t end, double* mean, double* deviations) {
   for (int c = 0; c < V * kLanes; ++c) mean[c] = deviations[c] = 0;
   for (int64_t run = begin; run < end; run += kRun) {
@@ -74,8 +70,7 @@ void moments_strip(
 }
 
 // The constants of V vectors of channels, and the pointwise part of the formulas.
-template <int V, bool Masked>
-struct Strip {
+template <int V, bool Masked> struct Strip {
   const NormMap<float>& map;
   int64_t c;
   Vec mean[V], rstd[V], gamma[V], beta[V];
@@ -109,8 +104,7 @@ struct Strip {
 };
 
 // run.template operator()<V, Masked>(channel) for all strips.
-template <class F>
-void for_masked_strips(const NormMap<float>& map, F&& run) {
+template <class F> void for_masked_strips(const NormMap<float>& map, F&& run) {
   for_strips(map.channels, [&]<int V>(int64_t c) {
     if (map.mask) run.template operator()<V, true>(c);
     else run.template operator()<V, false>(c);

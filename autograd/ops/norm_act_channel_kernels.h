@@ -13,8 +13,7 @@ namespace patchcl::norm_act {
 enum NormInput { kX, kGamma, kBeta, kRunningMean, kRunningVar, kRng };
 enum NormAux { kMean, kRstd, kMask };
 
-template <class X, class Pass>
-NormMap<X, Precise<X>> map_of(const Pass& p, const NormAct::Config& config) {
+template <class X, class Pass> NormMap<X, Precise<X>> map_of(const Pass& p, const NormAct::Config& config) {
   using T = Precise<X>;
   const auto numbers = [](const Tensor& t) { return t.data<T>(); };
   const Shape& s = p.x[kX].shape();
@@ -24,8 +23,7 @@ NormMap<X, Precise<X>> map_of(const Pass& p, const NormAct::Config& config) {
 }
 
 // From a channel's moments to what normalises it, on the CPU and on the GPU.
-template <class T>
-struct NormStatistics {
+template <class T> struct NormStatistics {
   T *mean, *rstd, *running_mean, *running_var;
   double rows, eps, momentum;
 
@@ -49,8 +47,7 @@ struct NormStatistics {
 
 // From a channel's sums of dz and dz xhat to its gradients and to the means in dx, which are 0 without batch
 // statistics.
-template <class T>
-struct NormGradients {
+template <class T> struct NormGradients {
   T *dgamma, *dbeta;  // null where nobody asks
   bool accumulate_dgamma, accumulate_dbeta;
   T *mean_dz, *mean_dz_xhat;

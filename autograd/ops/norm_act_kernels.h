@@ -10,8 +10,7 @@
 namespace patchcl {
 
 // What all passes read, and the formulas for element e of channel c.
-template <class X, class T = X>
-struct NormMap {  // data X, parameters, statistics and arithmetic T
+template <class X, class T = X> struct NormMap {  // data X, parameters, statistics and arithmetic T
   const X* x;
   const T *gamma, *beta, *mean, *rstd;
   const int64_t* mask;  // of dropout.h; null without dropout

@@ -6,8 +6,7 @@ namespace patchcl {
 
 // One loop is both the reference and the fast kernel: it runs at memory speed once the compiler has
 // vectorised it.
-template <class F>
-void Pointwise<F>::forward_cpu(const Forward& p) const {
+template <class F> void Pointwise<F>::forward_cpu(const Forward& p) const {
   dispatch(p.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* x = p.x[0].template data<T>();
@@ -18,8 +17,7 @@ void Pointwise<F>::forward_cpu(const Forward& p) const {
   });
 }
 
-template <class F>
-void Pointwise<F>::backward_cpu(const Backward& p) const {
+template <class F> void Pointwise<F>::backward_cpu(const Backward& p) const {
   if (!p.dx[0]) return;
   dispatch(p.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
@@ -39,8 +37,7 @@ void Pointwise<F>::backward_cpu(const Backward& p) const {
 }
 
 namespace {
-template <class F>
-Var apply(F f, const Var& x, Loc loc) {
+template <class F> Var apply(F f, const Var& x, Loc loc) {
   return x.tape().apply(std::make_shared<Pointwise<F>>(f), {x}, loc);
 }
 }  // namespace

@@ -14,58 +14,33 @@ struct LeakyRelu {  // x if x > 0, else slope * x.  At x = 0 we choose f' = slop
   static constexpr const char* name = "leaky_relu";
   static constexpr Saves saves{.inputs = 1, .output = false};
   double slope = 0.01;
-  template <class T>
-  HD T f(T x) const {
-    return x > T(0) ? x : T(slope) * x;
-  }
-  template <class T>
-  HD T df(T x, T) const {
-    return x > T(0) ? T(1) : T(slope);
-  }
+  template <class T> HD T f(T x) const { return x > T(0) ? x : T(slope) * x; }
+  template <class T> HD T df(T x, T) const { return x > T(0) ? T(1) : T(slope); }
 };
 
 struct Relu {  // max(x, 0).  f'(0) = 0.  Saves y: y > 0 exactly where x > 0.
   static constexpr const char* name = "relu";
   static constexpr Saves saves{.inputs = 0, .output = true};
-  template <class T>
-  HD T f(T x) const {
-    return x > T(0) ? x : T(0);
-  }
-  template <class T>
-  HD T df(T, T y) const {
-    return y > T(0) ? T(1) : T(0);
-  }
+  template <class T> HD T f(T x) const { return x > T(0) ? x : T(0); }
+  template <class T> HD T df(T, T y) const { return y > T(0) ? T(1) : T(0); }
 };
 
 struct Sigmoid {  // 1 / (1 + e^-x), and f' = y (1 - y)
   static constexpr const char* name = "sigmoid";
   static constexpr Saves saves{.inputs = 0, .output = true};
-  template <class T>
-  HD T f(T x) const {
-    return T(1) / (T(1) + exp(-x));
-  }
-  template <class T>
-  HD T df(T, T y) const {
-    return y * (T(1) - y);
-  }
+  template <class T> HD T f(T x) const { return T(1) / (T(1) + exp(-x)); }
+  template <class T> HD T df(T, T y) const { return y * (T(1) - y); }
 };
 
 struct Affine {  // a x + b for constants a and b, and f' = a
   static constexpr const char* name = "affine";
   static constexpr Saves saves{};
   double a = 1, b = 0;
-  template <class T>
-  HD T f(T x) const {
-    return T(a) * x + T(b);
-  }
-  template <class T>
-  HD T df(T, T) const {
-    return T(a);
-  }
+  template <class T> HD T f(T x) const { return T(a) * x + T(b); }
+  template <class T> HD T df(T, T) const { return T(a); }
 };
 
-template <class F>
-class Pointwise final : public Op {
+template <class F> class Pointwise final : public Op {
  public:
   explicit Pointwise(F f = {}) : f_(f) {}
   const char* name() const override { return F::name; }

@@ -6,8 +6,7 @@
 namespace patchcl {
 namespace {
 
-template <class F>
-OpSpec pointwise(F f, Draw draw, double (*reference)(double)) {
+template <class F> OpSpec pointwise(F f, Draw draw, double (*reference)(double)) {
   OpSpec spec{F::name, {}};
   for (Shape shape : {Shape{2, 3, 5, 4}, Shape{1, 7, 1, 1}, Shape{33}})
     spec.cases.push_back(

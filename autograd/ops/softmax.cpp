@@ -12,13 +12,11 @@ namespace patchcl {
 namespace {
 
 // fn(row begin, row end) over the rows of `shape`, about kChunk numbers at a time.
-template <class F>
-void parallel_rows(const Shape& shape, F&& fn) {
+template <class F> void parallel_rows(const Shape& shape, F&& fn) {
   parallel_chunks(shape.rows(), fn, std::max<int64_t>(1, kChunk / shape[-1]));
 }
 
-template <class Row, class T>
-void forward_rows(const T* x, T* y, int64_t rows, int64_t classes) {
+template <class Row, class T> void forward_rows(const T* x, T* y, int64_t rows, int64_t classes) {
   for (; rows-- > 0; x += classes, y += classes) {
     const T m = *std::max_element(x, x + classes);
     double sum = 0;
@@ -29,8 +27,7 @@ void forward_rows(const T* x, T* y, int64_t rows, int64_t classes) {
 }
 
 // How many of the first rows the fast kernel has done.
-template <class Row, class T>
-int64_t fast_rows(const T* x, T* y, int64_t rows, int64_t classes) {
+template <class Row, class T> int64_t fast_rows(const T* x, T* y, int64_t rows, int64_t classes) {
   if constexpr (std::is_same_v<T, float> && std::is_same_v<Row, SoftmaxRow>)
     if (kernels() != Kernels::naive && fast_classes(classes)) {
       const int64_t done = rows / kBlockRows * kBlockRows;
@@ -52,8 +49,7 @@ void backward_rows(const T* y, const T* dy, T* dx, bool accumulate, int64_t rows
 
 }  // namespace
 
-template <class Row>
-void RowSoftmax<Row>::forward_cpu(const Forward& p) const {
+template <class Row> void RowSoftmax<Row>::forward_cpu(const Forward& p) const {
   dispatch(p.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const int64_t classes = p.y.shape()[-1];
@@ -66,8 +62,7 @@ void RowSoftmax<Row>::forward_cpu(const Forward& p) const {
   });
 }
 
-template <class Row>
-void RowSoftmax<Row>::backward_cpu(const Backward& p) const {
+template <class Row> void RowSoftmax<Row>::backward_cpu(const Backward& p) const {
   if (!p.dx[0]) return;
   dispatch(p.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);

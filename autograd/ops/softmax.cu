@@ -5,13 +5,11 @@ namespace patchcl {
 
 namespace {
 
-template <class T, class Row>
-struct SoftmaxForward {
+template <class T, class Row> struct SoftmaxForward {
   const T* x;
   T* y;
   int64_t classes;
-  template <int kLanes>
-  __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes> __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
     const T* in = x + row * classes;
     T* out = y + row * classes;
     T m = in[lanes.lane < classes ? lanes.lane : 0];
@@ -23,14 +21,12 @@ struct SoftmaxForward {
   }
 };
 
-template <class T, class Row>
-struct SoftmaxBackward {
+template <class T, class Row> struct SoftmaxBackward {
   const T *y, *dy;
   T* dx;
   int64_t classes;
   bool accumulate;
-  template <int kLanes>
-  __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes> __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
     const int64_t at = row * classes;
     const double total = lanes.total(classes, [&](int64_t k) { return Row::term(y[at + k], dy[at + k]); });
     lanes.each(
@@ -40,8 +36,7 @@ struct SoftmaxBackward {
 
 }  // namespace
 
-template <class Row>
-void RowSoftmax<Row>::forward_cuda(const Forward& p) const {
+template <class Row> void RowSoftmax<Row>::forward_cuda(const Forward& p) const {
   const Shape& s = p.y.shape();
   dispatch(p.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
@@ -50,8 +45,7 @@ void RowSoftmax<Row>::forward_cuda(const Forward& p) const {
   });
 }
 
-template <class Row>
-void RowSoftmax<Row>::backward_cuda(const Backward& p) const {
+template <class Row> void RowSoftmax<Row>::backward_cuda(const Backward& p) const {
   const GradOut& out = p.dx[0];
   if (!out) return;
   const Shape& s = p.dy.shape();

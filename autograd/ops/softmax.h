@@ -17,46 +17,21 @@ namespace patchcl {
 // sum_j e^(x_j - m); `total` is the sum of term() over the row.
 struct SoftmaxRow {
   static constexpr const char* name = "softmax";
-  template <class T>
-  HD static T of_sum(double sum) {
-    return T(1 / sum);
-  }
-  template <class T>
-  HD static T y(T x, T m, T of_sum) {
-    return std::exp(x - m) * of_sum;
-  }
-  template <class T>
-  HD static double term(T y, T dy) {
-    return double(dy) * double(y);
-  }
-  template <class T>
-  HD static T dx(T y, T dy, double total) {
-    return T(y * (dy - total));
-  }
+  template <class T> HD static T of_sum(double sum) { return T(1 / sum); }
+  template <class T> HD static T y(T x, T m, T of_sum) { return std::exp(x - m) * of_sum; }
+  template <class T> HD static double term(T y, T dy) { return double(dy) * double(y); }
+  template <class T> HD static T dx(T y, T dy, double total) { return T(y * (dy - total)); }
 };
 
 struct LogSoftmaxRow {
   static constexpr const char* name = "log_softmax";
-  template <class T>
-  HD static T of_sum(double sum) {
-    return T(std::log(sum));
-  }
-  template <class T>
-  HD static T y(T x, T m, T of_sum) {
-    return x - m - of_sum;
-  }
-  template <class T>
-  HD static double term(T, T dy) {
-    return double(dy);
-  }
-  template <class T>
-  HD static T dx(T y, T dy, double total) {
-    return T(dy - std::exp(y) * total);
-  }
+  template <class T> HD static T of_sum(double sum) { return T(std::log(sum)); }
+  template <class T> HD static T y(T x, T m, T of_sum) { return x - m - of_sum; }
+  template <class T> HD static double term(T, T dy) { return double(dy); }
+  template <class T> HD static T dx(T y, T dy, double total) { return T(dy - std::exp(y) * total); }
 };
 
-template <class Row>
-class RowSoftmax final : public Op {
+template <class Row> class RowSoftmax final : public Op {
  public:
   const char* name() const override { return Row::name; }
   Saves saves() const override { return {.inputs = 0, .output = true}; }

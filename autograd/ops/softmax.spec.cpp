@@ -7,8 +7,7 @@ namespace patchcl {
 namespace {
 
 // 1 / y_k = sum_j e^(x_j - x_k): no maximum, no quotient of sums.
-template <class Row>
-OpSpec rows(bool log) {
+template <class Row> OpSpec rows(bool log) {
   OpSpec spec{Row::name, {}};
   for (Shape shape : {Shape{2, 3, 7, 4}, Shape{1, 5, 5, 3}, Shape{37, 2}, Shape{1, 41}, Shape{3, 1}}) {
     OpCase c{shape.str(), std::make_shared<RowSoftmax<Row>>(), {{shape, draw::normal(2)}}, [=](auto& x) {

@@ -5,8 +5,7 @@
 
 namespace patchcl::PATCHCL_ISA {
 
-template <int K>
-struct SoftmaxBlock {
+template <int K> struct SoftmaxBlock {
   Vec max, e[K], sum;  // e = e^(x - max), and its sum over k
 
   SIMD_INLINE SoftmaxBlock of(const float* x) {
@@ -26,8 +25,7 @@ struct SoftmaxBlock {
 };
 
 // fn<K>() for the numbers of classes that fast_classes() names.
-template <class F>
-SIMD_INLINE void with_classes(int64_t classes, F&& fn) {
+template <class F> SIMD_INLINE void with_classes(int64_t classes, F&& fn) {
   switch (classes) {
     case 2: return fn.template operator()<2>();
     case 3: return fn.template operator()<3>();

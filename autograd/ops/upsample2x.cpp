@@ -10,8 +10,7 @@ namespace {
 
 // The naive rows, any type and any number of channels; upsample2x.simd.cpp has the fast ones.
 struct NaiveUpsample {
-  template <class T>
-  static void row(const T* x, const T* neighbour, T v, int64_t w, int64_t channels, T* y) {
+  template <class T> static void row(const T* x, const T* neighbour, T v, int64_t w, int64_t channels, T* y) {
     const UpsampleAxis axis(w);
     for (int64_t q = 0; q < 2 * w; ++q) {
       const int64_t a = q / 2 * channels, b = axis.neighbour(q) * channels;
@@ -21,8 +20,7 @@ struct NaiveUpsample {
                               v * ((1 - u) * neighbour[a + c] + u * neighbour[b + c]);
     }
   }
-  template <class T>
-  static void gather_row(
+  template <class T> static void gather_row(
       const T* dy, const T* v, int64_t rows, int64_t w, int64_t channels, T* dx, bool accumulate) {
     const UpsampleAxis axis(w);
     for (int64_t j = 0; j < w; ++j)

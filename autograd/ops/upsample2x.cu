@@ -5,8 +5,7 @@ namespace patchcl {
 
 namespace {
 
-template <class T>
-void launch_forward(const Forward& p) {
+template <class T> void launch_forward(const Forward& p) {
   using P = Precise<T>;
   const Shape& s = p.x[0].shape();
   const T* x = p.x[0].data<T>();
@@ -24,8 +23,7 @@ void launch_forward(const Forward& p) {
   });
 }
 
-template <class T>
-void launch_backward(const Backward& p) {
+template <class T> void launch_backward(const Backward& p) {
   using P = Precise<T>;
   const Shape& s = p.x[0].shape();
   const T* dy = p.dy.data<T>();

@@ -58,8 +58,7 @@ struct Stored {
   size_t each = 0;              // bytes of a number
   uint64_t file_size = 0;
   double values() const { return double(dims[0]) * double(dims[1]) * double(dims[2]); }
-  template <class... Parts>
-  [[noreturn]] void refuse(const Parts&... parts) const {
+  template <class... Parts> [[noreturn]] void refuse(const Parts&... parts) const {
     fail(ExitCode::data, "h5", what, parts...);
   }
 };
@@ -165,9 +164,8 @@ void read_stored(hid_t type, const Stored& s, std::vector<double>& to) {
     s.refuse(" cannot be read, the file is damaged or truncated");
 }
 
-template <class T>
-void write_array(hid_t file, const std::string& path, const char* name, const std::vector<int64_t>& dims,
-    const std::vector<T>& values, hid_t stored, hid_t memory) {
+template <class T> void write_array(hid_t file, const std::string& path, const char* name,
+    const std::vector<int64_t>& dims, const std::vector<T>& values, hid_t stored, hid_t memory) {
   const std::vector<hsize_t> extent(dims.begin(), dims.end());
   std::vector<hsize_t> chunk = extent;
   if (chunk.size() == 3) chunk[0] = 1;

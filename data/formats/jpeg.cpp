@@ -72,8 +72,7 @@ class Decoder {
 
  private:
   // fn holds nothing that wants to be destroyed: an error jumps over its end.
-  template <class F>
-  void run(const F& fn) {
+  template <class F> void run(const F& fn) {
     if (setjmp(errors_.back)) {
       jpeg_destroy_decompress(&c_);  // may be called again
       fail(ExitCode::data, "image", name_,

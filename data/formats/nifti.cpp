@@ -83,8 +83,7 @@ Grid grid_of(const Header& h) {
   return g;
 }
 
-template <class T>
-void unpack(const void* data, double slope, double intercept, Grid& g) {
+template <class T> void unpack(const void* data, double slope, double intercept, Grid& g) {
   const T* v = static_cast<const T*>(data);
   const int64_t voxels = g.depth * g.height * g.width;
   for (int64_t c = 0; c < g.channels; ++c)
@@ -107,8 +106,7 @@ Bytes read_voxels(std::span<const uint8_t> bytes, const Header& h, const Grid& g
   return data;
 }
 
-template <class T>
-bool holds(const Grid& g) {
+template <class T> bool holds(const Grid& g) {
   for (const double v : g.values) {
     if constexpr (std::is_integral_v<T>) {
       if (!(v >= double(std::numeric_limits<T>::min()) && v <= double(std::numeric_limits<T>::max()) &&
@@ -121,8 +119,7 @@ bool holds(const Grid& g) {
   return true;
 }
 
-template <class T>
-Bytes pack(const Grid& g) {
+template <class T> Bytes pack(const Grid& g) {
   Bytes data(g.values.size() * sizeof(T));
   for (size_t i = 0; i < g.values.size(); ++i) {
     const T v = T(g.values[i]);

@@ -168,8 +168,7 @@ class PngWriter : public Writer {
   }
 
  private:
-  template <class T>
-  void write_as(const Case& c, const std::vector<double>& values) {
+  template <class T> void write_as(const Case& c, const std::vector<double>& values) {
     for (int64_t z = 0; z < c.image.depth; ++z) {
       const std::string name = slice_name(c, z);
       const int64_t h = c.image.height, w = c.image.width, n = c.slice_values();

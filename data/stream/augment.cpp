@@ -45,9 +45,8 @@ Picture<T> cut(const T* in, int64_t width, int64_t channels, const Plan& p, int6
   return out;
 }
 
-template <class T>
-void apply(const Plan& p, const AugmentOptions& o, const T* in, int64_t height, int64_t width,
-    int64_t channels, T* out) {
+template <class T> void apply(const Plan& p, const AugmentOptions& o, const T* in, int64_t height,
+    int64_t width, int64_t channels, T* out) {
   const bool crop = o.fit == Fit::crop;
   Picture<T> x = cut(in, width, channels, p, crop ? std::min(height, o.size) : height,
       crop ? std::min(width, o.size) : width);
@@ -64,8 +63,7 @@ double luma(const float* pixel, int64_t channels) {
 }
 }  // namespace
 
-template <class T>
-Picture<T> rot90_flip(const Picture<T>& in, int64_t quarter_turns, int axis) {
+template <class T> Picture<T> rot90_flip(const Picture<T>& in, int64_t quarter_turns, int axis) {
   const int64_t k = quarter_turns & 3, h = in.height, w = in.width, c = in.channels;
   Picture<T> out{k & 1 ? w : h, k & 1 ? h : w, c, std::vector<T>(in.values.size())};
   T* to = out.values.data();
@@ -81,8 +79,7 @@ Picture<T> rot90_flip(const Picture<T>& in, int64_t quarter_turns, int axis) {
   return out;
 }
 
-template <class T>
-Picture<T> rotate_nearest(const Picture<T>& in, double degrees) {
+template <class T> Picture<T> rotate_nearest(const Picture<T>& in, double degrees) {
   const double angle = degrees * 0.017453292519943295, cosine = std::cos(angle), sine = std::sin(angle);
   const double cy = double(in.height - 1) / 2, cx = double(in.width - 1) / 2;
   const double shift_y = cy - (cosine * cy + sine * cx), shift_x = cx - (-sine * cy + cosine * cx);

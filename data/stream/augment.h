@@ -29,16 +29,13 @@ void strong_view(const float* weak, int64_t pixels, int64_t channels, Rng rng, f
 
 // The parts, on an interleaved image (H,W,C). Each writes H*W*C elements and returns the new height and
 // width.
-template <class T>
-struct Picture {
+template <class T> struct Picture {
   int64_t height, width, channels;
   std::vector<T> values;
 };
 // numpy.rot90(k) followed by numpy.flip(axis).
-template <class T>
-Picture<T> rot90_flip(const Picture<T>& in, int64_t quarter_turns, int axis);
+template <class T> Picture<T> rot90_flip(const Picture<T>& in, int64_t quarter_turns, int axis);
 // scipy.ndimage.rotate(angle, order=0, reshape=False), outside filled with 0.
-template <class T>
-Picture<T> rotate_nearest(const Picture<T>& in, double degrees);
+template <class T> Picture<T> rotate_nearest(const Picture<T>& in, double degrees);
 
 }  // namespace patchcl

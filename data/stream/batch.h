@@ -36,8 +36,7 @@ struct Batch {
 };
 
 // The same batch with `fn` applied to each tensor once: views that share labels still do.
-template <class F>
-Batch transformed(const Batch& b, F fn) {
+template <class F> Batch transformed(const Batch& b, F fn) {
   Batch out = b;
   for (size_t v = 0; v < b.views.size(); ++v) {
     out.views[v].images = fn(b.views[v].images);

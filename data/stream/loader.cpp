@@ -25,8 +25,7 @@ struct BatchMemory {
   std::exception_ptr error;
 };
 
-template <class T>
-Tensor host_tensor(const Shape& shape) {
+template <class T> Tensor host_tensor(const Shape& shape) {
   const auto memory = std::make_shared<std::vector<T>>(size_t(shape.numel()));
   return Tensor(memory, memory->data(), shape, DTypeOf<T>::value, Device::cpu);
 }

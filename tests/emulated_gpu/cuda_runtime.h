@@ -107,8 +107,7 @@ uint64_t exchange(uint64_t mine, int lane_mask);
 // What a kernel asks for.
 extern thread_local dim3 threadIdx, blockIdx, gridDim, blockDim;
 void __syncthreads();
-template <class T>
-T __shfl_xor_sync(unsigned, T value, int lane_mask) {
+template <class T> T __shfl_xor_sync(unsigned, T value, int lane_mask) {
   static_assert(sizeof(T) <= sizeof(uint64_t));
   uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof(T));

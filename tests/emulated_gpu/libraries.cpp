@@ -56,8 +56,7 @@ cublasStatus_t status_of(cudaError_t e) {
   return e == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
-template <class T>
-struct Product {
+template <class T> struct Product {
   bool ta, tb;
   int m, n, k, lda, ldb, ldc;
   T alpha, beta;
@@ -105,8 +104,7 @@ struct Convolution {
 
   // fn(pixel of y, tap, pixel of x) for the taps inside the image, image by image, in rows [first, last) of
   // all the images' rows of y.
-  template <class F>
-  void for_taps(int64_t first, int64_t last, F&& fn) const {
+  template <class F> void for_taps(int64_t first, int64_t last, F&& fn) const {
     for (int64_t row = first; row < last; ++row)
       for (int t = 0; t < w.kh * w.kw; ++t) {
         const int64_t iy = row % y.h * conv.stride - conv.pad + t / w.kw * conv.dilation;
@@ -183,13 +181,11 @@ cudnnStatus_t convolve(cudnnHandle_t h, const Convolution& c, Pass pass, const v
              : CUDNN_STATUS_NOT_SUPPORTED;
 }
 
-template <class T>
-cudnnStatus_t created(T** handle) {
+template <class T> cudnnStatus_t created(T** handle) {
   *handle = new T{};
   return CUDNN_STATUS_SUCCESS;
 }
-template <class T>
-cudnnStatus_t discarded(T* handle) {
+template <class T> cudnnStatus_t discarded(T* handle) {
   delete handle;
   return CUDNN_STATUS_SUCCESS;
 }

@@ -200,8 +200,7 @@ void save_page(const ModelReport& r, const AuditedStep& audited, const std::stri
   page.save(path);
 }
 
-template <class Prepare>
-int audit(const ReportOptions& o, const Prepare& prepare) {
+template <class Prepare> int audit(const ReportOptions& o, const Prepare& prepare) {
   const auto start = std::chrono::steady_clock::now();
   const AuditedStep audited = prepare();
   StepAudit& step = *audited.step;

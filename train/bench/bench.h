@@ -20,8 +20,7 @@ inline double now() {
 
 // Shortest time of one call of fn, which runs for about `seconds` and at least three times after one to warm
 // up.
-template <class F>
-double shortest(double seconds, F&& fn) {
+template <class F> double shortest(double seconds, F&& fn) {
   fn();
   double best = 1e30;
   const double start = now();

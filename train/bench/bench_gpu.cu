@@ -8,8 +8,7 @@
 namespace patchcl::bench {
 
 namespace {
-template <class T>
-double flops_of() {
+template <class T> double flops_of() {
   constexpr int64_t n = 8192;
   const Arena arena("bench", Device::cuda);
   const DType type = DTypeOf<T>::value;

@@ -31,8 +31,7 @@ const std::vector<GridScore>& scores_of(
   return found == scores.end() ? none : found->second;
 }
 
-template <class F>
-std::string spread(const std::vector<GridScore>& scores, double factor, F value) {
+template <class F> std::string spread(const std::vector<GridScore>& scores, double factor, F value) {
   std::vector<double> values;
   for (const GridScore& s : scores)
     if (!std::isnan(value(s))) values.push_back(value(s));

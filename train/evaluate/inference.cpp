@@ -70,8 +70,7 @@ class InferenceNetwork {
   }
 
  private:
-  template <class T>
-  static void gather(const Volume& v, const Window& window, T* out) {
+  template <class T> static void gather(const Volume& v, const Window& window, T* out) {
     const float* slice = v.image.data() + window.slice * v.slice_pixels() * v.channels;
     for (const int64_t r : window.rows)
       for (const int64_t c : window.columns)
@@ -85,15 +84,11 @@ class InferenceNetwork {
 };
 
 // The first of the largest of k numbers.
-template <class T>
-uint8_t argmax(const T* p, int64_t k) {
-  return uint8_t(std::max_element(p, p + k) - p);
-}
+template <class T> uint8_t argmax(const T* p, int64_t k) { return uint8_t(std::max_element(p, p + k) - p); }
 
 // Calls fn(window, its probabilities (h,w,K)) for each window, `batch` at a time through the network.
-template <class F>
-void for_each_window(const InferenceNetwork& network, const Volume& v, const std::vector<Window>& windows,
-    int64_t batch, F&& fn) {
+template <class F> void for_each_window(const InferenceNetwork& network, const Volume& v,
+    const std::vector<Window>& windows, int64_t batch, F&& fn) {
   for (size_t begin = 0; begin < windows.size(); begin += size_t(batch)) {
     const int64_t n = std::min(batch, int64_t(windows.size() - begin));
     const Tensor p = network.probabilities(v, &windows[begin], n);

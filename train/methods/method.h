@@ -93,10 +93,7 @@ std::vector<std::string> method_names();
 struct AddMethod {
   explicit AddMethod(MethodEntry entry);
 };
-template <class M>
-std::unique_ptr<Method> make() {
-  return std::make_unique<M>();
-}
+template <class M> std::unique_ptr<Method> make() { return std::make_unique<M>(); }
 
 // Error(usage) for an unknown name, and for an option that the method does not read.
 std::unique_ptr<Method> make_method(const std::string& name, const OptionValues& values = {});

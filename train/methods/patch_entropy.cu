@@ -13,8 +13,7 @@ struct WindowRow {
   WindowGrid grid;
   EntropyOf of;
   float *entropy, *confidence;
-  template <int kLanes>
-  __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes> __device__ void operator()(int64_t row, cuda::Lanes<kLanes> lanes) const {
     const int64_t windows = grid.rows * grid.cols, w = row % windows, k = row / windows % b.classes,
                   image = row / windows / b.classes;
     const int64_t corner = (image * b.height + grid.top(w)) * b.width + grid.left(w),

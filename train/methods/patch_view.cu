@@ -7,8 +7,7 @@ namespace patchcl {
 namespace {
 
 // The list in GPU memory.
-template <class T>
-Tensor moved(const std::vector<T>& list, const Arena& arena) {
+template <class T> Tensor moved(const std::vector<T>& list, const Arena& arena) {
   static_assert(std::is_trivially_copyable_v<T>);
   const Tensor t = arena.empty({int64_t(list.size() * sizeof(T))}, DType::u8);
   copy_bytes(t.raw(), Device::cuda, list.data(), Device::cpu, t.bytes());
@@ -16,8 +15,7 @@ Tensor moved(const std::vector<T>& list, const Arena& arena) {
 }
 
 // out = pixel(patch, r, c, channel)
-template <class F>
-void fill_patches(const Tensor& out, F pixel) {
+template <class F> void fill_patches(const Tensor& out, F pixel) {
   const int64_t side = out.shape()[1], channels = out.shape()[3];
   float* to = out.data<float>();
   cuda::for_each(out.numel(), [=] __device__(int64_t e) {

@@ -33,8 +33,7 @@ struct Step {
   DType dtype() const { return s.student->dtype(); }
   Place place(bool host_only = false) const;
   // Work whose results are constants of the step. A plan needs the memory for it, not the work.
-  template <class F>
-  void work(F fn) const {
+  template <class F> void work(F fn) const {
     if (!tape.dry()) fn();
   }
   // A condition that only numbers tell: a plan takes the way that needs more memory, the one with it.

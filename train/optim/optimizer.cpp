@@ -23,8 +23,7 @@ void update_cpu(const Rule& rule, const double* rates, int64_t n, Buffer*... buf
   });
 }
 
-template <class Rule, class... Buffers>
-void update(
+template <class Rule, class... Buffers> void update(
     const char* name, const Rule& rule, const Tensor& rates, const Tensor& first, const Buffers&... others) {
   const auto fits = [&](const Tensor& t) {
     return t.numel() == first.numel() && t.dtype() == first.dtype() && t.device() == first.device();

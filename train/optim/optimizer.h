@@ -20,8 +20,7 @@ namespace patchcl {
 struct SgdRule {
   double momentum = 0.9, weight_decay = 1e-4;
   // rates: lr. m is zero before the first step, so that the first m is d, as there.
-  template <class T>
-  HD void operator()(const double* rates, T& p, const T& g, T& m) const {
+  template <class T> HD void operator()(const double* rates, T& p, const T& g, T& m) const {
     const T d = g + T(weight_decay) * p;
     m = T(momentum) * m + d;  // EQ: 4.4 SGD momentum
     p -= T(rates[0]) * m;     // EQ: 4.4 SGD step
@@ -33,8 +32,7 @@ struct SgdRule {
 struct AdamRule {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
   // rates: lr / (1 - beta1^t), sqrt(1 - beta2^t)
-  template <class T>
-  HD void operator()(const double* rates, T& p, const T& g, T& m, T& v) const {
+  template <class T> HD void operator()(const double* rates, T& p, const T& g, T& m, T& v) const {
     const T d = g + T(weight_decay) * p;
     m = T(beta1) * m + T(1 - beta1) * d;
     v = T(beta2) * v + T(1 - beta2) * d * d;
@@ -44,8 +42,7 @@ struct AdamRule {
 
 // rates: alpha, 1 - alpha
 struct EmaRule {
-  template <class T>
-  HD void operator()(const double* rates, T& teacher, const T& student) const {
+  template <class T> HD void operator()(const double* rates, T& teacher, const T& student) const {
     teacher = T(rates[0]) * teacher + T(rates[1]) * student;  // EQ: 4.4 teacher average
   }
 };

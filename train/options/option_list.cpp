@@ -10,16 +10,14 @@ namespace patchcl {
 
 namespace {
 
-template <class T>
-std::string print(const T& value) {
+template <class T> std::string print(const T& value) {
   char text[64];
   const auto [end, error] = std::to_chars(text, text + sizeof text, value);  // the shortest that reads back
   return {text, end};
 }
 std::string print(const std::string& value) { return value; }
 std::string print(bool value) { return value ? "true" : "false"; }
-template <class T>
-std::string print(const std::vector<T>& values) {
+template <class T> std::string print(const std::vector<T>& values) {
   std::string all;
   for (const T& v : values) all += (all.empty() ? "" : ",") + print(v);
   return all;
@@ -59,8 +57,7 @@ void parse(const std::string& name, const std::string& text, const Range& range,
   values = parsed;
 }
 
-template <class T>
-struct Kind {
+template <class T> struct Kind {
   static constexpr bool is_list = false, is_flag = std::is_same_v<T, bool>;
   static constexpr bool is_word = std::is_same_v<T, std::string>;
   static std::string text(const Range& range) {
@@ -70,8 +67,7 @@ struct Kind {
            (range.text().empty() ? "" : " ") + range.text();
   }
 };
-template <class T>
-struct Kind<std::vector<T>> {
+template <class T> struct Kind<std::vector<T>> {
   static constexpr bool is_list = true, is_flag = false, is_word = false;
   static std::string text(const Range& range) { return Kind<T>::text(range) + ", ..."; }
 };

@@ -34,17 +34,14 @@ constexpr Range kAnything{}, kShare{0, 1}, kPositive{0, std::numeric_limits<doub
 constexpr Range at_least(double least) { return {least}; }
 
 // The values of an enum by name.
-template <class E>
-using Names = std::vector<std::pair<std::string, E>>;
+template <class E> using Names = std::vector<std::pair<std::string, E>>;
 // Those of an enum whose values count from 0 in the order of these names.
-template <class E>
-Names<E> in_order(const std::vector<std::string>& words) {
+template <class E> Names<E> in_order(const std::vector<std::string>& words) {
   Names<E> names;
   for (const std::string& w : words) names.push_back({w, E(names.size())});
   return names;
 }
-template <class E>
-std::string name_of(E value, const Names<E>& names) {
+template <class E> std::string name_of(E value, const Names<E>& names) {
   for (const auto& [name, v] : names)
     if (v == value) return name;
   fail(ExitCode::internal, "options", "a value without a name");
@@ -53,8 +50,7 @@ std::string name_of(E value, const Names<E>& names) {
 [[noreturn]] void no_such_name(
     const std::string& option, const std::string& name, const std::vector<std::string>& known);
 // The value of that name; Error(usage) with all names for any other.
-template <class E>
-E by_name(const std::string& option, const std::string& name, const Names<E>& names) {
+template <class E> E by_name(const std::string& option, const std::string& name, const Names<E>& names) {
   std::vector<std::string> known;
   for (const auto& [n, v] : names) {
     if (n == name) return v;

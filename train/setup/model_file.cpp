@@ -154,8 +154,7 @@ UNetConfig infer_unet(const TensorFile& file, const std::string& path) {
 
 // ---- the description of a network ----
 
-template <class E>
-std::string name_of(const std::map<std::string, E>& names, E value) {
+template <class E> std::string name_of(const std::map<std::string, E>& names, E value) {
   return std::find_if(names.begin(), names.end(), [&](const auto& n) { return n.second == value; })->first;
 }
 
