@@ -95,6 +95,15 @@ $(B)/patchcl: $(OBJ) $(B)/train/commands/main.o
 $(B)/tests/all: $(OBJ) $(TEST_OBJ)
 	$(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
 
+# The one file that knows the commit; compiled again when it changes.
+COMMIT := $(shell git describe --always --dirty=+ 2> /dev/null)
+$(B)/train/setup/run_record.o: CPPFLAGS += $(if $(COMMIT),-DPATCHCL_COMMIT='"$(COMMIT)"')
+$(B)/train/setup/run_record.o: $(B)/commit-$(COMMIT)
+$(B)/commit-$(COMMIT):
+	@mkdir -p $(B)
+	@rm -f $(B)/commit-*
+	@touch $@
+
 $(B)/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c $< -o $@

@@ -3,8 +3,8 @@
 // For every differentiable input x and upstream v ~ N(0,1), f(x) = <v, op(x)> in f64. Central differences
 //   n_i = <v, op(x + h e_i) - op(x - h e_i)> / 2h,   h = 1e-5 max(1, |x_i|)
 // have a truncation error ~ h^2 and a rounding error ~ eps |f| / h. An element passes when
-//   |a_i - n_i| <= 1e-6 max_j |n_j| + 8 eps (|f+| + |f-|) / h,   |f+-| = sum of |v_k y+-_k| over the outputs
-//   that moved,
+//   |a_i - n_i| <= 1e-6 max_j |n_j| + 8 eps (|f+| + |f-|) / h,
+// where |f+-| = sum of |v_k y+-_k| over the outputs that moved,
 // written as !(ratio <= 1) => fail, so that NaN fails. Relative to the tensor's largest element, because a
 // loss averaged over pixels has gradients of 1e-6 that an absolute tolerance waves through. Outputs that did
 // not move are left out of |f| because they cancel exactly; those that moved count by their size, because a

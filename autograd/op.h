@@ -1,12 +1,10 @@
-// Op: one mathematical operation, forward and backward. The contract every op in autograd/ops and losses
-// keeps.
+// Op: one mathematical operation, forward and backward. The contract that every op keeps.
 //
 // An op lives in four files of one stem: conv2d.h (what it is, the formula), conv2d.cpp (CPU), conv2d.cu
 // (CUDA) and conv2d.spec.cpp (how the gradient battery exercises it). An op
 //   - declares, never allocates: the tape asks for shape(), aux() and workspace() and hands the memory in;
 //   - reads in backward only what saves() names (the battery poisons everything else with NaN);
-//   - writes dx by the GradOut's word: overwrite (the memory holds rubbish) or accumulate (add to what is
-//   there);
+//   - writes dx by the GradOut's word: overwrite (the memory holds rubbish) or accumulate (add to it);
 //   - is a pure function of its inputs: equal inputs, equal bits, for any number of threads;
 //   - does not change after construction, so one object may serve many steps.
 #pragma once

@@ -1,7 +1,7 @@
 // Projection head: from the encoder's deepest map to a point on the unit sphere (METHODS 1.6).
 //
-//   g(x) = l2_normalize( W2 relu( BN( W1 GAP(encoder(x)) + b1 ) ) + b2 ),   256 -> 256 -> 128 for the
-//   standard UNet
+//   g(x) = l2_normalize( W2 relu( BN( W1 GAP(encoder(x)) + b1 ) ) + b2 ),
+//   256 -> 256 -> 128 for the standard UNet
 // Left out: the release's second batch norm behind W2.
 #pragma once
 #include "layers/parts.h"

@@ -3,9 +3,8 @@
 //
 //   ConvBlock(p):  conv3x3 - norm - LeakyReLU(0.01) - dropout(p) - conv3x3 - norm - LeakyReLU
 //   encoder:       ConvBlock per level, 2x2 max-pool between;  head: conv3x3 to the classes
-//   decoder level: half the channels at twice the size, by 1x1 conv and bilinear x2 (align corners) or by a
-//   transposed
-//                  convolution; concat [skip, up], ConvBlock(0)
+//   decoder level: half the channels at twice the size, by 1x1 conv and bilinear x2 (align corners) or by
+//                  a transposed convolution; concat [skip, up], ConvBlock(0)
 // Names and shapes of the parameters are those of SSL4MIS's PyTorch state_dict, so checkpoints travel both
 // ways.
 #pragma once

@@ -1,7 +1,8 @@
 // Dice loss over the whole batch, mean over all K classes (METHODS 4.4):
 //
-//   y = 1/K sum_k (1 - (2 I_k + e) / D_k),   I_k = sum_p w_p g_pk p_pk,   D_k = sum_p w_p (p_pk^2 + g_pk) +
-//   e,   e = 1e-5 dp_pk = dy w_p / K ( -2 g_pk / D_k + 2 p_pk (2 I_k + e) / D_k^2 )
+//   y = 1/K sum_k (1 - (2 I_k + e) / D_k),   I_k = sum_p w_p g_pk p_pk,
+//   D_k = sum_p w_p (p_pk^2 + g_pk) + e,     e = 1e-5
+//   dp_pk = dy w_p / K ( -2 g_pk / D_k + 2 p_pk (2 I_k + e) / D_k^2 )
 // where g_pk = [label(p) = k]. Inputs: probabilities (N,H,W,K), usually a softmax; labels u8 (N,H,W);
 // optionally weights (N,H,W), 1 when absent, which get no gradient. Output: (1). A class that is absent and
 // not predicted costs 0. A label >= K is Error(data) naming the image on the CPU and makes y NaN on the GPU.

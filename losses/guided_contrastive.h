@@ -3,16 +3,13 @@
 //
 // If the keys of class j are N(m_j, S_j), then E e^{<t,k>/tau} = e^{s_j(t)} with the Gaussian's moment
 // generating function
-//   s_j(t) = <t,m_j>/tau + lambda/(2 tau^2) t^T S_j t          (lambda = 1 is exact; larger widens the
-//   classes)
+//   s_j(t) = <t,m_j>/tau + lambda/(2 tau^2) t^T S_j t     (lambda = 1 is exact; larger widens the classes)
 // and Jensen's inequality turns the expected InfoNCE of an anchor t of class i into
-//   L(t) = -<t,mu_i>/tau + log( e^{s_ii(t)} + psi/K sum_{j != i} e^{s_ij(t)} ),       L = mean over the
-//   anchors
+//   L(t) = -<t,mu_i>/tau + log( e^{s_ii(t)} + psi/K sum_{j != i} e^{s_ij(t)} ),   L = mean over the anchors
 // where s_ii uses the statistics of class i's queue, s_ij those of the (hard) negatives of class j as seen
 // from class i, and K counts the classes that take part. With pi = softmax of the terms in the logarithm (S
 // symmetric):
-//   dL/dt = 1/n [ -mu_i/tau + sum_j pi_j ( m_ij/tau + lambda/tau^2 S_ij t ) ],        S_ii = Sigma_i, m_ii =
-//   mu_i.
+//   dL/dt = 1/n [ -mu_i/tau + sum_j pi_j ( m_ij/tau + lambda/tau^2 S_ij t ) ],   S_ii = Sigma_i, m_ii = mu_i.
 // Classes that are not ready (queue too short) take no part, nor do their anchors; with fewer than two
 // classes the loss is 0 and its gradient exactly 0. Only t is differentiable: the statistics come from the
 // teacher.

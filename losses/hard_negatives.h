@@ -2,15 +2,13 @@
 //
 // With Mahalanobis distances M_p, M_n to the two queues' Gaussians:
 //   a_n = the negative closest to p, a_p = the anchor closest to n, v = a_n - a_p;
-//   hard negatives are x ~ N(mu_n, Sigma_n) in the slab l <= <v,x> <= u between the two, l = <v,a_p>, u =
-//   <v,a_n>.
+//   hard negatives are x ~ N(mu_n, Sigma_n) in the slab l <= <v,x> <= u, l = <v,a_p>, u = <v,a_n>.
 // The loss needs only their mean and covariance.
 // truncated: s = <v,x> is Gaussian with mean <v,mu_n> and variance w = v^T Sigma_n v, cut to [l,u]; given s,
 //   x = y + c (s - <v,y>),  y ~ N(mu_n, Sigma_n),  c = Sigma_n v / w,  so that without drawing anything
 //   mu~ = mu_n + c (E[s] - <v,mu_n>),   Sigma~ = Sigma_n - c c^T (w - Var[s]).
 // released: rejection in blocks of 1000, at most `blocks`; the third closest to n of 3m points stays; points
-// farther
-//   from p than a_n are not hard, and for each a random mix of two others joins them; L2-normalised.
+//   farther from p than a_n are not hard, and for each a random mix of two others joins them; L2-normalised.
 // Left out of `truncated`: the release's sort towards the negative mean, which removes the hardness again.
 // Host code in double: constants of the loss, no gradient.
 #pragma once

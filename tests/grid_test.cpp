@@ -4,7 +4,12 @@
 #include <cmath>
 
 #include "tensor/error.h"
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
 #include "train/commands/grid.h"
+#include "train/setup/config.h"
 
 using namespace patchcl;
 
@@ -62,4 +67,23 @@ TEST(Grid, TablesHoldMeanAndDeviation) {
       "|---|---:|---:|\n"
       "| supervised | 70.00 ± 14.14 | 50.00 ± 14.14 |\n"
       "| patchcl+cp | - | - |\n");
+}
+
+// A row that a method refuses would be found after hours.
+TEST(Grid, EveryPlanOfTheTreeIsUnderstood) {
+  int variants = 0;
+  for (const auto& file : std::filesystem::directory_iterator("train/experiments")) {
+    std::ifstream in(file.path());
+    std::stringstream text;
+    text << in.rdbuf();
+    const GridPlan plan = parse_plan(text.str(), file.path());
+    for (const GridVariant& v : plan.variants) {
+      std::vector<std::string> words = plan.train;
+      words.insert(words.end(), v.options.begin(), v.options.end());
+      EXPECT_NO_THROW(check_train_options(words)) << file.path() << " " << v.name;
+      ++variants;
+    }
+  }
+  EXPECT_GE(variants, 20);
+  EXPECT_THROW(check_train_options({"--method", "ua-mt", "--copy-paste", "true"}), Error);
 }

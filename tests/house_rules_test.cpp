@@ -123,6 +123,10 @@ TEST_F(HouseRules, LongFunctionsAndFilesBreakThem) {
   EXPECT_FALSE(kept());
   put("data/long.cpp", "struct S {\n  explicit S(int a) : a_(a), b_{a} {\n" + lines(60) + "  }\n};\n");
   EXPECT_FALSE(kept());
+  put("data/long.cpp", "// " + std::string(107, 'x') + "\n");
+  EXPECT_TRUE(kept());
+  put("data/long.cpp", "// " + std::string(108, 'x') + "\n");
+  EXPECT_FALSE(kept());
   put("data/long.cpp", std::string(350, '\n'));
   put("data/long.simd.cpp", std::string(400, '\n'));
   EXPECT_TRUE(kept());

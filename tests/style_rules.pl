@@ -11,6 +11,7 @@ use warnings;
 
 my $longest_function = 60;
 my $longest_file = 350;
+my $longest_line = 110;
 my $declares = qr/\b(?:struct|class|union|enum)\b/;
 my (%declared, %nested);
 
@@ -97,6 +98,11 @@ for my $file (@ARGV) {
   my $lines = ($text =~ tr/\n//);
   my $is_kernel = $file =~ /\.(?:simd\.cpp|cu|cuh)$/;
   complain($file, ": $lines lines, more than $longest_file") if $lines > $longest_file && !$is_kernel;
+  my $number = 0;
+  for my $line (split /\n/, $text) {
+    ++$number;
+    complain($file, ":$number: a line of more than $longest_line") if length($line) > $longest_line;
+  }
   walk($file, blanked($text));
 }
 check_names();

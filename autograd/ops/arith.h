@@ -1,8 +1,7 @@
 // The sum of two tensors of one shape, and scaling by a scalar that lives in a tensor.
 //
 //   add    y = a + b   da = dy,   db = dy
-//   scale  y = s x     dx = s dy, ds = sum x dy     s has shape (1): a loss weight that changes from step to
-//   step
+//   scale  y = s x     dx = s dy, ds = sum x dy     s has shape (1): a weight that changes from step to step
 // Multiplication by a constant is affine() of pointwise.h.
 #pragma once
 #include "autograd/tape.h"

@@ -1,15 +1,14 @@
 // 2-D convolution (cross-correlation) of NHWC images, with stride s, zero padding p and dilation d:
 //
-//   y[n,i,j,o] = b[o] + sum_{u,v,c} x[n, i*s - p + u*d, j*s - p + v*d, c] * w[u,v,c,o]        x is 0 outside
-//   the image
+//   y[n,i,j,o] = b[o] + sum_{u,v,c} x[n, i*s - p + u*d, j*s - p + v*d, c] * w[u,v,c,o]
+//   x is 0 outside the image
 //
 // Inputs: one or more data tensors (N,H,W,Ci), read as if concatenated along channels (the UNet's skip
 // connection without a copy); the weight (KH,KW,Cin,Cout) with Cin = sum of the Ci; optionally the bias
 // (Cout). Output: (N, (H + 2p - d(KH-1) - 1)/s + 1, likewise W, Cout).
 // Backward, by the chain rule, each a sum over the same triples (y element, x element, tap):
 //   dx[n,i*s-p+u*d, j*s-p+v*d, c] += sum_o dy[n,i,j,o] w[u,v,c,o]
-//   dw[u,v,c,o] = sum_{n,i,j} x[n, i*s-p+u*d, j*s-p+v*d, c] dy[n,i,j,o]          db[o] = sum_{n,i,j}
-//   dy[n,i,j,o]
+//   dw[u,v,c,o] = sum_{n,i,j} x[n, i*s-p+u*d, j*s-p+v*d, c] dy[n,i,j,o],   db[o] = sum_{n,i,j} dy[n,i,j,o]
 // CPU kernels (tensor/device.h). naive: the loops above, sums in double. Otherwise f32 with channels in
 // multiples of 16 goes to conv2d_winograd_kernels.h or, where its rounding is not wanted or does not pay,
 // conv2d_direct_kernels.h; everything else through im2col and gemm. CUDA: f32 and bf16 through cuDNN with

@@ -24,6 +24,7 @@
 #include "tensor/file.h"
 #include "train/commands/command.h"
 #include "train/commands/grid.h"
+#include "train/setup/config.h"
 
 namespace patchcl {
 namespace {
@@ -171,6 +172,12 @@ int grid(const GridFlags& flags) {
   std::stringstream text;
   text << file.rdbuf();
   const GridPlan plan = parse_plan(text.str(), flags.plan);
+  for (const GridVariant& v : plan.variants) {  // now, not after hours
+    std::vector<std::string> options = plan.train;
+    append(options, v.options);
+    append(options, words(flags.more));
+    check_train_options(options);
+  }
   std::vector<Cell> cells;
   for (int64_t seed : plan.seeds)  // seeds outermost: a first complete table comes early
     for (int64_t labeled : plan.labeled)

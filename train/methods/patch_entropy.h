@@ -1,7 +1,8 @@
 // Average patch entropy (METHODS 1.3): how sure the model is about a class inside each window of an image.
 //
-//   h(m)   = -( C(m) log2 C(m) + (1 - C(m)) log2(1 - C(m)) ),   C the confidence of the class at pixel m, 0
-//   log 0 = 0 Hbar_r = mean of h over window r,   Cbar_r = mean of C over window r
+//   h(m)   = -( C(m) log2 C(m) + (1 - C(m)) log2(1 - C(m)) ),   0 log 0 = 0
+//   Hbar_r = mean of h over window r,   Cbar_r = mean of C over window r
+// where C(m) is the confidence of the class at pixel m.
 // Low Hbar: the window is confidently inside or confidently outside the class; Cbar tells which. Instead of C
 // the attended image X C can be asked (the derivative paper's reading of the formula). Window means come from
 // a summed-area table, so they cost the same for any side and stride.

@@ -183,6 +183,21 @@ std::string method_of(const std::vector<std::string>& arguments, const std::stri
   return otherwise;
 }
 
+void check_train_options(const std::vector<std::string>& arguments) {
+  TrainConfig config;
+  config.method = method_of(arguments, config.method);
+  CLI::App app;
+  const std::shared_ptr<Method> method = declare_options(app, config);
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes the last first
+  } catch (const CLI::ParseError& e) {
+    fail(ExitCode::usage, "options", e.what());
+  }
+  const int64_t multiple = int64_t(1) << (config.network.widths.size() - 1);
+  method->resolve(
+      {.iterations = config.iters, .batch = config.batch, .size = config.size, .size_multiple = multiple});
+}
+
 std::string to_toml(TrainConfig config, const Method& method) {
   OptionList general;
   config.declare(general);

@@ -83,6 +83,9 @@ void declare_method_options(CLI::App& app, Method& method);
 // The method that these arguments ask for: --method, or the one of a --config or --resume.
 std::string method_of(const std::vector<std::string>& arguments, const std::string& otherwise);
 
+// Error(usage) when `patchcl train` would refuse these options before it looks at data.
+void check_train_options(const std::vector<std::string>& arguments);
+
 // A configuration as config.toml has it, resolved, with the options of `method`.
 std::string to_toml(TrainConfig config, const Method& method);
 // And back. Error(checkpoint) naming `where` when it cannot be read.

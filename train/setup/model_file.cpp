@@ -287,8 +287,11 @@ PartialLoad get_weights_partially(const TensorFile& file, ParamStore& store) {
     (fits ? load.loaded : load.kept).push_back(p.name);
     if (fits) from_torch(found->second, p, t);
   });
+  // A checkpoint's teacher and optimiser are not what a network starts from.
   for (const auto& [name, t] : file.tensors)
-    if (!known.contains(name) && !name.ends_with("num_batches_tracked")) load.unused.push_back(name);
+    if (!known.contains(name) && !name.ends_with("num_batches_tracked") && !name.starts_with("teacher.") &&
+        !name.starts_with("optimizer."))
+      load.unused.push_back(name);
   copy(values, store.values());
   copy(buffers, store.buffers());
   return load;
