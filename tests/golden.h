@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "layers/params.h"
+#include "tensor/device.h"
 #include "tensor/io.h"
 #include "train/setup/model_file.h"
 
@@ -125,6 +126,40 @@ inline void expect_close(
   const double error = norm(difference), limit = tolerance * std::max(norm(b), floor);
   EXPECT_TRUE(error <= limit) << name << " " << want.shape() << ": error " << error << ", limit " << limit
                               << ", norm " << norm(b);
+}
+
+// A tensor's norm and its products with four random directions, (5).
+inline Tensor summary(const Arena& arena, const std::string& name, const Tensor& t) {
+  const std::vector<double> v = values(t);
+  const Tensor out = arena.zeros({5}, DType::f64);
+  double* s = out.data<double>();
+  s[0] = norm(v);
+  for (int i = 0; i < 4; ++i) {
+    const std::vector<double> u = unit(name + ".direction" + std::to_string(i), int64_t(v.size()));
+    for (size_t k = 0; k < v.size(); ++k) s[i + 1] += v[k] * (u[k] - 0.5);
+  }
+  return out;
+}
+
+// Which code computes: precision, kernels, fused or separate batch norm, activation and dropout.
+struct Setting {
+  DType dtype;
+  Kernels kernels;
+  bool fused;
+  // Relative to the norm of each tensor; in f32 a gradient below 1/100 of the whole counts as that large,
+  // since it is what is left of larger ones.
+  double tolerance() const { return dtype == DType::f64 ? 1e-9 : 1e-4; }
+  double floor() const { return dtype == DType::f64 ? 0 : 1e-2; }
+};
+inline auto settings() {
+  return testing::Values(Setting{DType::f64, Kernels::fast, true}, Setting{DType::f64, Kernels::naive, false},
+      Setting{DType::f32, Kernels::fast, true}, Setting{DType::f32, Kernels::direct, true},
+      Setting{DType::f32, Kernels::naive, false});
+}
+inline std::string setting_name(const testing::TestParamInfo<Setting>& info) {
+  const Setting& s = info.param;
+  return std::string(dtype_name(s.dtype)) + "_" + kernel_names()[size_t(s.kernels)] +
+         (s.fused ? "_fused" : "_separate");
 }
 
 }  // namespace patchcl::golden

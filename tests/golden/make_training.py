@@ -9,8 +9,6 @@ in this project's layout (N,H,W,C). Contents:
   small.*   a UNet of widths 2,4,4,8,8 on 2 labelled and 2 unlabelled images of 32x32: activations, loss terms, entropy
             windows, and under small.grad.TERM.NAME the gradient of each term by each parameter
   full.*    the UNet of widths 16..256 on two images of 48x32: per gradient tensor its norm and 4 projections
-  steps.*   ten steps of SGD with momentum, weight decay, poly schedule and averaged teacher, for supervised, mean-teacher and
-            PatchCL losses: the ten losses, and per weight tensor of student and teacher its norm and 4 projections
 """
 import os
 import sys
@@ -314,46 +312,10 @@ def average(teacher, student, alpha):
             t.mul_(alpha).add_(s, alpha=1 - alpha)
 
 
-def steps(out):
-    mean, covariance = queue_statistics("queue", Small.dimension)
-    everywhere = torch.ones(4, CLASSES, 32, 32, dtype=torch.double)
-    for method in ("supervised", "mean_teacher", "patchcl"):
-        net = fill(Net(Small.widths, Small.dimension)).train()
-        teacher = fill(Net(Small.widths, Small.dimension)).eval()
-        sgd = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
-        losses = []
-        for t in range(10):
-            sgd.param_groups[0]["lr"] = 0.01 * (1 - t / 10) ** 0.9
-            x, y = images(f"steps.images{t}", 4, 32, 32), labels(f"steps.labels{t}", 2, 32, 32)
-            start_step(t)
-            logits = net(x[:2] if method == "supervised" else x)
-            loss = (F.cross_entropy(logits[:2], y) + dice_loss(torch.softmax(logits[:2], 1), y)) / 2
-            if method != "supervised":
-                with torch.no_grad():
-                    target = torch.softmax(teacher(x[2:]), 1)
-                loss = loss + 4 * np.exp(-5 * (1 - t / 10) ** 2) * ((torch.softmax(logits[2:], 1) - target) ** 2).mean()
-            if method == "patchcl":
-                patches, classes = cut_patches(x, everywhere, Small.side, Small.count)
-                loss = loss + 0.5 * guided_contrastive(net.embed(patches), classes, mean, covariance, 0.5, 4, 16)
-            sgd.zero_grad()
-            loss.backward()
-            for p in net.parameters():  # one flat buffer decays as a whole, so parameters that the loss does not use decay too
-                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-            sgd.step()
-            average(teacher, net, min(1 - 1 / (t + 1), 0.99))
-            losses.append(loss.item())
-        out[f"steps.{method}.loss"] = np.array(losses)
-        for name, w in net.named_parameters():
-            out[f"steps.{method}.student.{name}"] = summary(name, w.detach().numpy())
-        for name, w in teacher.named_parameters():
-            out[f"steps.{method}.teacher.{name}"] = summary(name, w.detach().numpy())
-
-
 def main():
     out = {}
     small(out)
     full(out)
-    steps(out)
     save_safetensors(sys.argv[1], out)
     print(f"{len(out)} tensors, {os.path.getsize(sys.argv[1]) / 1024:.0f} KiB")
     for name, value in out.items():
@@ -361,4 +323,5 @@ def main():
             print(f"{name:24} {value[0]:.9f}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,285 @@
+#!/usr/bin/env python3
+"""Writes methods.safetensors: what PyTorch and numpy compute in f64 for steps of whole methods, options and all.
+
+    python3 tests/golden/make_methods.py tests/golden/methods.safetensors
+
+Needs torch and numpy; the tests need the file only. Networks, data and random numbers as in make_training.py. The options
+differ from every default. Contents:
+  steps.METHOD.*   ten steps of SGD, two of them warm-up: the ten losses, and per tensor of student and teacher, running
+                   statistics too, its norm and 4 projections
+  patchcl.*        one step of PatchCL in the warm-up and one in the main phase, on patches, augmented patches and queues
+                   that formulas give: the teacher's keys, the statistics with truncated hard negatives, all terms, and under
+                   PHASE.grad.TERM.NAME norm and projections of each term's gradient
+"""
+import math
+import os
+import sys
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+sys.path.insert(0, os.path.dirname(__file__))
+from make_training import (CLASSES, SEED, Net, Small, average, cut_patches, dice_loss, fill, gradients,  # noqa: E402
+                           guided_contrastive, images, labels, queue_statistics, random_bits, save_safetensors,
+                           start_step, summary, unit)
+
+STEPS, LABELED = 10, 2
+LR, MOMENTUM, WEIGHT_DECAY, EMA = 0.015, 0.8, 1e-3, 0.7
+WARM_UP, RAMP_UP, GAMMA, BETA = 0.2, 0.5, 3, 0.3
+EARLY, LATE = dict(tau=0.7, lam=3, psi=64), dict(tau=0.5, lam=4, psi=16)
+INFO_NCE_TAU, INFO_NCE_NEGATIVES = 0.4, 5
+CONFIDENCE, DROPOUT_PASSES = 0.4, 2
+SITE_TEACHER, SITE_NOISE, SITE_PATCHES, SITE_UNCERTAINTY = 1000, 3000, 4000, 10000
+CAPACITY, READY, FILLED = 24, 20, (23, 24, 20, 4)  # of the queues; the last class is not ready
+
+
+def warming_up(t):
+    return t < WARM_UP * STEPS
+
+
+def ramp(t):
+    return np.exp(-5 * (1 - np.clip((t - WARM_UP * STEPS) / (RAMP_UP * STEPS), 0, 1)) ** 2)
+
+
+def supervised(logits, y):
+    return F.cross_entropy(logits, y), dice_loss(torch.softmax(logits, 1), y)
+
+
+# --- Targets and consistency, METHODS 4.4 -----------------------------------------------------------------------------
+
+def predict(net, x, t, site=0, training=False):
+    net.train(training)
+    start_step(t, site)
+    with torch.no_grad():
+        return torch.softmax(net(x), 1)
+
+
+def noisy(x, t, site):
+    u = (random_bits(SEED, t, site, 2 * x.numel()) + 0.5) / 4294967296.0
+    normal = np.sqrt(-2 * np.log(u[0::2])) * np.cos(2 * np.pi * u[1::2])
+    return x + torch.from_numpy(np.clip(0.1 * normal, -0.2, 0.2).reshape(x.shape))  # one channel
+
+
+def target_of(method, net, teacher, x, t):
+    if method == "fixmatch":
+        return predict(net, x, t)
+    if method == "patchcl":
+        return predict(teacher, x, t)
+    return predict(teacher, noisy(x, t, SITE_NOISE), t, SITE_TEACHER, training=True)
+
+
+def agreement(method, teacher, logits, target, x, t):
+    if method == "fixmatch":
+        best, y = target.max(1)
+        return (F.cross_entropy(logits, y, reduction="none") * (best >= CONFIDENCE)).mean()
+    error = (torch.softmax(logits, 1) - target) ** 2
+    if method != "ua-mt":
+        return error.mean()
+    sites = [SITE_UNCERTAINTY + 100 * i for i in range(DROPOUT_PASSES)]
+    q = sum(predict(teacher, noisy(x, t, s + 99), t, s, training=True) for s in sites) / DROPOUT_PASSES
+    certain = (-(q * q.log()).sum(1, keepdim=True) < (0.75 + 0.25 * ramp(t)) * np.log(2)).double()
+    weight = single(error.numel() / (2 * certain.sum() + 1e-16))  # the product's weights are f32
+    return (error * certain).mean() * float(weight)
+
+
+# --- PatchCL: queues, moments, hard negatives, METHODS 1.6 to 1.8 -----------------------------------------------------
+
+def embed(net, patches, t, dropout):
+    """With the batch's own statistics, which leave the running ones alone."""
+    net.train(dropout)
+    norms = [m for m in net.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
+    momenta = [m.momentum for m in norms]
+    for m in norms:
+        m.train()
+        m.momentum = 0
+    start_step(t, SITE_PATCHES)
+    out = net.embed(patches)
+    for m, momentum in zip(norms, momenta):
+        m.momentum = momentum
+    net.train()
+    return out
+
+
+def single(x):
+    return np.asarray(x).astype(np.float32).astype(np.float64)
+
+
+def filled_queues(dimension):
+    v = unit("patchcl.queue", CLASSES * CAPACITY * dimension).reshape(CLASSES, CAPACITY, dimension) - 0.5
+    v = v + 1.5 * (unit("patchcl.queue.centre", CLASSES * dimension).reshape(CLASSES, 1, dimension) - 0.5)
+    v = single(v / np.linalg.norm(v, axis=2, keepdims=True))
+    return [list(v[k, :n]) for k, n in enumerate(FILLED)]
+
+
+def moments(queue):
+    q = np.array(queue)
+    return q.mean(0), np.cov(q.T, bias=True)
+
+
+def shrunk(covariance):
+    d = len(covariance)
+    return 0.95 * covariance + 0.05 * np.trace(covariance) / d * np.eye(d)
+
+
+def distances(x, mean, covariance):
+    return np.einsum("nd,dn->n", x - mean, np.linalg.solve(covariance, (x - mean).T))
+
+
+def truncated(anchors, negatives, positive, negative):
+    """Mean and covariance of the negative class in the slab between its nearest point and its nearest anchor."""
+    a_n = negatives[np.argmin(distances(negatives, *positive))]
+    a_p = anchors[np.argmin(distances(anchors, *negative))]
+    mean, covariance = negative
+    v = a_n - a_p
+    w, centre = v @ covariance @ v, v @ mean
+    low, high = ((v @ x - centre) / np.sqrt(w) for x in (a_p, a_n))
+    density = [np.exp(-z * z / 2) / np.sqrt(2 * np.pi) for z in (low, high)]
+    mass = (math.erfc(low / np.sqrt(2)) - math.erfc(high / np.sqrt(2))) / 2
+    shift = (density[0] - density[1]) / mass
+    variance = w * (1 + (low * density[0] - high * density[1]) / mass - shift ** 2)
+    c = covariance @ v / w
+    return mean + c * np.sqrt(w) * shift, covariance - np.outer(c, c) * (w - variance)
+
+
+def statistics(queues, keys, classes):
+    """mean (K,D), covariance (K,D,D), those of class j as a negative of class i (K,K,..), which classes are ready."""
+    d = keys.shape[1]
+    ready = np.array([len(q) >= READY for q in queues])
+    own = [moments(q) for q in queues]
+    wide = [(m, shrunk(c)) for m, c in own]
+    negative_mean, negative_covariance = np.zeros((CLASSES, CLASSES, d)), np.zeros((CLASSES, CLASSES, d, d))
+    for i in range(CLASSES):
+        for j in range(CLASSES):
+            if i != j and ready[i] and ready[j]:
+                negative_mean[i, j], negative_covariance[i, j] = truncated(
+                    keys[classes == i], np.array(queues[j]), wide[i], wide[j])
+    return [single(x) for x in ([m for m, _ in own], [c for _, c in own], negative_mean, negative_covariance)] + [ready]
+
+
+def guided_with_hard_negatives(t, classes, stats, tau, lam, psi):
+    mean, covariance, negative_mean, negative_covariance, ready = (torch.from_numpy(s) for s in stats)
+    losses = []
+    for x, i in zip(t, classes):
+        if not ready[i]:
+            continue
+        terms = []
+        for j in torch.nonzero(ready)[:, 0]:
+            m, S = (mean[i], covariance[i]) if i == j else (negative_mean[i, j], negative_covariance[i, j])
+            s = x @ m / tau + lam / (2 * tau * tau) * (x @ S @ x)
+            terms.append(s if i == j else s + np.log(psi / int(ready.sum())))
+        losses.append(torch.logsumexp(torch.stack(terms), 0) - x @ mean[i] / tau)
+    return torch.stack(losses).mean()
+
+
+def info_nce_against(t, keys, classes, queues):
+    losses = []
+    ready = [k for k in range(CLASSES) if len(queues[k]) >= READY]
+    for x, key, i in zip(t, torch.from_numpy(keys), classes):
+        if i in ready:
+            others = [q for k in ready if k != i for q in queues[k][-INFO_NCE_NEGATIVES:]]
+            z = torch.cat([(x @ key).reshape(1), torch.from_numpy(np.array(others)) @ x]) / INFO_NCE_TAU
+            losses.append(torch.logsumexp(z, 0) - z[0])
+    return torch.stack(losses).mean()
+
+
+# --- What is written --------------------------------------------------------------------------------------------------
+
+def patchcl_step(out, phase, t):
+    net = fill(Net(Small.widths, Small.dimension)).train()
+    teacher = fill(Net(Small.widths, Small.dimension), "teacher.")
+    x, strong, y = images("patchcl.images", 4, 32, 32), images("patchcl.strong", 4, 32, 32), labels("patchcl.labels", 2, 32, 32)
+    plain, augmented = images("patchcl.plain", 12, 16, 16), images("patchcl.augmented", 12, 16, 16)
+    classes, queues = np.arange(12) % CLASSES, filled_queues(Small.dimension)
+
+    early = warming_up(t)
+    wanted = None if early else predict(teacher, x[LABELED:], t)
+    start_step(t)
+    logits = net(x[:LABELED] if early else torch.cat([x[:LABELED], strong[LABELED:]]))
+    terms = dict(zip(("ce", "dice"), supervised(logits[:LABELED], y)))
+    total = (terms["ce"] + terms["dice"]) / 2
+    if not early:
+        terms["consistency"] = ((torch.softmax(logits[LABELED:], 1) - wanted) ** 2).mean()
+        total = total + GAMMA * ramp(t) * terms["consistency"]
+    with torch.no_grad():
+        keys = single(embed(teacher, augmented, t, dropout=False).numpy())
+    for k, key in zip(classes, keys):
+        queues[k] = (queues[k] + [key])[-CAPACITY:]
+    stats = statistics(queues, keys, classes)
+    embeddings = embed(net, plain, t, dropout=True)
+    terms["contrast"] = guided_with_hard_negatives(embeddings, classes, stats, **(EARLY if early else LATE))
+    terms["total"] = total + BETA * terms["contrast"]
+    terms["info-nce"] = info_nce_against(embeddings, keys, classes, queues)
+
+    key = f"patchcl.{phase}."
+    out[key + "keys"] = keys
+    for name, value in zip(("mean", "covariance", "negative_mean", "negative_covariance"), stats):
+        out[key + name] = value
+    for term, loss in terms.items():
+        out[key + "loss." + term] = loss.detach().reshape(1).numpy()
+        net.zero_grad()
+        loss.backward(retain_graph=True)
+        for name, g in gradients(net):
+            out[f"{key}grad.{term}.{name}"] = summary(name, g.copy())
+
+
+def loss_of(method, net, teacher, t, moments_of_classes):
+    x, strong = images(f"steps.images{t}", 4, 32, 32), images(f"steps.strong{t}", 4, 32, 32)
+    y = labels(f"steps.labels{t}", 2, 32, 32)
+    early = method == "supervised" or warming_up(t)
+    if early:
+        x = x[:LABELED]
+    seen = strong if method in ("fixmatch", "patchcl") else x
+    wanted = None if early else target_of(method, net, teacher, x[LABELED:], t)
+    net.train()
+    start_step(t)
+    logits = net(torch.cat([x[:LABELED], seen[LABELED:]]) if not early else x)
+    loss = sum(supervised(logits[:LABELED], y)) / 2
+    if not early:
+        loss = loss + GAMMA * ramp(t) * agreement(method, teacher, logits[LABELED:], wanted, x[LABELED:], t)
+    if method == "patchcl":
+        everywhere = torch.ones(len(x), CLASSES, 32, 32, dtype=torch.double)
+        patches, classes = cut_patches(x, everywhere, Small.side, Small.count)
+        loss = loss + BETA * guided_contrastive(
+            embed(net, patches, t, dropout=True), classes, *moments_of_classes, **(EARLY if early else LATE))
+    return loss
+
+
+def steps(out):
+    moments_of_classes = queue_statistics("queue", Small.dimension)
+    out["steps.mean"], out["steps.covariance"] = (m.numpy() for m in moments_of_classes)
+    for method in ("supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl"):
+        net, teacher = (fill(Net(Small.widths, Small.dimension)).train() for _ in range(2))
+        sgd = torch.optim.SGD(net.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+        losses = []
+        for t in range(STEPS):
+            sgd.param_groups[0]["lr"] = LR * (1 - t / STEPS) ** 0.9
+            loss = loss_of(method, net, teacher, t, moments_of_classes)
+            sgd.zero_grad()
+            loss.backward()
+            for p in net.parameters():  # one flat buffer decays as a whole, also what the loss does not use
+                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+            sgd.step()
+            average(teacher, net, min(1 - 1 / (t + 1), EMA))
+            losses.append(loss.item())
+        out[f"steps.{method}.loss"] = np.array(losses)
+        for who, model in (("student", net), ("teacher", teacher)):
+            for name, w in model.state_dict().items():
+                if w.is_floating_point() and (method == "patchcl" or not name.startswith("projection")):
+                    out[f"steps.{method}.{who}.{name}"] = summary(name, w.numpy())
+
+
+def main():
+    out = {}
+    steps(out)
+    patchcl_step(out, "warm-up", 1)
+    patchcl_step(out, "main", 6)
+    save_safetensors(sys.argv[1], out)
+    print(f"{len(out)} tensors, {os.path.getsize(sys.argv[1]) / 1024:.0f} KiB")
+    for name, value in out.items():
+        if "loss" in name:
+            print(f"{name:34} {value}")
+
+
+main()

@@ -1,0 +1,135 @@
+// The parts of PatchCL's contrastive term, each on inputs whose answer is plain to see: the patches that it
+// draws, and the moments that stand in where no hard negative is found.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tensor/device.h"
+#include "train/methods/patchcl.h"
+#include "train/setup/learner.h"
+
+using namespace patchcl;
+
+namespace {
+
+constexpr int64_t kClasses = 3, kImages = 4, kLabeled = 2, kSide = 32, kPatchSide = 16, kDimension = 2;
+
+class OpenPatchCl : public PatchCl {
+ public:
+  using PatchCl::draw_patches;
+  using PatchCl::statistics;
+};
+
+// A PatchCL of eight steps, the first four of them warm-up, before one of its steps.
+class PatchClParts : public testing::Test {
+ protected:
+  OpenPatchCl& make(const OptionValues& options) {
+    auto owned = std::make_unique<OpenPatchCl>();
+    OpenPatchCl& method = *owned;
+    method.options().set({{"warm-up", "0.5"}, {"embedding", "2"}, {"queue", "8"}, {"queue-ready", "2"}, {"patch-side", "16"}});
+    method.options().set(options);
+    LearnerOptions o;
+    o.network = {.classes = int(kClasses), .widths = {4, 8}, .dropout = {0, 0}};
+    o.run = {.iterations = 8, .batch = kImages, .size = kSide};
+    learner_ = std::make_unique<Learner>(std::move(owned), o);
+    return method;
+  }
+  Step step_at(int64_t iteration) {
+    learner_->go_to(iteration);
+    learner_->begin_step();
+    tape_ = std::make_unique<Tape>(arena_, TapeOptions{.grad = false});
+    return {*tape_, learner_->state(), batch_, log_};
+  }
+  // Labels in columns of one pixel, so that every window shows a third of each class; a pixel of class k is
+  // shade(k).
+  static float shade(int64_t k) { return 0.2f + 0.2f * float(k); }
+  static Batch striped(const Arena& arena) {
+    Batch b;
+    b.labeled = kLabeled;
+    b.views = {
+        {arena.empty({kImages, kSide, kSide, 1}, DType::f32), arena.empty({kImages, kSide, kSide}, DType::u8)}};
+    for (int64_t i = 0; i < kImages * kSide * kSide; ++i) {
+      b.labels().data<uint8_t>()[i] = uint8_t(i % kSide % kClasses);
+      b.images().data<float>()[i] = shade(i % kSide % kClasses);
+    }
+    return b;
+  }
+  // p = 1/K everywhere on the unlabelled images.
+  Tensor undecided() const {
+    const Tensor p = arena_.empty({kImages - kLabeled, kSide, kSide, kClasses}, DType::f32);
+    fill(p, 1. / kClasses);
+    return p;
+  }
+
+  Arena arena_{"test"};
+  Batch batch_ = striped(arena_);
+  LossTerms log_;
+  std::unique_ptr<Learner> learner_;
+  std::unique_ptr<Tape> tape_;
+};
+
+// The share of pixels that `shown` holds for.
+template <class F> double share(const Tensor& patches, const std::vector<int32_t>& classes, F shown) {
+  const int64_t pixels = kPatchSide * kPatchSide;
+  EXPECT_EQ(patches.numel(), int64_t(classes.size()) * pixels);
+  double count = 0;
+  for (int64_t i = 0; i < patches.numel(); ++i)
+    count += shown(patches.data<float>()[i], classes[size_t(i / pixels)]);
+  return count / double(patches.numel());
+}
+
+}  // namespace
+
+TEST_F(PatchClParts, AttendedPatchesShowTheirClassAloneInBothViews) {
+  const Patches drawn = make({}).draw_patches(step_at(0), {});
+  ASSERT_FALSE(drawn.classes.empty());
+  const auto own = [](float x, int32_t k) { return x == shade(k); };
+  const auto black = [](float x, int32_t) { return x == 0; };
+  EXPECT_NEAR(share(drawn.plain, drawn.classes, own), 1. / 3, 0.05);
+  EXPECT_EQ(share(drawn.plain, drawn.classes, own) + share(drawn.plain, drawn.classes, black), 1);
+  EXPECT_NEAR(share(drawn.augmented, drawn.classes, black), 2. / 3, 0.1);
+}
+
+TEST_F(PatchClParts, PatchesThatAreNotAttendedAreTheImages) {
+  const Patches drawn = make({{"attended-patches", "false"}}).draw_patches(step_at(0), {});
+  ASSERT_FALSE(drawn.classes.empty());
+  EXPECT_EQ(share(drawn.plain, drawn.classes, [](float x, int32_t) { return x == 0; }), 0);
+  EXPECT_NEAR(share(drawn.plain, drawn.classes, [](float x, int32_t k) { return x == shade(k); }), 1. / 3, 0.05);
+}
+
+TEST_F(PatchClParts, AreaFilterWaitsForTheEndOfTheWarmUp) {
+  EXPECT_FALSE(make({}).draw_patches(step_at(3), {}).classes.empty());
+  EXPECT_TRUE(make({}).draw_patches(step_at(4), undecided()).classes.empty()) << "areas of 1/3 are below 1/2";
+  EXPECT_FALSE(make({{"area-filter", "off"}}).draw_patches(step_at(4), undecided()).classes.empty());
+}
+
+TEST_F(PatchClParts, WindowIsPositiveAsOftenAsItShowsItsClass) {
+  std::vector<float> images(kSide * kSide, 0.5f), confidence;
+  for (int64_t i = 0; i < kSide * kSide; ++i) confidence.insert(confidence.end(), {0.7f, 0.3f});
+  const PatchImages batch{1, kSide, kSide, 1, 2, images.data(), confidence.data(), nullptr};
+  const PatchOptions options{.side = kPatchSide, .stride = 1};
+  Rng rng(1);
+  const auto windows = candidates(batch, window_statistics(batch, options), 1, options, rng);
+  const auto positive = std::count_if(windows.begin(), windows.end(), [](const Patch& w) { return w.positive; });
+  EXPECT_NEAR(double(positive) / double(windows.size()), 0.3, 0.1) << "three deviations of 289 windows";
+}
+
+// The closest pair of classes 0 and 1 is one point: there is no slab between them, and class 1 stands for
+// itself.
+TEST_F(PatchClParts, NegativeClassWithoutSlabKeepsItsOwnMoments) {
+  OpenPatchCl& method = make({});
+  const float shared[] = {1, 0}, other[] = {0, 1};
+  EmbeddingQueue queue(kClasses, kDimension, 8);
+  for (const float* q : {shared, shared}) queue.push(0, q);
+  for (const float* q : {shared, other}) queue.push(1, q);
+  TensorFile file;
+  queue.save(file);
+  AreaFilter(AreaFilterMode::corrected, kClasses).save(file);
+  method.load(file);
+  const Tensor keys = arena_.empty({1, kDimension}, DType::f32);
+  std::copy(shared, shared + kDimension, keys.data<float>());
+  Step step = step_at(0);
+  const ClassStatistics s = method.statistics(step, keys, {{}, {}, {0}});
+  for (int64_t d = 0; d < kDimension; ++d)
+    EXPECT_EQ(s.negative_mean.value().data<float>()[1 * kDimension + d], 0.5f) << "row (0,1) is class 1's mean";
+}
