@@ -69,13 +69,15 @@ std::vector<int32_t> number_objects(
   std::vector<int32_t> of_component, number(size_t(size.pixels()));
   int32_t objects = 0;
   for (const Component& c : found.list) {
-    const bool kept = c.pixels >= options.least && (options.border_class == 0 || c.label != options.border_class);
+    const bool kept =
+        c.pixels >= options.least && (options.border_class == 0 || c.label != options.border_class);
     of_component.push_back(kept ? ++objects : 0);
   }
   for (size_t i = 0; i < number.size(); ++i)
     if (found.id[i] >= 0) number[i] = of_component[size_t(found.id[i])];
   if (options.border_class != 0)
-    for (int64_t ring = 0; ring < options.border_width; ++ring) grow(number, labels, options.border_class, size);
+    for (int64_t ring = 0; ring < options.border_width; ++ring)
+      grow(number, labels, options.border_class, size);
   if (options.fill_holes) {
     std::vector<uint8_t> seen(number.size());
     for (int64_t i = 0; i < size.pixels(); ++i)

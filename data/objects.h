@@ -13,7 +13,7 @@ namespace patchcl {
 struct ObjectOptions {
   int64_t least = 100;  // pixels of an object, before it grows
   bool fill_holes = true;
-  int border_class = 0;  // 0: there is none
+  int border_class = 0;      // 0: there is none
   int64_t border_width = 3;  // pixels that an object grows into the border class
 };
 

@@ -19,22 +19,13 @@ struct PredictFlags {
   std::string input, output;
 };
 
-bool readable(const fs::path& path) {
-  try {
-    format_of(path.string());
-    return true;
-  } catch (const Error&) {
-    return false;
-  }
-}
-
 // The input file itself, or the images and volumes of the input folder in the order of their names.
 std::vector<fs::path> inputs(const std::string& where) {
   if (!fs::exists(where)) fail(ExitCode::data, "predict", "there is no ", where);
   if (!fs::is_directory(where)) return {where};
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(where))
-    if (entry.is_regular_file() && readable(entry.path())) files.push_back(entry.path());
+    if (entry.is_regular_file() && is_readable(entry.path())) files.push_back(entry.path());
   if (files.empty())
     fail(ExitCode::data, "predict", where, " holds no .png, .jpg, .bmp, .h5, .nii or .nii.gz file");
   std::sort(files.begin(), files.end());

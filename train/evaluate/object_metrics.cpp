@@ -14,9 +14,9 @@ namespace patchcl {
 namespace {
 
 struct Object {
-  std::vector<int64_t> voxels;              // in rising order
-  std::array<int64_t, 3> low{}, high{};     // the box that holds them, both ends in it
-  std::map<size_t, int64_t> shared;         // voxels in common with objects of the other map
+  std::vector<int64_t> voxels;           // in rising order
+  std::array<int64_t, 3> low{}, high{};  // the box that holds them, both ends in it
+  std::map<size_t, int64_t> shared;      // voxels in common with objects of the other map
   int64_t size() const { return int64_t(voxels.size()); }
 };
 
@@ -59,9 +59,9 @@ std::optional<size_t> partner(const Object& o) {
 }
 
 // Both objects cut to the box that holds them, where all distances between them lie.
-class Pair {
+class ObjectPair {
  public:
-  Pair(const Object& a, const Object& b, const MaskExtent& extent) : a_(a), b_(b), extent_(extent) {
+  ObjectPair(const Object& a, const Object& b, const MaskExtent& extent) : a_(a), b_(b), extent_(extent) {
     for (size_t i = 0; i < 3; ++i) low_[i] = std::min(a.low[i], b.low[i]);
     const auto side = [&](size_t i) { return std::max(a.high[i], b.high[i]) - low_[i] + 1; };
     box_ = {side(0), side(1), side(2), extent.spacing};
@@ -96,7 +96,7 @@ double dice_of(const Object& a, const Object& b, int64_t shared) {
 
 double nearest_hausdorff(const Object& o, const std::vector<Object>& others, const MaskExtent& extent) {
   double least = std::numeric_limits<double>::infinity();
-  for (const Object& other : others) least = std::min(least, Pair(o, other, extent).hausdorff());
+  for (const Object& other : others) least = std::min(least, ObjectPair(o, other, extent).hausdorff());
   return least;
 }
 
@@ -108,7 +108,8 @@ ObjectSums::Side sum_side(
     parallel_for(int64_t(objects.size()), [&](int64_t i) {
       const Object& o = objects[size_t(i)];
       const std::optional<size_t> p = partner(o);
-      distance[size_t(i)] = p ? Pair(o, others[*p], extent).hausdorff() : nearest_hausdorff(o, others, extent);
+      distance[size_t(i)] =
+          p ? ObjectPair(o, others[*p], extent).hausdorff() : nearest_hausdorff(o, others, extent);
     });
   ObjectSums::Side side;
   for (size_t i = 0; i < objects.size(); ++i) {

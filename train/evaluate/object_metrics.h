@@ -1,5 +1,5 @@
-// Scores that count objects, as the GlaS challenge scores glands (METHODS 9.1 to 9.4): one object split in two
-// or two that became one cost much, where Dice of the class would hardly see it.
+// Scores that count objects, as the GlaS challenge scores glands (METHODS 9.1 to 9.4): one object split in
+// two or two that became one cost much, where Dice of the class would hardly see it.
 //
 // A map numbers its objects: 0 background, pixels of equal number one object, connected or not. The partner
 // of an object is the object of the other map that covers most of its pixels, of equals the one of the
