@@ -4,6 +4,8 @@
 #include "train/commands/command.h"
 #include "train/commands/inference_flags.h"
 #include "train/commands/score_output.h"
+#include "train/evaluate/report.h"
+#include "train/evaluate/table.h"
 
 namespace patchcl {
 
@@ -18,14 +20,6 @@ struct EvalFlags {
   ObjectOptions object_options;
 };
 
-// Foreground names: those of the weights, else of the data, else numbers.
-std::vector<std::string> foreground_names(const ModelInfo& info, const std::vector<std::string>& of_data) {
-  std::vector<std::string> names = info.class_names.empty() ? of_data : info.class_names;
-  for (int64_t c = int64_t(names.size()); c < info.unet.classes; ++c)
-    names.push_back("class " + std::to_string(c));
-  return {names.begin() + 1, names.begin() + info.unet.classes};
-}
-
 // The components of the reference against the objects of the prediction.
 ObjectSummary::Image count_objects(
     const Volume& v, const std::vector<uint8_t>& prediction, const ObjectOptions& options) {
@@ -39,24 +33,30 @@ ObjectSummary::Image count_objects(
 
 int eval(const EvalFlags& flags) {
   const Arena arena("evaluation");
-  const auto model = flags.inference.load(arena);
+  const auto models = flags.inference.load(arena);
+  const ModelInfo& info = models.front()->info;
   DatasetOptions options;
   options.validation = flags.validation;
-  options.classes = model->info.unet.classes;
+  options.classes = info.unet.classes;
   const Dataset data = Dataset::open(flags.data, options);
   const int64_t count = data.validation_cases();
   if (count == 0)
     fail(ExitCode::data, "eval", flags.data, " has no held-out case; say how many to hold out with --val");
   std::vector<ObjectSummary::Image> images;
-  const auto see = [&](const Volume& v, const std::vector<uint8_t>& prediction, const CaseScores&) {
+  const std::vector<std::string> names = foreground_names(info, data.class_names());
+  const auto see = [&](const Volume& v, const std::vector<uint8_t>& prediction, const CaseScores& scores) {
+    std::vector<std::string> legend;
+    for (size_t i = 0; i < names.size(); ++i)
+      legend.push_back(names[i] + " Dice " + fixed(scores.classes[i].dice, 3));
+    if (!flags.inference.overlays.empty()) draw_overlay(flags.inference.overlays, v, prediction, legend);
     if (flags.objects) images.push_back(count_objects(v, prediction, flags.object_options));
   };
   const Summary summary = validate(
-      model->unet, model->weights, count, [&](int64_t i) { return data.validation(i); },
-      flags.inference.resolve(model->info), flags.output.metrics(), arena, see);
+      ensemble_of(models), count, [&](int64_t i) { return data.validation(i); },
+      flags.inference.resolve(info), flags.output.metrics(), arena, see);
   const nlohmann::ordered_json about{{"weights", flags.inference.weights}, {"data", flags.data}};
   if (flags.objects) flags.output.write(summarise_objects(std::move(images)), about);
-  else flags.output.write(summary, foreground_names(model->info, data.class_names()), about);
+  else flags.output.write(summary, names, about);
   return int(ExitCode::ok);
 }
 
