@@ -88,3 +88,21 @@ TEST(Metrics, MeansRunOverCasesThenClassesAndLeaveUndefinedValuesOut) {
   EXPECT_DOUBLE_EQ(s.mean.hd95, 4);
   EXPECT_EQ(s.undefined, 4);
 }
+
+TEST(Metrics, CountsOfVoxelsGiveFurtherScores) {
+  const std::vector<uint8_t> p{0, 1, 1, 2, 2, 0}, r{1, 1, 2, 2, 2, 0}, none{0, 0, 0, 0, 0, 0};
+  const MaskExtent extent{1, 2, 3};
+  const CaseScores one = score_case("one", p.data(), r.data(), 3, extent, {}),
+                   two = score_case("two", p.data(), none.data(), 3, extent, {});
+  EXPECT_DOUBLE_EQ(one.accuracy, 4 / 6.);
+  EXPECT_DOUBLE_EQ(one.counts[0].sensitivity(), 1 / 2.);
+  EXPECT_DOUBLE_EQ(one.counts[0].specificity(), 3 / 4.);
+  EXPECT_DOUBLE_EQ(one.counts[1].sensitivity(), 2 / 3.);
+  EXPECT_DOUBLE_EQ(one.counts[1].specificity(), 1);
+  EXPECT_TRUE(std::isnan(two.counts[0].sensitivity()));
+  EXPECT_DOUBLE_EQ(two.counts[0].specificity(), 4 / 6.);
+  const Summary s = summarise({one, two});
+  EXPECT_DOUBLE_EQ(s.counts[0].dice(), 2 / (2 + 3 + 1.));
+  EXPECT_DOUBLE_EQ(s.counts[1].dice(), 4 / (4 + 2 + 1.));
+  EXPECT_DOUBLE_EQ(s.accuracy, (4 / 6. + 2 / 6.) / 2);
+}

@@ -31,6 +31,15 @@ Format format_of(const std::string& path) {
       ": unknown kind of file; known are .h5 .nii .nii.gz .png .jpg .jpeg .bmp");
 }
 
+bool is_readable(const std::string& path) {
+  try {
+    format_of(path);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 std::string stem_of(const std::string& path) {
   std::string name = std::filesystem::path(path).stem();
   if (name.ends_with(".nii")) name.resize(name.size() - 4);

@@ -14,6 +14,7 @@ namespace patchcl {
 enum class Format { h5, nifti, image };
 // By extension. Throws Error(data) naming the extensions that are known.
 Format format_of(const std::string& path);
+bool is_readable(const std::string& path);  // has one of these extensions
 // "imagesTr/hippocampus_001.nii.gz" -> "hippocampus_001".
 std::string stem_of(const std::string& path);
 

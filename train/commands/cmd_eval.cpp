@@ -1,136 +1,62 @@
-// patchcl eval: segments the held-out cases of a data set and prints Dice, Jaccard, HD95 and ASD.
+// patchcl eval: segments the held-out cases of a data set and scores the masks, or the objects in them.
 #include <CLI/CLI.hpp>
-#include <cmath>
-#include <cstdio>
-#include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "train/commands/command.h"
-#include "tensor/file.h"
 #include "train/commands/inference_flags.h"
+#include "train/commands/score_output.h"
 #include "train/evaluate/report.h"
+#include "train/evaluate/table.h"
 
 namespace patchcl {
 
 namespace {
 
-using nlohmann::ordered_json;
-
 struct EvalFlags {
   InferenceFlags inference;
-  std::string data, spacing = "voxel", empty = "nan", preset, json, csv;
+  ScoreOutput output;
+  std::string data;
   int64_t validation = -1;
+  bool objects = false;
+  ObjectOptions object_options;
 };
 
-MetricOptions metric_options(const EvalFlags& f) {
-  if (f.preset == "ssl4mis") return MetricOptions::ssl4mis();
-  static const std::map<std::string, EmptyRule> rules{
-      {"nan", EmptyRule::nan}, {"zero", EmptyRule::zero}, {"penalty", EmptyRule::penalty}};
-  return {f.spacing == "mm" ? Spacing::mm : Spacing::voxel, rules.at(f.empty)};
-}
-
-// Foreground names: those of the weights, else of the data, else numbers.
-std::vector<std::string> foreground_names(const ModelInfo& info, const std::vector<std::string>& of_data) {
-  std::vector<std::string> names = info.class_names.empty() ? of_data : info.class_names;
-  for (int64_t c = int64_t(names.size()); c < info.unet.classes; ++c)
-    names.push_back("class " + std::to_string(c));
-  return {names.begin() + 1, names.begin() + info.unet.classes};
-}
-
-// ---- table ----
-
-std::string cell(double value, double factor) {
-  char text[32];
-  if (std::isnan(value)) return "      -";
-  std::snprintf(text, sizeof text, "%7.2f", factor * value);
-  return text;
-}
-
-std::string cells(const Scores& s) {
-  return cell(s.dice, 100) + cell(s.jaccard, 100) + cell(s.hd95, 1) + cell(s.asd, 1);
-}
-
-void print_row(const std::string& name, size_t width, const std::vector<Scores>& classes) {
-  std::printf("%-*s", int(width), name.c_str());
-  for (const Scores& s : classes) std::printf(" |%s", cells(s).c_str());
-  std::printf("\n");
-}
-
-void print_table(
-    const Summary& summary, const std::vector<std::string>& names, const MetricOptions& options) {
-  size_t width = 18;
-  for (const CaseScores& c : summary.cases) width = std::max(width, c.id.size());
-  std::printf("%-*s", int(width), "");
-  for (const std::string& name : names) std::printf(" | %-27s", name.substr(0, 27).c_str());
-  std::printf("\n%-*s", int(width), "case");
-  for (size_t i = 0; i < names.size(); ++i) std::printf(" | Dice %% Jacc %%   HD95    ASD");
-  std::printf("\n");
-  for (const CaseScores& c : summary.cases) print_row(c.id, width, c.classes);
-  print_row("mean of " + std::to_string(summary.cases.size()) + " cases", width, summary.classes);
-  const std::string mean = cells(summary.mean);
-  std::printf("%-*s |%s\n", int(width), "mean of classes", mean.c_str());
-  std::printf("conventions: %s\n", describe(options).c_str());
-  if (summary.undefined)
-    std::printf("%lld undefined values (-) are in no mean\n", static_cast<long long>(summary.undefined));
-}
-
-// ---- JSON and CSV ----
-
-ordered_json to_json(const std::vector<Scores>& classes, const std::vector<std::string>& names) {
-  ordered_json j;
-  for (size_t i = 0; i < names.size(); ++i) j[names[i]] = scores_json(classes[i]);
-  return j;
-}
-
-ordered_json to_json(const Summary& summary, const std::vector<std::string>& names, const EvalFlags& flags,
-    const MetricOptions& options) {
-  ordered_json j{
-      {"weights", flags.inference.weights}, {"data", flags.data}, {"conventions", describe(options)}};
-  for (const CaseScores& c : summary.cases)
-    j["cases"].push_back({{"id", c.id}, {"classes", to_json(c.classes, names)}});
-  j["mean_of_cases"] = to_json(summary.classes, names);
-  j["mean_of_classes"] = scores_json(summary.mean);
-  j["undefined"] = summary.undefined;
-  return j;
-}
-
-std::string to_csv(const Summary& summary, const std::vector<std::string>& names) {
-  std::ostringstream s;
-  s.precision(17);
-  s << "case,class,dice,jaccard,hd95,asd\n";
-  const auto row = [&](const std::string& id, const std::string& name, const Scores& v) {
-    s << id << ',' << name << ',' << v.dice << ',' << v.jaccard << ',' << v.hd95 << ',' << v.asd << '\n';
-  };
-  for (const CaseScores& c : summary.cases)
-    for (size_t i = 0; i < names.size(); ++i) row(c.id, names[i], c.classes[i]);
-  for (size_t i = 0; i < names.size(); ++i) row("mean", names[i], summary.classes[i]);
-  row("mean", "mean", summary.mean);
-  return s.str();
-}
-
-void write(const std::string& path, const std::string& text) {
-  if (path == "-") std::cout << text;
-  else write_text(path, text);
+// The components of the reference against the objects of the prediction.
+ObjectSummary::Image count_objects(
+    const Volume& v, const std::vector<uint8_t>& prediction, const ObjectOptions& options) {
+  if (v.depth != 1)
+    fail(ExitCode::usage, "eval", "'", v.id, "' has ", v.depth, " slices; --objects counts in single images");
+  const MaskExtent extent{1, v.height, v.width};
+  const ObjectOptions as_it_is{.least = 1, .fill_holes = false};
+  return {v.id, sum_objects(number_objects(prediction.data(), v.height, v.width, options),
+                    number_objects(v.label.data(), v.height, v.width, as_it_is), extent)};
 }
 
 int eval(const EvalFlags& flags) {
-  const MetricOptions metrics = metric_options(flags);
   const Arena arena("evaluation");
-  const auto model = flags.inference.load(arena);
+  const auto models = flags.inference.load(arena);
+  const ModelInfo& info = models.front()->info;
   DatasetOptions options;
   options.validation = flags.validation;
-  options.classes = model->info.unet.classes;
+  options.classes = info.unet.classes;
   const Dataset data = Dataset::open(flags.data, options);
   const int64_t count = data.validation_cases();
   if (count == 0)
     fail(ExitCode::data, "eval", flags.data, " has no held-out case; say how many to hold out with --val");
+  std::vector<ObjectSummary::Image> images;
+  const std::vector<std::string> names = foreground_names(info, data.class_names());
+  const auto see = [&](const Volume& v, const std::vector<uint8_t>& prediction, const CaseScores& scores) {
+    std::vector<std::string> legend;
+    for (size_t i = 0; i < names.size(); ++i)
+      legend.push_back(names[i] + " Dice " + fixed(scores.classes[i].dice, 3));
+    if (!flags.inference.overlays.empty()) draw_overlay(flags.inference.overlays, v, prediction, legend);
+    if (flags.objects) images.push_back(count_objects(v, prediction, flags.object_options));
+  };
   const Summary summary = validate(
-      model->unet, model->weights, count, [&](int64_t i) { return data.validation(i); },
-      flags.inference.resolve(model->info), metrics, arena);
-  const std::vector<std::string> names = foreground_names(model->info, data.class_names());
-  if (flags.json != "-" && flags.csv != "-") print_table(summary, names, metrics);
-  if (!flags.json.empty()) write(flags.json, to_json(summary, names, flags, metrics).dump(2) + "\n");
-  if (!flags.csv.empty()) write(flags.csv, to_csv(summary, names));
+      ensemble_of(models), count, [&](int64_t i) { return data.validation(i); },
+      flags.inference.resolve(info), flags.output.metrics(), arena, see);
+  const nlohmann::ordered_json about{{"weights", flags.inference.weights}, {"data", flags.data}};
+  if (flags.objects) flags.output.write(summarise_objects(std::move(images)), about);
+  else flags.output.write(summary, names, about);
   return int(ExitCode::ok);
 }
 
@@ -146,24 +72,10 @@ const AddCommand add{{20, "eval", "Score a network on the held-out cases of a da
       app.add_option("--val", flags->validation,
              "Cases to hold out where no list says which (the last ones); -1: one in five")
           ->capture_default_str();
-      app.add_option("--spacing", flags->spacing, "Unit of HD95 and ASD: voxel (as SSL4MIS) or mm")
-          ->check(CLI::IsMember({"voxel", "mm"}))
-          ->capture_default_str();
-      app.add_option("--empty", flags->empty,
-             "Score of a class that the prediction or the reference lacks. nan: Dice 0, distances undefined, "
-             "both "
-             "lacking: undefined; zero: all 0; penalty: Dice 0, distances = image diagonal, both lacking: "
-             "Dice 1")
-          ->check(CLI::IsMember({"nan", "zero", "penalty"}))
-          ->capture_default_str();
-      app.add_option(
-             "--preset", flags->preset, "ssl4mis: --spacing voxel --empty zero, as its published tables")
-          ->check(CLI::IsMember({"ssl4mis"}))
-          ->excludes("--spacing", "--empty");
-      app.add_option("--json", flags->json,
-          "Also write all numbers as JSON; -: to standard output instead of the table");
-      app.add_option(
-          "--csv", flags->csv, "Also write all numbers as CSV; -: to standard output instead of the table");
+      flags->output.add(app);
+      app.add_flag("--objects", flags->objects,
+          "Score objects instead of classes: connected components, as the GlaS challenge scores glands");
+      add_object_options(app, flags->object_options, "--objects");
       return [flags] { return eval(*flags); };
     }}};
 

@@ -1,12 +1,15 @@
 // patchcl predict: images or volumes in, masks out.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 
 #include "data/formats/readers.h"
 #include "train/commands/command.h"
 #include "train/commands/inference_flags.h"
+#include "train/evaluate/report.h"
+#include "train/loop/progress.h"
 
 namespace patchcl {
 
@@ -17,16 +20,8 @@ namespace fs = std::filesystem;
 struct PredictFlags {
   InferenceFlags inference;
   std::string input, output;
+  bool probabilities = false;
 };
-
-bool readable(const fs::path& path) {
-  try {
-    format_of(path.string());
-    return true;
-  } catch (const Error&) {
-    return false;
-  }
-}
 
 // The input file itself, or the images and volumes of the input folder in the order of their names.
 std::vector<fs::path> inputs(const std::string& where) {
@@ -34,36 +29,82 @@ std::vector<fs::path> inputs(const std::string& where) {
   if (!fs::is_directory(where)) return {where};
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(where))
-    if (entry.is_regular_file() && readable(entry.path())) files.push_back(entry.path());
+    if (entry.is_regular_file() && is_readable(entry.path())) files.push_back(entry.path());
   if (files.empty())
     fail(ExitCode::data, "predict", where, " holds no .png, .jpg, .bmp, .h5, .nii or .nii.gz file");
   std::sort(files.begin(), files.end());
   return files;
 }
 
-// The mask's name in an output folder: that of the image, photographs become PNG.
+// The mask's name in an output folder: that of the image, as nnU-Net has it without the number of the only
+// channel; photographs become PNG.
 fs::path mask_name(const fs::path& image) {
-  fs::path name = image.filename();
-  return format_of(image.string()) == Format::image ? name.replace_extension(".png") : name;
+  const std::string file = image.filename(), stem = stem_of(file), extension = file.substr(stem.size());
+  std::string name = stem;
+  if (stem.ends_with("_0000")) {
+    name.resize(stem.size() - 5);
+    if (fs::exists(image.parent_path() / (name + "_0001" + extension))) name = stem;  // a series of numbers
+  }
+  return name + (format_of(image.string()) == Format::image ? ".png" : extension);
 }
 
-int predict(const PredictFlags& flags) {
-  const Arena arena("prediction");
-  const auto model = flags.inference.load(arena);
-  const InferenceOptions options = flags.inference.resolve(model->info);
-  const std::vector<fs::path> files = inputs(flags.input);
+// Where the mask of each file goes. Error(usage) for a mask that would replace an image or another mask.
+std::vector<fs::path> targets(const PredictFlags& flags, const std::vector<fs::path>& files) {
   const bool into_folder =
       fs::is_directory(flags.input) || fs::is_directory(flags.output) || flags.output.ends_with('/');
   if (into_folder) fs::create_directories(flags.output);
+  std::vector<fs::path> masks;
   for (const fs::path& file : files) {
     const fs::path target = into_folder ? fs::path(flags.output) / mask_name(file) : fs::path(flags.output);
     format_of(target.string());
     if (fs::exists(target) && fs::equivalent(file, target))
       fail(ExitCode::usage, "predict", "the mask ", target.string(),
           " would replace the image; choose another output");
-    const Volume v = read_volume(file.string());
-    write_label(target.string(), segment(model->unet, model->weights, v, options, arena), v);
-    std::printf("%s -> %s\n", file.c_str(), target.c_str());
+    const auto same = std::find(masks.begin(), masks.end(), target);
+    if (same != masks.end())
+      fail(ExitCode::usage, "predict", files[size_t(same - masks.begin())].string(), " and ", file.string(),
+          " would both become ", target.string(), "; rename one or put them into two folders");
+    masks.push_back(target);
+  }
+  return masks;
+}
+
+// NAME.probabilities.safetensors beside the mask: f32 (D,H,W,K).
+void save_probabilities(const fs::path& mask, const Tensor& probabilities) {
+  TensorFile file;
+  file.tensors["probabilities"] = probabilities;
+  save_tensors(mask.parent_path() / (stem_of(mask.string()) + ".probabilities.safetensors"), file);
+}
+
+int predict(const PredictFlags& flags) {
+  const Arena arena("prediction");
+  const auto models = flags.inference.load(arena);
+  const ModelInfo& info = models.front()->info;
+  const Ensemble networks = ensemble_of(models);
+  const InferenceOptions options = flags.inference.resolve(info);
+  const std::vector<fs::path> files = inputs(flags.input), masks = targets(flags, files);
+  const auto start = std::chrono::steady_clock::now();
+  for (size_t i = 0; i < files.size(); ++i) {
+    const Volume v = read_volume(files[i].string());
+    const Arena memory("probabilities");
+    Tensor all;
+    SeeSlice see;
+    if (flags.probabilities) {
+      all = memory.empty({v.depth, v.height, v.width, info.unet.classes}, DType::f32);
+      see = [&](int64_t z, const std::vector<double>& p) {
+        std::copy(p.begin(), p.end(), all.data<float>() + z * int64_t(p.size()));
+      };
+    }
+    const std::vector<uint8_t> mask = segment(networks, v, options, arena, see);
+    write_label(masks[i].string(), mask, v);
+    if (flags.probabilities) save_probabilities(masks[i], all);
+    if (!flags.inference.overlays.empty())
+      draw_overlay(flags.inference.overlays, v, mask, foreground_names(info));
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    const double left = elapsed.count() / double(i + 1) * double(files.size() - i - 1);
+    std::printf("%zu/%zu %s -> %s, %s left\n", i + 1, files.size(), files[i].c_str(), masks[i].c_str(),
+        duration(left).c_str());
+    std::fflush(stdout);
   }
   return int(ExitCode::ok);
 }
@@ -81,6 +122,8 @@ const AddCommand add{{21, "predict", "Segment images or volumes",
       app.add_option(
              "output", flags->output, "Mask: .png, .h5, .nii or .nii.gz; a folder when the input is one")
           ->required();
+      app.add_flag("--probabilities", flags->probabilities,
+          "Also write NAME.probabilities.safetensors, (slice, row, column, class), beside each mask");
       return [flags] { return predict(*flags); };
     }}};
 

@@ -7,9 +7,16 @@
 namespace patchcl {
 
 void InferenceFlags::add(CLI::App& app) {
-  app.add_option(
-         "--weights", weights, "Weights: a safetensors file of `train` or a converted PyTorch checkpoint")
+  app.add_option("--weights", weights,
+         "Weights: a safetensors file of `train` or a converted PyTorch checkpoint; several (A,B,C, or the "
+         "option again) predict together, with the mean of their probabilities")
+      ->delimiter(',')
+      ->allow_extra_args(false)
       ->required();
+  app.add_flag(
+      "--tta", turns, "Mean of the probabilities over the eight flips and quarter turns of the input");
+  app.add_flag("--largest-component", largest_component, "Of each class only the largest component stays");
+  app.add_option("--overlays", overlays, "Also draw each case's middle slice with its mask into this folder");
   app.add_option("--size", size, "Side of the network's input; 0: that of the weights")
       ->capture_default_str();
   app.add_option("--fit", fit,
@@ -23,9 +30,31 @@ void InferenceFlags::add(CLI::App& app) {
   app.add_option("--threads", threads, "CPU threads; 0: all cores")->capture_default_str();
 }
 
-std::unique_ptr<Model> InferenceFlags::load(const Arena& arena) const {
+std::vector<std::unique_ptr<Model>> InferenceFlags::load(const Arena& arena) const {
   if (threads > 0) set_threads(threads);
-  return load_model(weights, arena);
+  std::vector<std::unique_ptr<Model>> models;
+  for (const std::string& path : weights) {
+    models.push_back(load_model(path, arena));
+    const ModelInfo &first = models.front()->info, &info = models.back()->info;
+    if (info.unet.classes != first.unet.classes || info.size != first.size || info.fit != first.fit)
+      fail(ExitCode::usage, "weights", path, " has ", info.unet.classes, " classes at size ", info.size, ", ",
+          weights.front(), " has ", first.unet.classes, " at ", first.size,
+          "; networks that predict together must agree, in --fit too");
+  }
+  return models;
+}
+
+Ensemble ensemble_of(const std::vector<std::unique_ptr<Model>>& models) {
+  Ensemble ensemble;
+  for (const auto& model : models) ensemble.push_back({&model->unet, &model->weights});
+  return ensemble;
+}
+
+std::vector<std::string> foreground_names(const ModelInfo& info, const std::vector<std::string>& otherwise) {
+  std::vector<std::string> names = info.class_names.empty() ? otherwise : info.class_names;
+  for (int64_t c = int64_t(names.size()); c < info.unet.classes; ++c)
+    names.push_back("class " + std::to_string(c));
+  return {names.begin() + 1, names.begin() + info.unet.classes};
 }
 
 InferenceOptions InferenceFlags::resolve(const ModelInfo& info) const {
@@ -35,6 +64,8 @@ InferenceOptions InferenceFlags::resolve(const ModelInfo& info) const {
   o.size = size == 0 ? info.size : size;
   o.batch = batch;
   o.overlap = overlap;
+  o.turns = turns;
+  o.largest_component = largest_component;
   return o;
 }
 

@@ -12,17 +12,23 @@ class App;
 namespace patchcl {
 
 struct InferenceFlags {
-  std::string weights, fit = "auto";
+  std::vector<std::string> weights;  // of networks that predict together
+  std::string fit = "auto", overlays;
   int64_t size = 0;  // 0: what the weights were trained at
   int64_t batch = 8;
   double overlap = 0.5;
   int threads = 0;  // 0: all cores
+  bool turns = false, largest_component = false;
 
   void add(CLI::App& app);
-  // The weights; sets the threads.
-  std::unique_ptr<Model> load(const Arena& arena) const;
+  // The networks; sets the threads. Error(usage) when their classes, size or way to meet it differ.
+  std::vector<std::unique_ptr<Model>> load(const Arena& arena) const;
   // What the weights file says, where the user said nothing.
   InferenceOptions resolve(const ModelInfo& info) const;
 };
+Ensemble ensemble_of(const std::vector<std::unique_ptr<Model>>& models);
+// Names of the foreground classes: those of the weights, else `otherwise` (background first), else numbers.
+std::vector<std::string> foreground_names(
+    const ModelInfo& info, const std::vector<std::string>& otherwise = {});
 
 }  // namespace patchcl

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "autograd/ops/softmax.h"
+#include "data/components.h"
 #include "data/resize.h"
 #include "tensor/parallel.h"
 
@@ -38,64 +40,99 @@ struct Window {
   std::vector<int64_t> rows, columns;
 };
 
-// A network with its weights, and where its activations go.
+// One of the eight ways to lay a square down: transposed or not, then flipped along either axis.
+struct Turn {
+  bool transposed, upside_down, mirrored;
+  // Where the pixel that lies at (row, column) of the turned square of side n comes from, as an index.
+  int64_t source(int64_t row, int64_t column, int64_t n) const {
+    if (upside_down) row = n - 1 - row;
+    if (mirrored) column = n - 1 - column;
+    return transposed ? column * n + row : row * n + column;
+  }
+};
+
+// Networks with their weights, how they see a window, and where their activations go.
 class InferenceNetwork {
  public:
-  InferenceNetwork(const UNet& unet, const ParamStore& weights, const Arena& arena)
-      : unet_(unet), weights_(weights), arena_(arena) {}
+  InferenceNetwork(const Ensemble& networks, bool all_turns, const Arena& arena)
+      : networks_(networks), arena_(arena) {
+    for (int t = 0; t < (all_turns ? 8 : 1); ++t)
+      turns_.push_back({(t & 4) != 0, (t & 2) != 0, (t & 1) != 0});
+  }
 
-  int64_t classes() const { return unet_.config().classes; }
-  // The smallest admissible side that holds n.
+  int64_t classes() const { return networks_[0].unet->config().classes; }
+  // The smallest side that holds n and is admissible to all.
   int64_t admissible(int64_t n) const {
-    const int64_t m = unet_.size_multiple();
+    int64_t m = 1;
+    for (const Predictor& p : networks_) m = std::max(m, p.unet->size_multiple());
     return (n + m - 1) / m * m;
   }
 
-  // Class probabilities (n,h,w,K), on the host, of n windows of equal size.
-  Tensor probabilities(const Volume& v, const Window* windows, int64_t n) const {
-    const int64_t h = int64_t(windows[0].rows.size()), w = int64_t(windows[0].columns.size());
-    const Tensor host = host_.empty({n, h, w, v.channels}, weights_.dtype());
+  // Class probabilities (n,side,side,K), on the host, of n square windows: summed over networks and turns.
+  std::vector<double> probabilities(const Volume& v, const Window* windows, int64_t n) const {
+    const int64_t side = int64_t(windows[0].rows.size()), k = classes();
+    std::vector<double> sum(size_t(n * side * side * k));
+    for (const Predictor& network : networks_)
+      for (const Turn& turn : turns_) {
+        const Tensor p = forward(network, v, windows, n, turn);
+        dispatch(p.dtype(), [&](auto zero) {
+          using T = decltype(zero);
+          parallel_for(n, [&](int64_t i) {
+            const T* from = p.data<T>() + i * side * side * k;
+            double* to = sum.data() + i * side * side * k;
+            for (int64_t r = 0; r < side; ++r)
+              for (int64_t c = 0; c < side; ++c)
+                for (int64_t j = 0; j < k; ++j) to[turn.source(r, c, side) * k + j] += double(*from++);
+          });
+        });
+      }
+    return sum;
+  }
+
+ private:
+  Tensor forward(
+      const Predictor& network, const Volume& v, const Window* windows, int64_t n, const Turn& turn) const {
+    const int64_t side = int64_t(windows[0].rows.size());
+    const Tensor host = host_.empty({n, side, side, v.channels}, network.weights->dtype());
     dispatch(host.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      parallel_for(n, [&](int64_t i) { gather(v, windows[i], host.data<T>() + i * h * w * v.channels); });
+      parallel_for(
+          n, [&](int64_t i) { gather(v, windows[i], turn, host.data<T>() + i * side * side * v.channels); });
     });
     const Tensor x = arena_.empty(host.shape(), host.dtype());
     copy(host, x);
     Tape tape(arena_, {.grad = false});
-    Pass pass(tape, weights_, /*training=*/false);
-    const Var p = softmax(unet_.forward(pass, tape.constant(x, "images")).logits);
+    Pass pass(tape, *network.weights, /*training=*/false);
+    const Var p = softmax(network.unet->forward(pass, tape.constant(x, "images")).logits);
     const Tensor result = host_.empty(p.shape(), p.dtype());
     copy(p.value(), result);
     return result;
   }
 
- private:
-  template <class T> static void gather(const Volume& v, const Window& window, T* out) {
+  template <class T> static void gather(const Volume& v, const Window& window, const Turn& turn, T* out) {
     const float* slice = v.image.data() + window.slice * v.slice_pixels() * v.channels;
-    for (const int64_t r : window.rows)
-      for (const int64_t c : window.columns)
-        for (int64_t k = 0; k < v.channels; ++k) *out++ = T(slice[(r * v.width + c) * v.channels + k]);
+    const int64_t side = int64_t(window.rows.size());
+    for (int64_t r = 0; r < side; ++r)
+      for (int64_t c = 0; c < side; ++c) {
+        const int64_t at = turn.source(r, c, side);
+        const int64_t pixel = window.rows[at / side] * v.width + window.columns[at % side];
+        for (int64_t k = 0; k < v.channels; ++k) *out++ = T(slice[pixel * v.channels + k]);
+      }
   }
 
-  const UNet& unet_;
-  const ParamStore& weights_;
+  const Ensemble& networks_;
+  std::vector<Turn> turns_;
   const Arena& arena_;
   const Arena host_{"inference, host"};
 };
 
-// The first of the largest of k numbers.
-template <class T> uint8_t argmax(const T* p, int64_t k) { return uint8_t(std::max_element(p, p + k) - p); }
-
-// Calls fn(window, its probabilities (h,w,K)) for each window, `batch` at a time through the network.
+// Calls fn(window, its probabilities (side,side,K)) for each window, `batch` at a time through the network.
 template <class F> void for_each_window(const InferenceNetwork& network, const Volume& v,
     const std::vector<Window>& windows, int64_t batch, F&& fn) {
   for (size_t begin = 0; begin < windows.size(); begin += size_t(batch)) {
     const int64_t n = std::min(batch, int64_t(windows.size() - begin));
-    const Tensor p = network.probabilities(v, &windows[begin], n);
-    dispatch(p.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      for (int64_t i = 0; i < n; ++i) fn(windows[begin + size_t(i)], p.rows(i, 1).template data<T>());
-    });
+    const std::vector<double> p = network.probabilities(v, &windows[begin], n);
+    for (int64_t i = 0; i < n; ++i) fn(windows[begin + size_t(i)], p.data() + i * int64_t(p.size()) / n);
   }
 }
 
@@ -107,28 +144,30 @@ void check_label(const Volume& v, int classes) {
         ", the network knows 0..", classes - 1);
 }
 
-std::vector<uint8_t> segment_resized(
-    const InferenceNetwork& network, const Volume& v, const InferenceOptions& o) {
+// Both ways give the probabilities of each slice (H,W,K), up to a factor, to take(slice, probabilities).
+using TakeSlice = std::function<void(int64_t, std::vector<double>&)>;
+
+void slices_resized(
+    const InferenceNetwork& network, const Volume& v, const InferenceOptions& o, const TakeSlice& take) {
   const int64_t side = network.admissible(o.size), k = network.classes();
   std::vector<Window> windows;
   for (int64_t z = 0; z < v.depth; ++z)
     windows.push_back(
         {z, continued(zoom_index(v.height, o.size), side), continued(zoom_index(v.width, o.size), side)});
-  std::vector<uint8_t> labels(v.depth * v.slice_pixels()), small(o.size * o.size);
-  for_each_window(network, v, windows, o.batch, [&](const Window& window, const auto* p) {
-    for (int64_t y = 0; y < o.size; ++y)
-      for (int64_t x = 0; x < o.size; ++x) small[y * o.size + x] = argmax(p + (y * side + x) * k, k);
-    zoom_nearest(
-        small.data(), o.size, o.size, 1, labels.data() + window.slice * v.slice_pixels(), v.height, v.width);
+  const std::vector<int64_t> rows = zoom_index(o.size, v.height), columns = zoom_index(o.size, v.width);
+  std::vector<double> slice(size_t(v.slice_pixels() * k));
+  for_each_window(network, v, windows, o.batch, [&](const Window& window, const double* p) {
+    double* out = slice.data();
+    for (const int64_t y : rows)
+      for (const int64_t x : columns) out = std::copy_n(p + (y * side + x) * k, k, out);
+    take(window.slice, slice);
   });
-  return labels;
 }
 
-std::vector<uint8_t> segment_tiles(
-    const InferenceNetwork& network, const Volume& v, const InferenceOptions& o) {
+void slices_of_tiles(
+    const InferenceNetwork& network, const Volume& v, const InferenceOptions& o, const TakeSlice& take) {
   const int64_t tile = network.admissible(o.size), k = network.classes();
-  std::vector<uint8_t> labels;
-  std::vector<double> sum(v.slice_pixels() * k);  // argmax of the sum is argmax of the mean
+  std::vector<double> sum(size_t(v.slice_pixels() * k));
   for (int64_t z = 0; z < v.depth; ++z) {
     std::vector<Window> windows;
     for (const int64_t y : tile_begins(v.height, tile, o.overlap))
@@ -136,16 +175,15 @@ std::vector<uint8_t> segment_tiles(
         windows.push_back({z, continued(range(y, std::min(y + tile, v.height)), tile),
             continued(range(x, std::min(x + tile, v.width)), tile)});
     std::fill(sum.begin(), sum.end(), 0);
-    for_each_window(network, v, windows, o.batch, [&](const Window& window, const auto* p) {
+    for_each_window(network, v, windows, o.batch, [&](const Window& window, const double* p) {
       const int64_t h = std::min(tile, v.height), w = std::min(tile, v.width);
       for (int64_t y = 0; y < h; ++y)
         for (int64_t x = 0; x < w; ++x)
           for (int64_t c = 0; c < k; ++c)
-            sum[(window.rows[y] * v.width + window.columns[x]) * k + c] += double(p[(y * tile + x) * k + c]);
+            sum[(window.rows[y] * v.width + window.columns[x]) * k + c] += p[(y * tile + x) * k + c];
     });
-    for (int64_t i = 0; i < v.slice_pixels(); ++i) labels.push_back(argmax(&sum[i * k], k));
+    take(z, sum);
   }
-  return labels;
 }
 
 }  // namespace
@@ -159,29 +197,44 @@ std::vector<int64_t> tile_begins(int64_t n, int64_t tile, double overlap) {
   return begins;
 }
 
-std::vector<uint8_t> segment(const UNet& unet, const ParamStore& weights, const Volume& volume,
-    const InferenceOptions& options, const Arena& arena) {
+std::vector<uint8_t> segment(const Ensemble& networks, const Volume& volume, const InferenceOptions& options,
+    const Arena& arena, const SeeSlice& see) {
   if (options.size < 1 || options.batch < 1 || !(options.overlap >= 0 && options.overlap < 1))
     fail(ExitCode::usage, "segment", "size ", options.size, " and batch ", options.batch,
         " must be at least 1, overlap ", options.overlap, " in [0,1)");
-  if (volume.channels != unet.config().in_channels)
-    fail(ExitCode::data, "segment", "'", volume.id, "' has ", volume.channels,
-        " channel(s), the network was trained with ", unet.config().in_channels);
-  const InferenceNetwork network(unet, weights, arena);
-  return options.fit == Fit::resize ? segment_resized(network, volume, options)
-                                    : segment_tiles(network, volume, options);
+  for (const Predictor& p : networks)
+    if (volume.channels != p.unet->config().in_channels)
+      fail(ExitCode::data, "segment", "'", volume.id, "' has ", volume.channels,
+          " channel(s), the network was trained with ", p.unet->config().in_channels);
+  const InferenceNetwork network(networks, options.turns, arena);
+  const int64_t pixels = volume.slice_pixels(), k = network.classes();
+  std::vector<uint8_t> labels(size_t(volume.depth * pixels));
+  const auto take = [&](int64_t z, std::vector<double>& p) {
+    for (int64_t i = 0; i < pixels; ++i) {
+      double* const at = &p[size_t(i * k)];
+      labels[size_t(z * pixels + i)] = uint8_t(std::max_element(at, at + k) - at);  // the first of equals
+      const double sum = std::accumulate(at, at + k, 0.);
+      for (int64_t c = 0; see && c < k; ++c) at[c] /= sum;
+    }
+    if (see) see(z, p);
+  };
+  if (options.fit == Fit::resize) slices_resized(network, volume, options, take);
+  else slices_of_tiles(network, volume, options, take);
+  if (options.largest_component)
+    keep_largest_components(labels.data(), volume.height, volume.width, volume.depth);
+  return labels;
 }
 
-Summary validate(const UNet& unet, const ParamStore& weights, int64_t count, const VolumeAt& volume,
+Summary validate(const Ensemble& networks, int64_t count, const VolumeAt& volume,
     const InferenceOptions& inference, const MetricOptions& metrics, const Arena& arena, const SeeCase& see) {
+  const int classes = networks[0].unet->config().classes;
   std::vector<CaseScores> cases;
   for (int64_t i = 0; i < count; ++i) {
     const Volume v = volume(i);
-    check_label(v, unet.config().classes);
-    const std::vector<uint8_t> prediction = segment(unet, weights, v, inference, arena);
+    check_label(v, classes);
+    const std::vector<uint8_t> prediction = segment(networks, v, inference, arena);
     const MaskExtent extent{v.depth, v.height, v.width, v.spacing};
-    cases.push_back(
-        score_case(v.id, prediction.data(), v.label.data(), unet.config().classes, extent, metrics));
+    cases.push_back(score_case(v.id, prediction.data(), v.label.data(), classes, extent, metrics));
     if (see) see(v, prediction, cases.back());
   }
   return summarise(std::move(cases));

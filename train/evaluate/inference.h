@@ -26,20 +26,40 @@ struct InferenceOptions {
   int64_t size = 256;    // side of the network's input
   int64_t batch = 8;     // slices or tiles in one forward pass
   double overlap = 0.5;  // of neighbouring tiles, in [0,1)
+  bool turns = false;    // mean of probabilities over the eight flips and quarter turns of the input
+  bool largest_component = false;  // of each class in a case, 26-connected; the rest is background
 };
 
+// Networks that predict together, with the mean of their probabilities: folds, seeds.
+struct Predictor {
+  const UNet* unet;
+  const ParamStore* weights;
+};
+using Ensemble = std::vector<Predictor>;
+
+// Probabilities (H,W,K) of a slice at the volume's resolution.
+using SeeSlice = std::function<void(int64_t slice, const std::vector<double>& probabilities)>;
 // Class of each voxel, (D,H,W). `arena` on the weights' device holds the activations. Throws Error(data) when
-// the volume's channels are not the network's, Error(usage) for options that make no sense.
-std::vector<uint8_t> segment(const UNet& unet, const ParamStore& weights, const Volume& volume,
-    const InferenceOptions& options, const Arena& arena);
+// the volume's channels are not the networks', Error(usage) for options that make no sense.
+std::vector<uint8_t> segment(const Ensemble& networks, const Volume& volume, const InferenceOptions& options,
+    const Arena& arena, const SeeSlice& see = {});
+inline std::vector<uint8_t> segment(const UNet& unet, const ParamStore& weights, const Volume& volume,
+    const InferenceOptions& options, const Arena& arena) {
+  return segment(Ensemble{{&unet, &weights}}, volume, options, arena);
+}
 
 // Segments `count` labelled volumes one after the other and scores them against their labels: what training
 // calls every N steps, and `patchcl eval`. `see` is called after each case, for pictures and tables.
 using VolumeAt = std::function<Volume(int64_t)>;
 using SeeCase = std::function<void(const Volume&, const std::vector<uint8_t>& prediction, const CaseScores&)>;
-Summary validate(const UNet& unet, const ParamStore& weights, int64_t count, const VolumeAt& volume,
+Summary validate(const Ensemble& networks, int64_t count, const VolumeAt& volume,
     const InferenceOptions& inference, const MetricOptions& metrics, const Arena& arena,
     const SeeCase& see = {});
+inline Summary validate(const UNet& unet, const ParamStore& weights, int64_t count, const VolumeAt& volume,
+    const InferenceOptions& inference, const MetricOptions& metrics, const Arena& arena,
+    const SeeCase& see = {}) {
+  return validate(Ensemble{{&unet, &weights}}, count, volume, inference, metrics, arena, see);
+}
 
 // Begins of windows of `tile` that cover [0, n) evenly, neighbours sharing at least `overlap` of a tile;
 // {0} when n <= tile.

@@ -137,16 +137,28 @@ double quantile(std::vector<double> v, double q) {
 }
 
 Scores score_empty(bool both, const MaskExtent& extent, EmptyRule rule) {
-  const auto side = [](int64_t n, double spacing) { return double(n - 1) * spacing; };
   switch (rule) {
     case EmptyRule::nan: return both ? Scores{kNaN, kNaN, kNaN, kNaN} : Scores{0, 0, kNaN, kNaN};
     case EmptyRule::zero: return {0, 0, 0, 0};
     case EmptyRule::penalty: break;
   }
   if (both) return {1, 1, 0, 0};
-  const double diagonal = std::hypot(side(extent.depth, extent.spacing[0]),
-      side(extent.height, extent.spacing[1]), side(extent.width, extent.spacing[2]));
-  return {0, 0, diagonal, diagonal};
+  return {0, 0, extent.diagonal(), extent.diagonal()};
+}
+
+double ratio(int64_t part, int64_t whole) { return whole == 0 ? kNaN : double(part) / double(whole); }
+
+// One class of two masks of n voxels.
+Counts count_class(const uint8_t* prediction, const uint8_t* reference, int c, int64_t n) {
+  Counts counts;
+  for (int64_t i = 0; i < n; ++i) {
+    const bool p = prediction[i] == c, r = reference[i] == c;
+    counts.tp += p && r;
+    counts.fp += p && !r;
+    counts.fn += !p && r;
+  }
+  counts.tn = n - counts.tp - counts.fp - counts.fn;
+  return counts;
 }
 
 constexpr double Scores::*kFields[] = {&Scores::dice, &Scores::jaccard, &Scores::hd95, &Scores::asd};
@@ -165,6 +177,22 @@ Scores mean_of(const std::vector<Scores>& all, int64_t* undefined = nullptr) {
 }
 
 }  // namespace
+
+double MaskExtent::diagonal() const {
+  const auto side = [](int64_t n, double distance) { return double(n - 1) * distance; };
+  return std::hypot(side(depth, spacing[0]), side(height, spacing[1]), side(width, spacing[2]));
+}
+
+Counts& Counts::operator+=(const Counts& other) {
+  tp += other.tp;
+  fp += other.fp;
+  fn += other.fn;
+  tn += other.tn;
+  return *this;
+}
+double Counts::dice() const { return ratio(2 * tp, 2 * tp + fp + fn); }  // EQ: 4.5 pooled Dice
+double Counts::sensitivity() const { return ratio(tp, tp + fn); }        // EQ: 4.5 sensitivity
+double Counts::specificity() const { return ratio(tn, tn + fp); }        // EQ: 4.5 specificity
 
 std::string describe(const MetricOptions& options) {
   const std::string unit = options.spacing == Spacing::voxel
@@ -225,9 +253,15 @@ Scores score(const uint8_t* prediction, const uint8_t* reference, int c, const M
 
 CaseScores score_case(const std::string& id, const uint8_t* prediction, const uint8_t* reference,
     int class_count, const MaskExtent& extent, const MetricOptions& options) {
-  CaseScores result{id, std::vector<Scores>(class_count - 1)};
-  parallel_for(class_count - 1,
-      [&](int64_t i) { result.classes[i] = score(prediction, reference, int(i) + 1, extent, options); });
+  const int64_t n = extent.depth * extent.height * extent.width;
+  CaseScores result{id, std::vector<Scores>(class_count - 1), std::vector<Counts>(class_count - 1)};
+  parallel_for(class_count - 1, [&](int64_t i) {
+    result.classes[i] = score(prediction, reference, int(i) + 1, extent, options);
+    result.counts[i] = count_class(prediction, reference, int(i) + 1, n);
+  });
+  int64_t right = 0;
+  for (int64_t i = 0; i < n; ++i) right += prediction[i] == reference[i];
+  result.accuracy = ratio(right, n);  // EQ: 4.5 pixel accuracy
   return result;
 }
 
@@ -243,6 +277,13 @@ Summary summarise(std::vector<CaseScores> cases) {
     s.classes.push_back(mean_of(of_class, &s.undefined));
   }
   s.mean = mean_of(s.classes);
+  std::vector<double> accuracy;
+  for (const CaseScores& one : cases) {
+    s.counts.resize(one.counts.size());
+    for (size_t c = 0; c < one.counts.size(); ++c) s.counts[c] += one.counts[c];
+    accuracy.push_back(one.accuracy);
+  }
+  s.accuracy = accuracy.empty() ? kNaN : mean_of(accuracy);
   s.cases = std::move(cases);
   return s;
 }

@@ -11,6 +11,12 @@
 // A volume of one slice is a 2-D image. Distances come from an exact Euclidean distance transform
 // (Felzenszwalb and Huttenlocher, "Distance transforms of sampled functions", Theory of Computing 8, 2012).
 //
+// Counts of voxels give further scores, for which empty masks have no rule: undefined where the denominator
+// is 0.
+//   sensitivity = TP / (TP + FN),   specificity = TN / (TN + FP)   of one class;
+//   pixel accuracy = share of the voxels of a case whose class is right, the background's too;
+//   pooled Dice = 2 TP / (2 TP + FP + FN) with counts summed over all cases.
+//
 // Where papers differ silently, an option says it aloud:
 //   spacing  voxel: the distance between neighbours is 1 along every axis, as SSL4MIS has it (METHODS 4.5);
 //            mm: the spacing of the file.
@@ -44,6 +50,7 @@ std::string describe(const MetricOptions& options);
 struct MaskExtent {
   int64_t depth, height, width;
   std::array<double, 3> spacing{1, 1, 1};
+  double diagonal() const;  // between the centres of opposite corners
 };
 
 struct Scores {
@@ -54,9 +61,20 @@ struct Scores {
 Scores score(const uint8_t* prediction, const uint8_t* reference, int c, const MaskExtent& extent,
     const MetricOptions& options);
 
+// Voxels of one class that are in both masks, the prediction, the reference or neither alone.
+struct Counts {
+  int64_t tp = 0, fp = 0, fn = 0, tn = 0;
+  Counts& operator+=(const Counts& other);
+  double dice() const;  // NaN where undefined, like those below
+  double sensitivity() const;
+  double specificity() const;
+};
+
 struct CaseScores {
   std::string id;
-  std::vector<Scores> classes;  // foreground classes 1..K-1
+  std::vector<Scores> classes;      // foreground classes 1..K-1
+  std::vector<Counts> counts = {};  // of the same
+  double accuracy = 0;              // pixel accuracy
 };
 CaseScores score_case(const std::string& id, const uint8_t* prediction, const uint8_t* reference,
     int class_count, const MaskExtent& extent, const MetricOptions& options);
@@ -67,6 +85,10 @@ struct Summary {
   std::vector<Scores> classes;
   Scores mean;
   int64_t undefined = 0;  // values among the cases' that no mean contains
+  // Over all voxels of all cases; their dice() is the pooled one. The pixel accuracy is the mean of the
+  // cases'.
+  std::vector<Counts> counts;
+  double accuracy = 0;
 };
 Summary summarise(std::vector<CaseScores> cases);
 

@@ -55,7 +55,8 @@ std::string to_json(const Summary& s, const std::vector<std::string>& names) {
   return j.dump();
 }
 
-void draw_overlay(const std::string& dir, const Volume& v, const std::vector<uint8_t>& prediction) {
+void draw_overlay(const std::string& dir, const Volume& v, const std::vector<uint8_t>& prediction,
+    const std::vector<std::string>& legend) {
   std::error_code ignored;
   std::filesystem::create_directories(dir, ignored);
   const int64_t h = v.height, w = v.width, zoom = std::max<int64_t>(1, 256 / std::max(h, w)),
@@ -75,8 +76,16 @@ void draw_overlay(const std::string& dir, const Volume& v, const std::vector<uin
   }
   panels.push_back(panel(prediction.data()));
   captions.push_back("prediction");
-  sheet(panels, captions, int64_t(panels.size()), v.id + " slice " + std::to_string(slice))
-      .save(dir + "/" + v.id + ".png");
+  const Canvas pictures =
+      sheet(panels, captions, int64_t(panels.size()), v.id + " slice " + std::to_string(slice));
+  Canvas page(pictures.width(), pictures.height() + 12 * int64_t(legend.size()));
+  page.paste(0, 0, pictures);
+  for (size_t i = 0; i < legend.size(); ++i) {
+    const int64_t y = pictures.height() + 12 * int64_t(i);
+    page.fill(4, y, 8, 8, class_color(int64_t(i) + 1));
+    page.text(16, y, legend[i]);
+  }
+  page.save(dir + "/" + v.id + ".png");
 }
 
 }  // namespace patchcl

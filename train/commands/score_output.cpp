@@ -1,0 +1,210 @@
+#include "train/commands/score_output.h"
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <iostream>
+#include <map>
+
+#include "tensor/file.h"
+#include "train/evaluate/report.h"
+#include "train/evaluate/table.h"
+
+namespace patchcl {
+
+namespace {
+
+using nlohmann::ordered_json;
+
+std::string padded(const std::string& text, size_t width) {
+  return text + std::string(width > text.size() ? width - text.size() : 0, ' ');
+}
+
+// `value` with two digits, to the right of seven columns.
+std::string cell(double value, double factor) {
+  const std::string text = std::isnan(value) ? "-" : fixed(factor * value, 2);
+  return std::string(text.size() < 7 ? 7 - text.size() : 0, ' ') + text;
+}
+
+std::string cells(const Scores& s) {
+  return cell(s.dice, 100) + cell(s.jaccard, 100) + cell(s.hd95, 1) + cell(s.asd, 1);
+}
+
+std::string row(const std::string& name, size_t width, const std::vector<Scores>& classes) {
+  std::string line = padded(name, width);
+  for (const Scores& s : classes) line += " |" + cells(s);
+  return line + "\n";
+}
+
+std::string counted(const Summary& summary, const std::vector<std::string>& names) {
+  std::string s = "pixel accuracy %" + cell(summary.accuracy, 100) + ", mean of cases\n";
+  for (size_t i = 0; i < names.size(); ++i) {
+    const Counts& c = summary.counts[i];
+    s += "voxels of all cases, " + names[i] + ": pooled Dice %" + cell(c.dice(), 100) + "  sensitivity %" +
+         cell(c.sensitivity(), 100) + "  specificity %" + cell(c.specificity(), 100) + "\n";
+  }
+  return s;
+}
+
+std::string table(
+    const Summary& summary, const std::vector<std::string>& names, const MetricOptions& options) {
+  size_t width = 18;
+  for (const CaseScores& c : summary.cases) width = std::max(width, c.id.size());
+  std::string s = padded("", width);
+  for (const std::string& name : names) s += " | " + padded(name.substr(0, 27), 27);
+  s += "\n" + padded("case", width);
+  for (size_t i = 0; i < names.size(); ++i) s += " | Dice % Jacc %   HD95    ASD";
+  s += "\n";
+  for (const CaseScores& c : summary.cases) s += row(c.id, width, c.classes);
+  s += row("mean of " + std::to_string(summary.cases.size()) + " cases", width, summary.classes);
+  s += row("mean of classes", width, {summary.mean}) + counted(summary, names);
+  s += "conventions: " + describe(options) + "\n";
+  if (summary.undefined) s += std::to_string(summary.undefined) + " undefined values (-) are in no mean\n";
+  return s;
+}
+
+ordered_json number(double v) { return std::isfinite(v) ? ordered_json(v) : ordered_json(); }
+
+ordered_json to_json(const std::vector<Scores>& classes, const std::vector<std::string>& names) {
+  ordered_json j;
+  for (size_t i = 0; i < names.size(); ++i) j[names[i]] = scores_json(classes[i]);
+  return j;
+}
+
+ordered_json to_json(const Counts& c) {
+  return {{"dice", number(c.dice())}, {"sensitivity", number(c.sensitivity())},
+      {"specificity", number(c.specificity())}};
+}
+
+std::string to_csv(const Summary& summary, const std::vector<std::string>& names) {
+  std::ostringstream s;
+  s.precision(17);
+  s << "case,class,dice,jaccard,hd95,asd,sensitivity,specificity\n";
+  const auto line = [&](const std::string& id, const std::string& name, const Scores& v) -> std::ostream& {
+    return s << id << ',' << name << ',' << v.dice << ',' << v.jaccard << ',' << v.hd95 << ',' << v.asd
+             << ',';
+  };
+  for (const CaseScores& c : summary.cases)
+    for (size_t i = 0; i < names.size(); ++i)
+      line(c.id, names[i], c.classes[i])
+          << c.counts[i].sensitivity() << ',' << c.counts[i].specificity() << '\n';
+  for (size_t i = 0; i < names.size(); ++i) line("mean", names[i], summary.classes[i]) << ",\n";
+  line("mean", "mean", summary.mean) << ",\n";
+  return s.str();
+}
+
+ordered_json to_json(const ObjectScores& s) {
+  return {{"f1", s.f1}, {"dice", s.dice}, {"hausdorff", s.hausdorff}};
+}
+ordered_json to_json(const ObjectScores& scores, const ObjectSums& sums) {
+  ordered_json j = to_json(scores);
+  j.update({{"tp", sums.tp}, {"fp", sums.fp}, {"fn", sums.fn}});
+  return j;
+}
+
+constexpr const char* kObjectConventions =
+    "object F1, Dice and Hausdorff of the GlaS challenge; true positive: more than half of the reference's "
+    "object; one map empty: 0, 0, image diagonal; per image: mean of the images' scores; pooled: all objects "
+    "of all images together";
+
+void emit(const std::string& path, const std::string& text) {
+  if (path == "-") std::cout << text;
+  else if (!path.empty()) write_text(path, text);
+}
+
+}  // namespace
+
+void ScoreOutput::add(CLI::App& app) {
+  CLI::Option* unit = app.add_option("--spacing", spacing, "Unit of distances: voxel (as SSL4MIS) or mm")
+                          ->check(CLI::IsMember({"voxel", "mm"}))
+                          ->capture_default_str();
+  CLI::Option* rule =
+      app.add_option("--empty", empty,
+             "Score of a class that the prediction or the reference lacks. nan: Dice 0, distances undefined, "
+             "both lacking: undefined; zero: all 0; penalty: Dice 0, distances = image diagonal, both "
+             "lacking: Dice 1")
+          ->check(CLI::IsMember({"nan", "zero", "penalty"}))
+          ->capture_default_str();
+  app.add_option("--preset", preset, "ssl4mis: --spacing voxel --empty zero, as its published tables")
+      ->check(CLI::IsMember({"ssl4mis"}))
+      ->excludes(unit, rule);
+  app.add_option(
+      "--json", json, "Also write all numbers as JSON; -: to standard output instead of the table");
+  app.add_option("--csv", csv, "Also write all numbers as CSV; -: to standard output instead of the table");
+}
+
+MetricOptions ScoreOutput::metrics() const {
+  if (preset == "ssl4mis") return MetricOptions::ssl4mis();
+  static const std::map<std::string, EmptyRule> rules{
+      {"nan", EmptyRule::nan}, {"zero", EmptyRule::zero}, {"penalty", EmptyRule::penalty}};
+  return {spacing == "mm" ? Spacing::mm : Spacing::voxel, rules.at(empty)};
+}
+
+void ScoreOutput::write(
+    const std::string& table, const ordered_json& numbers, const std::string& rows) const {
+  if (json != "-" && csv != "-") std::cout << table;
+  emit(json, numbers.dump(2) + "\n");
+  emit(csv, rows);
+}
+
+void ScoreOutput::write(
+    const Summary& summary, const std::vector<std::string>& names, ordered_json about) const {
+  about["conventions"] = describe(metrics());
+  for (const CaseScores& c : summary.cases)
+    about["cases"].push_back(
+        {{"id", c.id}, {"classes", to_json(c.classes, names)}, {"pixel_accuracy", number(c.accuracy)}});
+  about["mean_of_cases"] = to_json(summary.classes, names);
+  about["mean_of_classes"] = scores_json(summary.mean);
+  about["undefined"] = summary.undefined;
+  about["pixel_accuracy"] = number(summary.accuracy);
+  for (size_t i = 0; i < names.size(); ++i) about["pooled"][names[i]] = to_json(summary.counts[i]);
+  write(table(summary, names, metrics()), about, to_csv(summary, names));
+}
+
+void ScoreOutput::write(const ObjectSummary& summary, ordered_json about) const {
+  about["object_conventions"] = kObjectConventions;
+  size_t width = 30;
+  for (const ObjectSummary::Image& image : summary.images) width = std::max(width, image.id.size());
+  std::string text = padded("objects of image", width) + " |   F1 % Dice %  Hausd | TP,FP,FN\n";
+  std::ostringstream rows;
+  rows.precision(17);
+  rows << "image,f1,dice,hausdorff,tp,fp,fn\n";
+  const auto add = [&](const std::string& name, const ObjectScores& s, const std::string& counts) {
+    text += padded(name, width) + " |" + cell(s.f1, 100) + cell(s.dice, 100) + cell(s.hausdorff, 1) + " | " +
+            counts + "\n";
+    rows << name << ',' << s.f1 << ',' << s.dice << ',' << s.hausdorff << ',' << counts << '\n';
+  };
+  const auto counts = [](const ObjectSums& s) {
+    return std::to_string(s.tp) + "," + std::to_string(s.fp) + "," + std::to_string(s.fn);
+  };
+  for (const ObjectSummary::Image& image : summary.images) {
+    add(image.id, object_scores(image.sums), counts(image.sums));
+    about["images"].push_back(to_json(object_scores(image.sums), image.sums));
+    about["images"].back()["id"] = image.id;
+  }
+  add("per image", summary.mean, ",,");
+  add("pooled", summary.pooled, counts(summary.total));
+  about["per_image"] = to_json(summary.mean);
+  about["pooled"] = to_json(summary.pooled, summary.total);
+  write(text + "conventions: " + kObjectConventions + "\n", about, rows.str());
+}
+
+void add_object_options(CLI::App& app, ObjectOptions& options, const std::string& objects) {
+  app.add_option("--min-size", options.least, "Pixels of the smallest object")
+      ->check(CLI::NonNegativeNumber)
+      ->needs(objects)
+      ->capture_default_str();
+  app.add_option("--fill-holes", options.fill_holes, "Holes of an object belong to it")
+      ->needs(objects)
+      ->capture_default_str();
+  app.add_option("--border-class", options.border_class,
+         "Class that keeps touching objects apart and that they grow into; 0: none")
+      ->check(CLI::Range(0, 255))
+      ->needs(objects)
+      ->capture_default_str();
+  app.add_option("--border-width", options.border_width, "Pixels that objects grow into the border class")
+      ->check(CLI::NonNegativeNumber)
+      ->needs(objects)
+      ->capture_default_str();
+}
+
+}  // namespace patchcl
