@@ -7,6 +7,7 @@
 
 #include "train/commands/command.h"
 #include "tensor/file.h"
+#include "train/commands/data_flags.h"
 #include "train/commands/inference_flags.h"
 #include "train/evaluate/report.h"
 
@@ -19,7 +20,7 @@ using nlohmann::ordered_json;
 struct EvalFlags {
   InferenceFlags inference;
   std::string data, spacing = "voxel", empty = "nan", preset, json, csv;
-  int64_t validation = -1;
+  DatasetOptions dataset;
 };
 
 MetricOptions metric_options(const EvalFlags& f) {
@@ -117,13 +118,13 @@ int eval(const EvalFlags& flags) {
   const MetricOptions metrics = metric_options(flags);
   const Arena arena("evaluation");
   const auto model = flags.inference.load(arena);
-  DatasetOptions options;
-  options.validation = flags.validation;
+  DatasetOptions options = flags.dataset;
   options.classes = model->info.unet.classes;
   const Dataset data = Dataset::open(flags.data, options);
   const int64_t count = data.validation_cases();
   if (count == 0)
-    fail(ExitCode::data, "eval", flags.data, " has no held-out case; say how many to hold out with --val");
+    fail(ExitCode::data, "eval", flags.data,
+        " has no labelled case in that split; say how many to hold out with --val");
   const Summary summary = validate(
       model->unet, model->weights, count, [&](int64_t i) { return data.validation(i); },
       flags.inference.resolve(model->info), metrics, arena);
@@ -138,14 +139,13 @@ const AddCommand add{{20, "eval", "Score a network on the held-out cases of a da
     "Examples:\n"
     "  patchcl eval --data acdc --weights runs/acdc/best.safetensors --preset ssl4mis\n"
     "  patchcl eval --data hippocampus --val 20 --weights best.safetensors --spacing mm --empty penalty "
-    "--json scores.json\n",
+    "--json scores.json\n"
+    "  patchcl eval --data acdc --split test --weights best.safetensors\n",
     [](CLI::App& app) -> std::function<int()> {
       auto flags = std::make_shared<EvalFlags>();
       flags->inference.add(app);
       app.add_option("--data", flags->data, "Folder of a data set, or phantom[:...]")->required();
-      app.add_option("--val", flags->validation,
-             "Cases to hold out where no list says which (the last ones); -1: one in five")
-          ->capture_default_str();
+      add_split_options(app, flags->dataset);
       app.add_option("--spacing", flags->spacing, "Unit of HD95 and ASD: voxel (as SSL4MIS) or mm")
           ->check(CLI::IsMember({"voxel", "mm"}))
           ->capture_default_str();
