@@ -3,7 +3,7 @@
 # make test         all tests                    make info    what was found, and why something was not
 # make test-emulated-gpu   the GPU side on a machine without a GPU
 # make deps         install missing Debian packages (demo and test do this by themselves)
-# Choices: CUDA=0|1|emulated  HDF5=0|1  NIFTI=0|1 (default: what is found)   SAN=1 AddressSanitizer + UBSan   DEBUG=1
+# Choices: CUDA=0|1|emulated  HDF5=0|1  NIFTI=0|1  TIFF=0|1 (default: what is found)   SAN=1 AddressSanitizer + UBSan   DEBUG=1
 .DEFAULT_GOAL := all
 MAKEFLAGS += $(if $(filter 0,$(MAKELEVEL)),-j$(shell nproc))
 CXX ?= g++
@@ -30,6 +30,7 @@ FOUND_CUDA := $(if $(filter 111,$(HAVE_NVCC)$(HAVE_CUBLAS)$(HAVE_CUDNN)),1,0)
 CUDA ?= $(if $(filter demo,$(MAKECMDGOALS)),0,$(FOUND_CUDA))
 HDF5 ?= $(HAVE_HDF5)
 NIFTI ?= $(HAVE_NIFTI)
+TIFF ?= $(HAVE_TIFF)
 ifneq (,$(HAVE_COMPILER))
   ifeq ($(CUDA)$(FOUND_CUDA),10)
     $(error CUDA=1 was asked for but: $(or $(WHY_NVCC),$(WHY_CUBLAS),$(WHY_CUDNN)))
@@ -40,23 +41,26 @@ ifneq (,$(HAVE_COMPILER))
   ifeq ($(NIFTI)$(HAVE_NIFTI),10)
     $(error NIFTI=1 was asked for but: $(WHY_NIFTI))
   endif
+  ifeq ($(TIFF)$(HAVE_TIFF),10)
+    $(error TIFF=1 was asked for but: $(WHY_TIFF))
+  endif
 endif
 
 # --- Flags --------------------------------------------------------------------------------------------------------
-CONFIG := $(if $(SAN),san,$(if $(DEBUG),debug,release))$(if $(filter 1,$(CUDA)),-cuda)$(if $(filter emulated,$(CUDA)),-emulated)$(if $(filter 0,$(HDF5)),-nohdf5)$(if $(filter 0,$(NIFTI)),-nonifti)
+CONFIG := $(if $(SAN),san,$(if $(DEBUG),debug,release))$(if $(filter 1,$(CUDA)),-cuda)$(if $(filter emulated,$(CUDA)),-emulated)$(if $(filter 0,$(HDF5)),-nohdf5)$(if $(filter 0,$(NIFTI)),-nonifti)$(if $(filter 0,$(TIFF)),-notiff)
 B := build/$(CONFIG)
 CPPFLAGS += -I. $(patsubst %,-isystem %,$(wildcard $(BUNDLE)/include) /usr/include/eigen3 /usr/include/hdf5/serial /usr/include/nifti /usr/include/stb) -MMD -MP
 CXXFLAGS ?= $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,$(if $(DEBUG),-O0 -g,-O3 -g1))
 comma := ,
 LDFLAGS += $(foreach d,$(abspath $(wildcard $(BUNDLE)/lib)),-L$(d) -Wl$(comma)-rpath$(comma)$(d))
 override CXXFLAGS += -std=c++20 -Wall -Wextra -pthread
-LDLIBS += $(if $(filter 1,$(HDF5)),-lhdf5_serial) $(if $(filter 1,$(NIFTI)),-lniftiio -lznz) -llodepng -ljpeg -lz
+LDLIBS += $(if $(filter 1,$(HDF5)),-lhdf5_serial) $(if $(filter 1,$(NIFTI)),-lniftiio -lznz) $(if $(filter 1,$(TIFF)),-ltiff) -llodepng -ljpeg -lz
 
 # --- Sources: every .cpp and .cu of a module; NAME.simd.cpp once per instruction set; NAME_absent.cpp stands in for a
 #     library that is not used. ----------------------------------------------------------------------------------------
 MODULES := $(shell find tensor autograd layers losses data train -type d)
-ABSENT := $(if $(filter 0,$(CUDA)),tensor/cuda_absent.cpp) $(if $(filter 1,$(HDF5)),,data/formats/h5_absent.cpp) $(if $(filter 1,$(NIFTI)),,data/formats/nifti_absent.cpp)
-SKIPPED := $(if $(filter 1,$(HDF5)),,data/formats/h5.cpp) $(if $(filter 1,$(NIFTI)),,data/formats/nifti.cpp)
+ABSENT := $(if $(filter 0,$(CUDA)),tensor/cuda_absent.cpp) $(if $(filter 1,$(HDF5)),,data/formats/h5_absent.cpp) $(if $(filter 1,$(NIFTI)),,data/formats/nifti_absent.cpp) $(if $(filter 1,$(TIFF)),,data/formats/tiff_absent.cpp)
+SKIPPED := $(if $(filter 1,$(HDF5)),,data/formats/h5.cpp) $(if $(filter 1,$(NIFTI)),,data/formats/nifti.cpp) $(if $(filter 1,$(TIFF)),,data/formats/tiff.cpp)
 SRC := $(filter-out %/main.cpp %_absent.cpp $(SKIPPED),$(foreach d,$(MODULES),$(wildcard $(d)/*.cpp))) $(ABSENT)
 SIMD := $(filter %.simd.cpp,$(SRC))
 ISAS := $(if $(filter x86_64,$(shell uname -m)),plain avx2 avx512,plain)
@@ -179,6 +183,7 @@ info:
 	@$(foreach l,COMPILER EIGEN STB PNG JPEG CLI11 JSON GTEST,printf '%-10s %-10s %s\n' $(l) '$(if $(filter 1,$(HAVE_$(l))),yes,no)' '$(WHY_$(l))';)
 	@printf '%-10s %-10s %s\n' HDF5 '$(if $(filter 1,$(HAVE_HDF5)),yes,no)' '$(or $(WHY_HDF5),$(if $(filter 1,$(HDF5)),used,switched off))'
 	@printf '%-10s %-10s %s\n' NIFTI '$(if $(filter 1,$(HAVE_NIFTI)),yes,no)' '$(or $(WHY_NIFTI),$(if $(filter 1,$(NIFTI)),used,switched off))'
+	@printf '%-10s %-10s %s\n' TIFF '$(if $(filter 1,$(HAVE_TIFF)),yes,no)' '$(or $(WHY_TIFF),$(if $(filter 1,$(TIFF)),used,switched off))'
 	@printf '%-10s %-10s %s\n' CUDA '$(if $(filter 1,$(FOUND_CUDA)),yes,no)' '$(or $(WHY_NVCC),$(WHY_CUBLAS),$(WHY_CUDNN),$(if $(filter 1,$(CUDA)),nvcc $(NVCC_VERSION) used,$(if $(filter emulated,$(CUDA)),emulated on the CPU,switched off)))'
 	@printf 'builds into %s\n' $(B)
 

@@ -32,6 +32,8 @@ int main() { return lodepng::State().error; }'
 probe JPEG libjpeg62-turbo-dev "-ljpeg" '#include <cstdio>
 #include <jpeglib.h>
 int main() { jpeg_error_mgr e; return jpeg_std_error(&e) != &e; }'
+probe TIFF libtiff-dev "-ltiff" '#include <tiffio.h>
+int main() { return TIFFOpenOptionsAlloc() == nullptr; }'
 probe CLI11 libcli11-dev "" '#include <CLI/CLI.hpp>
 int main() { CLI::App app; return app.count_all() == 99; }'
 probe JSON nlohmann-json3-dev "" '#include <nlohmann/json.hpp>

@@ -178,7 +178,25 @@ template <class T> void write_array(hid_t file, const std::string& path, const c
   if (set < 0 || H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()) < 0)
     fail(ExitCode::internal, "h5", path, ": HDF5 refuses to write '", name, "'");
 }
+
+// The file that these bytes are; `access` lives as long.
+hid_t open_image(hid_t access, std::span<const uint8_t> bytes, const std::string& name) {
+  H5Pset_file_image(access, const_cast<uint8_t*>(bytes.data()), bytes.size());
+  const hid_t file = bytes.empty() ? -1 : H5Fopen(new_name().c_str(), H5F_ACC_RDONLY, access);
+  if (file < 0)
+    fail(ExitCode::data, "h5", name,
+        ": no readable HDF5 file, it is damaged or truncated; fetch or convert it again");
+  return file;
+}
 }  // namespace
+
+bool h5_has(const std::string& path, const std::string& array) {
+  const Bytes bytes = read_bytes(path);
+  const std::lock_guard lock(library());
+  const Handle access(in_memory(), H5Pclose);
+  const Handle file(open_image(access, bytes, path), H5Fclose);
+  return H5Lexists(file, array.c_str(), H5P_DEFAULT) > 0;
+}
 
 Grid read_h5(const std::string& path, const std::string& array) {
   std::optional<Grid> grid = read_h5(read_bytes(path), path, array);
@@ -192,11 +210,7 @@ std::optional<Grid> read_h5(
     std::span<const uint8_t> bytes, const std::string& name, const std::string& array) {
   const std::lock_guard lock(library());
   const Handle access(in_memory(), H5Pclose);
-  H5Pset_file_image(access, const_cast<uint8_t*>(bytes.data()), bytes.size());
-  const Handle file(bytes.empty() ? -1 : H5Fopen(new_name().c_str(), H5F_ACC_RDONLY, access), H5Fclose);
-  if (file < 0)
-    fail(ExitCode::data, "h5", name,
-        ": no readable HDF5 file, it is damaged or truncated; fetch or convert it again");
+  const Handle file(open_image(access, bytes, name), H5Fclose);
   const std::string what = name + ": '" + array + "'";
   if (H5Lexists(file, array.c_str(), H5P_DEFAULT) <= 0) return {};
   H5L_info_t link;

@@ -21,6 +21,9 @@ Grid read_h5(const std::string& path, const std::string& array);
 std::optional<Grid> read_h5(
     std::span<const uint8_t> bytes, const std::string& name, const std::string& array);
 
+// Whether there is a data set of that name. Error(data) for a file that cannot be opened.
+bool h5_has(const std::string& path, const std::string& array);
+
 // Either pointer may be null. dims is (H,W) or (D,H,W); image is stored as float64, label as uint8, both
 // gzipped.
 void write_h5(const std::string& path, const std::vector<int64_t>& dims, const std::vector<double>* image,

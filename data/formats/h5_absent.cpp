@@ -15,6 +15,7 @@ Grid read_h5(const std::string& path, const std::string&) { absent(path); }
 std::optional<Grid> read_h5(std::span<const uint8_t>, const std::string& name, const std::string&) {
   absent(name);
 }
+bool h5_has(const std::string& path, const std::string&) { absent(path); }
 void write_h5(const std::string& path, const std::vector<int64_t>&, const std::vector<double>*,
     const std::vector<uint8_t>*) {
   absent(path);

@@ -1,5 +1,6 @@
-// PNG, JPEG and BMP in, PNG out. PNG is lodepng's, JPEG libjpeg-turbo's, BMP stb_image's behind a header
-// check; any warning of theirs is an error here, because a half-read image trains in silence.
+// PNG, JPEG, BMP and TIFF in, PNG out. PNG is lodepng's, JPEG libjpeg-turbo's, TIFF libtiff's, BMP
+// stb_image's behind a header check; any warning of theirs is an error here, because a half-read image trains
+// in silence.
 #pragma once
 #include <span>
 #include <string>
@@ -11,7 +12,8 @@ namespace patchcl {
 
 struct ImageInfo {
   int64_t height = 0, width = 0, channels = 1;  // 1 grey, 3 colour; an alpha channel is not counted
-  int bits = 8;                                 // 8 or 16
+  int bits = 8;                                 // of a number
+  int64_t depth = 1;                            // pages of a TIFF: slices of a volume
 };
 
 // What the numbers stand for. A mask holds class numbers: those of a PNG with a palette are the indices,
@@ -19,10 +21,10 @@ struct ImageInfo {
 // to 255. JPEG changes numbers and is refused as a mask.
 enum class Use { image, mask };
 
-// Reads the header only. Error(data) naming the file when it is none of the three formats or implausibly
+// Reads the header only. Error(data) naming the file when it is none of the formats or implausibly
 // large.
 ImageInfo image_info(const std::string& path);
-// Values 0..255 with low 0 and high 255, or 0..65535 with the extremes. Alpha is dropped.
+// Of 8 bits with low 0 and high 255, of more (and of float) with the extremes. Alpha is dropped.
 Grid read_image(const std::string& path, Use use = Use::image);
 
 // The formats one by one, from memory; `name` is what messages call the file. `bytes` of *_info may end
@@ -31,9 +33,12 @@ Grid read_image(std::span<const uint8_t> bytes, const std::string& name, Use use
 ImageInfo png_info(std::span<const uint8_t> bytes, const std::string& name);
 ImageInfo jpeg_info(std::span<const uint8_t> bytes, const std::string& name);
 ImageInfo bmp_info(std::span<const uint8_t> bytes, const std::string& name);
+// Without the library (TIFF=0) both throw Error(data) that says so; wants all bytes.
+ImageInfo tiff_info(std::span<const uint8_t> bytes, const std::string& name);
 Grid read_png(std::span<const uint8_t> bytes, const std::string& name, Use use);
 Grid read_jpeg(std::span<const uint8_t> bytes, const std::string& name, Use use);
 Grid read_bmp(std::span<const uint8_t> bytes, const std::string& name, Use use);
+Grid read_tiff(std::span<const uint8_t> bytes, const std::string& name, Use use);
 
 // values (h,w,channels) of 8 or 16 bits, grey or RGB. Error(io) naming the path.
 void write_png(const std::string& path, const uint8_t* values, int64_t h, int64_t w, int64_t channels);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <sstream>
 
 #include "data/formats/h5.h"
 #include "data/formats/image.h"
@@ -18,6 +19,23 @@ std::string position(const Grid& g, int64_t i) {
   return "slice " + std::to_string(slice) + " row " + std::to_string(row) + " column " +
          std::to_string(column);
 }
+
+// "0,0,0;255,0,0": the first eight that occur.
+std::string colors_of(const Grid& label) {
+  std::vector<std::vector<double>> colors;
+  const size_t n = size_t(label.channels);
+  for (size_t i = 0; i < label.values.size() && colors.size() < 8; i += n) {
+    const std::vector<double> color(&label.values[i], &label.values[i] + n);
+    if (std::find(colors.begin(), colors.end(), color) == colors.end()) colors.push_back(color);
+  }
+  std::ostringstream text;
+  for (size_t k = 0; k < colors.size(); ++k)
+    for (size_t c = 0; c < n; ++c) {
+      if (k + c > 0) text << (c > 0 ? "," : ";");
+      text << colors[k][c];
+    }
+  return text.str();
+}
 }  // namespace
 
 Format format_of(const std::string& path) {
@@ -26,9 +44,25 @@ Format format_of(const std::string& path) {
   const auto ends = [&](const char* suffix) { return name.ends_with(suffix); };
   if (ends(".h5") || ends(".hdf5")) return Format::h5;
   if (ends(".nii") || ends(".nii.gz")) return Format::nifti;
-  if (ends(".png") || ends(".jpg") || ends(".jpeg") || ends(".bmp")) return Format::image;
+  for (const char* image : {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+    if (ends(image)) return Format::image;
+  if (is_dicom(path))
+    fail(ExitCode::data, "data", path,
+        ": DICOM is not read; dcm2niix (Debian: dcm2niix) turns a folder of it into .nii.gz: dcm2niix -z y "
+        "-o "
+        "OUT FOLDER");
   fail(ExitCode::data, "data", path,
-      ": unknown kind of file; known are .h5 .nii .nii.gz .png .jpg .jpeg .bmp");
+      ": unknown kind of file; known are .h5 .nii .nii.gz .png .jpg .jpeg .bmp .tif .tiff");
+}
+
+bool is_dicom(const std::string& path) {
+  std::string extension = std::filesystem::path(path).extension();
+  std::transform(
+      extension.begin(), extension.end(), extension.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (extension == ".dcm" || extension == ".dicom") return true;
+  if (!std::filesystem::is_regular_file(path)) return false;
+  const Bytes start = read_bytes(path, ExitCode::data, 132);
+  return start.size() == 132 && std::string(start.begin() + 128, start.end()) == "DICM";
 }
 
 bool is_readable(const std::string& path) {
@@ -55,8 +89,8 @@ Grid read_grid(const std::string& path, const std::string& array) {
 }
 
 std::vector<float> normalized(const Grid& image, const std::string& path) {
-  const double range = image.high - image.low, scale = range > 0 ? 1 / range : 0;
-  if (!std::isfinite(range) || !std::isfinite(scale))
+  const double range = image.high - image.low;
+  if (!std::isfinite(range) || !std::isfinite(1 / (range > 0 ? range : 1)))
     fail(ExitCode::data, "data", path, ": values from ", image.low, " to ", image.high,
         " are too far apart or too close to be normalised; scale the image");
   std::vector<float> out(image.values.size());
@@ -64,7 +98,7 @@ std::vector<float> normalized(const Grid& image, const std::string& path) {
     if (!std::isfinite(image.values[i]))
       fail(ExitCode::data, "data", path, ": ", image.values[i], " at ", position(image, int64_t(i)),
           "; repair the image or take it out of the list");
-    out[i] = float((image.values[i] - image.low) * scale);
+    out[i] = range > 0 ? float((image.values[i] - image.low) / range) : 0;
   }
   return out;
 }
@@ -75,10 +109,11 @@ std::vector<uint8_t> to_label(const Grid& label, const std::string& path) {
     const double* v = &label.values[i * size_t(label.channels)];
     if (!(v[0] >= 0 && v[0] <= 255 && v[0] == std::floor(v[0])))
       fail(ExitCode::data, "data", path, ": label ", v[0], " at ",
-          position(label, int64_t(i) * label.channels), " is no class number");
+          position(label, int64_t(i) * label.channels),
+          " is no class number; number the values with --label-values");
     if (std::any_of(v, v + label.channels, [&](double other) { return other != v[0]; }))
       fail(ExitCode::data, "data", path,
-          ": coloured mask; save the class numbers 0, 1, 2 ... (or 0 and 255) as a grey image");
+          ": coloured mask; number its colours, background first: --label-colors \"", colors_of(label), "\"");
     out[i] = uint8_t(v[0]);
   }
   return out;

@@ -1,4 +1,5 @@
-// Files to numbers and back, whatever the format: .h5 (SSL4MIS), .nii and .nii.gz (NIfTI), .png, .jpg, .bmp.
+// Files to numbers and back, whatever the format: .h5 (SSL4MIS), .nii and .nii.gz (NIfTI), .png, .jpg, .bmp,
+// .tif.
 //
 // A damaged, truncated or contradictory file is an Error(data) that names it; a file that cannot be written
 // an Error(io). Labels are whole numbers 0..255; a Dataset demands that they lie within its classes.
@@ -12,9 +13,11 @@
 namespace patchcl {
 
 enum class Format { h5, nifti, image };
-// By extension. Throws Error(data) naming the extensions that are known.
+// By extension. Throws Error(data) naming the extensions that are known, and dcm2niix for DICOM.
 Format format_of(const std::string& path);
 bool is_readable(const std::string& path);  // has one of these extensions
+// By extension, or by the mark of a file without a known one.
+bool is_dicom(const std::string& path);
 // "imagesTr/hippocampus_001.nii.gz" -> "hippocampus_001".
 std::string stem_of(const std::string& path);
 

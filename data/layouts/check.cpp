@@ -1,6 +1,7 @@
 #include "data/layouts/check.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <set>
@@ -49,56 +50,97 @@ void judge(const Source& s, const Volume& v, size_t classes, std::vector<std::st
   if (*low == *high) problems.push_back(s.path + ": all values are equal");
 }
 
-void check_source(const Source& s, size_t classes, SplitReport& r, std::vector<std::string>& problems) {
-  try {
-    const Grid image = s.image();
-    measure(image, r);
-    const Grid label = s.label();
-    const Volume v = to_volume(s.id, s.path, image, &label, s.label_path);
-    if (v.label.empty()) {
-      problems.push_back(s.path + ": no pixels");
-      return;
+class Checker {
+ public:
+  explicit Checker(const Layout& layout) : layout_(layout) {}
+
+  void check(const Source& s, SplitReport& r, std::vector<std::string>& problems) {
+    try {
+      const Grid image = s.image();
+      measure(image, r);
+      if (!s.labeled()) {
+        ++r.unlabeled;
+        to_volume(s.id, s.path, image, nullptr, "");
+        return;
+      }
+      const Grid stored = s.label();
+      note_values(stored);
+      const Grid label = class_numbers(layout_, stored, s.label_path);
+      const Volume v = to_volume(s.id, s.path, image, &label, s.label_path);
+      if (v.label.empty()) {
+        problems.push_back(s.path + ": no pixels");
+        return;
+      }
+      count_labels(v, r);
+      judge(s, v, layout_.class_names.size(), problems);
+    } catch (const Error& e) {
+      problems.push_back(e.what());
     }
-    count_labels(v, r);
-    judge(s, v, classes, problems);
-  } catch (const Error& e) {
-    problems.push_back(e.what());
   }
-}
+
+  // What the masks hold numbers classes as it is; else a problem.
+  bool values_fit(const std::string& where, std::vector<std::string>& problems) const {
+    const std::vector<uint8_t> values(values_.begin(), values_.end());
+    const bool binary = layout_.pictures && values == std::vector<uint8_t>{0, 255};
+    if (binary || !layout_.labels.empty() || !layout_.class_names.empty()) return true;
+    try {
+      demand_class_numbers(values, where);
+    } catch (const Error& e) {
+      problems.push_back(e.what());
+      return false;
+    }
+    return true;
+  }
+
+ private:
+  void note_values(const Grid& stored) {
+    std::array<bool, 256> held{};
+    for (const double v : stored.values)
+      if (v >= 0 && v <= 255) held[size_t(v)] = true;
+    for (int v = 0; v < 256; ++v)
+      if (held[size_t(v)]) values_.insert(uint8_t(v));
+  }
+  const Layout& layout_;
+  std::set<uint8_t> values_;
+};
 
 void check_names(const Layout& layout, DataReport& report) {
   std::map<std::string, int> named;
-  std::set<std::string> train, both;
-  for (const Source& s : layout.train) {
-    train.insert(s.group);
-    ++named[s.id];
-  }
-  std::set<std::string> validation;
-  for (const Source& s : layout.validation) {
-    validation.insert(s.group);
-    ++named[s.id];
-    if (train.contains(s.group)) both.insert(s.group);
-  }
-  report.train.groups = int64_t(train.size());
-  report.validation.groups = int64_t(validation.size());
+  std::map<std::string, std::set<std::string>> splits;
+  const auto add = [&](const std::vector<Source>& sources, const std::string& split, SplitReport& r) {
+    std::set<std::string> groups;
+    for (const Source& s : sources) {
+      groups.insert(s.group);
+      splits[s.group].insert(split);
+      ++named[s.id];
+    }
+    r.groups = int64_t(groups.size());
+  };
+  add(layout.train, "training", report.train);
+  add(layout.validation, "validation", report.validation);
+  add(layout.test, "test", report.test);
   for (const auto& [id, times] : named)
     if (times > 1) report.problems.push_back("'" + id + "' is listed " + std::to_string(times) + " times");
-  for (const std::string& group : both)
-    report.problems.push_back("'" + group + "' is in the training and in the validation split");
+  for (const auto& [group, in] : splits)
+    if (in.size() > 1)
+      report.problems.push_back(
+          "'" + group + "' is in the " + *in.rbegin() + " and in the " + *in.begin() + " split");
 }
 
 void name_classes(DataReport& report) {
   std::vector<std::string>& names = report.class_names;
-  const size_t seen = std::max(report.train.pixels.size(), report.validation.pixels.size());
+  const std::pair<const char*, SplitReport*> parts[] = {
+      {"training", &report.train}, {"validation", &report.validation}, {"test", &report.test}};
+  size_t seen = 0;
+  for (const auto& [split, r] : parts) seen = std::max(seen, r->pixels.size());
   for (size_t k = names.size(); k < seen; ++k)
     names.push_back(k == 0 ? std::string("background") : "class " + std::to_string(k));
-  for (SplitReport* r : {&report.train, &report.validation}) {
+  for (const auto& [split, r] : parts) {
     r->pixels.resize(std::max(r->pixels.size(), names.size()));
-    for (size_t k = 0; k < names.size() && r->sources > 0; ++k)
+    for (size_t k = 0; k < names.size() && r->sources > r->unlabeled; ++k)
       if (r->pixels[k] == 0)
-        report.problems.push_back("the " + std::string(r == &report.train ? "training" : "validation") +
-                                  " split has no pixel of class " + std::to_string(k) + " (" + names[k] +
-                                  ")");
+        report.problems.push_back("the " + std::string(split) + " split has no pixel of class " +
+                                  std::to_string(k) + " (" + names[k] + ")");
   }
 }
 
@@ -117,25 +159,29 @@ std::string Extent::text() const {
   return s.str();
 }
 
-DataReport check_data(const std::string& where, const std::function<void(int64_t, int64_t)>& progress) {
-  const Layout layout = open_layout(where);
+DataReport check_data(const std::string& where, const ReadOptions& options,
+    const std::function<void(int64_t, int64_t)>& progress) {
+  const Layout layout = open_layout(where, options);
   DataReport report;
   report.layout = layout.name;
   report.class_names = layout.class_names;
+  report.notes = layout.notes;
   check_names(layout, report);
-  const int64_t all = int64_t(layout.train.size() + layout.validation.size());
+  const int64_t all = int64_t(layout.train.size() + layout.validation.size() + layout.test.size());
   if (layout.train.empty()) report.problems.push_back("no training case");
   int64_t done = 0;
+  Checker checker(layout);
   const auto check = [&](const std::vector<Source>& sources, SplitReport& r) {
     r.sources = int64_t(sources.size());
     for (const Source& s : sources) {
-      check_source(s, layout.class_names.size(), r, report.problems);
+      checker.check(s, r, report.problems);
       if (progress) progress(++done, all);
     }
   };
   check(layout.train, report.train);
   check(layout.validation, report.validation);
-  name_classes(report);
+  check(layout.test, report.test);
+  if (checker.values_fit(where, report.problems)) name_classes(report);
   return report;
 }
 

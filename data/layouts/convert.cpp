@@ -13,6 +13,7 @@
 #include "data/formats/image.h"
 #include "data/formats/nifti.h"
 #include "data/formats/readers.h"
+#include "data/stream/splits.h"
 #include "tensor/error.h"
 
 namespace fs = std::filesystem;
@@ -26,19 +27,27 @@ using nlohmann::json;
 // A case as it is written: an image with its class numbers.
 struct Case {
   std::string id, path;  // path: of the source, for messages and geometry
-  bool training = true;
+  Split split = Split::train;
   Grid image;
-  std::vector<uint8_t> label;  // D*H*W
+  std::vector<uint8_t> label;  // D*H*W; empty: unlabelled
 
   int64_t slice_values() const { return image.height * image.width * image.channels; }
   int64_t slice_pixels() const { return image.height * image.width; }
 };
 
-// The two lists of a split, one name a line or as JSON.
-struct Split {
-  std::vector<std::string> train, validation;
-  void add(bool training, const std::string& name) { (training ? train : validation).push_back(name); }
+// The lists of names, one a line or as JSON.
+struct Lists {
+  std::vector<std::string> train, validation, test;
+  void add(Split split, const std::string& name) {
+    if (split == Split::train) train.push_back(name);
+    else (split == Split::test ? test : validation).push_back(name);
+  }
 };
+
+// What write_h5 takes.
+const std::vector<uint8_t>* labels(const std::vector<uint8_t>& label) {
+  return label.empty() ? nullptr : &label;
+}
 
 // A target is told each case once and then that all were told.
 class Writer {
@@ -71,6 +80,16 @@ class Writer {
     std::snprintf(number, sizeof number, "_slice_%03lld", static_cast<long long>(z + 1));
     return c.image.depth == 1 ? c.id : c.id + number;
   }
+  static std::vector<uint8_t> slice_label(const Case& c, int64_t z) {
+    if (c.label.empty()) return {};
+    const auto begin = c.label.begin() + z * c.slice_pixels();
+    return {begin, begin + c.slice_pixels()};
+  }
+  // val.list and test.list.
+  void write_held_out_lists() const {
+    if (!split_.validation.empty()) write_list("val.list", split_.validation);
+    if (!split_.test.empty()) write_list("test.list", split_.test);
+  }
   static void refuse_colour(const Case& c, const char* target) {
     if (c.image.channels != 1)
       fail(ExitCode::data, "data", c.path, " has ", c.image.channels, " channels; ", target,
@@ -79,7 +98,7 @@ class Writer {
 
   const std::string to_;
   ConvertReport& report_;
-  Split split_;
+  Lists split_;
 };
 
 class Ssl4misWriter : public Writer {
@@ -89,23 +108,23 @@ class Ssl4misWriter : public Writer {
     refuse_colour(c, "SSL4MIS's layout");
     make_folders({"data/slices"});
     std::vector<double> image;
-    const double range = c.image.high - c.image.low,
-                 scale = range > 0 ? 1 / range : 0;  // as normalized() does
-    for (const double v : c.image.values) image.push_back((v - c.image.low) * scale);
+    const double range = c.image.high > c.image.low ? c.image.high - c.image.low : 1;  // as normalized() does
+    for (const double v : c.image.values) image.push_back((v - c.image.low) / range);
     const int64_t h = c.image.height, w = c.image.width, n = c.slice_pixels();
-    if (!c.training) {
-      split_.add(false, c.id);
-      return write_h5(to_ + "/data/" + c.id + ".h5", {c.image.depth, h, w}, &image, &c.label);
+    if (c.split != Split::train) {
+      split_.add(c.split, c.id);
+      return write_h5(to_ + "/data/" + c.id + ".h5", {c.image.depth, h, w}, &image, labels(c.label));
     }
     for (int64_t z = 0; z < c.image.depth; ++z) {
-      split_.add(true, slice_name(c, z));
+      const std::string name = c.image.depth == 1 ? c.id : c.id + "_slice_" + std::to_string(z + 1);
+      split_.add(Split::train, name);
       const std::vector<double> slice(image.begin() + z * n, image.begin() + (z + 1) * n);
-      const std::vector<uint8_t> label(c.label.begin() + z * n, c.label.begin() + (z + 1) * n);
-      write_h5(to_ + "/data/slices/" + slice_name(c, z) + ".h5", {h, w}, &slice, &label);
+      const std::vector<uint8_t> label = slice_label(c, z);
+      write_h5(to_ + "/data/slices/" + name + ".h5", {h, w}, &slice, labels(label));
     }
   }
   void finish(const Layout&) override {
-    if (!split_.validation.empty()) write_list("val.list", split_.validation);
+    write_held_out_lists();
     write_list("train_slices.list", split_.train);
   }
 };
@@ -115,13 +134,16 @@ class NnunetWriter : public Writer {
   using Writer::Writer;
   void write(const Case& c) override {
     refuse_colour(c, "a file of nnU-Net");
-    make_folders({"imagesTr", "labelsTr"});
-    split_.add(c.training, c.id);
+    const std::string to = c.split == Split::test || c.label.empty() ? "Ts" : "Tr";
+    make_folders({"images" + to});
     const std::string like = format_is_nifti(c.path) ? c.path : "";
-    write_nifti(to_ + "/imagesTr/" + c.id + "_0000.nii.gz", c.image, exact_type(c.image), like);
+    write_nifti(to_ + "/images" + to + "/" + c.id + "_0000.nii.gz", c.image, exact_type(c.image), like);
+    if (c.label.empty()) return;
+    make_folders({"labels" + to});
+    if (c.split != Split::test) split_.add(c.split, c.id);
     Grid label = c.image;
     label.values.assign(c.label.begin(), c.label.end());
-    write_nifti(to_ + "/labelsTr/" + c.id + ".nii.gz", label, NiftiType::u8, like);
+    write_nifti(to_ + "/labels" + to + "/" + c.id + ".nii.gz", label, NiftiType::u8, like);
     classes_ = std::max(classes_, int64_t(*std::max_element(c.label.begin(), c.label.end())) + 1);
   }
   void finish(const Layout& layout) override {
@@ -163,7 +185,7 @@ class PngWriter : public Writer {
     write_as<uint16_t>(c, rounded(c.image));
   }
   void finish(const Layout&) override {
-    if (!split_.validation.empty()) write_list("val.list", split_.validation);
+    write_held_out_lists();
     write_list("train.list", split_.train);
   }
 
@@ -173,9 +195,10 @@ class PngWriter : public Writer {
       const std::string name = slice_name(c, z);
       const int64_t h = c.image.height, w = c.image.width, n = c.slice_values();
       const std::vector<T> pixels(values.begin() + z * n, values.begin() + (z + 1) * n);
-      split_.add(c.training, name);
+      split_.add(c.split, name);
       write_png(to_ + "/images/" + name + ".png", pixels.data(), h, w, c.image.channels);
-      write_png(to_ + "/masks/" + name + ".png", c.label.data() + z * c.slice_pixels(), h, w, 1);
+      if (const std::vector<uint8_t> label = slice_label(c, z); !label.empty())
+        write_png(to_ + "/masks/" + name + ".png", label.data(), h, w, 1);
     }
   }
   std::vector<double> rounded(const Grid& g) {
@@ -232,13 +255,13 @@ std::vector<Parts> cases_of(const std::vector<Source>& sources, bool join) {
   return cases;
 }
 
-Case read_case(const Parts& parts, bool training) {
+Case read_case(const Layout& layout, const Parts& parts, Split split) {
   Case c;
   c.id = parts.id;
-  c.training = training;
+  c.split = split;
   for (const auto& [number, s] : parts.by_number) {
-    const Grid image = s->image(), label = s->label();
-    const Volume v = to_volume(s->id, s->path, image, &label, s->label_path);
+    const Grid image = s->image(), label = s->labeled() ? read_label(layout, *s) : Grid{};
+    const Volume v = to_volume(s->id, s->path, image, s->labeled() ? &label : nullptr, s->label_path);
     if (c.path.empty()) {
       c.image = image;
       c.image.depth = 0;
@@ -252,32 +275,35 @@ Case read_case(const Parts& parts, bool training) {
     c.image.values.insert(c.image.values.end(), image.values.begin(), image.values.end());
     c.label.insert(c.label.end(), v.label.begin(), v.label.end());
   }
+  if (!c.label.empty() && int64_t(c.label.size()) != c.image.depth * c.slice_pixels())
+    fail(ExitCode::data, "data", c.id, " has labels in some slices only; take it apart or label all");
   return c;
 }
 
 }  // namespace
 
 ConvertReport convert_data(const std::string& from, const std::string& to, Target target,
-    const std::function<void(int64_t, int64_t)>& progress) {
-  const Layout layout = open_layout(from);
+    const ReadOptions& options, const std::function<void(int64_t, int64_t)>& progress) {
+  Layout layout = open_layout(from, options);
   std::error_code error;
   if (fs::exists(to) && !fs::is_empty(to, error))
     fail(ExitCode::io, "data", to, " is there already and not empty; choose another folder");
+  if (!layout.folds.empty() && layout.validation.empty()) divide(layout, {});
   const bool join = target == Target::nnunet;
-  const auto train = cases_of(layout.train, join), validation = cases_of(layout.validation, join);
+  const std::pair<Split, std::vector<Parts>> parts[] = {{Split::train, cases_of(layout.train, join)},
+      {Split::validation, cases_of(layout.validation, join)}, {Split::test, cases_of(layout.test, join)}};
+  int64_t all = 0;
+  for (const auto& [split, cases] : parts) all += int64_t(cases.size());
   ConvertReport report;
   const std::unique_ptr<Writer> writer = make_writer(target, to, report);
-  const auto convert = [&](const std::vector<Parts>& cases, bool training) {
-    for (const Parts& parts : cases) {
-      const Case c = read_case(parts, training);
+  for (const auto& [split, cases] : parts)
+    for (const Parts& one : cases) {
+      const Case c = read_case(layout, one, split);
       writer->write(c);
       ++report.cases;
       report.slices += c.image.depth;
-      if (progress) progress(report.cases, int64_t(train.size() + validation.size()));
+      if (progress) progress(report.cases, all);
     }
-  };
-  convert(train, true);
-  convert(validation, false);
   writer->finish(layout);
   return report;
 }

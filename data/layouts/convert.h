@@ -1,10 +1,13 @@
 // A data set written in a form that other programs of the field read too, and this one.
 //
-//   ssl4mis  SSL4MIS's folder: train_slices.list, val.list, data/slices/ID.h5, data/ID.h5. Values lie in
-//            [0,1] as they are trained on, to the last bit. Spacing and orientation have no place there.
-//   nnunet   nnU-Net v2's: dataset.json, imagesTr/ID_0000.nii.gz, labelsTr/ID.nii.gz, splits_final.json.
+//   ssl4mis  SSL4MIS's folder: train_slices.list, val.list, test.list, data/slices/ID_slice_1.h5, data/ID.h5.
+//            Values lie in [0,1], min-max per volume as SSL4MIS's. Spacing and orientation have no place
+//            there.
+//   nnunet   nnU-Net v2's: dataset.json, imagesTr/ID_0000.nii.gz, labelsTr/ID.nii.gz, splits_final.json;
+//            imagesTs/ holds the test split and what has no label.
 //            Values, spacing and (of NIfTI) orientation exactly; slices ID_slice_N make up the volume ID.
-//   png      images/ID.png, masks/ID.png, train.list, val.list; a volume becomes ID_slice_001.png ...
+//   png      images/ID.png, masks/ID.png, train.list, val.list, test.list; a volume becomes ID_slice_001.png
+//   ...
 //            Whole numbers within 0..255 or 0..65535 stay; others are scaled from the extremes of the case
 //            to 16 bits and rounded. Each image is one of its own then: normalised alone, no spacing.
 #pragma once
@@ -27,6 +30,6 @@ struct ConvertReport {
 // Splits are kept. Throws Error(io) when it cannot write, Error(data) for a damaged source or one that the
 // target has no place for (colour in ssl4mis and nnunet).
 ConvertReport convert_data(const std::string& from, const std::string& to, Target target,
-    const std::function<void(int64_t, int64_t)>& progress = {});
+    const ReadOptions& options = {}, const std::function<void(int64_t, int64_t)>& progress = {});
 
 }  // namespace patchcl

@@ -1,8 +1,13 @@
 #include "data/layouts/layout.h"
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
+#include <regex>
 
+#include "data/formats/readers.h"
 #include "data/layouts/phantom.h"
 #include "tensor/error.h"
 
@@ -10,17 +15,70 @@ namespace fs = std::filesystem;
 
 namespace patchcl {
 
-Layout open_layout(const std::string& where) {
-  if (where == "phantom" || where.starts_with("phantom:")) return phantom_layout(parse_phantom(where));
+namespace {
+
+Layout read_folder(const std::string& where) {
   if (!fs::exists(where)) fail(ExitCode::data, "data", where, ": no such folder");
   if (!fs::is_directory(where))
     fail(ExitCode::data, "data", where, ": is a file, wants the folder of a data set");
   if (fs::exists(where + "/dataset.json")) return nifti_layout(where);
   if (fs::exists(where + "/train_slices.list")) return ssl4mis_layout(where);
-  if (fs::is_directory(where + "/images")) return image_layout(where);
-  fail(ExitCode::data, "data", where,
-      ": no known layout; wants train_slices.list with data/ (SSL4MIS), dataset.json with imagesTr/ (MSD, "
-      "nnU-Net), or images/ with masks/");
+  if (is_acdc(where)) return acdc_layout(where);
+  return folder_layout(where);
+}
+
+std::vector<Fold> read_folds(const std::string& path) {
+  std::vector<Fold> folds;
+  try {
+    std::ifstream in(path);
+    for (const nlohmann::json& fold : nlohmann::json::parse(in))
+      folds.push_back({fold.at("train"), fold.at("val")});
+  } catch (const nlohmann::json::exception& e) {
+    fail(ExitCode::data, "data", path, " is broken: ", e.what());
+  }
+  return folds;
+}
+
+void regroup(Layout& layout, const std::string& expression) {
+  std::regex regex;
+  try {
+    regex = expression;
+  } catch (const std::regex_error& e) {
+    fail(ExitCode::usage, "data", "--group '", expression, "' is no regular expression: ", e.what());
+  }
+  for (std::vector<Source>* sources : {&layout.train, &layout.validation, &layout.test})
+    for (Source& s : *sources) {
+      std::smatch match;
+      if (!std::regex_search(s.id, match, regex))
+        fail(ExitCode::usage, "data", "--group '", expression, "' does not match '", s.id,
+            "'; it has to name the patient of every image");
+      s.group = match.size() > 1 ? match[1].str() : match[0].str();
+    }
+  layout.notes.push_back("patients by --group " + expression);
+}
+
+}  // namespace
+
+Layout open_layout(const std::string& where, const ReadOptions& options) {
+  const bool generated = where == "phantom" || where.starts_with("phantom:");
+  Layout layout = generated ? phantom_layout(parse_phantom(where)) : read_folder(where);
+  if (const std::string splits = where + "/splits_final.json"; !generated && fs::exists(splits))
+    layout.folds = read_folds(splits);
+  layout.labels = parse_label_map(options.label_values, options.label_colors);
+  if (!options.group.empty()) regroup(layout, options.group);
+  return layout;
+}
+
+Grid read_label(const Layout& layout, const Source& source) {
+  return class_numbers(layout, source.label(), source.label_path);
+}
+
+Grid class_numbers(const Layout& layout, Grid label, const std::string& path) {
+  if (!layout.labels.empty()) return mapped(label, layout.labels, path);
+  if (layout.pictures &&
+      std::all_of(label.values.begin(), label.values.end(), [](double v) { return v == 0 || v == 255; }))
+    for (double& v : label.values) v /= 255;
+  return label;
 }
 
 std::vector<std::string> read_list(const std::string& path) {
@@ -34,10 +92,39 @@ std::vector<std::string> read_list(const std::string& path) {
   return lines;
 }
 
+std::string names_in(const std::string& dir) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(dir))
+    names.push_back(entry.path().filename().string() + (entry.is_directory() ? "/" : ""));
+  std::sort(names.begin(), names.end());
+  std::string text;
+  for (size_t i = 0; i < std::min<size_t>(names.size(), 6); ++i) text += (i ? ", " : "") + names[i];
+  if (names.size() > 6) text += " and " + std::to_string(names.size() - 6) + " more";
+  return names.empty() ? "nothing" : text;
+}
+
+void normalize_channels(Grid& grid) {
+  if (grid.channels == 1) return;
+  Grid channel = grid;
+  const size_t n = size_t(grid.channels);
+  for (size_t c = 0; c < n; ++c) {
+    channel.values.clear();
+    for (size_t i = c; i < grid.values.size(); i += n) channel.values.push_back(grid.values[i]);
+    set_range_to_extremes(channel);
+    const double range = channel.high > channel.low ? channel.high - channel.low : 1;
+    for (size_t i = c; i < grid.values.size(); i += n)
+      grid.values[i] = (grid.values[i] - channel.low) / range;
+  }
+  grid.low = 0;
+  grid.high = 1;
+}
+
 std::string patient_of(const std::string& id) {
-  for (const char* mark : {"_frame", "_slice_"})
-    if (const size_t at = id.find(mark); at != std::string::npos && at > 0) return id.substr(0, at);
-  return id;
+  static const std::regex mark("[_-](frame|slice_|(slice|slc|z)[_-]?[0-9])");
+  std::smatch match;
+  return std::regex_search(id.begin() + (id.empty() ? 0 : 1), id.end(), match, mark)
+             ? id.substr(0, size_t(match.position(0)) + 1)
+             : id;
 }
 
 }  // namespace patchcl

@@ -1,18 +1,21 @@
 // Layout: what lies in a data folder, told the same way for every convention of the field.
 //
-//   SSL4MIS  train_slices.list, val.list, data/slices/*.h5 to train on, data/*.h5 to validate
+//   SSL4MIS  train_slices.list, data/slices/*.h5 to train on; val.list, test.list, data/*.h5 to evaluate
+//   ACDC     as its challenge ships it: patientNNN/patientNNN_frameMM.nii.gz with _gt, Info.cfg
 //   MSD      dataset.json with "training" pairs, imagesTr/, labelsTr/: NIfTI volumes, each slice an item
 //   nnU-Net  dataset.json with "channel_names", imagesTr/NAME_0000.nii.gz; splits_final.json optional
-//   images   images/ with masks/, labels/ or annotations/ of equal stem; train.list, val.list optional
+//   folders  images/ with masks/, split into train/, val/ and test/ or not, or image and mask side by side
 //   phantom  "phantom" or "phantom:cases=40,size=96": generated, nothing on disk
 //
 // A layout only lists sources; nothing but headers and lists is read until a source is asked for its numbers.
+// An image without a mask is unlabelled, wherever it lies.
 #pragma once
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "data/grid.h"
+#include "data/layouts/label_map.h"
 
 namespace patchcl {
 
@@ -23,30 +26,68 @@ struct Source {
   std::string path, label_path;  // for messages, and for geometry when predicting
   int64_t depth = 1;             // slices; height and width 0 when only reading would tell
   int64_t height = 0, width = 0;
-  std::function<Grid()> image, label;  // read now; Error(data) naming the file
+  std::function<Grid()> image;  // read now; Error(data) naming the file
+  std::function<Grid()> label;  // the same, as stored; empty: an unlabelled image
+  bool labeled() const { return bool(label); }
 };
+
+// What a folder does not say of itself.
+struct ReadOptions {
+  std::string label_values, label_colors;  // of LabelMap
+  std::string group;  // regular expression: its first group (or all it matches) names the patient
+};
+
+// nnU-Net's splits_final.json: ids or patients of each fold.
+struct Fold {
+  std::vector<std::string> train, validation;
+};
+
+enum class Split { train, validation, test };
 
 struct Layout {
-  std::string name;                       // "SSL4MIS", "MSD", ...
-  std::vector<Source> train, validation;  // in list order; validation may be empty: cases are then held out
-  std::vector<std::string> class_names;   // "background" first; empty when only the labels tell
-  bool volumes = true;                    // slices of volumes (resized to the network) or tiles (cropped)
+  std::string name;                             // "SSL4MIS", "MSD", ...
+  std::vector<Source> train, validation, test;  // in list order; without validation, cases are held out
+  std::vector<Fold> folds;                      // of the file that lists them, if there is one
+  std::vector<std::string> class_names;         // "background" first; empty when only the labels tell
+  bool volumes = true;    // slices of volumes (resized to the network) or tiles (cropped)
+  bool pictures = false;  // masks are pictures: 0 and 255 alone are the usual way to write a binary one
+  LabelMap labels;
+  std::vector<std::string> notes;  // what was found and how it was read, for people
+
+  const std::vector<Source>& of(Split split) const {
+    if (split == Split::train) return train;
+    return split == Split::test ? test : validation;
+  }
 };
 
-// Throws Error(data) when `where` is missing, is no layout of the list above, or misses a file that a list
-// names.
-Layout open_layout(const std::string& where);
+// Throws Error(data) when `where` is missing, is no layout of the list above (naming what was seen), or
+// misses a file that a list names; Error(usage) for options that cannot be read.
+Layout open_layout(const std::string& where, const ReadOptions& options = {});
+
+// The class numbers of a labelled source, and those that the stored numbers of its mask mean.
+Grid read_label(const Layout& layout, const Source& source);
+Grid class_numbers(const Layout& layout, Grid stored, const std::string& path);
 
 // One function per convention, in layout_*.cpp. `dir` exists and is of that convention.
 Layout ssl4mis_layout(const std::string& dir);
+Layout acdc_layout(const std::string& dir);
 Layout nifti_layout(const std::string& dir);
-Layout image_layout(const std::string& dir);
+Layout folder_layout(const std::string& dir);
+// Whether it is of that convention.
+bool is_acdc(const std::string& dir);
 
 // The lines of a list file without blanks, carriage returns and empty lines. Error(data) when it cannot be
 // read.
 std::vector<std::string> read_list(const std::string& path);
 
-// "patient099_frame01_slice_15" -> "patient099": the name up to "_frame" or "_slice_".
+// "a, b, c and 7 more" of what lies in a folder, sorted.
+std::string names_in(const std::string& dir);
+
+// Each channel to [0,1] by its own extremes: modalities of one case have scales of their own.
+void normalize_channels(Grid& grid);
+
+// "patient099_frame01_slice_15" -> "patient099": the name up to "_frame" or "_slice_", or to a mark of the
+// same kind with a number ("-slice12", "_slc_3", "_z007").
 std::string patient_of(const std::string& id);
 
 }  // namespace patchcl

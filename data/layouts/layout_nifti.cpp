@@ -1,10 +1,12 @@
-// MSD ("training" pairs in dataset.json) and nnU-Net v2 ("channel_names", imagesTr/NAME_0000.nii.gz): NIfTI
-// volumes; splits_final.json, where it is, says what validates and in which order to train. Left out: several
-// channels per case, ignore labels and region classes of nnU-Net; they are refused by name.
+// MSD ("training" pairs in dataset.json) and nnU-Net v2 ("channel_names", imagesTr/NAME_0000.nii.gz, one file
+// for each channel): NIfTI volumes. Images of imagesTr without a label, and those of imagesTs where there is
+// no labelsTs, are unlabelled; with labelsTs they are the test split. Ignore labels and region classes of
+// nnU-Net are refused by name.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "data/layouts/layout.h"
 #include "data/formats/nifti.h"
@@ -19,21 +21,43 @@ namespace {
 
 using nlohmann::json;
 
-Source volume(const std::string& image, const std::string& label) {
-  for (const std::string& path : {image, label})
-    if (!fs::exists(path))
-      fail(ExitCode::data, "data", "dataset.json stands for ", path, ", which is not there");
+using Paths = std::vector<std::string>;
+
+// One image as all its channels, each to [0,1] where there are several.
+Grid read_channels(const Paths& paths) {
+  Grid all = read_nifti(paths.at(0));
+  const size_t pixels = all.values.size(), n = paths.size();
+  if (n > 1) {
+    all.channels = int64_t(n);
+    all.values.resize(pixels * n);
+  }
+  for (size_t c = 0; n > 1 && c < n; ++c) {
+    const Grid channel = read_nifti(paths[c]);
+    if (channel.values.size() != pixels || channel.channels != 1)
+      fail(ExitCode::data, "data", paths[c], " is ", channel.size_text(), ", other than ", paths[0]);
+    for (size_t i = 0; i < pixels; ++i) all.values[i * n + c] = channel.values[i];
+  }
+  normalize_channels(all);
+  return all;
+}
+
+// `label` may be empty.
+Source volume(const std::string& id, const Paths& images, const std::string& label) {
+  for (const Paths& needed : {images, Paths{label}})
+    for (const std::string& path : needed)
+      if (!path.empty() && !fs::exists(path))
+        fail(ExitCode::data, "data", "dataset.json stands for ", path, ", which is not there");
   Source s;
-  s.id = stem_of(label);
+  s.id = id;
   s.group = patient_of(s.id);
-  s.path = image;
+  s.path = images.at(0);
   s.label_path = label;
-  const Grid header = read_nifti_header(image);
+  const Grid header = read_nifti_header(s.path);
   s.depth = header.depth;
   s.height = header.height;
   s.width = header.width;
-  s.image = [image] { return read_nifti(image); };
-  s.label = [label] { return read_nifti(label); };
+  s.image = [images] { return read_channels(images); };
+  if (!label.empty()) s.label = [label] { return read_nifti(label); };
   return s;
 }
 
@@ -47,57 +71,92 @@ std::vector<std::string> class_names(const json& labels, bool nnunet) {
   return names;
 }
 
-std::vector<Source> nnunet_sources(const std::string& dir, const std::string& ending) {
-  std::vector<std::string> labels;
-  for (const auto& entry : fs::directory_iterator(dir + "/labelsTr"))
-    if (entry.path().string().ends_with(ending)) labels.push_back(entry.path().string());
-  std::sort(labels.begin(), labels.end());
-  std::vector<Source> sources;
-  for (const std::string& label : labels)
-    sources.push_back(volume(dir + "/imagesTr/" + stem_of(label) + "_0000" + ending, label));
-  return sources;
+// Files of a folder with that ending, in the order of their names; none where there is no folder.
+Paths files_in(const std::string& dir, const std::string& ending) {
+  Paths files;
+  if (fs::is_directory(dir))
+    for (const auto& entry : fs::directory_iterator(dir))
+      if (const std::string name = entry.path().filename(); name.ends_with(ending) && name[0] != '.')
+        files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return files;
 }
 
-// nnU-Net's own file of folds; the first one's cases, in its order.
-void split(const std::string& path, Layout& layout) {
-  std::ifstream in(path);
-  const json fold = json::parse(in).at(0);
-  const std::vector<Source> all = std::move(layout.train);
-  const auto chosen = [&](const char* key) {
-    std::vector<Source> sources;
-    for (const std::string id : fold.at(key)) {
-      const auto at = std::find_if(all.begin(), all.end(), [&](const Source& s) { return s.id == id; });
-      if (at == all.end()) fail(ExitCode::data, "data", path, " names '", id, "', which is not in labelsTr");
-      sources.push_back(*at);
+class NiftiFolder {
+ public:
+  // channels: files of a case; 0: one file that is called as its label.
+  NiftiFolder(const std::string& dir, const std::string& ending, size_t channels)
+      : dir_(dir), ending_(ending), channels_(channels) {}
+
+  // Labelled cases first, then images whose label is missing.
+  std::vector<Source> sources(const std::string& suffix) const {
+    std::vector<Source> all;
+    std::set<std::string> labeled;
+    for (const std::string& label : files_in(dir_ + "/labels" + suffix, ending_)) {
+      const std::string id = stem_of(label);
+      labeled.insert(id);
+      all.push_back(volume(id, images("images" + suffix, id), label));
     }
-    return sources;
-  };
-  layout.train = chosen("train");
-  layout.validation = chosen("val");
+    for (const Source& s : unlabeled(suffix))
+      if (!labeled.contains(s.id)) all.push_back(s);
+    return all;
+  }
+  std::vector<Source> unlabeled(const std::string& suffix) const {
+    const std::string ending = (channels_ ? "_0000" : "") + ending_;
+    std::vector<Source> all;
+    for (const std::string& image : files_in(dir_ + "/images" + suffix, ending)) {
+      const std::string name = fs::path(image).filename(), id = name.substr(0, name.size() - ending.size());
+      all.push_back(volume(id, images("images" + suffix, id), ""));
+    }
+    return all;
+  }
+
+ private:
+  Paths images(const std::string& folder, const std::string& id) const {
+    Paths paths;
+    for (size_t c = 0; c < channels_; ++c) {
+      const std::string number = std::to_string(c);
+      paths.push_back(
+          dir_ + "/" + folder + "/" + id + "_" + std::string(4 - number.size(), '0') + number + ending_);
+    }
+    return channels_ ? paths : Paths{dir_ + "/" + folder + "/" + id + ending_};
+  }
+  const std::string dir_, ending_;
+  const size_t channels_;
+};
+
+// imagesTs: the test split where it has labels, else further images to train on.
+void add_ts(const NiftiFolder& folder, const std::string& dir, Layout& layout) {
+  if (fs::is_directory(dir + "/labelsTs")) layout.test = folder.sources("Ts");
+  else
+    for (const Source& s : folder.unlabeled("Ts")) layout.train.push_back(s);
 }
 
 }  // namespace
 
 Layout nifti_layout(const std::string& dir) {
-  std::string path = dir + "/dataset.json";
+  const std::string path = dir + "/dataset.json";
   std::ifstream in(path);
   Layout layout;
   try {
     const json j = json::parse(in);
     const bool nnunet = j.contains("channel_names");
     const json& channels = nnunet ? j.at("channel_names") : j.at("modality");
-    if (channels.size() != 1)
-      fail(ExitCode::data, "data", path, " has ", channels.size(), " channels; one is supported");
     layout.name = nnunet ? "nnU-Net" : "MSD";
     layout.class_names = class_names(j.at("labels"), nnunet);
-    if (nnunet) layout.train = nnunet_sources(dir, j.value("file_ending", ".nii.gz"));
+    const std::string ending = nnunet ? j.value("file_ending", ".nii.gz") : ".nii.gz";
+    const NiftiFolder folder(dir, ending, nnunet ? channels.size() : 0);
+    if (nnunet) layout.train = folder.sources("Tr");
     else
-      for (const json& pair : j.at("training"))
-        layout.train.push_back(
-            volume((fs::path(dir) / pair.at("image").get<std::string>()).lexically_normal(),
-                (fs::path(dir) / pair.at("label").get<std::string>()).lexically_normal()));
-    path = dir + "/splits_final.json";
-    if (nnunet && fs::exists(path)) split(path, layout);
+      for (const json& pair : j.at("training")) {
+        const auto path = [&](const char* key) {
+          return (fs::path(dir) / pair.at(key).get<std::string>()).lexically_normal().string();
+        };
+        layout.train.push_back(volume(stem_of(path("label")), {path("image")}, path("label")));
+      }
+    add_ts(folder, dir, layout);
+    layout.notes.push_back(path + ": " + std::to_string(channels.size()) + " channel(s), " +
+                           std::to_string(layout.class_names.size()) + " classes");
   } catch (const json::exception& e) {
     fail(ExitCode::data, "data", path, " is broken: ", e.what());
   } catch (const std::logic_error&) {

@@ -1,10 +1,12 @@
 #include "data/stream/dataset.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <map>
 #include <mutex>
 #include <set>
+#include <sstream>
 #include <utility>
 
 #include "data/formats/readers.h"
@@ -15,13 +17,16 @@ namespace patchcl {
 namespace {
 constexpr size_t kCacheBytes = size_t(3) << 29;
 
-// Groups ("patients") in the order of their first appearance.
-std::vector<std::string> groups_of(const std::vector<Source>& sources) {
-  std::vector<std::string> order;
-  std::set<std::string> seen;
-  for (const Source& s : sources)
-    if (seen.insert(s.group).second) order.push_back(s.group);
-  return order;
+// The values that these masks hold, each once, ascending.
+std::vector<uint8_t> stored_classes(std::initializer_list<const std::vector<Source>*> parts) {
+  std::array<bool, 256> held{};
+  for (const std::vector<Source>* sources : parts)
+    for (const Source& s : *sources)
+      for (const uint8_t v : to_label(s.label(), s.label_path)) held[v] = true;
+  std::vector<uint8_t> values;
+  for (int v = 0; v < 256; ++v)
+    if (held[size_t(v)]) values.push_back(uint8_t(v));
+  return values;
 }
 
 size_t bytes_of(const Volume& v) { return v.image.size() * sizeof(float) + v.label.size(); }
@@ -38,62 +43,41 @@ Dataset::Dataset(Dataset&&) noexcept = default;
 Dataset::~Dataset() = default;
 
 Dataset Dataset::open(const std::string& where, const DatasetOptions& options) {
-  return Dataset(open_layout(where), options);
+  return Dataset(open_layout(where, options.read), options);
 }
 
 Dataset::Dataset(Layout layout, const DatasetOptions& options)
     : layout_(std::move(layout)), cache_(std::make_unique<Cache>()) {
-  if (layout_.validation.empty() || options.validation >= 0) hold_out(options.validation);
-  const std::vector<std::string> groups = groups_of(layout_.train);
-  cases_ = int64_t(groups.size());
-  labeled_cases_ = options.labeled < 0 ? cases_ : options.labeled;
+  divide(layout_, options);
+  cases_ = int64_t(groups_of(layout_.train).size());
   if (cases_ == 0) fail(ExitCode::data, "data", layout_.name, " data without a training case");
-  if (labeled_cases_ == 0) fail(ExitCode::data, "data", "zero labelled cases; --labeled wants 1 to ", cases_);
-  if (labeled_cases_ > cases_)
-    fail(ExitCode::usage, "data", "--labeled ", labeled_cases_, " of ", cases_, " training cases");
-
-  const std::set<std::string> with_label(groups.begin(), groups.begin() + labeled_cases_);
-  std::stable_partition(layout_.train.begin(), layout_.train.end(),
-      [&](const Source& s) { return with_label.contains(s.group); });
+  const std::set<std::string> with_label = labeled_groups(layout_.train, options.labeled);
+  labeled_cases_ = int64_t(with_label.size());
+  const auto labeled_here = [&](const Source& s) { return s.labeled() && with_label.contains(s.group); };
+  std::stable_partition(layout_.train.begin(), layout_.train.end(), labeled_here);
   std::vector<Source> labeled;
   for (int64_t i = 0; i < int64_t(layout_.train.size()); ++i) {
     const Source& s = layout_.train[size_t(i)];
     for (int64_t slice = 0; slice < s.depth; ++slice) items_.push_back({i, slice});
-    if (!with_label.contains(s.group)) continue;
+    if (!labeled_here(s)) continue;
     labeled.push_back(s);
     labeled_items_ = int64_t(items_.size());
   }
+  if (options.split == Split::test) layout_.validation = layout_.test;
+  if (options.split == Split::train) layout_.validation = labeled;
+  std::erase_if(layout_.validation, [](const Source& s) { return !s.labeled(); });
   find_classes(labeled, options.classes);
   channels_ = item(0).channels;
 }
 
-// The last cases of the list. A list of its own is shortened instead: the first `cases` of it stay.
-void Dataset::hold_out(int64_t cases) {
-  if (!layout_.validation.empty()) {
-    const int64_t n = validation_cases();
-    if (cases > n) fail(ExitCode::usage, "data", "--val ", cases, " of ", n, " validation cases");
-    layout_.validation.resize(size_t(cases));
-    return;
-  }
-  const std::vector<std::string> groups = groups_of(layout_.train);
-  const int64_t n = int64_t(groups.size());
-  if (cases < 0) cases = n / 5;
-  if (cases >= n && n > 0)
-    fail(ExitCode::usage, "data", "--val ", cases, " of ", n, " cases leaves none to train on");
-  const std::set<std::string> held(groups.end() - cases, groups.end());
-  const auto split = std::stable_partition(
-      layout_.train.begin(), layout_.train.end(), [&](const Source& s) { return !held.contains(s.group); });
-  layout_.validation.assign(split, layout_.train.end());
-  layout_.train.erase(split, layout_.train.end());
-}
-
 void Dataset::find_classes(const std::vector<Source>& labeled, int64_t classes) {
   class_names_ = layout_.class_names;
+  if (classes == 0) classes = layout_.labels.classes();
   if (class_names_.empty() && classes == 0) {
-    for (const std::vector<Source>* sources : {&labeled, &std::as_const(layout_.validation)})
-      for (const Source& s : *sources)
-        for (const uint8_t v : to_label(s.label(), s.label_path)) classes = std::max(classes, int64_t(v) + 1);
-    classes = std::max<int64_t>(classes, 2);
+    const std::vector<uint8_t> seen = stored_classes({&labeled, &std::as_const(layout_.validation)});
+    const bool binary = layout_.pictures && seen == std::vector<uint8_t>{0, 255};
+    if (!binary) demand_class_numbers(seen, labeled.at(0).label_path);
+    classes = binary ? 2 : std::max<int64_t>(int64_t(seen.size()), 2);
   }
   if (classes > 0) {
     class_names_.resize(size_t(std::min(classes, int64_t(class_names_.size()))));
@@ -103,16 +87,28 @@ void Dataset::find_classes(const std::vector<Source>& labeled, int64_t classes) 
   }
 }
 
+std::string Dataset::describe() const {
+  std::ostringstream s;
+  s << "data: " << layout_.name << ", " << cases_ << " training patients (" << layout_.train.size()
+    << " files, " << items() << " images), " << labeled_cases_ << " of them labelled (" << labeled_items_
+    << " images); " << validation_cases() << " held-out cases; " << channels_ << " channel(s), " << classes()
+    << " classes:";
+  for (int64_t k = 0; k < classes(); ++k) s << (k ? ", " : " ") << k << " " << class_names_[size_t(k)];
+  s << "\n";
+  for (const std::string& note : layout_.notes) s << "  " << note << "\n";
+  return s.str();
+}
+
 Volume Dataset::read(const Source& source, bool with_label) const {
   const Grid image = source.image();
   if (!with_label) return to_volume(source.id, source.path, image, nullptr, "");
-  const Grid label = source.label();
+  const Grid label = read_label(layout_, source);
   Volume v = to_volume(source.id, source.path, image, &label, source.label_path);
   if (class_names_.empty()) return v;  // while the classes are still being counted
   const auto worst = std::max_element(v.label.begin(), v.label.end());
   if (worst != v.label.end() && *worst >= classes())
     fail(ExitCode::data, "data", source.label_path, ": label ", int(*worst), " outside the ", classes(),
-        " classes 0..", classes() - 1);
+        " classes 0..", classes() - 1, "; other values are numbered with --label-values");
   return v;
 }
 

@@ -2,13 +2,13 @@
 //
 // The labelled budget is the first N cases of the list (patients for ACDC: 3, 7, 14 ... are "5 %", "10 %",
 // "20 %", METHODS 4.1); without a validation list the last cases are held out. Both are functions of the list
-// alone. A label that lies outside the budget is never opened.
+// alone (splits.h). A label that lies outside the budget is never opened.
 #pragma once
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "data/layouts/layout.h"
+#include "data/stream/splits.h"
 #include "data/volume.h"
 
 namespace patchcl {
@@ -23,20 +23,14 @@ struct Slice {
   std::shared_ptr<const Volume> owner;
 };
 
-struct DatasetOptions {
-  int64_t labeled = -1;     // cases with labels; -1: all
-  int64_t validation = -1;  // cases held out when there is no list; -1: one in five
-  int64_t classes = 0;      // 0: from dataset.json or from the labels of the labelled and validation cases
-};
-
 // How an image meets a network of fixed input size: resized as a whole (METHODS 4.2), or cut at its own
 // scale.
 enum class Fit { resize, crop };
 
 class Dataset {
  public:
-  // Throws Error(data) for a damaged folder and for zero labelled cases, Error(usage) for a budget beyond the
-  // cases.
+  // Throws Error(data) for a damaged folder, for zero labelled cases and for masks that are not 0..K-1
+  // (naming the option that numbers them), Error(usage) for a budget beyond the cases.
   Dataset(Layout layout, const DatasetOptions& options);
   static Dataset open(const std::string& where, const DatasetOptions& options = {});
   Dataset(Dataset&&) noexcept;
@@ -60,7 +54,10 @@ class Dataset {
   // Tells lists apart: a hash of which cases are labelled, unlabelled and held out, in order.
   std::string fingerprint() const;
 
-  // Whole cases with labels, in list order.
+  // What was found and how it was read and divided, for people: one fact a line.
+  std::string describe() const;
+
+  // Whole cases with labels of the validation split (or the one that the options name), in list order.
   int64_t validation_cases() const { return int64_t(layout_.validation.size()); }
   Volume validation(int64_t i) const;
 
@@ -70,7 +67,6 @@ class Dataset {
   };
   struct Cache;
   Volume read(const Source& source, bool with_label) const;
-  void hold_out(int64_t cases);
   void find_classes(const std::vector<Source>& labeled, int64_t classes);
 
   Layout layout_;

@@ -33,7 +33,7 @@ AuditedStep prepare_run(const std::string& run) {
   const int64_t iteration = iteration_of(file, path);
   const TrainConfig c = from_toml(file.metadata.at("config"), path);
   set_threads(c.threads);
-  const Dataset data = Dataset::open(c.data, {.labeled = c.labeled, .validation = c.val});
+  const Dataset data = Dataset::open(c.data, c.dataset_options());
   AuditedStep out;
   out.step = std::make_unique<StepAudit>(c.method, c.method_options, c.learner_options(data));
   StepAudit& step = *out.step;

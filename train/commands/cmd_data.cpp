@@ -10,6 +10,7 @@
 #include "data/layouts/convert.h"
 #include "tensor/error.h"
 #include "train/commands/command.h"
+#include "train/commands/data_flags.h"
 
 namespace patchcl {
 namespace {
@@ -26,6 +27,7 @@ void show_progress(int64_t done, int64_t all) {
 // One row of the table: what is counted, and its text for a split.
 const std::pair<const char*, std::string (*)(const SplitReport&)> kRows[] = {
     {"images or volumes", [](const SplitReport& r) { return std::to_string(r.sources); }},
+    {"  unlabelled", [](const SplitReport& r) { return std::to_string(r.unlabeled); }},
     {"patients", [](const SplitReport& r) { return std::to_string(r.groups); }},
     {"slices", [](const SplitReport& r) { return std::to_string(r.slices); }},
     {"  without foreground", [](const SplitReport& r) { return std::to_string(r.empty_slices); }},
@@ -41,7 +43,7 @@ const std::pair<const char*, std::string (*)(const SplitReport&)> kRows[] = {
 
 // "12345 (4.2 %)"
 std::string share_text(const SplitReport& r, size_t k) {
-  if (r.sources == 0) return "-";
+  if (k >= r.pixels.size() || r.sources == r.unlabeled) return "-";
   int64_t all = 0;
   for (const int64_t n : r.pixels) all += n;
   char text[64];
@@ -51,15 +53,20 @@ std::string share_text(const SplitReport& r, size_t k) {
 }
 
 void print_report(const DataReport& r, const std::string& where) {
-  std::printf(
-      "%s, %s layout\n%-22s %-20s %s\n", where.c_str(), r.layout.c_str(), "", "training", "validation");
-  const auto row = [](const std::string& name, const std::string& train, const std::string& validation) {
-    std::printf("%-22s %-20s %s\n", name.c_str(), train.c_str(), validation.c_str());
+  std::printf("%s, %s layout\n", where.c_str(), r.layout.c_str());
+  for (const std::string& note : r.notes) std::printf("  %s\n", note.c_str());
+  const auto row = [&](const std::string& name, const auto& text) {
+    std::printf("%-22s %-20s %-20s", name.c_str(), text(r.train).c_str(), text(r.validation).c_str());
+    std::printf(r.test.sources > 0 ? " %s\n" : "\n", text(r.test).c_str());
   };
-  for (const auto& [name, text] : kRows) row(name, text(r.train), text(r.validation));
+  row("", [&](const SplitReport& split) -> std::string {
+    if (&split == &r.train) return "training";
+    return &split == &r.test ? "test" : "validation";
+  });
+  for (const auto& [name, text] : kRows) row(name, text);
   for (size_t k = 0; k < r.class_names.size(); ++k)
-    row("pixels of " + std::to_string(k) + " " + r.class_names[k], share_text(r.train, k),
-        share_text(r.validation, k));
+    row("pixels of " + std::to_string(k) + " " + r.class_names[k],
+        [k](const SplitReport& split) { return share_text(split, k); });
   for (const std::string& p : r.problems) std::printf("problem: %s\n", p.c_str());
   std::printf("%zu problem%s\n", r.problems.size(), r.problems.size() == 1 ? "" : "s");
 }
@@ -69,7 +76,7 @@ ordered_json to_json(const Extent& e) {
 }
 
 ordered_json to_json(const SplitReport& r) {
-  return {{"sources", r.sources}, {"patients", r.groups}, {"slices", r.slices},
+  return {{"sources", r.sources}, {"unlabeled", r.unlabeled}, {"patients", r.groups}, {"slices", r.slices},
       {"empty_slices", r.empty_slices}, {"depth", to_json(r.depth)}, {"height", to_json(r.height)},
       {"width", to_json(r.width)}, {"channels", to_json(r.channels)}, {"slice_mm", to_json(r.slice_mm)},
       {"row_mm", to_json(r.row_mm)}, {"column_mm", to_json(r.column_mm)}, {"values", to_json(r.values)},
@@ -78,19 +85,22 @@ ordered_json to_json(const SplitReport& r) {
 
 ordered_json to_json(const DataReport& r) {
   return {{"layout", r.layout}, {"class_names", r.class_names}, {"train", to_json(r.train)},
-      {"validation", to_json(r.validation)}, {"problems", r.problems}};
+      {"validation", to_json(r.validation)}, {"test", to_json(r.test)}, {"notes", r.notes},
+      {"problems", r.problems}};
 }
 
 std::function<int()> add_check(CLI::App& app) {
   struct Flags {
     std::string data;
     bool json = false;
+    ReadOptions read;
   };
   auto f = std::make_shared<Flags>();
   app.add_option("data", f->data, "Folder of a data set, or phantom[:...]")->required();
   app.add_flag("--json", f->json, "All numbers as JSON instead of the table");
+  add_read_options(app, f->read);
   return [f] {
-    const DataReport report = check_data(f->data, show_progress);
+    const DataReport report = check_data(f->data, f->read, show_progress);
     if (f->json) std::printf("%s\n", to_json(report).dump(1).c_str());
     else print_report(report, f->data);
     return int(report.problems.empty() ? ExitCode::ok : ExitCode::data);
@@ -101,6 +111,7 @@ std::function<int()> add_convert(CLI::App& app) {
   struct Flags {
     std::string from, to;
     Target target = Target::nnunet;
+    ReadOptions read;
   };
   auto f = std::make_shared<Flags>();
   app.add_option("from", f->from, "Folder of a data set, or phantom[:...]")->required();
@@ -110,8 +121,9 @@ std::function<int()> add_convert(CLI::App& app) {
   app.add_option("--as", f->target, "ssl4mis (.h5), nnunet (.nii.gz) or png (images/ and masks/)")
       ->required()
       ->transform(CLI::CheckedTransformer(targets));
+  add_read_options(app, f->read);
   return [f] {
-    const ConvertReport r = convert_data(f->from, f->to, f->target, show_progress);
+    const ConvertReport r = convert_data(f->from, f->to, f->target, f->read, show_progress);
     std::printf("wrote %lld cases, %lld slices to %s; ", static_cast<long long>(r.cases),
         static_cast<long long>(r.slices), f->to.c_str());
     if (r.rounded_cases == 0) std::printf("no value was rounded\n");

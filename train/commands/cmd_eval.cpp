@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "train/commands/command.h"
+#include "train/commands/data_flags.h"
 #include "train/commands/inference_flags.h"
 #include "train/commands/score_output.h"
 #include "train/evaluate/report.h"
@@ -15,7 +16,7 @@ struct EvalFlags {
   InferenceFlags inference;
   ScoreOutput output;
   std::string data;
-  int64_t validation = -1;
+  DatasetOptions dataset;
   bool objects = false;
   ObjectOptions object_options;
 };
@@ -35,13 +36,13 @@ int eval(const EvalFlags& flags) {
   const Arena arena("evaluation");
   const auto models = flags.inference.load(arena);
   const ModelInfo& info = models.front()->info;
-  DatasetOptions options;
-  options.validation = flags.validation;
+  DatasetOptions options = flags.dataset;
   options.classes = info.unet.classes;
   const Dataset data = Dataset::open(flags.data, options);
   const int64_t count = data.validation_cases();
   if (count == 0)
-    fail(ExitCode::data, "eval", flags.data, " has no held-out case; say how many to hold out with --val");
+    fail(ExitCode::data, "eval", flags.data,
+        " has no labelled case in that split; say how many to hold out with --val");
   std::vector<ObjectSummary::Image> images;
   const std::vector<std::string> names = foreground_names(info, data.class_names());
   const auto see = [&](const Volume& v, const std::vector<uint8_t>& prediction, const CaseScores& scores) {
@@ -64,14 +65,13 @@ const AddCommand add{{20, "eval", "Score a network on the held-out cases of a da
     "Examples:\n"
     "  patchcl eval --data acdc --weights runs/acdc/best.safetensors --preset ssl4mis\n"
     "  patchcl eval --data hippocampus --val 20 --weights best.safetensors --spacing mm --empty penalty "
-    "--json scores.json\n",
+    "--json scores.json\n"
+    "  patchcl eval --data acdc --split test --weights best.safetensors\n",
     [](CLI::App& app) -> std::function<int()> {
       auto flags = std::make_shared<EvalFlags>();
       flags->inference.add(app);
       app.add_option("--data", flags->data, "Folder of a data set, or phantom[:...]")->required();
-      app.add_option("--val", flags->validation,
-             "Cases to hold out where no list says which (the last ones); -1: one in five")
-          ->capture_default_str();
+      add_split_options(app, flags->dataset);
       flags->output.add(app);
       app.add_flag("--objects", flags->objects,
           "Score objects instead of classes: connected components, as the GlaS challenge scores glands");

@@ -7,6 +7,7 @@
 
 #include "data/formats/readers.h"
 #include "train/commands/command.h"
+#include "train/commands/data_flags.h"
 #include "train/commands/inference_flags.h"
 #include "train/evaluate/report.h"
 #include "train/loop/progress.h"
@@ -21,6 +22,7 @@ struct PredictFlags {
   InferenceFlags inference;
   std::string input, output;
   bool probabilities = false;
+  DatasetOptions dataset;
 };
 
 // The input file itself, or the images and volumes of the input folder in the order of their names.
@@ -31,7 +33,7 @@ std::vector<fs::path> inputs(const std::string& where) {
   for (const auto& entry : fs::directory_iterator(where))
     if (entry.is_regular_file() && is_readable(entry.path())) files.push_back(entry.path());
   if (files.empty())
-    fail(ExitCode::data, "predict", where, " holds no .png, .jpg, .bmp, .h5, .nii or .nii.gz file");
+    fail(ExitCode::data, "predict", where, " holds no .png, .jpg, .bmp, .tif, .h5, .nii or .nii.gz file");
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -109,11 +111,41 @@ int predict(const PredictFlags& flags) {
   return int(ExitCode::ok);
 }
 
+// "ID.nii.gz": what fits the image; pictures become PNG, their stacks NIfTI.
+std::string mask_name(const Source& s) {
+  const Format format = readable(s.path) ? format_of(s.path) : Format::nifti;
+  if (format == Format::h5) return s.id + ".h5";
+  return s.id + (format == Format::image && s.depth == 1 ? ".png" : ".nii.gz");
+}
+
+// The cases of one split of a data set, with or without labels.
+int predict_split(const PredictFlags& flags) {
+  Layout layout = open_layout(flags.input, flags.dataset.read);
+  divide(layout, flags.dataset);
+  const std::vector<Source>& cases = layout.of(flags.dataset.split);
+  if (cases.empty())
+    fail(ExitCode::data, "predict", flags.input,
+        " has no case in that split; a folder of images needs no --split");
+  const Arena arena("prediction");
+  const auto models = flags.inference.load(arena);
+  const Ensemble networks = ensemble_of(models);
+  const InferenceOptions options = flags.inference.resolve(models.front()->info);
+  fs::create_directories(flags.output);
+  for (const Source& s : cases) {
+    const Volume v = to_volume(s.id, s.path, s.image(), nullptr, "");
+    const fs::path target = fs::path(flags.output) / mask_name(s);
+    write_label(target.string(), segment(networks, v, options, arena), v);
+    std::printf("%s -> %s\n", s.path.c_str(), target.c_str());
+  }
+  return int(ExitCode::ok);
+}
+
 const AddCommand add{{21, "predict", "Segment images or volumes",
     "Examples:\n"
     "  patchcl predict --weights best.safetensors scan.nii.gz mask.nii.gz     geometry copied from "
     "scan.nii.gz\n"
     "  patchcl predict --weights best.safetensors tiles/ masks/               every image of a folder\n"
+    "  patchcl predict --weights best.safetensors ACDC masks/ --split test    the test cases of a data set\n"
     "A mask holds class numbers: 0 background, 1, 2 ... In a PNG these are nearly black.\n",
     [](CLI::App& app) -> std::function<int()> {
       auto flags = std::make_shared<PredictFlags>();
@@ -124,7 +156,9 @@ const AddCommand add{{21, "predict", "Segment images or volumes",
           ->required();
       app.add_flag("--probabilities", flags->probabilities,
           "Also write NAME.probabilities.safetensors, (slice, row, column, class), beside each mask");
-      return [flags] { return predict(*flags); };
+      add_split_options(app, flags->dataset);
+      const CLI::Option* const split = app.get_option("--split");
+      return [flags, split] { return split->count() > 0 ? predict_split(*flags) : predict(*flags); };
     }}};
 
 }  // namespace

@@ -57,8 +57,7 @@ std::string best_of(const std::string& folder, const Phase& phase) {
 }  // namespace
 
 Trainer::Trainer(TrainConfig config)
-    : config_(std::move(config)),
-      dataset_(Dataset::open(config_.data, {.labeled = config_.labeled, .validation = config_.val})),
+    : config_(std::move(config)), dataset_(Dataset::open(config_.data, config_.dataset_options())),
       staging_(Arena("inputs", device_of(config_.device))) {
   config_.resolve();
   const LearnerOptions options = config_.learner_options(dataset_);
@@ -199,6 +198,7 @@ void Trainer::open_folder() {
   if (log_) return;
   write_text(config_.out + "/config.toml", resolved_);
   record_run(config_.out, config_.data, dataset_);
+  std::printf("%s", dataset_.describe().c_str());
   log_ = std::make_unique<RunLog>(config_.out, learner_->iteration());
 }
 

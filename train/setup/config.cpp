@@ -5,7 +5,6 @@
 #include <fstream>
 #include <sstream>
 
-#include "data/stream/dataset.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
@@ -80,9 +79,16 @@ void TrainConfig::declare(OptionList& o) {
 
   o.group("Data");
   o.add("data", data,
-      "Folder (SSL4MIS, image folder, MSD or nnU-Net layout), or phantom[:cases=40,size=96,...]");
-  o.add("labeled", labeled, "Labelled cases, the first of the list; -1: all", at_least(-1));
+      "Folder (images and masks, ACDC, SSL4MIS, MSD or nnU-Net), or phantom[:cases=40,size=96,...]");
+  o.add("labeled", labeled,
+      "Labelled cases: a count (7) or share (10%) of the list's first, or a file that names them; -1: all");
   o.add("val", val, "Held-out cases where the folder has no validation list; -1: one in five", at_least(-1));
+  o.add("tune", tune,
+      "Training cases held out to choose settings: not trained on, and validated instead of the validation "
+      "cases, which stay unread",
+      kNotNegative);
+  o.add("fold", fold, "Validate on one fold and train on the others: 2/5; splits_final.json may list them");
+  declare_read_options(o, read);
   o.add("size", size, "Height and width of the network's input", at_least(1));
   o.choose("augment", augment, kAugmentations, "Random changes of training images");
 
@@ -133,6 +139,18 @@ void TrainConfig::resolve() {
   threads = patchcl::threads();
   set_kernels(kernels);
   set_math_mode(math);
+}
+
+void declare_read_options(OptionList& o, ReadOptions& read) {
+  o.add("label-values", read.label_values, "Values of grey masks in the order of the classes: 0,128,255");
+  o.add("label-colors", read.label_colors, "Colours of masks in the order of the classes: \"0,0,0;255,0,0\"");
+  o.add("group", read.group,
+      "Regular expression that finds the patient in a name, as its first group; unset: up to _frame or "
+      "_slice");
+}
+
+DatasetOptions TrainConfig::dataset_options() const {
+  return {.labeled = labeled, .validation = val, .tune = tune, .fold = fold, .read = read};
 }
 
 LearnerOptions TrainConfig::learner_options(const Dataset& data) const {

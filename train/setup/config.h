@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/stream/augment.h"
+#include "data/stream/dataset.h"
 #include "tensor/device.h"
 #include "train/setup/learner.h"
 
@@ -20,8 +21,6 @@ class App;
 
 namespace patchcl {
 
-class Dataset;
-
 enum class DeviceChoice { automatic, cpu, cuda };
 extern const Names<DType> kFloatTypes;  // f32, f64
 extern const Names<Kernels> kKernelNames;
@@ -29,6 +28,9 @@ extern const Names<MathMode> kMathNames;
 extern const Names<DeviceChoice> kDeviceNames;
 // The device that a choice means here; Error(device) says what cuda lacks.
 Device device_of(DeviceChoice choice);
+
+// What a folder does not say of itself, for every command that reads one.
+void declare_read_options(OptionList& options, ReadOptions& read);
 
 // The registered methods, for an option that names one.
 Names<std::string> method_choices();
@@ -38,8 +40,11 @@ struct TrainConfig {
   OptionValues method_options;  // those that differ from the method's defaults; resolved: all of them
   // Data
   std::string data = "phantom";  // folder, or "phantom:cases=40,size=96"
-  int64_t labeled = -1;          // labelled cases; -1: all
+  std::string labeled = "-1";    // labelled cases: count, share or file; -1: all
   int64_t val = -1;              // held-out cases where there is no list; -1: one in five
+  int64_t tune = 0;              // training cases to validate on instead
+  std::string fold;              // "2/5"
+  ReadOptions read;
   int64_t size = 256;
   Augmentation augment = Augmentation::ssl4mis;
   // Optimisation
@@ -72,6 +77,7 @@ struct TrainConfig {
   // Threads and device as this machine has them; sets the process's threads, kernels and math mode.
   // Error(usage) for what does not fit together.
   void resolve();
+  DatasetOptions dataset_options() const;
   LearnerOptions learner_options(const Dataset& data) const;
 };
 

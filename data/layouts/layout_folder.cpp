@@ -1,0 +1,232 @@
+// Folders of images (PNG, JPEG, BMP, TIFF, NIfTI) and masks, as people lay them out:
+//
+//   images/ masks/                  one split; train.list, val.list and test.list may cut it
+//   train/images/ train/masks/      and val/, test/ likewise; or train/x.png train/x_mask.png
+//   images/train/ masks/train/      and val/, test/
+//   x.png x_mask.png                side by side: _mask _label _seg _anno ...
+//   unlabeled/                      beside any of them: further images to train on
+//
+// A mask has the stem of its image, with or without one of the suffixes. Masks hold class numbers (of a
+// palette: the indices).
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "data/formats/image.h"
+#include "data/formats/nifti.h"
+#include "data/formats/readers.h"
+#include "data/layouts/layout.h"
+#include "tensor/error.h"
+
+namespace fs = std::filesystem;
+
+namespace patchcl {
+
+namespace {
+
+using Words = std::vector<std::string>;
+const Words kImages{"images", "image", "imgs", "img"},
+    kMasks{"masks", "mask", "labels", "label", "annotations", "annotation", "segmentations", "gt"},
+    kTrain{"train", "training"}, kValidation{"val", "valid", "validation"}, kTest{"test", "testing"},
+    kUnlabeled{"unlabeled", "unlabelled"},
+    kSuffixes{"_mask", "_masks", "_label", "_labels", "_seg", "_segmentation", "_anno", "_annotation", "_gt"};
+
+// The folder of one of these names; empty when there is none.
+std::string folder_in(const std::string& dir, const Words& names) {
+  for (const std::string& name : names)
+    if (!dir.empty() && fs::is_directory(dir + "/" + name)) return dir + "/" + name;
+  return "";
+}
+
+bool is_image(const fs::path& path) {
+  try {
+    return format_of(path.string()) != Format::h5;
+  } catch (const Error& e) {
+    if (is_dicom(path.string())) throw;
+    return false;
+  }
+}
+
+// Stem to path.
+std::map<std::string, std::string> files_in(const std::string& dir) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::directory_iterator(dir))
+    if (entry.is_regular_file() && is_image(entry.path())) {
+      const auto [other, added] = files.emplace(stem_of(entry.path().string()), entry.path().string());
+      if (!added)
+        fail(ExitCode::data, "data", entry.path().string(), " and ", other->second,
+            " have one name; take one of them away");
+    }
+  return files;
+}
+
+// "x" of "x_mask"; empty when there is no such suffix.
+std::string image_of_mask(const std::string& stem) {
+  for (const std::string& suffix : kSuffixes)
+    if (stem.ends_with(suffix) && stem.size() > suffix.size())
+      return stem.substr(0, stem.size() - suffix.size());
+  return "";
+}
+
+Source source_of(const std::string& stem, const std::string& image, const std::string& mask) {
+  Source s;
+  s.id = stem;
+  s.group = patient_of(stem);
+  s.path = image;
+  s.label_path = mask;
+  const bool nifti = format_of(image) == Format::nifti;
+  const Grid header = nifti ? read_nifti_header(image) : Grid{};
+  const ImageInfo info = nifti ? ImageInfo{header.height, header.width} : image_info(image);
+  s.depth = nifti ? header.depth : info.depth;
+  s.height = info.height;
+  s.width = info.width;
+  s.image = [image] {
+    Grid grid = read_grid(image);
+    if (format_of(image) == Format::nifti) normalize_channels(grid);
+    return grid;
+  };
+  if (!mask.empty())
+    s.label = [mask] {
+      return format_of(mask) == Format::nifti ? read_nifti(mask) : read_image(mask, Use::mask);
+    };
+  return s;
+}
+
+class Reader {
+ public:
+  explicit Reader(Layout& layout) : layout_(layout) {}
+
+  // Images with the masks of another folder; of the same where `masks` is it; without, where it is empty.
+  std::vector<Source> pairs(const std::string& images, const std::string& masks) {
+    std::map<std::string, std::string> image_files = files_in(images), mask_files;
+    if (masks == images) {
+      for (const auto& [stem, path] : std::map(image_files))
+        if (const std::string image = image_of_mask(stem); image_files.contains(image)) {
+          mask_files[image] = path;
+          image_files.erase(stem);
+        }
+    } else if (!masks.empty()) {
+      for (const auto& [stem, path] : files_in(masks))
+        mask_files[image_files.contains(stem) ? stem : image_of_mask(stem)] = path;
+    }
+    size_t paired = 0;
+    std::vector<Source> sources;
+    for (const auto& [stem, path] : image_files) {
+      const auto mask = mask_files.find(stem);
+      paired += mask != mask_files.end();
+      sources.push_back(source_of(stem, path, mask == mask_files.end() ? "" : mask->second));
+    }
+    if (paired == 0 && !mask_files.empty())
+      fail(ExitCode::data, "data", "no mask in ", masks, " (", names_in(masks),
+          ") has the name of an image in ", images, " (", names_in(images),
+          "); wants x.png and x.png, or x_mask.png");
+    std::string note = images + ": " + std::to_string(sources.size()) + " images";
+    if (!masks.empty()) note += ", " + std::to_string(paired) + " masks " + place_of(images, masks);
+    if (mask_files.size() > paired)
+      note += ", " + std::to_string(mask_files.size() - paired) + " masks without an image";
+    layout_.notes.push_back(note);
+    return sources;
+  }
+
+  // One split's own folder: images/ and masks/ within, or side by side.
+  std::vector<Source> split(const std::string& dir) {
+    if (dir.empty()) return {};
+    const std::string images = folder_in(dir, kImages);
+    return images.empty() ? pairs(dir, dir) : pairs(images, folder_in(dir, kMasks));
+  }
+
+ private:
+  static std::string place_of(const std::string& images, const std::string& masks) {
+    return images == masks ? "beside them" : "in " + masks;
+  }
+  Layout& layout_;
+};
+
+// The images that a list names.
+std::vector<Source> listed(const std::vector<Source>& all, const std::string& list) {
+  std::vector<Source> sources;
+  for (const std::string& name : read_list(list)) {
+    const auto at = std::find_if(all.begin(), all.end(), [&](const Source& s) { return s.id == name; });
+    if (at == all.end()) fail(ExitCode::data, "data", list, " names '", name, "', which has no image");
+    sources.push_back(*at);
+  }
+  return sources;
+}
+
+void cut_by_lists(const std::string& dir, std::vector<Source> all, Layout& layout) {
+  const auto part = [&](const char* name) {
+    const std::string list = dir + name;
+    return fs::exists(list) ? listed(all, list) : std::vector<Source>{};
+  };
+  layout.validation = part("/val.list");
+  layout.test = part("/test.list");
+  if (fs::exists(dir + "/train.list")) {
+    layout.train = listed(all, dir + "/train.list");
+    return;
+  }
+  std::set<std::string> elsewhere;
+  for (const std::vector<Source>* part : {&layout.validation, &layout.test})
+    for (const Source& s : *part) elsewhere.insert(s.id);
+  for (const Source& s : all)
+    if (!elsewhere.contains(s.id)) layout.train.push_back(s);
+}
+
+// Folders whose numbers start anew name different images alike: there the split belongs to the name.
+void tell_apart(Layout& layout) {
+  std::set<std::string> seen;
+  bool alike = false;
+  for (const std::vector<Source>* part : {&layout.train, &layout.validation, &layout.test})
+    for (const Source& s : *part) alike = !seen.insert(s.id).second || alike;
+  if (!alike) return;
+  const auto rename = [](std::vector<Source>& part, const std::string& prefix) {
+    for (Source& s : part) {
+      s.id = prefix + s.id;
+      s.group = prefix + s.group;
+    }
+  };
+  rename(layout.train, "train_");
+  rename(layout.validation, "val_");
+  rename(layout.test, "test_");
+  layout.notes.push_back("names repeat from split to split, so they are train_NAME, val_NAME, test_NAME");
+}
+
+}  // namespace
+
+Layout folder_layout(const std::string& dir) {
+  Layout layout;
+  layout.name = "images";
+  layout.pictures = true;
+  Reader reader(layout);
+  const std::string images = folder_in(dir, kImages), masks = folder_in(dir, kMasks);
+  const auto nested = [&](const Words& names) {
+    const std::string inner = folder_in(images, names);
+    return inner.empty() ? std::vector<Source>{} : reader.pairs(inner, folder_in(masks, names));
+  };
+  if (!folder_in(images, kTrain).empty()) {
+    layout.train = nested(kTrain);
+    layout.validation = nested(kValidation);
+    layout.test = nested(kTest);
+  } else if (!images.empty() || folder_in(dir, kTrain).empty()) {
+    cut_by_lists(dir, images.empty() ? reader.pairs(dir, dir) : reader.pairs(images, masks), layout);
+  } else {
+    layout.train = reader.split(folder_in(dir, kTrain));
+    layout.validation = reader.split(folder_in(dir, kValidation));
+    layout.test = reader.split(folder_in(dir, kTest));
+  }
+  tell_apart(layout);
+  for (const Source& s : reader.split(folder_in(dir, kUnlabeled))) {
+    layout.train.push_back(s);
+    layout.train.back().label = nullptr;
+  }
+  if (layout.train.empty())
+    fail(ExitCode::data, "data", dir, ": no known layout; it holds ", names_in(dir),
+        "; wants images/ with masks/, train/images/ with train/masks/, x.png beside x_mask.png, "
+        "patientNNN/ (ACDC), train_slices.list with data/ (SSL4MIS) or dataset.json with imagesTr/ (MSD, "
+        "nnU-Net)");
+  layout.volumes = std::any_of(layout.train.begin(), layout.train.end(),
+      [](const Source& s) { return s.depth > 1 || format_of(s.path) == Format::nifti; });
+  return layout;
+}
+
+}  // namespace patchcl

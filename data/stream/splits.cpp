@@ -1,0 +1,182 @@
+#include "data/stream/splits.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+
+#include "tensor/error.h"
+
+namespace patchcl {
+
+namespace {
+
+using Groups = std::set<std::string>;
+
+// Takes the sources of these groups out.
+std::vector<Source> take(std::vector<Source>& from, const Groups& groups) {
+  const auto split = std::stable_partition(
+      from.begin(), from.end(), [&](const Source& s) { return !groups.contains(s.group); });
+  std::vector<Source> taken(split, from.end());
+  from.erase(split, from.end());
+  return taken;
+}
+
+// The last `cases` labelled patients.
+std::vector<Source> take_last(std::vector<Source>& train, int64_t cases, const char* option) {
+  const std::vector<std::string> groups = groups_of(train, /*labeled_only=*/true);
+  const int64_t n = int64_t(groups.size());
+  if (cases >= n && n > 0)
+    fail(ExitCode::usage, "data", option, " ", cases, " of ", n, " cases leaves none to train on");
+  return take(train, Groups(groups.end() - std::min(cases, n), groups.end()));
+}
+
+// The last cases of the list. A list of its own is shortened instead: the first `cases` of it stay.
+void hold_out(Layout& layout, int64_t cases) {
+  if (!layout.validation.empty()) {
+    const int64_t n = int64_t(layout.validation.size());
+    if (cases > n) fail(ExitCode::usage, "data", "--val ", cases, " of ", n, " validation cases");
+    layout.validation.resize(size_t(cases));
+    return;
+  }
+  if (cases < 0) cases = int64_t(groups_of(layout.train, /*labeled_only=*/true).size()) / 5;
+  layout.validation = take_last(layout.train, cases, "--val");
+}
+
+struct FoldNumber {
+  int64_t number, of;
+};
+FoldNumber parse_fold(const std::string& text) {
+  FoldNumber f{0, 0};
+  char slash = 0;
+  std::istringstream in(text);
+  if (!(in >> f.number >> slash >> f.of) || slash != '/' || !in.eof() || f.number < 1 || f.number > f.of ||
+      f.of < 2)
+    fail(ExitCode::usage, "data", "--fold '", text, "' wants the number of a fold and of how many: 2/5");
+  return f;
+}
+
+// Each name stands for a source or for all of a patient; in the order of the names.
+std::vector<Source> chosen(const std::vector<Source>& all, const std::vector<std::string>& names) {
+  std::vector<Source> sources;
+  for (const std::string& name : names) {
+    const size_t before = sources.size();
+    std::copy_if(all.begin(), all.end(), std::back_inserter(sources),
+        [&](const Source& s) { return s.id == name || s.group == name; });
+    if (sources.size() == before)
+      fail(ExitCode::data, "data", "splits_final.json names '", name, "', which is not in the folder");
+  }
+  return sources;
+}
+
+void use_listed_fold(Layout& layout, size_t number) {
+  std::vector<Source> all = layout.train, unlabeled;
+  std::copy_if(
+      all.begin(), all.end(), std::back_inserter(unlabeled), [](const Source& s) { return !s.labeled(); });
+  layout.validation = chosen(all, layout.folds[number].validation);
+  layout.train = chosen(all, layout.folds[number].train);
+  Groups known;
+  for (const std::vector<Source>* part : {&layout.train, &layout.validation})
+    for (const Source& s : *part) known.insert(s.id);
+  for (const Source& s : unlabeled)
+    if (!known.contains(s.id)) layout.train.push_back(s);
+}
+
+// Patient i of the list belongs to fold i mod of.
+void cut_fold(Layout& layout, const FoldNumber& fold) {
+  const std::vector<std::string> groups = groups_of(layout.train, /*labeled_only=*/true);
+  if (int64_t(groups.size()) < fold.of)
+    fail(ExitCode::usage, "data", "--fold ", fold.number, "/", fold.of, " of ", groups.size(), " cases");
+  Groups held;
+  for (size_t i = size_t(fold.number - 1); i < groups.size(); i += size_t(fold.of)) held.insert(groups[i]);
+  if (!layout.validation.empty())
+    layout.notes.push_back(
+        "the folder's own validation cases are left aside: folds are of its training cases");
+  layout.validation = take(layout.train, held);
+}
+
+void use_fold(Layout& layout, const std::string& text) {
+  const bool listed = !layout.folds.empty();
+  const FoldNumber fold = text.empty() ? FoldNumber{1, int64_t(layout.folds.size())} : parse_fold(text);
+  if (listed && fold.of != int64_t(layout.folds.size()))
+    fail(ExitCode::usage, "data", "--fold ", text, ", but splits_final.json lists ", layout.folds.size(),
+        " folds");
+  if (listed) use_listed_fold(layout, size_t(fold.number - 1));
+  else cut_fold(layout, fold);
+  layout.notes.push_back("fold " + std::to_string(fold.number) + " of " + std::to_string(fold.of) +
+                         (listed ? " of splits_final.json" : ", patients dealt out in turn"));
+}
+
+void refuse_shared_patients(const Layout& layout) {
+  const std::pair<const char*, const std::vector<Source>*> parts[] = {
+      {"training", &layout.train}, {"validation", &layout.validation}, {"test", &layout.test}};
+  for (size_t i = 0; i < 3; ++i)
+    for (size_t j = i + 1; j < 3; ++j) {
+      const std::vector<std::string> groups = groups_of(*parts[i].second);
+      const Groups known(groups.begin(), groups.end());
+      for (const Source& s : *parts[j].second)
+        if (known.contains(s.group))
+          fail(ExitCode::data, "data", "'", s.group, "' is in the ", parts[i].first, " and in the ",
+              parts[j].first, " split; mend the lists or folders, or say with --group who is a patient");
+    }
+}
+
+}  // namespace
+
+std::vector<std::string> groups_of(const std::vector<Source>& sources, bool labeled_only) {
+  std::vector<std::string> order;
+  Groups seen;
+  for (const Source& s : sources)
+    if ((!labeled_only || s.labeled()) && seen.insert(s.group).second) order.push_back(s.group);
+  return order;
+}
+
+void divide(Layout& layout, const DatasetOptions& options) {
+  if (!options.fold.empty() || (!layout.folds.empty() && layout.validation.empty()))
+    use_fold(layout, options.fold);
+  refuse_shared_patients(layout);
+  if (layout.validation.empty() || options.validation >= 0) hold_out(layout, options.validation);
+  if (options.tune < 0)
+    fail(ExitCode::usage, "data", "--tune ", options.tune, "; wants a number of patients");
+  if (options.tune > 0) {
+    const size_t untouched = layout.validation.size();
+    layout.validation = take_last(layout.train, options.tune, "--tune");
+    layout.notes.push_back("TUNING: the last " + std::to_string(options.tune) +
+                           " labelled training patients are not trained on and are what is validated; the " +
+                           std::to_string(untouched) + " validation cases are not read");
+  }
+}
+
+Groups labeled_groups(const std::vector<Source>& train, const Budget& budget) {
+  const std::vector<std::string> groups = groups_of(train, /*labeled_only=*/true);
+  const int64_t n = int64_t(groups.size());
+  if (n == 0) fail(ExitCode::data, "data", "no training image has a label");
+  const std::string& text = budget.text;
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  const bool share = std::string(end) == "%",
+             count = *end == 0 && number == std::floor(number) && !text.empty();
+  if (share && number > 0 && number <= 100)
+    return {groups.begin(), groups.begin() + std::max<int64_t>(1, int64_t(double(n) * number / 100))};
+  if (count && number == -1) return {groups.begin(), groups.end()};
+  if (count && number == 0) fail(ExitCode::data, "data", "zero labelled cases; --labeled wants 1 to ", n);
+  if (count && number > double(n))
+    fail(ExitCode::usage, "data", "--labeled ", text, " of ", n, " training cases with labels");
+  if (count && number > 0) return {groups.begin(), groups.begin() + int64_t(number)};
+  if (share || count || !std::filesystem::is_regular_file(text))
+    fail(ExitCode::usage, "data", "--labeled '", text,
+        "' wants a count (7), a share (10%), -1 for all, or a file that names cases");
+  Groups named;
+  for (const std::string& name : read_list(text)) {
+    const auto at = std::find_if(train.begin(), train.end(),
+        [&](const Source& s) { return s.labeled() && (s.id == name || s.group == name); });
+    if (at == train.end())
+      fail(ExitCode::usage, "data", text, " names '", name, "', which is no training case with a label");
+    named.insert(at->group);
+  }
+  if (named.empty()) fail(ExitCode::data, "data", text, " names no labelled case");
+  return named;
+}
+
+}  // namespace patchcl

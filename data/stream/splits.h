@@ -1,0 +1,40 @@
+// Splits: which cases train, which validate, which test, and which have labels. All is a function of the list
+// and the options, and cuts between patients, never through one.
+#pragma once
+#include <set>
+#include <string>
+#include <vector>
+
+#include "data/layouts/layout.h"
+
+namespace patchcl {
+
+// How many have labels: a count ("7"; -1: all), a share of them ("10%", rounded down, at least one), or a
+// file that names ids or patients, one a line.
+struct Budget {
+  std::string text = "-1";
+  Budget(int64_t count = -1) : text(std::to_string(count)) {}
+  Budget(std::string any) : text(std::move(any)) {}
+};
+
+struct DatasetOptions {
+  Budget labeled;           // cases with labels
+  int64_t validation = -1;  // cases held out when there is no list; -1: one in five
+  int64_t classes = 0;      // 0: from dataset.json or from the labels of the labelled and validation cases
+  int64_t tune = 0;         // training cases held out, to validate on instead of the validation split
+  std::string fold = {};    // "2/5": the second of five; of the folder's own folds where it lists them
+  Split split = Split::validation;  // what Dataset::validation() gives
+  ReadOptions read = {};
+};
+
+// Groups ("patients") in the order of their first appearance; those with a label alone when asked.
+std::vector<std::string> groups_of(const std::vector<Source>& sources, bool labeled_only = false);
+
+// Fills train, validation and test as the options say, and notes how. Error(data) for a patient in two splits
+// and for folds that the folder has not, Error(usage) for counts beyond the cases.
+void divide(Layout& layout, const DatasetOptions& options);
+
+// The patients whose labels may be read. Error(data) for none, Error(usage) for more than there are.
+std::set<std::string> labeled_groups(const std::vector<Source>& train, const Budget& budget);
+
+}  // namespace patchcl
