@@ -9,6 +9,7 @@
 #include "tensor/file.h"
 #include "train/commands/inference_flags.h"
 #include "train/evaluate/report.h"
+#include "train/evaluate/table.h"
 
 namespace patchcl {
 
@@ -31,7 +32,7 @@ MetricOptions metric_options(const EvalFlags& f) {
 
 // Foreground names: those of the weights, else of the data, else numbers.
 std::vector<std::string> foreground_names(const ModelInfo& info, const std::vector<std::string>& of_data) {
-  std::vector<std::string> names = info.class_names.empty() ? of_data : info.class_names;
+  std::vector<std::string> names = info.class_names.empty() ? distinct(of_data) : info.class_names;
   for (int64_t c = int64_t(names.size()); c < info.unet.classes; ++c)
     names.push_back("class " + std::to_string(c));
   return {names.begin() + 1, names.begin() + info.unet.classes};
@@ -51,7 +52,7 @@ std::string cells(const Scores& s) {
 }
 
 void print_row(const std::string& name, size_t width, const std::vector<Scores>& classes) {
-  std::printf("%-*s", int(width), name.c_str());
+  std::printf("%-*s", int(width), printable(name).c_str());
   for (const Scores& s : classes) std::printf(" |%s", cells(s).c_str());
   std::printf("\n");
 }
@@ -61,7 +62,7 @@ void print_table(
   size_t width = 18;
   for (const CaseScores& c : summary.cases) width = std::max(width, c.id.size());
   std::printf("%-*s", int(width), "");
-  for (const std::string& name : names) std::printf(" | %-27s", name.substr(0, 27).c_str());
+  for (const std::string& name : names) std::printf(" | %-27s", printable(name).substr(0, 27).c_str());
   std::printf("\n%-*s", int(width), "case");
   for (size_t i = 0; i < names.size(); ++i) std::printf(" | Dice %% Jacc %%   HD95    ASD");
   std::printf("\n");
@@ -99,13 +100,19 @@ std::string to_csv(const Summary& summary, const std::vector<std::string>& names
   s.precision(17);
   s << "case,class,dice,jaccard,hd95,asd\n";
   const auto row = [&](const std::string& id, const std::string& name, const Scores& v) {
-    s << id << ',' << name << ',' << v.dice << ',' << v.jaccard << ',' << v.hd95 << ',' << v.asd << '\n';
+    s << csv_cell(id) << ',' << csv_cell(name) << ',' << v.dice << ',' << v.jaccard << ',' << v.hd95 << ','
+      << v.asd << '\n';
   };
   for (const CaseScores& c : summary.cases)
     for (size_t i = 0; i < names.size(); ++i) row(c.id, names[i], c.classes[i]);
   for (size_t i = 0; i < names.size(); ++i) row("mean", names[i], summary.classes[i]);
   row("mean", "mean", summary.mean);
   return s.str();
+}
+
+// A name that is not UTF-8 is written with signs of replacement.
+std::string to_text(const ordered_json& j) {
+  return j.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 void write(const std::string& path, const std::string& text) {
@@ -129,7 +136,7 @@ int eval(const EvalFlags& flags) {
       flags.inference.resolve(model->info), metrics, arena);
   const std::vector<std::string> names = foreground_names(model->info, data.class_names());
   if (flags.json != "-" && flags.csv != "-") print_table(summary, names, metrics);
-  if (!flags.json.empty()) write(flags.json, to_json(summary, names, flags, metrics).dump(2) + "\n");
+  if (!flags.json.empty()) write(flags.json, to_text(to_json(summary, names, flags, metrics)));
   if (!flags.csv.empty()) write(flags.csv, to_csv(summary, names));
   return int(ExitCode::ok);
 }

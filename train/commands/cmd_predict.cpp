@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 
 #include "data/formats/readers.h"
+#include "tensor/file.h"
 #include "train/commands/command.h"
 #include "train/commands/inference_flags.h"
 
@@ -55,15 +57,23 @@ int predict(const PredictFlags& flags) {
   const bool into_folder =
       fs::is_directory(flags.input) || fs::is_directory(flags.output) || flags.output.ends_with('/');
   if (into_folder) fs::create_directories(flags.output);
+  const auto target_of = [&](const fs::path& file) {
+    return into_folder ? fs::path(flags.output) / mask_name(file) : fs::path(flags.output);
+  };
+  std::map<fs::path, fs::path> image_of;
+  for (const fs::path& file : files)
+    if (const auto [other, fresh] = image_of.insert({target_of(file), file}); !fresh)
+      fail(ExitCode::usage, "predict", other->second.string(), " and ", file.string(), " would both become ",
+          other->first.string(), "; rename one, or put them into folders of their own");
   for (const fs::path& file : files) {
-    const fs::path target = into_folder ? fs::path(flags.output) / mask_name(file) : fs::path(flags.output);
+    const fs::path target = target_of(file);
     format_of(target.string());
     if (fs::exists(target) && fs::equivalent(file, target))
       fail(ExitCode::usage, "predict", "the mask ", target.string(),
           " would replace the image; choose another output");
     const Volume v = read_volume(file.string());
     write_label(target.string(), segment(model->unet, model->weights, v, options, arena), v);
-    std::printf("%s -> %s\n", file.c_str(), target.c_str());
+    std::printf("%s\n", printable(file.string() + " -> " + target.string()).c_str());
   }
   return int(ExitCode::ok);
 }
