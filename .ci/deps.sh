@@ -2,7 +2,7 @@
 # Installs the Debian packages that the build, the tests and the pictures use and that are not there yet.
 # As root or with password-less sudo; otherwise prints the command and stops. Where there is no apt-get it does nothing.
 set -eu
-packages="g++ make libeigen3-dev libstb-dev liblodepng-dev libjpeg62-turbo-dev libcli11-dev nlohmann-json3-dev libgtest-dev libhdf5-dev libnifti-dev zlib1g-dev graphviz gnuplot-nox clang-format"
+packages="g++ make libeigen3-dev libstb-dev liblodepng-dev libjpeg62-turbo-dev libcli11-dev nlohmann-json3-dev libgtest-dev libhdf5-dev libnifti-dev zlib1g-dev graphviz gnuplot-nox clang-format strace"
 command -v apt-get > /dev/null || { echo "deps: no apt-get here; install the equivalents of: $packages"; exit 0; }
 missing=""
 for p in $packages; do
