@@ -140,6 +140,13 @@ $(B)/tests/emulated: $(OBJ) $(B)/tests/emulated_gpu_test.o $(B)/tests/main.o
 test-mutations: info
 	+tests/mutate.sh "$(MUTANTS)"
 
+# Kills and fails a training at each of its file system calls (docs/reliability.md); EVERY=10 takes each tenth.
+EVERY ?= 1
+campaigns: build/patchcl
+	tests/campaigns/syscalls.sh kill $(EVERY)
+	tests/campaigns/syscalls.sh kill $(EVERY) patchcl
+	tests/campaigns/syscalls.sh fail $(EVERY)
+
 # The figures of the README's section on speed; PyTorch takes part where python3 can import it.
 bench: info build/patchcl
 	build/patchcl bench
@@ -190,6 +197,6 @@ info:
 clean:
 	rm -rf build
 
-.PHONY: all build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-mutations demo bench docs gpu-check gpu-bench gpu-bundle deps info clean format format-check
+.PHONY: all build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-mutations campaigns demo bench docs gpu-check gpu-bench gpu-bundle deps info clean format format-check
 .SECONDARY:
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/commands/main.d

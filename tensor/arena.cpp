@@ -39,7 +39,10 @@ struct Arena::Impl {
     size_t size;
   };
   std::vector<Segment> segments;
-  std::map<char*, size_t> free_blocks;  // by address
+  using Blocks = std::map<char*, size_t>;
+  Blocks free_blocks;  // by address
+  // One for each block in use: giving it back, which destructors do, takes no memory.
+  std::vector<Blocks::node_type> spares;
   Stats stats;
 
   ~Impl() {
@@ -68,7 +71,7 @@ struct Arena::Impl {
     free_blocks[base] = size;
   }
 
-  std::map<char*, size_t>::iterator best_fit(size_t size) {
+  Blocks::iterator best_fit(size_t size) {
     auto best = free_blocks.end();
     for (auto it = free_blocks.begin(); it != free_blocks.end(); ++it)
       if (it->second >= size && (best == free_blocks.end() || it->second < best->second)) best = it;
@@ -83,8 +86,9 @@ struct Arena::Impl {
     }
     char* p = block->first;
     const size_t rest = block->second - size;
-    free_blocks.erase(block);
+    if (spares.size() == spares.capacity()) spares.reserve(2 * spares.size() + 64);
     if (rest) free_blocks[p + size] = rest;
+    spares.push_back(free_blocks.extract(block));
     stats.live += size;
     if (stats.live > stats.peak) stats.peak = stats.live;
     return p;
@@ -111,7 +115,11 @@ struct Arena::Impl {
         return;
       }
     }
-    free_blocks[p] = size;
+    Blocks::node_type node = std::move(spares.back());
+    spares.pop_back();
+    node.key() = p;
+    node.mapped() = size;
+    free_blocks.insert(std::move(node));
   }
 };
 

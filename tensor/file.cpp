@@ -48,11 +48,28 @@ class OpenFile {
   int fd_;
   uint64_t size_ = 0;
 };
+
+bool write_all(int fd, const void* data, size_t bytes) {
+  const char* p = static_cast<const char*>(data);
+  while (bytes) {
+    const ssize_t n = ::write(fd, p, bytes);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    p += n;
+    bytes -= size_t(n);
+  }
+  return true;
+}
 }  // namespace
 
 Bytes read_bytes(const std::string& path, ExitCode code, uint64_t limit) {
   const OpenFile in(path, code);
   return in.read(std::min(in.size(), limit));
+}
+
+std::string read_text(const std::string& path, ExitCode code) {
+  const Bytes bytes = read_bytes(path, code);
+  return {bytes.begin(), bytes.end()};
 }
 
 uint64_t file_size(const std::string& path, ExitCode code) { return OpenFile(path, code).size(); }
@@ -68,14 +85,7 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::write(const void* data, size_t bytes) {
-  const char* p = static_cast<const char*>(data);
-  while (bytes) {
-    const ssize_t n = ::write(fd_, p, bytes);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) stop("cannot write");
-    p += n;
-    bytes -= size_t(n);
-  }
+  if (!write_all(fd_, data, bytes)) stop("cannot write");
 }
 
 void AtomicFile::commit() {
@@ -106,6 +116,48 @@ void write_bytes(const std::string& path, std::span<const uint8_t> bytes) {
 
 void write_text(const std::string& path, const std::string& text) {
   write_bytes(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
+void update_text(const std::string& path, const std::string& text) {
+  if (!std::filesystem::exists(path) || read_text(path, ExitCode::io) != text) write_text(path, text);
+}
+
+AppendFile::AppendFile(const std::string& path)
+    : path_(path), fd_(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
+  if (fd_ < 0) stop("cannot open");
+}
+
+AppendFile::~AppendFile() { close(fd_); }
+
+void AppendFile::write_line(const std::string& line) {
+  const std::string whole = line + "\n";
+  if (!write_all(fd_, whole.data(), whole.size())) stop("cannot write");
+}
+
+void AppendFile::sync() {
+  if (fsync(fd_) != 0) stop("cannot flush");
+}
+
+void AppendFile::stop(const char* what) const {
+  fail(ExitCode::io, "file", what, " ", path_, ": ", std::strerror(errno), "; is the disk full?");
+}
+
+std::string printable(const std::string& text) {
+  std::string all;
+  for (const char c : text) {
+    const auto code = static_cast<unsigned char>(c);
+    char escaped[5] = {c};
+    if ((code < 32 && c != '\n') || code == 127) std::snprintf(escaped, sizeof escaped, "\\x%02x", code);
+    all += escaped;
+  }
+  return all;
+}
+
+std::string file_name_of(const std::string& id) {
+  std::string name = id.substr(0, 200);
+  std::replace(name.begin(), name.end(), '/', '_');
+  if (name.empty() || name[0] == '.') name.insert(0, 1, '_');
+  return name;
 }
 
 }  // namespace patchcl

@@ -1,7 +1,8 @@
 // Whole files, in and out: the one way in which data, weights, pictures and tables reach the disk.
 //
 // A file is written under a temporary name in the same folder, flushed (fsync), renamed to its name, and the
-// folder flushed: whoever looks, after a crash too, sees the old file or the new one and never a part.
+// folder flushed: whoever looks, after a crash too, sees the old file or the new one and never a part. Logs,
+// which grow, are the exception (AppendFile).
 #pragma once
 #include <cstdint>
 #include <span>
@@ -16,6 +17,7 @@ using Bytes = std::vector<uint8_t>;
 
 // The first `limit` bytes of a regular file. Error(code) naming it: not there, a folder, not readable.
 Bytes read_bytes(const std::string& path, ExitCode code = ExitCode::data, uint64_t limit = UINT64_MAX);
+std::string read_text(const std::string& path, ExitCode code = ExitCode::data);
 // Error(code) as above.
 uint64_t file_size(const std::string& path, ExitCode code = ExitCode::data);
 
@@ -38,5 +40,28 @@ class AtomicFile {
 // A file in one part.
 void write_bytes(const std::string& path, std::span<const uint8_t> bytes);
 void write_text(const std::string& path, const std::string& text);
+// Likewise, but a file that holds this text already is left alone.
+void update_text(const std::string& path, const std::string& text);
+
+// A file that grows by whole lines: what a run logs. A kill may leave a part of its last line.
+class AppendFile {
+ public:
+  explicit AppendFile(const std::string& path);
+  ~AppendFile();
+  AppendFile(const AppendFile&) = delete;
+  // Error(io) naming the path.
+  void write_line(const std::string& line);
+  void sync();  // to the disk
+
+ private:
+  [[noreturn]] void stop(const char* what) const;
+  std::string path_;
+  int fd_ = -1;
+};
+
+// A name or message as a terminal may print it: control characters but the end of a line as \x1b.
+std::string printable(const std::string& text);
+// A name for a file in a folder of ours, from an id that may hold anything: no folders, at most 200 bytes.
+std::string file_name_of(const std::string& id);
 
 }  // namespace patchcl

@@ -36,6 +36,19 @@ uint64_t fnv1a(uint64_t h, const void* data, size_t bytes) {
   return h;
 }
 constexpr uint64_t kFnvStart = 0xcbf29ce484222325ull;
+const std::string kLayout = "2";  // what save_tensors writes
+
+// A text that is not UTF-8, as a path may be, is written with signs of replacement.
+std::string text_of(const json& header) {
+  return header.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+// What the checksum of the data goes on from: the header, from layout 2 on.
+uint64_t header_checksum(json header) {
+  header["__metadata__"].erase("checksum");
+  const std::string text = text_of(header);
+  return fnv1a(kFnvStart, text.data(), text.size());
+}
 
 // The bytes of a file and its name, to complain with.
 class Input {
@@ -105,8 +118,22 @@ Entry parse_entry(const Input& in, const std::string& name, const json& e, uint6
   return r;
 }
 
-// The JSON header: metadata into `file`, the rest as entries in the order of their data.
-std::vector<Entry> parse_header(Input& in, TensorFile& file) {
+struct ParsedHeader {
+  std::vector<Entry> entries;  // in the order of their data
+  uint64_t checksum = kFnvStart;
+};
+
+// Of a file of layout 2: the checksum to go on from. Error(checkpoint) for later layouts.
+uint64_t checked_layout(const Input& in, const TensorFile& file, const json& header) {
+  const auto layout = file.metadata.find("layout");
+  if (layout == file.metadata.end()) return kFnvStart;
+  if (layout->second != kLayout) in.refuse("has layout '", layout->second, "', this program knows ", kLayout);
+  if (!file.metadata.contains("checksum")) in.refuse("is damaged: it has lost its checksum");
+  return header_checksum(header);
+}
+
+// The JSON header; its metadata goes into `file`.
+ParsedHeader parse_header(Input& in, TensorFile& file) {
   uint64_t size = 0;
   if (in.left() < 8) in.refuse("is only ", in.left(), " bytes long");
   std::memcpy(&size, in.take(8).data(), 8);
@@ -116,7 +143,8 @@ std::vector<Entry> parse_header(Input& in, TensorFile& file) {
   const auto text = in.take(size);
   const json header = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (!header.is_object()) in.refuse("has a header that is not JSON");
-  std::vector<Entry> entries;
+  ParsedHeader parsed;
+  std::vector<Entry>& entries = parsed.entries;
   for (const auto& [name, e] : header.items()) {
     if (name != "__metadata__") {
       entries.push_back(parse_entry(in, name, e, in.left()));
@@ -130,14 +158,15 @@ std::vector<Entry> parse_header(Input& in, TensorFile& file) {
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
     return a.begin < b.begin || (a.begin == b.begin && a.end < b.end);
   });
-  return entries;
+  parsed.checksum = checked_layout(in, file, header);
+  return parsed;
 }
 
 }  // namespace
 
 void save_tensors(const std::string& path, const TensorFile& file) {
   json header = json::object();
-  uint64_t offset = 0, checksum = kFnvStart;
+  uint64_t offset = 0;
   for (const auto& [name, t] : file.tensors) {
     require(t.device() == Device::cpu, "safetensors", "'", name, "' is not on the host");
     std::vector<int64_t> dims;
@@ -147,11 +176,13 @@ void save_tensors(const std::string& path, const TensorFile& file) {
       if (k.dtype == t.dtype()) dtype = k.name;
     header[name] = {{"dtype", dtype}, {"shape", dims}, {"data_offsets", {offset, offset + t.bytes()}}};
     offset += t.bytes();
-    checksum = fnv1a(checksum, t.raw(), t.bytes());
   }
   header["__metadata__"] = file.metadata;
+  header["__metadata__"]["layout"] = kLayout;
+  uint64_t checksum = header_checksum(header);
+  for (const auto& [name, t] : file.tensors) checksum = fnv1a(checksum, t.raw(), t.bytes());
   header["__metadata__"]["checksum"] = hex(checksum);
-  std::string text = header.dump();
+  std::string text = text_of(header);
   text.append((8 - text.size() % 8) % 8, ' ');  // data starts aligned, as the format asks
 
   AtomicFile out(path);
@@ -165,8 +196,9 @@ void save_tensors(const std::string& path, const TensorFile& file) {
 TensorFile parse_tensors(std::span<const uint8_t> bytes, const std::string& name, const Arena& arena) {
   Input in(bytes, name);
   TensorFile file;
-  uint64_t at = 0, checksum = kFnvStart;
-  for (const Entry& e : parse_header(in, file)) {
+  const ParsedHeader header = parse_header(in, file);
+  uint64_t at = 0, checksum = header.checksum;
+  for (const Entry& e : header.entries) {
     if (e.begin != at) in.refuse("has a gap or an overlap before tensor '", e.name, "'");
     const Tensor t = arena.empty(e.shape, e.dtype);
     const auto data = in.take(e.end - e.begin);

@@ -1,5 +1,6 @@
 #include "tensor/parallel.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <mutex>
@@ -11,6 +12,8 @@
 namespace patchcl {
 
 namespace {
+
+constexpr int kMaxThreads = 1024;
 
 thread_local int g_index = 0;
 thread_local bool g_inside = false;  // this thread runs iterations of a parallel_for
@@ -36,13 +39,15 @@ template <class T> T wait_for_change(const std::atomic<T>& value, T old) {
 class Team {
  public:
   explicit Team(int threads) : shares_(size_t(threads)) {
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+    try {
+      for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+    } catch (const std::exception& e) {
+      dismiss();
+      fail(ExitCode::device, "threads", "the system gives ", workers_.size() + 1, " of ", threads, ": ",
+          e.what(), "; ask for fewer with --threads");
+    }
   }
-  ~Team() {
-    stop_ = true;
-    call();
-    for (std::thread& w : workers_) w.join();
-  }
+  ~Team() { dismiss(); }
   int size() const { return int(shares_.size()); }
 
   void run(int64_t n, void (*body)(void*, int64_t), void* context) {
@@ -70,6 +75,11 @@ class Team {
     int64_t end;
   };
 
+  void dismiss() {
+    stop_ = true;
+    call();
+    for (std::thread& w : workers_) w.join();
+  }
   void call() {
     round_.fetch_add(1);
     round_.notify_all();
@@ -121,7 +131,7 @@ class Team {
 int wished_threads() {
   const char* wish = std::getenv("OMP_NUM_THREADS");
   const int n = wish ? std::atoi(wish) : int(std::thread::hardware_concurrency());
-  return n > 0 ? n : 1;
+  return std::clamp(n, 1, kMaxThreads);
 }
 
 int& chosen_threads() {
@@ -136,7 +146,9 @@ std::unique_ptr<Team> g_team;
 int threads() { return chosen_threads(); }
 
 void set_threads(int n) {
-  if (n < 1) fail(ExitCode::usage, "threads", "wants at least 1, got ", n);
+  if (n < 1 || n > kMaxThreads)
+    fail(ExitCode::usage, "threads", "a team has 1 to ", kMaxThreads, " threads, not ", n,
+        "; lower --threads");
   const std::lock_guard lock(g_team_mutex);
   chosen_threads() = n;
   g_team.reset();

@@ -17,6 +17,7 @@
 #include <sstream>
 #include <thread>
 
+#include "tensor/file.h"
 #include "tensor/io.h"
 #include "tests/command_line.h"
 #include "tests/small_data.h"
@@ -28,12 +29,6 @@ namespace {
 
 constexpr int kLong =
     120;  // steps: a signal sent near the beginning arrives before the end, also on a busy machine
-
-std::string read_text(const std::string& path) {
-  std::ostringstream s;
-  s << std::ifstream(path, std::ios::binary).rdbuf();
-  return s.str();
-}
 
 // Options of a run that takes a second: a small network on small hearts.
 std::string options(const std::string& method, int iterations, const std::string& more = "") {
@@ -71,8 +66,8 @@ int interrupt_at(int iteration, int sig, const std::string& arguments, const std
     execv("build/patchcl", argv.data());
     _exit(127);
   }
-  for (int i = 0;
-       i < 6000 && !contains(read_text(folder + "/metrics.csv"), "\n" + std::to_string(iteration) + ","); ++i)
+  const std::string table = folder + "/metrics.csv", row = "\n" + std::to_string(iteration) + ",";
+  for (int i = 0; i < 6000 && !(std::filesystem::exists(table) && contains(read_text(table), row)); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   kill(child, sig);
   int status = 0;

@@ -232,13 +232,14 @@ std::function<int()> add_audit_model(CLI::App& app) {
 
 std::function<int()> add_audit_run(CLI::App& app) {
   struct Options {
-    std::string run;
+    std::string run, data;
     ReportOptions report;
   };
   auto o = std::make_shared<Options>();
   app.add_option("run", o->run, "Run folder, or a checkpoint in it")->required();
+  app.add_option("--data", o->data, "Where the run's data lies now; default: where it lay");
   o->report.add(app);
-  return [o] { return audit(o->report, [&] { return prepare_run(o->run); }); };
+  return [o] { return audit(o->report, [&] { return prepare_run(o->run, o->data); }); };
 }
 
 }  // namespace patchcl

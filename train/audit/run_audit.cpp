@@ -27,13 +27,17 @@ int64_t iteration_of(const TensorFile& file, const std::string& path) {
 
 }  // namespace
 
-AuditedStep prepare_run(const std::string& run) {
+AuditedStep prepare_run(const std::string& run, const std::string& moved) {
   const std::string path = checkpoint_path(run);
   const TensorFile file = load_tensors(path, Arena("checkpoint"));
   const int64_t iteration = iteration_of(file, path);
-  const TrainConfig c = from_toml(file.metadata.at("config"), path);
+  TrainConfig c = from_toml(file.metadata.at("config"), path);
+  if (!moved.empty()) c.data = moved;
   set_threads(c.threads);
   const Dataset data = Dataset::open(c.data, c.dataset_options());
+  if (file.metadata.contains("data") && file.metadata.at("data") != data.fingerprint())
+    fail(ExitCode::checkpoint, "audit", path, " was trained on other cases than those of ", c.data,
+        "; say with --data where its data lies");
   AuditedStep out;
   out.step = std::make_unique<StepAudit>(c.method, c.method_options, c.learner_options(data));
   StepAudit& step = *out.step;

@@ -10,8 +10,9 @@
 
 namespace patchcl {
 
-// The step that follows a run's last checkpoint. Throws as a resume does.
-AuditedStep prepare_run(const std::string& run);
+// The step that follows a run's last checkpoint; `data`: where its data lies now, empty: where it lay. Throws
+// as a resume does.
+AuditedStep prepare_run(const std::string& run, const std::string& data = "");
 
 // The step that a learner is about to take on `batch`, which lies on the host.
 std::unique_ptr<StepAudit> audit_of(Learner& learner, const Batch& batch);

@@ -15,8 +15,8 @@
 #include <cstring>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <mutex>
+#include <optional>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
@@ -86,8 +86,8 @@ std::vector<std::string> train_command(const Cell& c, const GridPlan& plan, cons
   return train;
 }
 
-// Trains and scores one cell; false when a step failed.
-bool run(const Cell& c, const GridPlan& plan, const GridFlags& flags) {
+// Trains and scores one cell; the exit code of what failed, or 0.
+int run(const Cell& c, const GridPlan& plan, const GridFlags& flags) {
   fs::create_directories(c.folder);
   const fs::path log = c.folder / "grid.log";
   std::vector<std::string> train = train_command(c, plan, flags);
@@ -103,31 +103,47 @@ bool run(const Cell& c, const GridPlan& plan, const GridFlags& flags) {
   if (code == int(ExitCode::interrupted))
     fail(ExitCode::interrupted, "grid", "stopped in ", c.folder.string(), "; the same command goes on");
   if (code != 0) std::printf("%s failed with exit code %d, see %s\n", c.folder.c_str(), code, log.c_str());
-  return code == 0;
+  return code > int(ExitCode::interrupted) ? int(ExitCode::internal) : code;
 }
 
-// Runs what is not there yet, `jobs` at a time in the order of `cells`; how many failed. Stops at the first
-// exception.
-size_t run_all(const std::vector<Cell>& cells, const GridPlan& plan, const GridFlags& flags) {
+// Nothing where a run was not scored, or its scores cannot be read: it is scored anew.
+std::optional<GridScore> read_scores(const fs::path& path) {
+  if (!fs::exists(path)) return {};
+  const auto number = [](const ordered_json& v) { return v.is_null() ? std::nan("") : v.get<double>(); };
+  try {
+    const ordered_json j = ordered_json::parse(read_text(path.string()));
+    GridScore s{number(j.at("mean_of_classes").at("dice")), number(j.at("mean_of_classes").at("hd95")), {}};
+    for (const auto& [name, scores] : j.at("mean_of_cases").items())
+      s.dice_of_class[name] = number(scores.at("dice"));
+    return s;
+  } catch (const nlohmann::json::exception&) {
+    return {};
+  }
+}
+
+// Runs what is not there yet, `jobs` at a time in the order of `cells`; the exit code of one that failed, or
+// 0. Stops at the first exception.
+int run_all(const std::vector<Cell>& cells, const GridPlan& plan, const GridFlags& flags) {
   std::mutex mutex;
-  size_t next = 0, failed = 0;
+  size_t next = 0;
+  int failed = 0;
   std::exception_ptr stopped;
   const auto work = [&] {
     for (std::unique_lock lock(mutex); next < cells.size() && !stopped;) {
       const Cell& c = cells[next++];
-      if (fs::exists(scores_file(c))) continue;
+      if (read_scores(scores_file(c))) continue;
       std::printf("%zu/%zu %s\n", next, cells.size(), c.folder.c_str());
       std::fflush(stdout);
       lock.unlock();
       std::exception_ptr error;
-      bool ok = false;
+      int code = 0;
       try {
-        ok = run(c, plan, flags);
+        code = run(c, plan, flags);
       } catch (...) {
         error = std::current_exception();
       }
       lock.lock();
-      failed += !ok;
+      if (code != 0) failed = code;
       if (error) stopped = error;
     }
   };
@@ -138,26 +154,16 @@ size_t run_all(const std::vector<Cell>& cells, const GridPlan& plan, const GridF
   return failed;
 }
 
-GridScore read_scores(const fs::path& path) {
-  std::ifstream in(path);
-  const ordered_json j = ordered_json::parse(in);
-  const auto number = [](const ordered_json& v) { return v.is_null() ? std::nan("") : v.get<double>(); };
-  GridScore s{number(j.at("mean_of_classes").at("dice")), number(j.at("mean_of_classes").at("hd95")), {}};
-  for (const auto& [name, scores] : j.at("mean_of_cases").items())
-    s.dice_of_class[name] = number(scores.at("dice"));
-  return s;
-}
-
 void write_tables(const GridPlan& plan, const std::vector<Cell>& cells, const fs::path& out) {
   GridScores scores;
   ordered_json runs = ordered_json::array();
   for (const Cell& c : cells) {
-    if (!fs::exists(scores_file(c))) continue;
-    const GridScore s = read_scores(scores_file(c));
-    scores[{c.variant->name, c.labeled}].push_back(s);
-    runs.push_back({{"variant", c.variant->name}, {"labeled", c.labeled}, {"seed", c.seed}, {"dice", s.dice},
-        {"hd95", std::isnan(s.hd95) ? ordered_json() : ordered_json(s.hd95)},
-        {"dice_of_class", s.dice_of_class}});
+    const std::optional<GridScore> s = read_scores(scores_file(c));
+    if (!s) continue;
+    scores[{c.variant->name, c.labeled}].push_back(*s);
+    runs.push_back({{"variant", c.variant->name}, {"labeled", c.labeled}, {"seed", c.seed}, {"dice", s->dice},
+        {"hd95", std::isnan(s->hd95) ? ordered_json() : ordered_json(s->hd95)},
+        {"dice_of_class", s->dice_of_class}});
   }
   std::string tables = grid_table(plan, scores);
   for (int64_t l : plan.labeled) tables += "\n" + grid_class_table(plan, scores, l);
@@ -167,11 +173,7 @@ void write_tables(const GridPlan& plan, const std::vector<Cell>& cells, const fs
 }
 
 int grid(const GridFlags& flags) {
-  std::ifstream file(flags.plan);
-  if (!file) fail(ExitCode::data, "grid", "cannot read the plan ", flags.plan);
-  std::stringstream text;
-  text << file.rdbuf();
-  const GridPlan plan = parse_plan(text.str(), flags.plan);
+  const GridPlan plan = parse_plan(read_text(flags.plan), flags.plan);
   for (const GridVariant& v : plan.variants) {  // now, not after hours
     std::vector<std::string> options = plan.train;
     append(options, v.options);
@@ -185,9 +187,9 @@ int grid(const GridFlags& flags) {
         cells.push_back({&v, labeled, seed,
             fs::path(flags.out) / v.name / ("labeled-" + std::to_string(labeled)) /
                 ("seed-" + std::to_string(seed))});
-  const size_t failed = flags.tables_only ? 0 : run_all(cells, plan, flags);
+  const int failed = flags.tables_only ? 0 : run_all(cells, plan, flags);
   write_tables(plan, cells, flags.out);
-  return int(failed == 0 ? ExitCode::ok : ExitCode::internal);
+  return failed;
 }
 
 AddCommand grid_command{{55, "grid", "Run a plan of methods x labelled cases x seeds and write tables",

@@ -4,8 +4,10 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 
 #include "data/formats/readers.h"
+#include "tensor/file.h"
 #include "train/commands/command.h"
 #include "train/commands/data_flags.h"
 #include "train/commands/inference_flags.h"
@@ -104,8 +106,8 @@ int predict(const PredictFlags& flags) {
       draw_overlay(flags.inference.overlays, v, mask, foreground_names(info));
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     const double left = elapsed.count() / double(i + 1) * double(files.size() - i - 1);
-    std::printf("%zu/%zu %s -> %s, %s left\n", i + 1, files.size(), files[i].c_str(), masks[i].c_str(),
-        duration(left).c_str());
+    std::printf("%zu/%zu %s -> %s, %s left\n", i + 1, files.size(), printable(files[i].string()).c_str(),
+        printable(masks[i].string()).c_str(), duration(left).c_str());
     std::fflush(stdout);
   }
   return int(ExitCode::ok);
@@ -113,7 +115,7 @@ int predict(const PredictFlags& flags) {
 
 // "ID.nii.gz": what fits the image; pictures become PNG, their stacks NIfTI.
 std::string mask_name(const Source& s) {
-  const Format format = readable(s.path) ? format_of(s.path) : Format::nifti;
+  const Format format = is_readable(s.path) ? format_of(s.path) : Format::nifti;
   if (format == Format::h5) return s.id + ".h5";
   return s.id + (format == Format::image && s.depth == 1 ? ".png" : ".nii.gz");
 }
@@ -135,7 +137,7 @@ int predict_split(const PredictFlags& flags) {
     const Volume v = to_volume(s.id, s.path, s.image(), nullptr, "");
     const fs::path target = fs::path(flags.output) / mask_name(s);
     write_label(target.string(), segment(networks, v, options, arena), v);
-    std::printf("%s -> %s\n", s.path.c_str(), target.c_str());
+    std::printf("%s -> %s\n", printable(s.path).c_str(), printable(target.string()).c_str());
   }
   return int(ExitCode::ok);
 }

@@ -10,26 +10,24 @@ namespace {
 
 // A resumed run is the run it was: its options are its own, but for where it goes on.
 TrainConfig resumed(const CLI::App& app, const TrainConfig& asked) {
-  const std::set<std::string> allowed{"--resume", "--out", "--data", "--device", "--threads"};
+  const std::set<std::string> allowed{
+      "--resume", "--out", "--data", "--device", "--threads", "--extend", "--allow-other-bits"};
   const auto option_of = [](const CLI::Option* o) { return "--" + o->get_lnames().at(0); };
   const auto refuse = [&](const CLI::App& group) {
     for (const CLI::Option* o : group.get_options())
       if (o->count() > 0 && !allowed.contains(option_of(o)))
         fail(ExitCode::usage, "train", "--resume goes on with the run's own options; ", option_of(o),
-            " cannot be changed. --out, --data, --device and --threads can");
+            " cannot be changed. --out, --data, --device and --threads can; --extend N trains further");
   };
   refuse(app);
   for (const CLI::App* group : app.get_subcommands([](const CLI::App* a) { return a->get_name().empty(); }))
     refuse(*group);
 
-  const std::string checkpoint = checkpoint_path(asked.resume);
-  std::string saved = read_run_config(asked.resume), where = asked.resume + "/config.toml";
-  if (saved.empty()) {
-    saved = config_of(checkpoint);
-    where = checkpoint;
-  }
-  TrainConfig config = from_toml(saved, where);
+  TrainConfig config = from_toml(saved_config(asked.resume), "the configuration of " + asked.resume);
   config.resume = asked.resume;
+  config.allow_other_bits = asked.allow_other_bits;
+  config.extend = asked.extend;
+  config.iters += asked.extend;
   config.out = folder_of(asked.resume);
   if (app.count("--out")) config.out = asked.out;
   if (app.count("--data")) config.data = asked.data;
@@ -52,7 +50,8 @@ AddCommand train{{1, "train", "Train a network",
     "Examples:\n"
     "  patchcl train --data phantom:cases=40,size=96 --size 96 --batch 8 --iters 600 --out runs/phantom\n"
     "  patchcl train --data ACDC --method patchcl --labeled 7 --out runs/acdc7\n"
-    "  patchcl train --resume runs/acdc7     goes on; --device, --threads, --data and --out may change",
+    "  patchcl train --resume runs/acdc7     goes on; --device, --threads, --data and --out may change\n"
+    "  patchcl train --resume runs/acdc7 --extend 5000     5000 steps more than it was begun with",
     [](CLI::App& app) -> std::function<int()> {
       auto config = std::make_shared<TrainConfig>();
       config->method = method_of(command_line(), config->method);
@@ -60,6 +59,16 @@ AddCommand train{{1, "train", "Train a network",
       app.set_config("--config", "", "TOML file with any of these options; the command line wins");
       app.allow_config_extras(CLI::config_extras_mode::error);
       app.add_option("--resume", config->resume, "Run folder or checkpoint to go on from, bit for bit")
+          ->configurable(false);
+      app.add_option("--extend", config->extend,
+             "With --resume: train so many steps beyond the run's own. The learning rate, and whatever else "
+             "follows the length of a run, then follow that of the longer one")
+          ->check(CLI::Range(int64_t(1), int64_t(1) << 32))
+          ->needs("--resume")
+          ->configurable(false);
+      app.add_flag("--allow-other-bits", config->allow_other_bits,
+             "With --resume: go on although this CPU's instructions round otherwise than those of the run")
+          ->needs("--resume")
           ->configurable(false);
       app.add_option("--weights", config->weights,
              "Start from these weights, as far as names and shapes agree (what was loaded is printed)")

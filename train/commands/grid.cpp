@@ -5,7 +5,7 @@
 #include <set>
 #include <sstream>
 
-#include "tensor/error.h"
+#include "tensor/file.h"
 #include "train/evaluate/table.h"
 
 namespace patchcl {
@@ -60,11 +60,13 @@ GridPlan parse_plan(const std::string& text, const std::string& path) {
     else if (key == "seeds") plan.seeds = integers(rest, where);
     else if (key == "train") plan.train.insert(plan.train.end(), rest.begin(), rest.end());
     else if (key == "eval") plan.eval.insert(plan.eval.end(), rest.begin(), rest.end());
-    else if (key == "variant" && !rest.empty() && names.insert(rest[0]).second)
+    else if (key == "variant" && !rest.empty() && rest[0] == file_name_of(rest[0]) &&
+             names.insert(rest[0]).second)
       plan.variants.push_back({rest[0], {rest.begin() + 1, rest.end()}});
     else
       fail(ExitCode::usage, "grid", where, ": '", raw,
-          "' is none of labeled, seeds, train, eval, or variant with a new name");
+          "' is none of labeled, seeds, train, eval, or variant with a new name (without '/', which names a "
+          "folder)");
   }
   if (plan.labeled.empty() || plan.seeds.empty() || plan.variants.empty())
     fail(ExitCode::usage, "grid", path, " names no labelled cases, no seed or no variant");

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tensor/parallel.h"
+#include "train/setup/config.h"
 
 namespace patchcl {
 
@@ -18,6 +19,7 @@ void InferenceFlags::add(CLI::App& app) {
   app.add_flag("--largest-component", largest_component, "Of each class only the largest component stays");
   app.add_option("--overlays", overlays, "Also draw each case's middle slice with its mask into this folder");
   app.add_option("--size", size, "Side of the network's input; 0: that of the weights")
+      ->check(CLI::Range(int64_t(0), int64_t(kSides.most)))
       ->capture_default_str();
   app.add_option("--fit", fit,
          "resize: zoom each slice to the network; crop: overlapping windows at native resolution; auto: as "
@@ -26,7 +28,9 @@ void InferenceFlags::add(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--overlap", overlap, "With crop: share of a window that its neighbour covers too")
       ->capture_default_str();
-  app.add_option("--batch", batch, "Slices or windows in one forward pass")->capture_default_str();
+  app.add_option("--batch", batch, "Slices or windows in one forward pass")
+      ->check(CLI::Range(int64_t(1), int64_t(kBatches.most)))
+      ->capture_default_str();
   app.add_option("--threads", threads, "CPU threads; 0: all cores")->capture_default_str();
 }
 

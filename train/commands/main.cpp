@@ -1,11 +1,19 @@
 // patchcl: the one executable. Picks the sub-command, parses its options, turns errors into exit codes.
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cstdio>
-#include <cstring>
-#include <new>
+#include <fcntl.h>
+#include <unistd.h>
 
-#include "tensor/error.h"
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <new>
+#include <stdexcept>
+#include <system_error>
+
+#include "tensor/file.h"
 #include "train/commands/command.h"
 #include "train/options/option_list.h"
 #include "train/setup/run_record.h"
@@ -70,22 +78,53 @@ int main(int argc, char** argv) {
   return int(ExitCode::usage);
 }
 
+// A descriptor that the caller closed would be given to the next file, and messages would land in it.
+void open_standard_streams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) std::_Exit(int(ExitCode::io));
+}
+
+int report(ExitCode code, const std::string& message) {
+  std::fprintf(stderr, "error: %s\n", printable(message).c_str());
+  return int(code);
+}
+
+int guarded(int argc, char** argv) {
+  try {
+    return main(argc, argv);
+  } catch (const Error& e) {
+    return report(e.code(), e.what());
+  } catch (const std::bad_alloc&) {
+    return report(ExitCode::device, "[memory] the system has none left; lower --batch or --size");
+  } catch (const std::length_error&) {
+    return report(
+        ExitCode::device, "[memory] more was asked for than any machine has; lower --batch or --size");
+  } catch (const std::filesystem::filesystem_error& e) {
+    return report(ExitCode::io, std::string("[file] ") + e.what());
+  } catch (const std::system_error& e) {
+    return report(ExitCode::device, std::string("[system] ") + e.what() + "; ask for fewer --threads");
+  } catch (const std::exception& e) {
+    return report(ExitCode::internal, e.what());
+  }
+}
+
+// The exit code of a command that ended with `code`: what it printed must have arrived.
+int printed(int code) {
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && !std::ferror(stdout) && std::cout) return code;
+  const int failed = report(ExitCode::io,
+      "[output] standard output took not all that was printed; is its disk "
+      "full, or has its reader ended?");
+  return code == 0 ? failed : code;
+}
+
 }  // namespace
 }  // namespace patchcl
 
 int main(int argc, char** argv) {
   using namespace patchcl;
+  open_standard_streams();
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that has gone is a failed write, which printed() tells
   set_command_line(argc, argv);
-  try {
-    return patchcl::main(argc, argv);
-  } catch (const Error& e) {
-    std::fprintf(stderr, "error: %s\n", e.what());
-    return int(e.code());
-  } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "error: [memory] the system has none left; lower --batch or --size\n");
-    return int(ExitCode::device);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "error: %s\n", e.what());
-    return int(ExitCode::internal);
-  }
+  return printed(guarded(argc, argv));
 }

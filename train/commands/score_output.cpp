@@ -80,7 +80,7 @@ std::string to_csv(const Summary& summary, const std::vector<std::string>& names
   s.precision(17);
   s << "case,class,dice,jaccard,hd95,asd,sensitivity,specificity\n";
   const auto line = [&](const std::string& id, const std::string& name, const Scores& v) -> std::ostream& {
-    return s << id << ',' << name << ',' << v.dice << ',' << v.jaccard << ',' << v.hd95 << ',' << v.asd
+    return s << csv_cell(id) << ',' << csv_cell(name) << ',' << v.dice << ',' << v.jaccard << ',' << v.hd95 << ',' << v.asd
              << ',';
   };
   for (const CaseScores& c : summary.cases)
@@ -171,7 +171,7 @@ void ScoreOutput::write(const ObjectSummary& summary, ordered_json about) const 
   const auto add = [&](const std::string& name, const ObjectScores& s, const std::string& counts) {
     text += padded(name, width) + " |" + cell(s.f1, 100) + cell(s.dice, 100) + cell(s.hausdorff, 1) + " | " +
             counts + "\n";
-    rows << name << ',' << s.f1 << ',' << s.dice << ',' << s.hausdorff << ',' << counts << '\n';
+    rows << csv_cell(name) << ',' << s.f1 << ',' << s.dice << ',' << s.hausdorff << ',' << counts << '\n';
   };
   const auto counts = [](const ObjectSums& s) {
     return std::to_string(s.tp) + "," + std::to_string(s.fp) + "," + std::to_string(s.fn);

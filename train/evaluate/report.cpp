@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/picture.h"
+#include "tensor/file.h"
 #include "train/evaluate/table.h"
 
 namespace patchcl {
@@ -52,7 +53,7 @@ std::string to_json(const Summary& s, const std::vector<std::string>& names) {
   j["conventions"] = describe(MetricOptions::ssl4mis());
   for (size_t i = 0; i < s.classes.size(); ++i)
     j["classes"][class_name(names, i)] = scores_json(s.classes[i]);
-  return j.dump();
+  return j.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 void draw_overlay(const std::string& dir, const Volume& v, const std::vector<uint8_t>& prediction,
@@ -85,7 +86,7 @@ void draw_overlay(const std::string& dir, const Volume& v, const std::vector<uin
     page.fill(4, y, 8, 8, class_color(int64_t(i) + 1));
     page.text(16, y, legend[i]);
   }
-  page.save(dir + "/" + v.id + ".png");
+  page.save(dir + "/" + file_name_of(v.id) + ".png");
 }
 
 }  // namespace patchcl

@@ -1,29 +1,22 @@
 #include "train/loop/run_log.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
 #include <sstream>
-
-#include "tensor/error.h"
-#include "tensor/file.h"
 
 namespace patchcl {
 
 namespace {
 
-// Keeps the rows up to `iteration`; their number stands behind `prefix`.
-void cut(const std::string& path, int64_t iteration, const std::string& prefix) {
-  std::ifstream in(path);
-  std::string kept;
-  for (std::string line; std::getline(in, line);) {
-    const bool numbered = line.compare(0, prefix.size(), prefix) == 0 &&
-                          std::isdigit(static_cast<unsigned char>(line[prefix.size()]));
-    if (iteration > 0 && (!numbered || std::stoll(line.substr(prefix.size())) <= iteration))
-      kept += line + "\n";
-  }
-  in.close();
-  write_text(path, kept);
+// The iteration of a row; 0 of a table's header, -1 of what is no row.
+int64_t iteration_of(const std::string& line) {
+  if (!line.starts_with("{")) return std::atoll(line.c_str());
+  const auto row = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  const auto found = row.is_object() ? row.find("iteration") : row.end();
+  return found != row.end() && found->is_number_integer() ? found->get<int64_t>() : -1;
 }
 
 std::vector<std::string> split(const std::string& line) {
@@ -35,16 +28,27 @@ std::vector<std::string> split(const std::string& line) {
 
 }  // namespace
 
+void cut_log(const std::string& path, int64_t iteration) {
+  if (!std::filesystem::exists(path)) return;
+  const std::string text = read_text(path, ExitCode::io);
+  std::string kept;
+  // A last line without an end is a part of one.
+  for (size_t at = 0, end = 0; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
+    const std::string line = text.substr(at, end - at);
+    const int64_t i = iteration_of(line);
+    if (iteration > 0 && i >= 0 && i <= iteration) kept += line + "\n";
+  }
+  if (kept != text) write_text(path, kept);
+}
+
 RunLog::RunLog(const std::string& folder, int64_t iteration)
-    : jsonl_path_(folder + "/metrics.jsonl"), csv_path_(folder + "/metrics.csv") {
-  cut(jsonl_path_, iteration, "{\"iteration\":");
-  cut(csv_path_, iteration, "");
-  jsonl_.open(jsonl_path_, std::ios::app);
-  csv_.open(csv_path_, std::ios::app);
-  std::string header;
-  std::ifstream table(csv_path_);
-  std::getline(table, header);
-  columns_ = split(header);
+    : csv_path_(folder + "/metrics.csv"), audit_path_(folder + "/audit.jsonl") {
+  const std::string jsonl = folder + "/metrics.jsonl";
+  for (const std::string& path : {jsonl, csv_path_, audit_path_}) cut_log(path, iteration);
+  jsonl_ = std::make_unique<AppendFile>(jsonl);
+  csv_ = std::make_unique<AppendFile>(csv_path_);
+  const std::string table = read_text(csv_path_, ExitCode::io);
+  columns_ = split(table.substr(0, table.find('\n')));
 }
 
 void RunLog::write(int64_t iteration, const Values& values) {
@@ -57,7 +61,7 @@ void RunLog::write(int64_t iteration, const Values& values) {
     if (std::isfinite(v)) json << v;
     else json << "null";
   }
-  jsonl_ << json.str() << "}\n" << std::flush;
+  jsonl_->write_line(json.str() + "}");
   widen(values);
   row << iteration;
   for (size_t k = 1; k < columns_.size(); ++k) {
@@ -65,8 +69,7 @@ void RunLog::write(int64_t iteration, const Values& values) {
     for (const auto& [name, v] : values)
       if (name == columns_[k]) row << v;
   }
-  csv_ << row.str() << '\n' << std::flush;
-  check();
+  csv_->write_line(row.str());
 }
 
 // Gives the table columns for values that it has none for: a later phase logs more than a warm-up.
@@ -79,24 +82,26 @@ void RunLog::widen(const Values& values) {
   std::string table;
   for (const std::string& name : columns_) table += (table.empty() ? "" : ",") + name;
   table += "\n";
-  std::ifstream in(csv_path_);
+  std::istringstream in(read_text(csv_path_, ExitCode::io));
   std::string line;
   std::getline(in, line);  // the old header
   while (std::getline(in, line)) table += line + std::string(columns_.size() - before, ',') + "\n";
-  in.close();
-  csv_.close();
   write_text(csv_path_, table);
-  csv_.open(csv_path_, std::ios::app);
+  csv_ = std::make_unique<AppendFile>(csv_path_);
 }
 
 void RunLog::write_validation(int64_t iteration, const std::string& json) {
-  jsonl_ << "{\"iteration\":" << iteration << ",\"validation\":" << json << "}\n" << std::flush;
-  check();
+  jsonl_->write_line("{\"iteration\":" + std::to_string(iteration) + ",\"validation\":" + json + "}");
 }
 
-void RunLog::check() const {
-  if (!jsonl_ || !csv_)
-    fail(ExitCode::io, "train", "cannot write ", jsonl_path_, " or ", csv_path_, ": is the disk full?");
+void RunLog::write_audit(const std::string& json) {
+  if (!audit_) audit_ = std::make_unique<AppendFile>(audit_path_);
+  audit_->write_line(json);
+}
+
+void RunLog::sync() {
+  for (const auto* file : {&jsonl_, &csv_, &audit_})
+    if (*file) (*file)->sync();
 }
 
 }  // namespace patchcl

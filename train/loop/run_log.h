@@ -1,13 +1,18 @@
-// The two metric files of a run, metrics.jsonl and metrics.csv: numbers only, so that equal runs have equal
+// The logs of a run, metrics.jsonl, metrics.csv and audit.jsonl: numbers only, so that equal runs have equal
 // files. On resume they are cut back to the checkpoint, so that no step appears twice.
 #pragma once
 #include <cstdint>
-#include <fstream>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "tensor/file.h"
+
 namespace patchcl {
+
+// Takes the rows behind `iteration`, and parts of rows, out of a log. Error(io) when it cannot be read.
+void cut_log(const std::string& path, int64_t iteration);
 
 class RunLog {
  public:
@@ -15,16 +20,19 @@ class RunLog {
   RunLog(const std::string& folder, int64_t iteration);
 
   using Values = std::vector<std::pair<std::string, double>>;
-  // Error(io) when the disk is full.
+  // All: Error(io) when the disk is full.
   void write(int64_t iteration, const Values& values);
   // `json`: the scores of a validation.
   void write_validation(int64_t iteration, const std::string& json);
+  // `json`: a spot check of the gradient.
+  void write_audit(const std::string& json);
+  // To the disk: before a checkpoint that follows these rows.
+  void sync();
 
  private:
   void widen(const Values& values);
-  void check() const;
-  std::string jsonl_path_, csv_path_;
-  std::ofstream jsonl_, csv_;
+  std::string csv_path_, audit_path_;
+  std::unique_ptr<AppendFile> jsonl_, csv_, audit_;
   std::vector<std::string> columns_;  // of the table
 };
 

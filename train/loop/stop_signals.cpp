@@ -9,16 +9,18 @@ void ask_to_stop(int) { g_stop = 1; }
 
 StopSignals::StopSignals() {
   g_stop = 0;
-  struct sigaction a {};
-  a.sa_handler = ask_to_stop;
-  a.sa_flags = SA_RESETHAND;
-  sigaction(SIGINT, &a, &old_int_);
-  sigaction(SIGTERM, &a, &old_term_);
+  for (int i = 0; i < 3; ++i) {
+    struct sigaction a {};
+    a.sa_handler = ask_to_stop;
+    // A terminal that closes may send several.
+    a.sa_flags = SA_RESTART | int(kSignals[i] == SIGHUP ? 0 : SA_RESETHAND);
+    sigaction(kSignals[i], &a, &before_[i]);
+    if (kSignals[i] == SIGHUP && before_[i].sa_handler == SIG_IGN) sigaction(SIGHUP, &before_[i], nullptr);
+  }
 }
 
 StopSignals::~StopSignals() {
-  sigaction(SIGINT, &old_int_, nullptr);
-  sigaction(SIGTERM, &old_term_, nullptr);
+  for (int i = 0; i < 3; ++i) sigaction(kSignals[i], &before_[i], nullptr);
 }
 
 bool StopSignals::asked() const { return g_stop != 0; }

@@ -1,4 +1,5 @@
-// While it lives, SIGINT and SIGTERM ask for a stop after the current step; a second one kills.
+// While it lives, SIGINT, SIGTERM and SIGHUP (a terminal that closes) ask for a stop after the current step;
+// a second SIGINT or SIGTERM kills. A SIGHUP that the caller ignores, as nohup does, stays ignored.
 #pragma once
 #include <csignal>
 
@@ -12,7 +13,8 @@ class StopSignals {
   bool asked() const;
 
  private:
-  struct sigaction old_int_, old_term_;
+  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
+  struct sigaction before_[3];
 };
 
 }  // namespace patchcl

@@ -4,12 +4,12 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 
 #include "tensor/file.h"
 #include "train/audit/run_audit.h"
 #include "train/evaluate/report.h"
+#include "train/evaluate/table.h"
 #include "train/loop/memory_plan.h"
 #include "train/loop/progress.h"
 #include "train/loop/stop_signals.h"
@@ -26,7 +26,7 @@ ModelInfo model_info(const TrainConfig& c, const LearnerOptions& o, const Datase
   ModelInfo info;
   info.unet = o.network;
   info.size = c.size;
-  info.class_names = data.class_names();
+  info.class_names = distinct(data.class_names());
   info.fit = data.fit(c.size);
   return info;
 }
@@ -72,13 +72,17 @@ Trainer::Trainer(TrainConfig config)
   info_ = model_info(config_, options, dataset_);
 
   make_folder(config_.out);
+  lock_ = std::make_unique<RunLock>(config_.out);
   if (!config_.resume.empty())
-    progress_ =
-        load_checkpoint(checkpoint_path(config_.resume), *learner_, resolved_, dataset_.fingerprint());
+    progress_ = load_checkpoint(checkpoint_path(config_.resume), *learner_, resolved_, dataset_.fingerprint(),
+        config_.allow_other_bits);
   else if (fs::exists(fs::path(config_.out) / "last.safetensors"))
     fail(ExitCode::usage, "train", config_.out, " holds a run already; go on with --resume ", config_.out,
         ", or choose another --out");
   else if (!config_.weights.empty()) start_from_weights(*learner_, config_.weights);
+  if (config_.extend > 0)
+    std::printf("%s: %lld steps in all; learning rate %.3g, that of a run of this length\n",
+        config_.out.c_str(), static_cast<long long>(config_.iters), learner_->learning_rate());
   plan_memory(*learner_);
 }
 
@@ -196,7 +200,9 @@ Outcome Trainer::run(int64_t until) {
 
 void Trainer::open_folder() {
   if (log_) return;
-  write_text(config_.out + "/config.toml", resolved_);
+  update_text(config_.out + "/config.toml", resolved_);
+  for (const char* of_a_shorter_run : {"/results.json", "/results.md"})
+    fs::remove(config_.out + of_a_shorter_run);
   record_run(config_.out, config_.data, dataset_);
   std::printf("%s", dataset_.describe().c_str());
   log_ = std::make_unique<RunLog>(config_.out, learner_->iteration());
@@ -298,9 +304,7 @@ void Trainer::validate_now() {
 void Trainer::audit(const Batch& batch) {
   const int64_t iteration = learner_->iteration();
   const SpotCheck spot = spot_check(*audit_of(*learner_, batch.on_host()), config_.seed, iteration);
-  std::ofstream out(config_.out + "/audit.jsonl", std::ios::app);
-  if (!(out << spot.json << "\n" << std::flush))
-    fail(ExitCode::io, "train", "cannot write ", config_.out, "/audit.jsonl: is the disk full?");
+  log_->write_audit(spot.json);
   demand(spot, iteration);
 }
 
@@ -315,6 +319,7 @@ void Trainer::draw_pictures(const Batch& batch) {
 }
 
 void Trainer::checkpoint() {
+  log_->sync();
   info_.iteration = learner_->iteration();
   save_checkpoint(config_.out, info_, *learner_, progress_, resolved_, dataset_.fingerprint());
 }

@@ -1,10 +1,10 @@
 // Trainer: the loop around a learner. Owns the data, the run folder and its logs.
 //
 // One step:  batch -> begin_step -> backward -> update -> end_step (train/setup/learner.h)
-// Run folder: config.toml (what ran), run.json (which program, called how), metrics.jsonl and metrics.csv
-// (numbers only, so that equal runs have equal files), last.safetensors and last.1.safetensors (checkpoints),
-// best.safetensors (weights of the best validation), overlays/*.png, pictures/*.png (what the method sees),
-// results.md and results.json.
+// Run folder: run.lock (one process at a time), config.toml (what ran), run.json (which program, called how),
+// metrics.jsonl and metrics.csv (numbers only, so that equal runs have equal files), last.safetensors and
+// last.1.safetensors (checkpoints), best.safetensors (weights of the best validation), overlays/*.png,
+// pictures/*.png (what the method sees), results.md and results.json.
 #pragma once
 #include <memory>
 #include <string>
@@ -12,6 +12,7 @@
 #include "data/stream/dataset.h"
 #include "train/evaluate/inference.h"
 #include "train/loop/recorded_step.h"
+#include "train/loop/run_lock.h"
 #include "train/loop/run_log.h"
 #include "train/loop/staging.h"
 #include "train/setup/checkpoint.h"
@@ -32,8 +33,8 @@ class Trainer {
   ~Trainer();
   Trainer(const Trainer&) = delete;
 
-  // Trains up to `until` steps in all (default: to the end), then validates and writes a checkpoint. SIGINT
-  // or SIGTERM stop it after the current step, with a checkpoint.
+  // Trains up to `until` steps in all (default: to the end), then validates and writes a checkpoint. SIGINT,
+  // SIGTERM or SIGHUP stop it after the current step, with a checkpoint.
   Outcome run(int64_t until = -1);
 
   Learner& learner() { return *learner_; }
@@ -60,6 +61,7 @@ class Trainer {
 
   TrainConfig config_;
   Dataset dataset_;
+  std::unique_ptr<RunLock> lock_;
   std::unique_ptr<Learner> learner_;
   std::string resolved_;  // config.toml
   ModelInfo info_;

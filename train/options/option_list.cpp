@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <map>
 #include <numeric>
 
@@ -33,7 +34,7 @@ void parse(const std::string& name, const std::string& text, const Range& range,
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), parsed);
   const bool whole = std::is_integral_v<T>;
   if (error == std::errc::result_out_of_range) no_value(name, text, "a number that fits");
-  if (error != std::errc{} || end != text.data() + text.size() || !(double(parsed) == double(parsed)))
+  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(double(parsed)))
     no_value(name, text, whole ? "a whole number" : "a number");
   if (!range.holds(double(parsed))) no_value(name, text, range.text());
   value = parsed;

@@ -6,6 +6,8 @@
 #include <map>
 #include <sstream>
 
+#include "tensor/device.h"
+
 namespace patchcl {
 
 namespace fs = std::filesystem;
@@ -19,7 +21,8 @@ Tensor to_host(const Tensor& t, const Arena& host) {
 }
 
 // Options that may change between a run and its continuation: they do not change a number, but for the
-// device, which rounds otherwise. Data may move; that they are the same is told by their fingerprint.
+// device, which rounds otherwise. Data may move; that they are the same is told by their fingerprint. The
+// number of steps may grow (--extend).
 bool is_free(const std::string& key) {
   for (const char* k : {"out", "data", "threads", "log-every", "anomaly", "device"})
     if (key == k) return true;
@@ -43,7 +46,8 @@ std::string differences(const std::string& saved, const std::string& now) {
   std::string text;
   for (const auto& [key, value] : a) {
     const auto other = b.find(key);
-    if (other == b.end() || other->second != value)
+    const bool longer = key == "iters" && other != b.end() && std::stoll(other->second) > std::stoll(value);
+    if (!longer && (other == b.end() || other->second != value))
       text += " " + key + "=" + value + " (now " + (other == b.end() ? "absent" : other->second) + ")";
   }
   return text;
@@ -55,6 +59,51 @@ const Tensor& at(const TensorFile& file, const std::string& name, const std::str
     fail(ExitCode::checkpoint, "checkpoint", path, " has no tensor '", name,
         "'; it holds weights only: use --weights where weights are asked for");
   return it->second;
+}
+
+// Which instructions round a run's numbers.
+std::string instructions(const Learner& learner) {
+  return learner.options().device == Device::cuda ? "gpu" : isa_name(isa());
+}
+
+// Another CPU rounds otherwise: the run would go on, but not as if it had never stopped.
+void refuse_other_bits(const TensorFile& file, const Learner& learner, const std::string& path) {
+  const auto then = file.metadata.find("instructions");
+  const std::string now = instructions(learner);
+  if (then == file.metadata.end() || then->second == now || then->second == "gpu" || now == "gpu") return;
+  fail(ExitCode::checkpoint, "checkpoint", path, " was trained with the CPU's ", then->second,
+      " instructions, here they are ", now,
+      ", which round otherwise; --allow-other-bits goes on all the same");
+}
+
+// A run that grows (--extend) is the longer one from here on, but what it has done must be a part of that.
+void refuse_other_phases(const Learner& learner, const std::string& config, const std::string& path) {
+  RunShape before = learner.options().run;
+  before.iterations = std::stoll(options_of(config).at("iters"));
+  const std::vector<Phase> was = learner.method().phases(before), &now = learner.phases();
+  bool same = was.size() == now.size();
+  for (size_t i = 0; same && i + 1 < was.size(); ++i) same = was[i].iterations == now[i].iterations;
+  if (!same)
+    fail(ExitCode::usage, "train", path, ": the ", was[0].name, " of this run is a share of its ",
+        before.iterations, " steps, and would have been another in a run of ",
+        learner.options().run.iterations, "; begin a new run with --weights instead of --extend");
+}
+
+// A file that holds a run's state. Where it is damaged, the message names the one before it.
+TensorFile read_checkpoint(const std::string& path, const Arena& host) {
+  TensorFile file;
+  try {
+    file = load_tensors(path, host);
+  } catch (const Error& e) {
+    const fs::path previous = fs::path(path).parent_path() / "last.1.safetensors";
+    const bool other = fs::exists(previous) && fs::path(path).filename() != previous.filename();
+    throw Error(e.code(),
+        std::string(e.what()) + (other ? "; the one before it: --resume " + previous.string() : ""));
+  }
+  if (!file.metadata.contains("iteration") || !file.metadata.contains("config"))
+    fail(ExitCode::checkpoint, "checkpoint", path,
+        " is a weights file, not a checkpoint of a run; resume from last.safetensors");
+  return file;
 }
 
 }  // namespace
@@ -78,6 +127,7 @@ void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& lea
   file.metadata["best_iteration"] = std::to_string(progress.best_iteration);
   file.metadata["config"] = config;
   file.metadata["data"] = data;
+  file.metadata["instructions"] = instructions(learner);
 
   const fs::path last = fs::path(dir) / "last.safetensors", previous = fs::path(dir) / "last.1.safetensors";
   // A second name for the old checkpoint: there is a whole one under `last` at every moment.
@@ -98,33 +148,19 @@ std::string folder_of(const std::string& resume) {
 }
 
 std::string config_of(const std::string& checkpoint) {
-  const TensorFile file = load_tensors(checkpoint, Arena("checkpoint"));
-  const auto found = file.metadata.find("config");
-  if (found == file.metadata.end())
-    fail(ExitCode::checkpoint, "checkpoint", checkpoint,
-        " is a weights file, not a checkpoint of a run; resume from last.safetensors");
-  return found->second;
+  return read_checkpoint(checkpoint, Arena("checkpoint")).metadata.at("config");
 }
 
-Progress load_checkpoint(
-    const std::string& path, Learner& learner, const std::string& config, const std::string& data) {
+Progress load_checkpoint(const std::string& path, Learner& learner, const std::string& config,
+    const std::string& data, bool allow_other_bits) {
   const Arena host("checkpoint");
-  TensorFile file;
-  try {
-    file = load_tensors(path, host);
-  } catch (const Error& e) {
-    const fs::path previous = fs::path(path).parent_path() / "last.1.safetensors";
-    const bool other = fs::exists(previous) && fs::path(path).filename() != previous.filename();
-    throw Error(e.code(),
-        std::string(e.what()) + (other ? "; the one before it: --resume " + previous.string() : ""));
-  }
-  if (!file.metadata.count("iteration") || !file.metadata.count("config"))
-    fail(ExitCode::checkpoint, "checkpoint", path,
-        " is a weights file, not a checkpoint of a run; resume from last.safetensors");
+  TensorFile file = read_checkpoint(path, host);
+  if (!allow_other_bits) refuse_other_bits(file, learner, path);
   const std::string changed = differences(file.metadata["config"], config);
   if (!changed.empty())
     fail(ExitCode::checkpoint, "checkpoint", path, " was trained with other options:", changed,
         "; resume with the same ones");
+  refuse_other_phases(learner, file.metadata["config"], path);
 
   if (file.metadata.contains("data") && file.metadata["data"] != data)
     fail(ExitCode::checkpoint, "checkpoint", path, " was trained on other cases: its lists have fingerprint ",

@@ -24,11 +24,12 @@ void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& lea
 
 // From a checkpoint file, or a run folder's last.safetensors; the learner goes to its iteration. Throws
 // Error(checkpoint) naming the file when it is damaged, and says where the previous one lies; when it belongs
-// to another configuration or to other data, names what differs.
-Progress load_checkpoint(
-    const std::string& path, Learner& learner, const std::string& config, const std::string& data);
+// to another configuration or to other data, names what differs. A checkpoint of a CPU with other
+// instructions, whose numbers round otherwise, is refused unless `allow_other_bits`.
+Progress load_checkpoint(const std::string& path, Learner& learner, const std::string& config,
+    const std::string& data, bool allow_other_bits = false);
 
-// The configuration that a checkpoint was written with.
+// The configuration that a checkpoint was written with. Error(checkpoint) as load_checkpoint.
 std::string config_of(const std::string& checkpoint);
 // The run folder that `resume` (folder or checkpoint) stands for.
 std::string folder_of(const std::string& resume);

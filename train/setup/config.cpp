@@ -2,10 +2,12 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 
+#include "data/stream/dataset.h"
+#include "tensor/file.h"
 #include "tensor/parallel.h"
+#include "train/setup/checkpoint.h"
 
 namespace patchcl {
 
@@ -32,13 +34,6 @@ std::string joined(const std::vector<std::string>& words) {
 std::vector<CLI::ConfigItem> items_of(const std::string& toml) {
   std::istringstream in(toml);
   return CLI::ConfigTOML().from_config(in);
-}
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
 }
 
 std::string method_in(const std::string& toml, const std::string& otherwise) {
@@ -89,12 +84,12 @@ void TrainConfig::declare(OptionList& o) {
       kNotNegative);
   o.add("fold", fold, "Validate on one fold and train on the others: 2/5; splits_final.json may list them");
   declare_read_options(o, read);
-  o.add("size", size, "Height and width of the network's input", at_least(1));
+  o.add("size", size, "Height and width of the network's input", kSides);
   o.choose("augment", augment, kAugmentations, "Random changes of training images");
 
   o.group("Optimisation");
-  o.add("iters", iters, "Training steps", at_least(1));
-  o.add("batch", batch, "Images in a step", at_least(1));
+  o.add("iters", iters, "Training steps", Range{1, 1e12});
+  o.add("batch", batch, "Images in a step", kBatches);
   o.choose("optimizer", optimizer.kind, kOptimizers, "What follows the gradient");
   o.add("lr", lr, "Learning rate at its peak", kPositive);
   o.choose("schedule", schedule, kSchedules, "Of the learning rate; poly: (1 - t/T)^0.9");
@@ -104,7 +99,7 @@ void TrainConfig::declare(OptionList& o) {
   o.add("seed", seed, "Decides initial weights, batches, augmentation, dropout and sampling");
 
   o.group("Network");
-  o.add("widths", network.widths, "Channels per level", at_least(1));
+  o.add("widths", network.widths, "Channels per level", Range{1, 65536});
   o.add("dropout", network.dropout, "Dropout rate per encoder level", Range{0, 1});
   o.choose("dtype", dtype, kFloatTypes, "Numbers of weights and activations");
   o.add("fused", network.fused, "Batch norm, activation and dropout in one pass");
@@ -117,7 +112,7 @@ void TrainConfig::declare(OptionList& o) {
       kNotNegative);
   o.add("audit-every", audit_every,
       "Steps between spot checks of the gradient in f64 (audit.jsonl); 0: never", kNotNegative);
-  o.add("threads", threads, "CPU threads; 0: all. Results do not depend on it", Range{0, 1024});
+  o.add("threads", threads, "CPU threads; 0: all. Results do not depend on it", kNotNegative);
   o.choose(
       "kernels", kernels, kKernelNames, "Reference loops, direct sums, or fast (Winograd where it wins)");
   o.choose("device", device, kDeviceNames, "Where it runs");
@@ -196,8 +191,8 @@ std::string method_of(const std::vector<std::string>& arguments, const std::stri
   const std::string named = value_of(arguments, "--method");
   if (!named.empty()) return named;
   const std::string file = value_of(arguments, "--config"), run = value_of(arguments, "--resume");
-  if (!file.empty()) return method_in(read_file(file), otherwise);
-  if (!run.empty()) return method_in(read_run_config(run), otherwise);
+  if (!file.empty()) return method_in(read_text(file, ExitCode::usage), otherwise);
+  if (!run.empty()) return method_in(saved_config(run), otherwise);
   return otherwise;
 }
 
@@ -238,10 +233,30 @@ TrainConfig from_toml(const std::string& text, const std::string& where) {
   return config;
 }
 
-std::string read_run_config(const std::string& run) {
-  const std::filesystem::path at(run);
-  const auto file = (std::filesystem::is_directory(at) ? at : at.parent_path()) / "config.toml";
-  return std::filesystem::exists(file) ? read_file(file.string()) : "";
+namespace {
+// It can be read and names every option; a part of a file does not.
+bool is_whole(const std::string& toml) {
+  try {
+    const std::unique_ptr<Method> method = make_method(method_in(toml, ""));
+    TrainConfig config;
+    OptionList general;
+    config.declare(general);
+    return items_of(toml).size() == general.names().size() + method->options().names().size();
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+}  // namespace
+
+std::string saved_config(const std::string& run) {
+  const std::string file = folder_of(run) + "/config.toml";
+  if (std::filesystem::exists(file)) {
+    const std::string toml = read_text(file, ExitCode::checkpoint);
+    if (is_whole(toml)) return toml;
+    std::fprintf(stderr, "%s is damaged or of another version; going on with what the checkpoint holds\n",
+        file.c_str());
+  }
+  return config_of(checkpoint_path(run));
 }
 
 }  // namespace patchcl

@@ -35,6 +35,9 @@ void declare_read_options(OptionList& options, ReadOptions& read);
 // The registered methods, for an option that names one.
 Names<std::string> method_choices();
 
+// What a machine may be asked for: far more than one has, far less than overflows.
+constexpr Range kBatches{1, 1 << 24}, kSides{1, 1 << 16};
+
 struct TrainConfig {
   std::string method = "supervised";
   OptionValues method_options;  // those that differ from the method's defaults; resolved: all of them
@@ -59,8 +62,10 @@ struct TrainConfig {
   DType dtype = DType::f32;
   // Running
   std::string out = "runs/last";
-  std::string resume;   // run folder or checkpoint file
-  std::string weights;  // file to start from
+  std::string resume;             // run folder or checkpoint file
+  std::string weights;            // file to start from
+  bool allow_other_bits = false;  // of a resume on another CPU
+  int64_t extend = 0;             // steps beyond those of the resumed run
   int64_t val_every = 200;
   int64_t log_every = 10;
   int64_t picture_every = 0;  // 0: at the end only
@@ -96,7 +101,8 @@ void check_train_options(const std::vector<std::string>& arguments);
 std::string to_toml(TrainConfig config, const Method& method);
 // And back. Error(checkpoint) naming `where` when it cannot be read.
 TrainConfig from_toml(const std::string& text, const std::string& where);
-// The config.toml of a run folder, or beside a checkpoint; empty where there is none.
-std::string read_run_config(const std::string& run);
+// The configuration of a run to go on with (folder or checkpoint): its config.toml, or where that is missing
+// or damaged, what the checkpoint says.
+std::string saved_config(const std::string& run);
 
 }  // namespace patchcl

@@ -1,7 +1,6 @@
 #include "train/setup/run_record.h"
 
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "data/stream/dataset.h"
@@ -29,8 +28,8 @@ void record_run(const std::string& folder, const std::string& data, const Datase
   const std::string path = folder + "/run.json";
   nlohmann::ordered_json record = nlohmann::ordered_json::array();
   if (std::filesystem::exists(path)) {
-    std::ifstream in(path);
-    const nlohmann::ordered_json before = nlohmann::ordered_json::parse(in, nullptr, /*exceptions=*/false);
+    const std::string text = read_text(path, ExitCode::io);
+    const auto before = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
     if (before.is_array()) record = before;
   }
   record.push_back({{"version", kVersion}, {"commit", kCommit}, {"compiler", kCompiler},
@@ -38,7 +37,8 @@ void record_run(const std::string& folder, const std::string& data, const Datase
       {"data_fingerprint", dataset.fingerprint()}, {"training_cases", dataset.cases()},
       {"labeled_cases", dataset.labeled_cases()}, {"images", dataset.items()},
       {"labeled_images", dataset.labeled_items()}, {"validation_cases", dataset.validation_cases()}});
-  write_text(path, record.dump(2) + "\n");
+  // A path that is not UTF-8 is written with signs of replacement.
+  write_text(path, record.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace patchcl
