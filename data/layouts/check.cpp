@@ -124,7 +124,7 @@ void check_names(const Layout& layout, DataReport& report) {
   for (const auto& [group, in] : splits)
     if (in.size() > 1)
       report.problems.push_back(
-          "'" + group + "' is in the " + *in.rbegin() + " and in the " + *in.begin() + " split");
+          "'" + group + "' is in the " + *in.begin() + " and in the " + *in.rbegin() + " split");
 }
 
 void name_classes(DataReport& report) {

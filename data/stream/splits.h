@@ -18,7 +18,7 @@ struct Budget {
 };
 
 struct DatasetOptions {
-  Budget labeled;           // cases with labels
+  Budget labeled = {};      // cases with labels
   int64_t validation = -1;  // cases held out when there is no list; -1: one in five
   int64_t classes = 0;      // 0: from dataset.json or from the labels of the labelled and validation cases
   int64_t tune = 0;         // training cases held out, to validate on instead of the validation split

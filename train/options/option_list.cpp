@@ -215,7 +215,7 @@ void OptionList::declare_to(CLI::App& app) {
     CLI::Option* option = group->add_option_function<std::vector<std::string>>("--" + e.name, take, e.help);
     option->type_name(e.kind)->default_str(e.get())->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     if (e.form == Form::list) option->expected(1, 1 << 20);
-    else option->expected(e.form == Form::flag ? 0 : 1, 1);
+    else option->expected(e.form == Form::flag ? 0 : 1, 1)->allow_extra_args(false);
   }
 }
 
