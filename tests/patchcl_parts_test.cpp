@@ -26,7 +26,8 @@ class PatchClParts : public testing::Test {
   OpenPatchCl& make(const OptionValues& options) {
     auto owned = std::make_unique<OpenPatchCl>();
     OpenPatchCl& method = *owned;
-    method.options().set({{"warm-up", "0.5"}, {"embedding", "2"}, {"queue", "8"}, {"queue-ready", "2"}, {"patch-side", "16"}});
+    method.options().set(
+        {{"warm-up", "0.5"}, {"embedding", "2"}, {"queue", "8"}, {"queue-ready", "2"}, {"patch-side", "16"}});
     method.options().set(options);
     LearnerOptions o;
     o.network = {.classes = int(kClasses), .widths = {4, 8}, .dropout = {0, 0}};
@@ -46,8 +47,8 @@ class PatchClParts : public testing::Test {
   static Batch striped(const Arena& arena) {
     Batch b;
     b.labeled = kLabeled;
-    b.views = {
-        {arena.empty({kImages, kSide, kSide, 1}, DType::f32), arena.empty({kImages, kSide, kSide}, DType::u8)}};
+    b.views = {{arena.empty({kImages, kSide, kSide, 1}, DType::f32),
+        arena.empty({kImages, kSide, kSide}, DType::u8)}};
     for (int64_t i = 0; i < kImages * kSide * kSide; ++i) {
       b.labels().data<uint8_t>()[i] = uint8_t(i % kSide % kClasses);
       b.images().data<float>()[i] = shade(i % kSide % kClasses);
@@ -94,7 +95,8 @@ TEST_F(PatchClParts, PatchesThatAreNotAttendedAreTheImages) {
   const Patches drawn = make({{"attended-patches", "false"}}).draw_patches(step_at(0), {});
   ASSERT_FALSE(drawn.classes.empty());
   EXPECT_EQ(share(drawn.plain, drawn.classes, [](float x, int32_t) { return x == 0; }), 0);
-  EXPECT_NEAR(share(drawn.plain, drawn.classes, [](float x, int32_t k) { return x == shade(k); }), 1. / 3, 0.05);
+  EXPECT_NEAR(
+      share(drawn.plain, drawn.classes, [](float x, int32_t k) { return x == shade(k); }), 1. / 3, 0.05);
 }
 
 TEST_F(PatchClParts, AreaFilterWaitsForTheEndOfTheWarmUp) {
@@ -110,7 +112,8 @@ TEST_F(PatchClParts, WindowIsPositiveAsOftenAsItShowsItsClass) {
   const PatchOptions options{.side = kPatchSide, .stride = 1};
   Rng rng(1);
   const auto windows = candidates(batch, window_statistics(batch, options), 1, options, rng);
-  const auto positive = std::count_if(windows.begin(), windows.end(), [](const Patch& w) { return w.positive; });
+  const auto positive =
+      std::count_if(windows.begin(), windows.end(), [](const Patch& w) { return w.positive; });
   EXPECT_NEAR(double(positive) / double(windows.size()), 0.3, 0.1) << "three deviations of 289 windows";
 }
 
@@ -131,5 +134,6 @@ TEST_F(PatchClParts, NegativeClassWithoutSlabKeepsItsOwnMoments) {
   Step step = step_at(0);
   const ClassStatistics s = method.statistics(step, keys, {{}, {}, {0}});
   for (int64_t d = 0; d < kDimension; ++d)
-    EXPECT_EQ(s.negative_mean.value().data<float>()[1 * kDimension + d], 0.5f) << "row (0,1) is class 1's mean";
+    EXPECT_EQ(s.negative_mean.value().data<float>()[1 * kDimension + d], 0.5f)
+        << "row (0,1) is class 1's mean";
 }
