@@ -35,9 +35,17 @@ inline Outcome run_patchcl(const std::string& arguments, const std::string& envi
   return o;
 }
 
+// The methods of the program: those of the test binary without the ones that a test adds (order 1000 and on).
+inline std::vector<std::string> program_methods() {
+  std::vector<std::string> names;
+  for (const MethodEntry& m : methods())
+    if (m.order < 1000) names.push_back(m.name);
+  return names;
+}
+
 // " --NAME VALUE" where the method reads that option, else nothing.
 inline std::string if_read(const std::string& method, const std::string& name, const std::string& value) {
-  const std::vector<std::string> known = method_names();
+  const std::vector<std::string> known = program_methods();
   if (std::find(known.begin(), known.end(), method) == known.end()) return "";
   return make_method(method)->options().contains(name) ? " --" + name + " " + value : "";
 }

@@ -119,7 +119,7 @@ HostCalls calls_per_step(const std::string& method, const std::string& more) {
 }
 
 TEST_F(EmulatedGpu, AStepNeitherWaitsNorTakesMemory) {
-  for (const std::string& method : method_names()) {
+  for (const std::string& method : program_methods()) {
     if (!make_method(method)->recordable()) continue;
     const HostCalls plain = calls_per_step(method, ""), recorded = calls_per_step(method, "--graph on");
     EXPECT_EQ(plain.waits, 0) << method;

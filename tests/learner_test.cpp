@@ -141,7 +141,7 @@ TrainConfig config(const std::string& out, const std::string& from_best) {
   c.method = "three-phases";
   c.method_options = {{"from-best", from_best}};
   c.data = "phantom:cases=6,val=1,size=32,slices=3";
-  c.labeled = 4;
+  c.labeled = "4";
   c.size = 32;
   c.batch = 3;
   c.iters = 12;

@@ -6,10 +6,12 @@
 #include <cmath>
 #include <functional>
 
+#include "tests/command_line.h"
 #include "train/methods/step.h"
 #include "train/setup/learner.h"
 
 using namespace patchcl;
+using patchcl::test::program_methods;
 
 namespace {
 
@@ -119,7 +121,7 @@ void PrintTo(const Variant& v, std::ostream* s) { *s << v.name; }
 // Every registered method as it is, and the ways that differ.
 std::vector<Variant> variants() {
   std::vector<Variant> all;
-  for (const std::string& method : method_names()) {
+  for (const std::string& method : program_methods()) {
     std::string name = method;
     std::replace(name.begin(), name.end(), '-', '_');
     OptionValues options;

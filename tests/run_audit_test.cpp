@@ -23,7 +23,7 @@ std::string options(const std::string& method, const std::string& out, const std
 }
 
 class EveryRun : public testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(RunAudit, EveryRun, testing::ValuesIn(method_names()), [](const auto& info) {
+INSTANTIATE_TEST_SUITE_P(RunAudit, EveryRun, testing::ValuesIn(program_methods()), [](const auto& info) {
   std::string n = info.param;
   std::erase(n, '-');
   return n;

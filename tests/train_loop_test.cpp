@@ -76,11 +76,12 @@ int interrupt_at(int iteration, int sig, const std::string& arguments, const std
 }
 
 class EveryTraining : public testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(TrainLoop, EveryTraining, testing::ValuesIn(method_names()), [](const auto& info) {
-  std::string n = info.param;
-  std::erase(n, '-');
-  return n;
-});
+INSTANTIATE_TEST_SUITE_P(
+    TrainLoop, EveryTraining, testing::ValuesIn(program_methods()), [](const auto& info) {
+      std::string n = info.param;
+      std::erase(n, '-');
+      return n;
+    });
 
 TEST_P(EveryTraining, StoppedByASignalAndResumedIsBitEqualToOneGo) {
   TemporaryFolder folder;

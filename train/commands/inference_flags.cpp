@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tensor/parallel.h"
+#include "train/evaluate/table.h"
 #include "train/setup/config.h"
 
 namespace patchcl {
@@ -55,7 +56,7 @@ Ensemble ensemble_of(const std::vector<std::unique_ptr<Model>>& models) {
 }
 
 std::vector<std::string> foreground_names(const ModelInfo& info, const std::vector<std::string>& otherwise) {
-  std::vector<std::string> names = info.class_names.empty() ? otherwise : info.class_names;
+  std::vector<std::string> names = distinct(info.class_names.empty() ? otherwise : info.class_names);
   for (int64_t c = int64_t(names.size()); c < info.unet.classes; ++c)
     names.push_back("class " + std::to_string(c));
   return {names.begin() + 1, names.begin() + info.unet.classes};

@@ -30,7 +30,7 @@ std::string cells(const Scores& s) {
 }
 
 std::string row(const std::string& name, size_t width, const std::vector<Scores>& classes) {
-  std::string line = padded(name, width);
+  std::string line = padded(printable(name), width);
   for (const Scores& s : classes) line += " |" + cells(s);
   return line + "\n";
 }
@@ -39,8 +39,9 @@ std::string counted(const Summary& summary, const std::vector<std::string>& name
   std::string s = "pixel accuracy %" + cell(summary.accuracy, 100) + ", mean of cases\n";
   for (size_t i = 0; i < names.size(); ++i) {
     const Counts& c = summary.counts[i];
-    s += "voxels of all cases, " + names[i] + ": pooled Dice %" + cell(c.dice(), 100) + "  sensitivity %" +
-         cell(c.sensitivity(), 100) + "  specificity %" + cell(c.specificity(), 100) + "\n";
+    s += "voxels of all cases, " + printable(names[i]) + ": pooled Dice %" + cell(c.dice(), 100) +
+         "  sensitivity %" + cell(c.sensitivity(), 100) + "  specificity %" + cell(c.specificity(), 100) +
+         "\n";
   }
   return s;
 }
@@ -50,7 +51,7 @@ std::string table(
   size_t width = 18;
   for (const CaseScores& c : summary.cases) width = std::max(width, c.id.size());
   std::string s = padded("", width);
-  for (const std::string& name : names) s += " | " + padded(name.substr(0, 27), 27);
+  for (const std::string& name : names) s += " | " + padded(printable(name).substr(0, 27), 27);
   s += "\n" + padded("case", width);
   for (size_t i = 0; i < names.size(); ++i) s += " | Dice % Jacc %   HD95    ASD";
   s += "\n";
@@ -80,8 +81,8 @@ std::string to_csv(const Summary& summary, const std::vector<std::string>& names
   s.precision(17);
   s << "case,class,dice,jaccard,hd95,asd,sensitivity,specificity\n";
   const auto line = [&](const std::string& id, const std::string& name, const Scores& v) -> std::ostream& {
-    return s << csv_cell(id) << ',' << csv_cell(name) << ',' << v.dice << ',' << v.jaccard << ',' << v.hd95 << ',' << v.asd
-             << ',';
+    s << csv_cell(id) << ',' << csv_cell(name);
+    return s << ',' << v.dice << ',' << v.jaccard << ',' << v.hd95 << ',' << v.asd << ',';
   };
   for (const CaseScores& c : summary.cases)
     for (size_t i = 0; i < names.size(); ++i)
@@ -142,7 +143,7 @@ MetricOptions ScoreOutput::metrics() const {
 void ScoreOutput::write(
     const std::string& table, const ordered_json& numbers, const std::string& rows) const {
   if (json != "-" && csv != "-") std::cout << table;
-  emit(json, numbers.dump(2) + "\n");
+  emit(json, numbers.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   emit(csv, rows);
 }
 

@@ -194,6 +194,7 @@ std::string OptionList::toml() const {
   std::string all;
   for (const Declaration& e : entries_) {
     std::string value = e.get();
+    if (value.empty()) continue;
     if (e.form == Form::list) value = "[" + value + "]";
     if (e.form == Form::word) value = in_quotes(value);
     all += e.name + "=" + value + "\n";

@@ -93,7 +93,7 @@ class OptionList {
   bool contains(const std::string& name) const { return find(name) != nullptr; }
   std::vector<std::string> names() const;
   OptionValues values() const;
-  // One line per option, name=value.
+  // One line per option, name=value; a text that is empty was not given and has no line.
   std::string toml() const;
   // As --NAME of a parser, with the present values as defaults.
   void declare_to(CLI::App& app);
