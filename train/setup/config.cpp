@@ -1,7 +1,9 @@
 #include "train/setup/config.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
+#include <set>
 #include <sstream>
 
 #include "data/stream/dataset.h"
@@ -234,14 +236,20 @@ TrainConfig from_toml(const std::string& text, const std::string& where) {
 }
 
 namespace {
-// It can be read and names every option; a part of a file does not.
+// It can be read and names every option that has a value unasked; a part of a file does not.
 bool is_whole(const std::string& toml) {
   try {
+    std::set<std::string> found;
+    for (const CLI::ConfigItem& item : items_of(toml)) found.insert(item.name);
     const std::unique_ptr<Method> method = make_method(method_in(toml, ""));
     TrainConfig config;
     OptionList general;
     config.declare(general);
-    return items_of(toml).size() == general.names().size() + method->options().names().size();
+    OptionValues wanted = general.values();
+    for (const auto& option : method->options().values()) wanted.push_back(option);
+    return toml.ends_with('\n') && std::all_of(wanted.begin(), wanted.end(), [&](const auto& option) {
+      return option.second.empty() || found.contains(option.first);
+    });
   } catch (const std::exception&) {
     return false;
   }
