@@ -42,6 +42,8 @@ struct TrainConfig {
   int64_t val = -1;              // held-out cases where there is no list; -1: one in five
   int64_t size = 256;
   Augmentation augment = Augmentation::ssl4mis;
+  int64_t window = 0;  // side of what the network trains on; 0: size
+  WindowAt window_at = WindowAt::centre;
   // Optimisation
   int64_t iters = 30000, batch = 24;
   OptimizerOptions optimizer;
