@@ -34,25 +34,58 @@ Plan draw(const AugmentOptions& o, int64_t height, int64_t width, Rng& rng) {
   return p;
 }
 
-template <class T>
-Picture<T> cut(const T* in, int64_t width, int64_t channels, const Plan& p, int64_t h, int64_t w) {
+template <class T> Picture<T> cut(
+    const T* in, int64_t width, int64_t channels, int64_t top, int64_t left, int64_t h, int64_t w) {
   Picture<T> out{h, w, channels, {}};
   out.values.reserve(size_t(h * w * channels));
-  for (int64_t y = p.top; y < p.top + h; ++y) {
-    const T* row = in + (y * width + p.left) * channels;
+  for (int64_t y = top; y < top + h; ++y) {
+    const T* row = in + (y * width + left) * channels;
     out.values.insert(out.values.end(), row, row + w * channels);
   }
   return out;
 }
 
-template <class T> void apply(const Plan& p, const AugmentOptions& o, const T* in, int64_t height,
-    int64_t width, int64_t channels, T* out) {
+// (size,size,C)
+template <class T> Picture<T> whole(
+    const Plan& p, const AugmentOptions& o, const T* in, int64_t height, int64_t width, int64_t channels) {
   const bool crop = o.fit == Fit::crop;
-  Picture<T> x = cut(in, width, channels, p, crop ? std::min(height, o.size) : height,
+  Picture<T> x = cut(in, width, channels, p.top, p.left, crop ? std::min(height, o.size) : height,
       crop ? std::min(width, o.size) : width);
   if (p.what == Plan::turn) x = rot90_flip(x, p.quarter_turns, p.axis);
   else if (p.what == Plan::rotate) x = rotate_nearest(x, p.degrees);
-  zoom_nearest(x.values.data(), x.height, x.width, channels, out, o.size, o.size);
+  Picture<T> out{o.size, o.size, channels, std::vector<T>(size_t(o.size * o.size * channels))};
+  zoom_nearest(x.values.data(), x.height, x.width, channels, out.values.data(), o.size, o.size);
+  return out;
+}
+
+struct Corner {
+  int64_t top, left;
+};
+
+// The window around a random foreground pixel; anywhere when the image shows none.
+Corner around_foreground(const Picture<uint8_t>& label, int64_t window, Corner anywhere, Rng& rng) {
+  std::vector<int64_t> foreground;
+  for (size_t m = 0; m < label.values.size(); ++m)
+    if (label.values[m] != 0) foreground.push_back(int64_t(m));
+  if (foreground.empty()) return anywhere;
+  const int64_t m = foreground[size_t(rng.below(int64_t(foreground.size())))], most = label.width - window;
+  const auto begin = [&](int64_t middle) { return std::clamp<int64_t>(middle - window / 2, 0, most); };
+  return {begin(m / label.width), begin(m % label.width)};
+}
+
+// `label` is empty where the image has none.
+Corner place_window(const AugmentOptions& o, const Picture<uint8_t>& label, Rng& rng) {
+  const int64_t places = o.size - o.window + 1;
+  const Corner a{rng.below(places), rng.below(places)}, b{rng.below(places), rng.below(places)};
+  if (o.window_at == WindowAt::centre) return {(a.top + b.top) / 2, (a.left + b.left) / 2};
+  if (o.window_at == WindowAt::uniform || rng.uniform() < 0.5) return a;
+  return around_foreground(label, o.window, a, rng);
+}
+
+template <class T> void write(const Picture<T>& x, const AugmentOptions& o, const Corner& corner, T* out) {
+  const Picture<T> part =
+      cut(x.values.data(), o.size, x.channels, corner.top, corner.left, o.side(), o.side());
+  std::copy(part.values.begin(), part.values.end(), out);
 }
 
 double clamp_unit(double v) { return std::clamp(v, 0.0, 1.0); }
@@ -103,8 +136,11 @@ template Picture<uint8_t> rotate_nearest(const Picture<uint8_t>&, double);
 
 void augment(const Slice& in, const AugmentOptions& options, Rng rng, float* image, uint8_t* label) {
   const Plan plan = draw(options, in.height, in.width, rng);
-  apply(plan, options, in.image, in.height, in.width, in.channels, image);
-  if (in.label) apply(plan, options, in.label, in.height, in.width, 1, label);
+  Picture<uint8_t> labels{options.size, options.size, 1, {}};
+  if (in.label) labels = whole(plan, options, in.label, in.height, in.width, 1);
+  const Corner corner = options.window > 0 ? place_window(options, labels, rng) : Corner{0, 0};
+  write(whole(plan, options, in.image, in.height, in.width, in.channels), options, corner, image);
+  if (in.label) write(labels, options, corner, label);
 }
 
 void strong_view(const float* weak, int64_t pixels, int64_t channels, Rng rng, float* strong) {

@@ -1,5 +1,6 @@
 // Augmentation of training slices (METHODS 4.2): random rotations and flips at the image's own size, then
-// nearest resizing (or a cut at scale) to the network's input. Image and label move together.
+// nearest resizing (or a cut at scale) to one size, and on request a window cut out of that: a network learns
+// the full resolution at a part of the cost. Image and label move together.
 #pragma once
 #include <string>
 
@@ -14,13 +15,23 @@ namespace patchcl {
 // flips         always a quarter turn and flip: FixMatch's weak view
 enum class Augmentation { none, ssl4mis, ssl4mis_2025, flips };
 
+// Where a window lies, for each image anew:
+// centre      triangular about the centre in both axes: the mean of two uniform places
+// uniform     anywhere
+// foreground  every other one with a random labelled foreground pixel in its middle, as far as the image
+//             reaches, where there is such a pixel; else anywhere
+enum class WindowAt { centre, uniform, foreground };
+
 struct AugmentOptions {
   Augmentation kind = Augmentation::ssl4mis;
-  int64_t size = 256;  // height and width of the result
+  int64_t size = 256;  // height and width of the whole image
   Fit fit = Fit::resize;
+  int64_t window = 0;  // height and width of the window; 0: the whole image
+  WindowAt window_at = WindowAt::centre;
+  int64_t side() const { return window > 0 ? window : size; }  // of the result
 };
 
-// Writes image (size,size,C) and, when the slice has one, label (size,size). `label` may be null otherwise.
+// Writes image (side,side,C) and, when the slice has one, label (side,side). `label` may be null otherwise.
 void augment(const Slice& in, const AugmentOptions& options, Rng rng, float* image, uint8_t* label);
 
 // The strong view: colour jitter of the weak one (pixels,C), METHODS 4.2. Brightness, contrast and, for

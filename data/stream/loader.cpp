@@ -46,7 +46,7 @@ struct Loader::Impl {
 
   Impl(const Dataset& dataset, const Sampler& sampler, const LoaderOptions& options, int64_t first)
       : dataset(dataset), sampler(sampler), options(options), next_to_fill(first), taken(first) {
-    const int64_t n = sampler.batch_size(), s = options.augment.size, c = dataset.channels();
+    const int64_t n = sampler.batch_size(), s = options.augment.side(), c = dataset.channels();
     slots.resize(size_t(options.ahead + 1));
     for (BatchMemory& slot : slots) {
       slot.batch.labeled = sampler.labeled_batch();
@@ -110,7 +110,7 @@ struct Loader::Impl {
   // Image k of the batch as its view v.
   void show(const Slice& s, int64_t iteration, size_t v, size_t k, const Batch& batch) const {
     const ViewKind& kind = options.views[v];
-    const int64_t pixels = options.augment.size * options.augment.size, channels = dataset.channels();
+    const int64_t pixels = options.augment.side() * options.augment.side(), channels = dataset.channels();
     const auto image_of = [&](size_t view) {
       return batch.views[view].images.data<float>() + int64_t(k) * pixels * channels;
     };

@@ -47,9 +47,10 @@ AuditedStep prepare_run(const std::string& run, const std::string& moved) {
 
   BatchStream batches(step.learner(), c, data);
   step.set(batches.next(std::min(iteration, c.iters - 1)), iteration);
+  const int64_t side = step.learner().options().run.size;
   std::ostringstream s;
   s << c.method << ", the step after step " << iteration << " of " << c.iters << " (" << path << "), "
-    << c.batch << " images of " << c.size << 'x' << c.size;
+    << c.batch << " images of " << side << 'x' << side;
   out.what = s.str();
   return out;
 }

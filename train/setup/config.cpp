@@ -23,6 +23,7 @@ namespace {
 
 const Names<Augmentation> kAugmentations{{"none", Augmentation::none}, {"ssl4mis", Augmentation::ssl4mis},
     {"ssl4mis-2025", Augmentation::ssl4mis_2025}, {"flips", Augmentation::flips}};
+const Names<WindowAt> kWindowPlaces = in_order<WindowAt>({"centre", "uniform", "foreground"});
 const Names<OptimizerKind> kOptimizers{{"sgd", OptimizerKind::sgd}, {"adam", OptimizerKind::adam}};
 const Names<Schedule> kSchedules{
     {"poly", Schedule::poly}, {"constant", Schedule::constant}, {"cosine", Schedule::cosine}};
@@ -88,6 +89,10 @@ void TrainConfig::declare(OptionList& o) {
   declare_read_options(o, read);
   o.add("size", size, "Height and width of the network's input", kSides);
   o.choose("augment", augment, kAugmentations, "Random changes of training images");
+  o.add("window", window, "Height and width of the cuts of these images that train; 0: whole images",
+      kNotNegative);
+  o.choose("window-at", window_at, kWindowPlaces,
+      "Where they lie: near the centre, anywhere, or every other one around a labelled pixel");
 
   o.group("Optimisation");
   o.add("iters", iters, "Training steps", Range{1, 1e12});
@@ -128,6 +133,12 @@ void TrainConfig::resolve() {
   if (optimizer.kind == OptimizerKind::adam && optimizer.momentum != OptimizerOptions().momentum)
     fail(ExitCode::usage, "options", "--momentum ", optimizer.momentum,
         " has no effect with --optimizer adam; leave it out");
+  if (window > size)
+    fail(ExitCode::usage, "options", "--window ", window, " is larger than the images of --size ", size,
+        "; a window is a part of them");
+  if (window == 0 && window_at != WindowAt::centre)
+    fail(ExitCode::usage, "options", "--window-at ", name_of(window_at, kWindowPlaces),
+        " has no effect without --window; leave it out");
   const Device there = device_of(device);
   device = there == Device::cuda ? DeviceChoice::cuda : DeviceChoice::cpu;
   if (math != MathMode::f32 && there == Device::cpu)
@@ -156,7 +167,7 @@ LearnerOptions TrainConfig::learner_options(const Dataset& data) const {
   o.network.in_channels = int(data.channels());
   o.network.classes = int(data.classes());
   o.optimizer = optimizer;
-  o.run = {.iterations = iters, .batch = batch, .size = size};
+  o.run = {.iterations = iters, .batch = batch, .size = window > 0 ? window : size};
   o.run.rate = {.schedule = schedule, .peak = lr, .length = iters, .warm_up = lr_warm_up};
   o.seed = seed;
   o.dtype = dtype;

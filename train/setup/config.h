@@ -50,6 +50,8 @@ struct TrainConfig {
   ReadOptions read;
   int64_t size = 256;
   Augmentation augment = Augmentation::ssl4mis;
+  int64_t window = 0;  // side of what the network trains on; 0: size
+  WindowAt window_at = WindowAt::centre;
   // Optimisation
   int64_t iters = 30000, batch = 24;
   OptimizerOptions optimizer;

@@ -43,8 +43,9 @@ Learner::Learner(std::unique_ptr<Method> method, const LearnerOptions& options)
   unet_ = std::make_unique<UNet>(layout_, options_.network);
   options_.run.size_multiple = unet_->size_multiple();
   if (options_.run.size % unet_->size_multiple())
-    fail(ExitCode::usage, "train", "--size ", options_.run.size, " is no multiple of ",
-        unet_->size_multiple(), ", which a UNet of ", options_.network.widths.size(), " levels needs");
+    fail(ExitCode::usage, "train", "images of ", options_.run.size, "x", options_.run.size,
+        ": no multiple of ", unet_->size_multiple(), ", which a UNet of ", options_.network.widths.size(),
+        " levels needs; mend --size or --window");
   method_->resolve(options_.run);
   phases_ = method_->phases(options_.run);
   for (int64_t begin = 0; const Phase& p : phases_) {
