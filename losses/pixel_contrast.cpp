@@ -27,17 +27,17 @@ double exp_sum(int64_t n, const double* s, double top) {
   for (int64_t k = 0; k < n; ++k) sum += std::exp(s[k] - top);
   return sum;
 }
-void add_exp(
-    int64_t n, const float* s, const Series<float>& shift, const Series<float>& w, float sign, float* h) {
+void add_exp(int64_t n, const float* s, const ExpOperand<float>& shift, const ExpOperand<float>& w,
+    float sign, float* h) {
   ISA_PICK(add_exp)(n, s, shift, w, sign, h);
 }
-void add_exp(int64_t n, const double* s, const Series<double>& shift, const Series<double>& w, double sign,
-    double* h) {
+void add_exp(int64_t n, const double* s, const ExpOperand<double>& shift, const ExpOperand<double>& w,
+    double sign, double* h) {
   for (int64_t k = 0; k < n; ++k) h[k] += sign * w[k] * std::exp(s[k] - shift[k]);
 }
 
 // Of one sorted vector: where it lies in its group, and the run of its label.
-struct Place {
+struct SortedVector {
   int32_t source, begin, end;
   int64_t positives() const { return end - begin - 1; }
 };
@@ -46,7 +46,7 @@ struct Place {
 template <class T> struct SortedGroups {
   SortedGroups(std::span<const Tensor> x, std::span<const Tensor> aux, const Tensor& workspace)
       : groups(x[0].shape()[0]), m(x[0].shape()[1]), D(x[0].shape()[2]), f(x[0].data<T>()),
-        labels(x[1].data<int32_t>()), place(reinterpret_cast<Place*>(aux[0].data<int32_t>())),
+        labels(x[1].data<int32_t>()), place(reinterpret_cast<SortedVector*>(aux[0].data<int32_t>())),
         all(aux[1].data<T>()), pull(all + groups * m), weight(pull + groups * m),
         losses(static_cast<double*>(workspace.raw())), sorted(reinterpret_cast<T*>(losses + groups * m)),
         scratch(sorted + groups * m * D) {}
@@ -58,9 +58,9 @@ template <class T> struct SortedGroups {
 
   void sort(int64_t g) const {
     const int32_t* label = labels + g * m;
-    Place* p = place + g * m;
+    SortedVector* p = place + g * m;
     for (int64_t i = 0; i < m; ++i) p[i].source = int32_t(i);
-    const auto later = [label](const Place& a, const Place& b) {
+    const auto later = [label](const SortedVector& a, const SortedVector& b) {
       return uint32_t(label[a.source]) - 1 < uint32_t(label[b.source]) - 1;  // 0 becomes the largest
     };
     std::stable_sort(p, p + m, later);
@@ -74,7 +74,7 @@ template <class T> struct SortedGroups {
       std::copy_n(f + (g * m + place[i].source) * D, D, sorted + i * D);
   }
   // Of a vector in the foreground.
-  static bool is_anchor(const Place& p, int64_t m) { return p.positives() > 0 && p.end - p.begin < m; }
+  static bool is_anchor(const SortedVector& p, int64_t m) { return p.positives() > 0 && p.end - p.begin < m; }
 
   // s of rows x columns of group g, in lines of kColumns.
   void similarities(
@@ -87,14 +87,14 @@ template <class T> struct SortedGroups {
   int64_t groups, m, D;
   const T* f;
   const int32_t* labels;
-  Place* place;
+  SortedVector* place;
   T *all, *pull, *weight;  // the members of AnchorStats
   double* losses;
   T *sorted, *scratch;
 };
 
 // fn(begin, end, positive) for the runs of columns [from, to) that are all in P(i) or all in N(i).
-template <class F> void for_each_run(const Place& p, int64_t i, int64_t from, int64_t to, F fn) {
+template <class F> void for_each_run(const SortedVector& p, int64_t i, int64_t from, int64_t to, F fn) {
   const auto part = [&](int64_t begin, int64_t end, bool positive) {
     begin = std::max(begin, from);
     end = std::min(end, to);
@@ -120,8 +120,8 @@ template <class T> std::vector<double> shares(const SortedGroups<T>& c) {
   parallel_for(c.groups, [&](int64_t g) {
     c.sort(g);
     c.gather(g);
-    const Place* p = c.place + g * c.m;
-    const auto is_anchor = [&](const Place& at) { return c.is_anchor(at, c.m); };
+    const SortedVector* p = c.place + g * c.m;
+    const auto is_anchor = [&](const SortedVector& at) { return c.is_anchor(at, c.m); };
     const int64_t anchors = std::count_if(p, p + c.foreground(g), is_anchor);
     if (anchors > 0) share[size_t(g)] = 1 / double(anchors);
   });
@@ -152,7 +152,7 @@ template <class T> void forward_rows(
           });
   }
   for (int64_t i = 0; i < anchors; ++i) {
-    const Place& p = c.place[at + i];
+    const SortedVector& p = c.place[at + i];
     if (!c.is_anchor(p, c.m)) continue;
     AnchorStats<T> stats;
     c.losses[at + i] = sums[i].finish(o, p.positives(), share, stats);
@@ -166,7 +166,7 @@ template <class T> void forward_rows(
 // vector (step 0), or those of the run (1), from place `anchor` on.
 template <class T> void add_slope(const SortedGroups<T>& c, const PixelContrastOptions& o, int64_t n,
     const T* s, int64_t anchor, int64_t step, bool positive, int64_t count, T* h) {
-  const Series<T> all{c.all + anchor, step}, pull{c.pull + anchor, step}, weight{c.weight + anchor, step};
+  const ExpOperand<T> all{c.all + anchor, step}, pull{c.pull + anchor, step}, weight{c.weight + anchor, step};
   if (!positive || o.denominator == ContrastDenominator::all)
     add_exp(n, s, all, weight, 1, h);  // EQ: 2.3 local contrast, dL/ds
   if (!positive) return;
@@ -187,7 +187,7 @@ template <class T> void backward_rows(const SortedGroups<T>& c, const PixelContr
     const int64_t columns = std::min(kColumns, candidates - column);
     c.similarities(g, row, rows, column, columns, o.tau, s);
     for (int64_t i = 0; i < rows; ++i) {
-      const Place& p = c.place[at + i];
+      const SortedVector& p = c.place[at + i];
       const T* line = s + i * kColumns - column;
       T* slope = h + i * kColumns - column;
       std::fill_n(slope + column, columns, T(0));

@@ -6,8 +6,8 @@ namespace patchcl {
 namespace {
 
 // The vectors as the kernels read them; row i = g * m + place in the group.
-template <class T> struct Vectors {
-  Vectors(std::span<const Tensor> x, std::span<const Tensor> aux, const Tensor& workspace,
+template <class T> struct PixelVectors {
+  PixelVectors(std::span<const Tensor> x, std::span<const Tensor> aux, const Tensor& workspace,
       const PixelContrastOptions& options)
       : f(x[0].data<T>()), labels(x[1].data<int32_t>()), groups(x[0].shape()[0]), m(x[0].shape()[1]),
         D(x[0].shape()[2]), positives(aux[0].data<int32_t>()),
@@ -54,8 +54,8 @@ template <class T> struct Vectors {
 };
 
 // l_i: the lanes share the features of a vector and walk together over the candidates.
-template <class T> struct AnchorRow {
-  Vectors<T> c;
+template <class T> struct ContrastRow {
+  PixelVectors<T> c;
   template <int kLanes> __device__ void operator()(int64_t i, cuda::Lanes<kLanes> lanes) const {
     AnchorSums sums;
     double loss = 0;
@@ -77,8 +77,8 @@ template <class T> struct AnchorRow {
 };
 
 // dL/df_i.
-template <class T> struct GradientRow {
-  Vectors<T> c;
+template <class T> struct ContrastGradientRow {
+  PixelVectors<T> c;
   const T* dy;
   T* dx;
   bool accumulate;
@@ -96,7 +96,7 @@ template <class T> struct GradientRow {
 };
 
 template <class T> void launch_forward(const Forward& f, const PixelContrastOptions& options) {
-  const Vectors<T> c(f.x, f.aux, f.workspace, options);
+  const PixelVectors<T> c(f.x, f.aux, f.workspace, options);
   cuda::for_each(c.groups * c.m, [=] __device__(int64_t i) { c.positives[i] = c.count_positives(i); });
   cuda::for_each(c.groups, [=] __device__(int64_t g) {
     const int64_t anchors = c.count_anchors(g);
@@ -107,7 +107,7 @@ template <class T> void launch_forward(const Forward& f, const PixelContrastOpti
     for (int64_t g = 0; g < c.groups; ++g) active += c.share[g] > 0;
     for (int64_t g = 0; g < c.groups; ++g) c.share[g] /= double(active > 0 ? active : 1);
   });
-  cuda::for_each_row(c.groups * c.m, c.D, AnchorRow<T>{c});
+  cuda::for_each_row(c.groups * c.m, c.D, ContrastRow<T>{c});
   T* y = f.y.data<T>();
   cuda::reduce(
       c.groups * c.m, c.partial, [=] __device__(int64_t i) { return c.losses[i]; },
@@ -116,9 +116,9 @@ template <class T> void launch_forward(const Forward& f, const PixelContrastOpti
 
 template <class T> void launch_backward(const Backward& b, const PixelContrastOptions& options) {
   if (!b.dx[0]) return;
-  const Vectors<T> c(b.x, b.aux, b.workspace, options);
+  const PixelVectors<T> c(b.x, b.aux, b.workspace, options);
   cuda::for_each_row(c.groups * c.m, c.D,
-      GradientRow<T>{c, b.dy.data<T>(), b.dx[0].t.template data<T>(), b.dx[0].accumulate});
+      ContrastGradientRow<T>{c, b.dy.data<T>(), b.dx[0].t.template data<T>(), b.dx[0].accumulate});
 }
 
 }  // namespace

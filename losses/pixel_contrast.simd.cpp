@@ -12,7 +12,7 @@ Vec load_part(const float* p, int64_t count, float rest) {
   return load(part);
 }
 
-Vec load_series(const Series<float>& x, int64_t k, int64_t count) {
+Vec load_series(const ExpOperand<float>& x, int64_t k, int64_t count) {
   if (x.step == 0) return splat(x.at[0]);
   return count >= kLanes ? load(x.at + k) : load_part(x.at + k, count, 0);
 }
@@ -31,8 +31,8 @@ double exp_sum(int64_t n, const float* s, float top) {
   return total;
 }
 
-void add_exp(
-    int64_t n, const float* s, const Series<float>& shift, const Series<float>& w, float sign, float* h) {
+void add_exp(int64_t n, const float* s, const ExpOperand<float>& shift, const ExpOperand<float>& w,
+    float sign, float* h) {
   for (int64_t k = 0; k < n; k += kLanes) {
     const int64_t left = n - k;
     const Vec row = left >= kLanes ? load(s + k) : load_part(s + k, left, 0);
