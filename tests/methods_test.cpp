@@ -43,7 +43,8 @@ class Trial {
         const int shown = outside ? 0 : 1 + (r >= 4),
                   hidden = poison == 255 ? 255 : int(poison_rng.below(kClasses));
         b.images().data<float>()[at] = float(0.2 + 0.3 * shown + 0.1 * rng.uniform());
-        if (b.views.size() > 1) b.views[1].images.data<float>()[at] = b.images().data<float>()[at] * 0.8f;
+        for (size_t v = 1; v < b.views.size(); ++v)
+          b.views[v].images.data<float>()[at] = b.images().data<float>()[at] * (1 - 0.2f * float(v));
         const int known = only_class >= 0 ? only_class : shown;
         b.labels().data<uint8_t>()[at] = uint8_t(n < b.labeled ? known : hidden);
       }
@@ -132,6 +133,9 @@ std::vector<Variant> variants() {
   const std::vector<Variant> more{{"mean_teacher_copy_paste", "mean-teacher", {{"copy-paste", "true"}}},
       {"patchcl_copy_paste", "patchcl", {{"copy-paste", "true"}, {"largest-component", "true"}}},
       {"patchcl_info_nce", "patchcl", {{"contrast", "info-nce"}}},
+      {"local_contrast_blocks", "local-contrast",
+          {{"pixels", "block"}, {"block", "8"}, {"form", "paper"}, {"denominator", "negatives"},
+              {"candidates", "image"}, {"global-head", "random"}}},
       {"patchcl_released", "patchcl",
           {{"hard-negatives", "released"}, {"area-filter", "released"}, {"sampling", "boxes"},
               {"consistency", "ce"}}}};

@@ -18,7 +18,7 @@ Batch small_batch(const Arena& arena) {
   Batch b;
   const Tensor labels = golden::labels(arena, {4, 32, 32}, 4, "audit.labels");
   fill(labels.rows(2, 2), 255);
-  for (const char* name : {"audit.images", "audit.strong"})
+  for (const char* name : {"audit.images", "audit.strong", "audit.other"})
     b.views.push_back({golden::images(arena, {4, 32, 32, 1}, DType::f32, name), labels});
   b.labeled = 2;
   b.ids = {"a", "b", "c", "d"};
@@ -115,6 +115,9 @@ std::vector<Choice> choices() {
   }
   const std::vector<Choice> more{{"patchcl_all_tensors", "patchcl", {{"hard-negatives", "off"}}},
       {"patchcl_info_nce", "patchcl", {{"contrast", "info-nce"}}},
+      {"local_contrast_global", "local-contrast", {{"global-share", "1"}, {"local-share", "0"}}},
+      {"local_contrast_blocks", "local-contrast",
+          {{"pixels", "block"}, {"block", "16"}, {"form", "paper"}, {"head-relu", "true"}}},
       {"patchcl_cross_entropy", "patchcl", {{"consistency", "ce"}, {"confidence", "0.3"}}},
       {"patchcl_copy_paste", "patchcl", {{"copy-paste", "true"}, {"confidence", "0.3"}, {"warm-up", "0"}}}};
   all.insert(all.end(), more.begin(), more.end());

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "data/resize.h"
+#include "data/stream/elastic.h"
 #include "tensor/error.h"
 
 namespace patchcl {
@@ -134,7 +135,19 @@ template Picture<uint8_t> rot90_flip(const Picture<uint8_t>&, int64_t, int);
 template Picture<float> rotate_nearest(const Picture<float>&, double);
 template Picture<uint8_t> rotate_nearest(const Picture<uint8_t>&, double);
 
+namespace {
+void elastic(const Slice& in, const AugmentOptions& options, Rng rng, float* image, uint8_t* label) {
+  augment(in, {Augmentation::none, options.size, options.fit}, rng, image, label);
+  rng.skip(16);  // behind the draws of the cut
+  const bool mirror = options.kind == Augmentation::elastic_mirror;
+  const auto field = warp_field(options.size, mirror ? kFineTuningWarp : kPretrainingWarp, rng);
+  warp(options.size, in.channels, field, image, in.label ? label : nullptr);
+}
+}  // namespace
+
 void augment(const Slice& in, const AugmentOptions& options, Rng rng, float* image, uint8_t* label) {
+  if (options.kind == Augmentation::elastic || options.kind == Augmentation::elastic_mirror)
+    return elastic(in, options, rng, image, label);
   const Plan plan = draw(options, in.height, in.width, rng);
   Picture<uint8_t> labels{options.size, options.size, 1, {}};
   if (in.label) labels = whole(plan, options, in.label, in.height, in.width, 1);

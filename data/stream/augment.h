@@ -13,7 +13,9 @@ namespace patchcl {
 // ssl4mis       1/2 quarter turn and flip, 1/4 rotation by -20..19 degrees, 1/4 nothing: the version behind
 // published baselines ssl4mis_2025  1/2 quarter turn and flip, 1/2 rotation
 // flips         always a quarter turn and flip: FixMatch's weak view
-enum class Augmentation { none, ssl4mis, ssl4mis_2025, flips };
+// elastic       elastic deformation, any rotation, scale (METHODS 2.2); elastic_mirror that of 2.5
+// (elastic.h)
+enum class Augmentation { none, ssl4mis, ssl4mis_2025, flips, elastic, elastic_mirror };
 
 // Where a window lies, for each image anew:
 // centre      triangular about the centre in both axes: the mean of two uniform places

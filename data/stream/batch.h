@@ -8,10 +8,11 @@
 namespace patchcl {
 
 // How an image of a batch is shown once more: in the pixel grid of the first view or turned, flipped and cut
-// anew; as it is or with another brightness and contrast (METHODS 4.2).
+// anew; as it is or with another brightness and contrast (METHODS 4.2), or brightness, gamma and noise (2.2).
 struct ViewKind {
   bool own_geometry = false;
   bool jittered = false;
+  bool recoloured = false;
 };
 constexpr ViewKind kStrongView{.own_geometry = false, .jittered = true};
 

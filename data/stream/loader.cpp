@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "data/stream/elastic.h"
 #include "tensor/error.h"
 
 namespace patchcl {
@@ -98,7 +99,8 @@ struct Loader::Impl {
     const std::vector<int64_t> items = sampler.batch(iteration);
     slot.batch.ids.clear();
     for (size_t k = 0; k < items.size(); ++k) {
-      const Slice s = dataset.item(items[k]);
+      Slice s = dataset.item(items[k]);
+      if (int64_t(k) >= sampler.labeled_batch()) s.label = nullptr;
       if (s.channels != dataset.channels())
         fail(ExitCode::data, "data", s.path, " has ", s.channels, " channels, the first training image has ",
             dataset.channels());
@@ -124,8 +126,9 @@ struct Loader::Impl {
       if (!s.label) std::memset(label, 255, size_t(pixels));
       augment(s, options.augment, rng(kAugmentSite, v), image, label);
     }
-    if (kind.jittered)
-      strong_view(draws_geometry ? image : image_of(0), pixels, channels, rng(kStrongSite, v), image);
+    const float* const shown = draws_geometry ? image : image_of(0);
+    if (kind.jittered) strong_view(shown, pixels, channels, rng(kStrongSite, v), image);
+    else if (kind.recoloured) recolour(shown, pixels * channels, rng(kStrongSite, v), image);
     else if (!draws_geometry) std::copy_n(image_of(0), pixels * channels, image);
   }
 

@@ -34,11 +34,11 @@ Sampler::Sampler(
     uint64_t seed, int64_t labeled, int64_t unlabeled, int64_t labeled_batch, int64_t unlabeled_batch)
     : seed_(seed), labeled_(labeled), unlabeled_(unlabeled), labeled_batch_(labeled_batch),
       unlabeled_batch_(unlabeled_batch) {
-  if (labeled_batch_ < 1 || unlabeled_batch_ < 0)
+  if (labeled_batch_ < 0 || unlabeled_batch_ < 0 || batch_size() < 1)
     fail(ExitCode::usage, "sampler", "batch of ", labeled_batch_, " labelled and ", unlabeled_batch_,
         " unlabelled images");
   if (labeled_ < 1) fail(ExitCode::data, "sampler", "no labelled image to train on");
-  if (unlabeled_batch_ > 0 && unlabeled_ < 1)
+  if (labeled_batch_ > 0 && unlabeled_batch_ > 0 && unlabeled_ < 1)
     fail(ExitCode::usage, "sampler",
         "the method wants unlabelled images, but all have labels; lower --labeled or use --method "
         "supervised");
@@ -46,6 +46,11 @@ Sampler::Sampler(
 
 std::vector<int64_t> Sampler::batch(int64_t iteration) const {
   std::vector<int64_t> out;
+  if (labeled_batch_ == 0) {
+    endless(
+        seed_, kUnlabeledSite, labeled_ + unlabeled_, iteration * unlabeled_batch_, unlabeled_batch_, 0, out);
+    return out;
+  }
   if (labeled_ < labeled_batch_) {
     endless(seed_, kLabeledSite, labeled_, iteration * labeled_batch_, labeled_batch_, 0, out);
   } else {

@@ -3,7 +3,9 @@
 //
 // SSL4MIS's two streams (METHODS 4.4): an epoch is one shuffled pass over the labelled items, an incomplete
 // last batch dropped; the unlabelled items go round without end and are reshuffled for each pass. With fewer
-// labelled items than a batch wants, the labelled ones go round in the same way.
+// labelled items than a batch wants, the labelled ones go round in the same way. A batch without labelled
+// images draws from all items, labelled ones too, in the second way: pre-training, to which labels are
+// nothing.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -16,7 +18,7 @@ class Sampler {
   // Supervised training has unlabeled_batch = 0. Throws Error(usage) when a stream is asked for and empty.
   Sampler(uint64_t seed, int64_t labeled, int64_t unlabeled, int64_t labeled_batch, int64_t unlabeled_batch);
 
-  // labeled_batch labelled items, then unlabeled_batch unlabelled ones.
+  // labeled_batch labelled items, then unlabeled_batch unlabelled ones; with labeled_batch = 0 any.
   std::vector<int64_t> batch(int64_t iteration) const;
   int64_t labeled_batch() const { return labeled_batch_; }
   int64_t batch_size() const { return labeled_batch_ + unlabeled_batch_; }

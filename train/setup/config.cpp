@@ -22,11 +22,16 @@ const Names<DeviceChoice> kDeviceNames{
 namespace {
 
 const Names<Augmentation> kAugmentations{{"none", Augmentation::none}, {"ssl4mis", Augmentation::ssl4mis},
-    {"ssl4mis-2025", Augmentation::ssl4mis_2025}, {"flips", Augmentation::flips}};
+    {"ssl4mis-2025", Augmentation::ssl4mis_2025}, {"flips", Augmentation::flips},
+    {"elastic", Augmentation::elastic}, {"elastic-mirror", Augmentation::elastic_mirror}};
 const Names<WindowAt> kWindowPlaces = in_order<WindowAt>({"centre", "uniform", "foreground"});
 const Names<OptimizerKind> kOptimizers{{"sgd", OptimizerKind::sgd}, {"adam", OptimizerKind::adam}};
 const Names<Schedule> kSchedules{
     {"poly", Schedule::poly}, {"constant", Schedule::constant}, {"cosine", Schedule::cosine}};
+
+template <class E> Names<E> names_of(const std::map<std::string, E>& names) {
+  return {names.begin(), names.end()};
+}
 
 std::string joined(const std::vector<std::string>& words) {
   std::string all;
@@ -108,6 +113,9 @@ void TrainConfig::declare(OptionList& o) {
   o.group("Network");
   o.add("widths", network.widths, "Channels per level", Range{1, 65536});
   o.add("dropout", network.dropout, "Dropout rate per encoder level", Range{0, 1});
+  o.choose("norm", network.norm, names_of(kNormKinds), "Norm of the UNet's blocks");
+  o.add("decoder-norm", network.decoder_norm, "Norm in the decoder too");
+  o.choose("up", network.up, names_of(kUpsamplings), "How the decoder doubles height and width");
   o.choose("dtype", dtype, kFloatTypes, "Numbers of weights and activations");
   o.add("fused", network.fused, "Batch norm, activation and dropout in one pass");
 

@@ -1,0 +1,87 @@
+// Supervised contrast of pixels: its bound on memory, and what it is in cases that have another name.
+#include "losses/pixel_contrast.h"
+
+#include <gtest/gtest.h>
+
+#include "autograd/ops/gather.h"
+#include "autograd/ops/l2_normalize.h"
+#include "autograd/ops/shape.h"
+#include "losses/info_nce.h"
+#include "tensor/parallel.h"
+#include "tensor/random.h"
+
+using namespace patchcl;
+
+namespace {
+
+Tensor random_vectors(const Arena& arena, const Shape& shape) {
+  const Tensor x = arena.empty(shape, DType::f32);
+  Rng rng(3);
+  for (int64_t i = 0; i < x.numel(); ++i) x.data<float>()[i] = float(rng.normal());
+  return x;
+}
+
+Tensor integers(const Arena& arena, const Shape& shape, int64_t (*value)(int64_t)) {
+  const Tensor x = arena.empty(shape, DType::i32);
+  for (int64_t i = 0; i < x.numel(); ++i) x.data<int32_t>()[i] = int32_t(value(i));
+  return x;
+}
+
+struct Result {
+  double loss;
+  std::vector<float> gradient;
+};
+
+// `make_loss` of the vectors x, brought to length 1.
+template <class F> Result evaluate(const Arena& arena, const Tensor& x, F make_loss) {
+  const Tensor gradient = arena.zeros(x.shape(), DType::f32);
+  Tape tape(arena);
+  const Var loss = make_loss(l2_normalize(tape.parameter(x, gradient, "x")));
+  tape.backward(loss);
+  return {loss.value().item(), {gradient.data<float>(), gradient.data<float>() + gradient.numel()}};
+}
+
+}  // namespace
+
+TEST(PixelContrast, NeedsLessThan64MiBFor12800Vectors) {
+  const PixelContrast op({});
+  const Shapes x{{1, 12800, 128}, {1, 12800}};
+  size_t bytes = op.workspace(x, DType::f32, Device::cpu);
+  for (const AuxSpec& aux : op.aux(x, DType::f32)) bytes += size_t(aux.shape.numel()) * dtype_size(aux.dtype);
+  EXPECT_LT(bytes, size_t(8 << 20) + size_t(threads()) * (1 << 19));
+  EXPECT_LT(bytes, size_t(64 << 20));
+}
+
+// Each vector's one positive is its other view: the loss of the global stage.
+TEST(PixelContrast, WithAPartnerEachIsNtXent) {
+  constexpr int64_t kPairs = 40;
+  const Arena arena("test");
+  const Tensor x = random_vectors(arena, {2 * kPairs, 16});
+  const Tensor label = integers(arena, {1, 2 * kPairs}, [](int64_t i) { return 1 + i % kPairs; });
+  const Tensor pair = integers(arena, {2 * kPairs}, [](int64_t i) { return i % kPairs; });
+  const Tensor sibling = integers(arena, {2 * kPairs}, [](int64_t i) { return (i + kPairs) % (2 * kPairs); });
+  const Result local = evaluate(arena, x, [&](const Var& f) {
+    return pixel_contrast(reshape(f, {1, 2 * kPairs, 16}), f.tape().constant(label), {.tau = 0.5});
+  });
+  const Result global = evaluate(arena, x, [&](const Var& f) {
+    const Var key = gather_rows(f, f.tape().constant(sibling)), classes = f.tape().constant(pair);
+    return info_nce(f, key, f, classes, classes, 0.5);
+  });
+  EXPECT_NEAR(local.loss, global.loss, 1e-5);
+  for (size_t i = 0; i < local.gradient.size(); ++i)
+    EXPECT_NEAR(local.gradient[i], global.gradient[i], 1e-6) << i;
+}
+
+TEST(PixelContrast, EqualGroupsGiveTheLossOfOne) {
+  const Arena arena("test");
+  const Tensor one = random_vectors(arena, {70, 8}), three = arena.empty({210, 8}, DType::f32);
+  for (int64_t g = 0; g < 3; ++g) copy(one, three.rows(g * 70, 70));
+  const auto loss = [&](const Tensor& x, int64_t groups) {
+    const Tensor label = integers(arena, {groups, 70}, [](int64_t i) { return i % 70 % 3; });
+    return evaluate(arena, x, [&](const Var& f) {
+      return pixel_contrast(
+          reshape(f, {groups, 70, 8}), f.tape().constant(label), {.form = ContrastForm::paper});
+    }).loss;
+  };
+  EXPECT_NEAR(loss(one, 1), loss(three, 3), 1e-6);
+}
