@@ -40,7 +40,12 @@ same_losses() {
     {d = $3 - $(half + 3); if (d < 0) d = -d; if (d > tolerance * (1 + $3)) {print "step " $1 ": " $3 " and " $(half + 3); bad = 1}} END {exit bad}'
 }
 
-cpu_and_gpu() { short_run cpu "$1" "$out/cpu-$1" && short_run cuda "$1" "$out/gpu-$1" && same_losses "$out/cpu-$1" "$out/gpu-$1" 1e-3; }
+# Similarities of pixels over tau = 0.1 spread rounding ten times wider than the other losses do.
+cpu_and_gpu() {
+  local tolerance=1e-3
+  [[ $1 != local-contrast ]] || tolerance=5e-3
+  short_run cpu "$1" "$out/cpu-$1" && short_run cuda "$1" "$out/gpu-$1" && same_losses "$out/cpu-$1" "$out/gpu-$1" $tolerance
+}
 # Again, without a look at the loss in between: the host runs ahead of the GPU.
 bit_equal() { short_run cuda "$1" "$out/again-$1" --log-every 10 && diff <(grep lr.: "$out/gpu-$1/metrics.jsonl" | tail -n 1) <(grep lr.: "$out/again-$1/metrics.jsonl"); }
 # One launch for each step, four of ten before the consistency loss begins.
