@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "tensor/tensor.h"
+#include "tensor/arena.h"
 
 namespace patchcl {
 
@@ -45,6 +45,16 @@ template <class F> Batch transformed(const Batch& b, F fn) {
     out.views[v].labels = shared ? out.views[0].labels : fn(b.views[v].labels);
   }
   return out;
+}
+
+// Images as f64, in memory of their own; labels as they are.
+inline Batch in_f64(const Batch& b) {
+  return transformed(b, [](const Tensor& t) {
+    if (t.dtype() != DType::f32) return t;
+    const Tensor wide = Arena("f64 batch").empty(t.shape(), DType::f64);
+    convert(t, wide);
+    return wide;
+  });
 }
 
 }  // namespace patchcl

@@ -17,12 +17,7 @@ StepAudit::StepAudit(const std::string& method, const OptionValues& values, Lear
     : learner_(method, values, for_audit(std::move(options))) {}
 
 void StepAudit::set(const Batch& batch, int64_t iteration) {
-  batch_ = transformed(batch, [&](const Tensor& t) {
-    if (t.dtype() != DType::f32) return t;
-    const Tensor wide = arena_.empty(t.shape(), DType::f64);
-    convert(t, wide);
-    return wide;
-  });
+  batch_ = in_f64(batch);
   batch_.host = nullptr;
   learner_.go_to(iteration);
   method_state_ = {};

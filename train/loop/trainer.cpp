@@ -90,14 +90,7 @@ Trainer::~Trainer() = default;
 
 // In the type of the weights, and in the GPU's memory where the run is there. The batch on the host is kept.
 Batch Trainer::to_device(const Batch& host) {
-  Batch b = host;
-  if (config_.dtype == DType::f64)
-    b = transformed(host, [](const Tensor& t) {
-      if (t.dtype() != DType::f32) return t;
-      const Tensor wide = Arena("conversion").empty(t.shape(), DType::f64);
-      convert(t, wide);
-      return wide;
-    });
+  Batch b = config_.dtype == DType::f64 ? in_f64(host) : host;
   if (learner_->options().device == Device::cuda) b = staging_(b);
   b.host = &host;
   return b;

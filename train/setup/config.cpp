@@ -169,14 +169,20 @@ DatasetOptions TrainConfig::dataset_options() const {
   return {.labeled = labeled, .validation = val, .tune = tune, .fold = fold, .read = read};
 }
 
+RunShape TrainConfig::run_shape() const {
+  RunShape run{.iterations = iters, .batch = batch, .size = window > 0 ? window : size};
+  run.size_multiple = int64_t(1) << (network.widths.size() - 1);
+  run.rate = {.schedule = schedule, .peak = lr, .length = iters, .warm_up = lr_warm_up};
+  return run;
+}
+
 LearnerOptions TrainConfig::learner_options(const Dataset& data) const {
   LearnerOptions o;
   o.network = network;
   o.network.in_channels = int(data.channels());
   o.network.classes = int(data.classes());
   o.optimizer = optimizer;
-  o.run = {.iterations = iters, .batch = batch, .size = window > 0 ? window : size};
-  o.run.rate = {.schedule = schedule, .peak = lr, .length = iters, .warm_up = lr_warm_up};
+  o.run = run_shape();
   o.seed = seed;
   o.dtype = dtype;
   o.device = device_of(device);
@@ -227,9 +233,7 @@ void check_train_options(const std::vector<std::string>& arguments) {
   } catch (const CLI::ParseError& e) {
     fail(ExitCode::usage, "options", e.what());
   }
-  const int64_t multiple = int64_t(1) << (config.network.widths.size() - 1);
-  method->resolve(
-      {.iterations = config.iters, .batch = config.batch, .size = config.size, .size_multiple = multiple});
+  method->resolve(config.run_shape());
 }
 
 std::string to_toml(TrainConfig config, const Method& method) {

@@ -86,6 +86,7 @@ struct TrainConfig {
   void resolve();
   DatasetOptions dataset_options() const;
   LearnerOptions learner_options(const Dataset& data) const;
+  RunShape run_shape() const;
 };
 
 // The options of `config` and of its method, which is known already, as a parser's. An option that only other

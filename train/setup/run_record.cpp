@@ -12,7 +12,12 @@ namespace patchcl {
 #ifndef PATCHCL_COMMIT
 #define PATCHCL_COMMIT "unknown"
 #endif
-const char *const kVersion = "0.9", *const kCommit = PATCHCL_COMMIT, *const kCompiler = "g++ " __VERSION__;
+#ifdef __clang__
+#define PATCHCL_COMPILER __VERSION__  // begins with the name
+#else
+#define PATCHCL_COMPILER "g++ " __VERSION__
+#endif
+const char *const kVersion = "0.9", *const kCommit = PATCHCL_COMMIT, *const kCompiler = PATCHCL_COMPILER;
 
 namespace {
 std::vector<std::string>& arguments() {
