@@ -1,9 +1,11 @@
-# make              build/patchcl, for the CPU and, where nvcc, cuBLAS and cuDNN are found, for the GPU
+# make              build/patchcl; with its GPU side where there is a GPU, or with CUDA=1 (nvcc takes some minutes)
 # make demo         train on generated heart slices, print a results table, draw pictures
 # make test         all tests                    make info    what was found, and why something was not
 # make test-emulated-gpu   the GPU side on a machine without a GPU
-# make deps         install missing Debian packages (demo and test do this by themselves)
-# Choices: CUDA=0|1|emulated  HDF5=0|1  NIFTI=0|1  TIFF=0|1 (default: what is found)   SAN=1 AddressSanitizer + UBSan   DEBUG=1
+# make deps         install missing Debian packages (demo and test do this by themselves); PREFIX=FOLDER without root
+# make install      to PREFIX (/usr/local)
+# Choices: CUDA=0|1|emulated  HDF5=0|1  NIFTI=0|1  TIFF=0|1 (default: what is found)  SAN=1 AddressSanitizer + UBSan
+#          DEBUG=1  V=1 shows whole commands
 .DEFAULT_GOAL := all
 MAKEFLAGS += $(if $(filter 0,$(MAKELEVEL)),-j$(shell nproc))
 CXX ?= g++
@@ -26,8 +28,9 @@ $(PROBE): .ci/probe.sh .ci/deps.sh
 	@mv $@.tmp $@
 
 FOUND_CUDA := $(if $(filter 111,$(HAVE_NVCC)$(HAVE_CUBLAS)$(HAVE_CUDNN)),1,0)
-# The demo runs on the CPU and does not wait for nvcc.
-CUDA ?= $(if $(filter demo,$(MAKECMDGOALS)),0,$(FOUND_CUDA))
+# nvcc takes longer than all else together: where no GPU is at hand it waits until it is asked.
+HERE_CUDA := $(if $(wildcard /dev/nvidia0),$(FOUND_CUDA),0)
+CUDA ?= $(if $(filter gpu-%,$(MAKECMDGOALS)),1,$(if $(filter demo,$(MAKECMDGOALS)),0,$(HERE_CUDA)))
 HDF5 ?= $(HAVE_HDF5)
 NIFTI ?= $(HAVE_NIFTI)
 TIFF ?= $(HAVE_TIFF)
@@ -49,12 +52,14 @@ endif
 # --- Flags --------------------------------------------------------------------------------------------------------
 CONFIG := $(if $(SAN),san,$(if $(DEBUG),debug,release))$(if $(filter 1,$(CUDA)),-cuda)$(if $(filter emulated,$(CUDA)),-emulated)$(if $(filter 0,$(HDF5)),-nohdf5)$(if $(filter 0,$(NIFTI)),-nonifti)$(if $(filter 0,$(TIFF)),-notiff)
 B := build/$(CONFIG)
-CPPFLAGS += -I. $(patsubst %,-isystem %,$(wildcard $(BUNDLE)/include) /usr/include/eigen3 /usr/include/hdf5/serial /usr/include/nifti /usr/include/stb) -MMD -MP
+CPPFLAGS += -I. $(INCLUDE_DIRS) -MMD -MP
 CXXFLAGS ?= $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,$(if $(DEBUG),-O0 -g,-O3 -g1))
 comma := ,
-LDFLAGS += $(foreach d,$(abspath $(wildcard $(BUNDLE)/lib)),-L$(d) -Wl$(comma)-rpath$(comma)$(d))
+# A line a file, "  c++  tensor/arena.cpp"; V=1 shows the commands.
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
+LDFLAGS += $(LIBRARY_DIRS) $(foreach d,$(abspath $(wildcard $(BUNDLE)/lib)),-L$(d) -Wl$(comma)-rpath$(comma)$(d))
 override CXXFLAGS += -std=c++20 -Wall -Wextra -pthread
-LDLIBS += $(if $(filter 1,$(HDF5)),-lhdf5_serial) $(if $(filter 1,$(NIFTI)),-lniftiio -lznz) $(if $(filter 1,$(TIFF)),-ltiff) -llodepng -ljpeg -lz
+LDLIBS += $(if $(filter 1,$(HDF5)),$(HDF5_LIB)) $(if $(filter 1,$(NIFTI)),-lniftiio -lznz) $(if $(filter 1,$(TIFF)),-ltiff) -llodepng -ljpeg -lz
 
 # --- Sources: every .cpp and .cu of a module; NAME.simd.cpp once per instruction set; NAME_absent.cpp stands in for a
 #     library that is not used. ----------------------------------------------------------------------------------------
@@ -95,9 +100,9 @@ build/patchcl: $(B)/patchcl
 build/tests: $(B)/tests/all
 	@ln -sf $(CONFIG)/tests/all $@
 $(B)/patchcl: $(OBJ) $(B)/train/commands/main.o
-	$(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+	$(call say,link,$@) $(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 $(B)/tests/all: $(OBJ) $(TEST_OBJ)
-	$(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
+	$(call say,link,$@) $(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
 
 # The one file that knows the commit; compiled again when it changes.
 COMMIT := $(shell git describe --always --dirty=+ 2> /dev/null)
@@ -110,16 +115,16 @@ $(B)/commit-$(COMMIT):
 
 $(B)/%.o: %.cpp
 	@mkdir -p $(@D)
-	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c $< -o $@
+	$(call say,c++,$<) $(CXX) $(CPPFLAGS) $(CXXFLAGS) -c $< -o $@
 define simd_rule
 $(B)/%.$(1).o: %.simd.cpp
 	@mkdir -p $$(@D)
-	$$(CXX) $$(CPPFLAGS) $$(CXXFLAGS) $$(ISA_$(1)) -Wno-psabi -DPATCHCL_ISA=$(1) -c $$< -o $$@
+	$$(call say,c++,'$$< ($(1))') $$(CXX) $$(CPPFLAGS) $$(CXXFLAGS) $$(ISA_$(1)) -Wno-psabi -DPATCHCL_ISA=$(1) -c $$< -o $$@
 endef
 $(foreach isa,$(ISAS),$(eval $(call simd_rule,$(isa))))
 $(B)/%.cu.o: %.cu
 	@mkdir -p $(@D)
-	$(if $(filter emulated,$(CUDA)),$(CXX) $(CPPFLAGS) $(CXXFLAGS) -x c++,$(NVCC) $(NVCCFLAGS) -DWITH_CUDA -I. -MMD -MP -MF $(@:.o=.d)) -c $< -o $@
+	$(call say,cuda,$<) $(if $(filter emulated,$(CUDA)),$(CXX) $(CPPFLAGS) $(CXXFLAGS) -x c++,$(NVCC) $(NVCCFLAGS) -DWITH_CUDA -I. -MMD -MP -MF $(@:.o=.d)) -c $< -o $@
 
 test: info house-rules build/patchcl build/tests
 	build/tests
@@ -133,7 +138,7 @@ test-emulated-gpu:
 	PATCHCL=build/release-emulated/patchcl OUT=build/emulated-gpu-check .ci/gpu-check.sh
 emulated-programs: $(B)/patchcl $(B)/tests/emulated
 $(B)/tests/emulated: $(OBJ) $(B)/tests/emulated_gpu_test.o $(B)/tests/main.o
-	$(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
+	$(call say,link,$@) $(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
 
 # Puts wrong lines into the sources, one after the other, and demands that the audit or a test finds each.
 # MUTANTS=WORD takes those with the word in their lines.
@@ -181,9 +186,18 @@ format:
 format-check:
 	@clang-format --dry-run --Werror $(SOURCES_TO_FORMAT)
 
+# Without root: make deps PREFIX=bundle unpacks them there, where the build looks (BUNDLE=FOLDER says another).
 deps:
-	@.ci/deps.sh
+	@.ci/deps.sh $(if $(filter command line,$(origin PREFIX)),'$(PREFIX)')
 	@rm -f build/probe*.mk
+
+PREFIX ?= /usr/local
+install: build/patchcl
+	install -D -m 755 $(B)/patchcl $(DESTDIR)$(PREFIX)/bin/patchcl
+	install -d $(DESTDIR)$(PREFIX)/share/patchcl/experiments $(DESTDIR)$(PREFIX)/share/doc/patchcl
+	install -m 644 train/experiments/*.plan $(DESTDIR)$(PREFIX)/share/patchcl/experiments
+	install -m 755 train/convert_weights.py $(DESTDIR)$(PREFIX)/share/patchcl
+	install -m 644 README.md LICENSE CITATION.cff docs/*.md $(DESTDIR)$(PREFIX)/share/doc/patchcl
 
 info:
 	@printf '%-10s %-10s %s\n' library found 'used / why not'
@@ -197,6 +211,5 @@ info:
 clean:
 	rm -rf build
 
-.PHONY: all build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-mutations campaigns demo bench docs gpu-check gpu-bench gpu-bundle deps info clean format format-check
-.SECONDARY:
+.PHONY: all build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-mutations campaigns demo bench docs gpu-check gpu-bench gpu-bundle deps install info clean format format-check
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/commands/main.d

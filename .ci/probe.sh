@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 # probe NAME PACKAGE "flags" "code": HAVE_NAME, and WHY_NAME with the first error line.
 probe() {
   printf '%s\n' "$4" > "$work/p.cpp"
-  if $CXX -std=c++20 -pthread -I"${BUNDLE:-bundle}/include" -L"${BUNDLE:-bundle}/lib" $INCLUDES "$work/p.cpp" -o "$work/p" $3 2> "$work/err"; then
+  if $CXX -std=c++20 -pthread $INCLUDES -L"${BUNDLE:-bundle}/lib" $LIBRARIES "$work/p.cpp" -o "$work/p" $3 2> "$work/err"; then
     printf 'HAVE_%s := 1\n' "$1"
   else
     why=$(grep -m1 -E 'error|cannot find|not found' "$work/err" | sed -e 's/^[^ ]*: *//' -e 's/[#$]//g' | cut -c1-90)
@@ -19,7 +19,24 @@ probe() {
   fi
 }
 
-INCLUDES="-I/usr/include/eigen3 -I/usr/include/hdf5/serial -I/usr/include/nifti -I/usr/include/stb"
+# Where headers and libraries lie: in BUNDLE, where pkg-config says (if it is there), where Debian has them.
+dirs=""
+for under in "" /eigen3 /hdf5/serial /nifti /stb; do dirs="$dirs ${BUNDLE:-bundle}/include$under"; done
+pkg_libs=""
+for module in eigen3 hdf5-serial hdf5 nlohmann_json CLI11 libtiff-4 libjpeg zlib gtest; do
+  dirs="$dirs $(pkg-config --cflags-only-I $module 2> /dev/null | sed 's/-I *//g')"
+  pkg_libs="$pkg_libs $(pkg-config --libs-only-L $module 2> /dev/null)"
+done
+dirs="$dirs /usr/include/eigen3 /usr/include/hdf5/serial /usr/include/nifti /usr/include/stb"
+INCLUDES="" LIBRARIES=""
+for d in $dirs; do
+  case " $INCLUDES " in *" $d "*) continue ;; esac
+  if [ -d "$d" ]; then INCLUDES="$INCLUDES -isystem $d"; fi
+done
+for l in $pkg_libs; do
+  case " $LIBRARIES " in *" $l "*) ;; *) LIBRARIES="$LIBRARIES $l" ;; esac
+done
+printf 'INCLUDE_DIRS :=%s\nLIBRARY_DIRS :=%s\n' "$INCLUDES" "$LIBRARIES"
 probe COMPILER g++ "" '#include <source_location>
 int main() { auto f = [](std::source_location l = std::source_location::current()) { return l.line(); }; return f() == 0; }'
 probe EIGEN libeigen3-dev "" '#include <Eigen/Core>
@@ -40,8 +57,14 @@ probe JSON nlohmann-json3-dev "" '#include <nlohmann/json.hpp>
 int main() { return nlohmann::json::parse("[]").size() != 0; }'
 probe GTEST libgtest-dev "-lgtest -lgtest_main -lpthread" '#include <gtest/gtest.h>
 TEST(A, B) {}'
-probe HDF5 libhdf5-dev "-lhdf5_serial" '#include <hdf5.h>
+hdf5='#include <hdf5.h>
 int main() { return H5open() < 0; }'
+# Debian's serial build has a name of its own.
+printf '%s\n' "$hdf5" > "$work/h.cpp"
+hdf5_lib=-lhdf5_serial
+$CXX $INCLUDES "$work/h.cpp" -o "$work/h" -L"${BUNDLE:-bundle}/lib" $LIBRARIES $hdf5_lib 2> "$work/err" || hdf5_lib=-lhdf5
+printf 'HDF5_LIB := %s\n' "$hdf5_lib"
+probe HDF5 libhdf5-dev "$hdf5_lib" "$hdf5"
 probe NIFTI libnifti-dev "-lniftiio -lznz -lz" '#include <nifti1_io.h>
 int main() { return is_nifti_file("x") == 1; }'
 

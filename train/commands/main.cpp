@@ -30,7 +30,7 @@ void print_help(std::FILE* out) {
       "PatchCL: semi-supervised medical image segmentation by pseudo-label guided patch-wise contrastive "
       "learning\n\n"
       "Usage: patchcl COMMAND [options]      patchcl COMMAND --help shows the options with "
-      "examples\n\nCommands:\n");
+      "examples\n       patchcl --version\n\nCommands:\n");
   for (const Command& c : commands()) std::fprintf(out, "  %-10s %s\n", c.name.c_str(), c.help.c_str());
   std::fprintf(out, "\n%s\n", kExitCodes);
 }
@@ -69,6 +69,10 @@ int main(int argc, char** argv) {
   const std::string name = argc > 1 ? argv[1] : "";
   if (name == "--help" || name == "-h" || name == "help") {
     print_help(stdout);
+    return int(ExitCode::ok);
+  }
+  if (name == "--version" || name == "version") {
+    std::printf("patchcl %s (%s, %s)\n", kVersion, kCommit, kCompiler);
     return int(ExitCode::ok);
   }
   for (const Command& c : commands())
