@@ -4,7 +4,7 @@
 # make test-emulated-gpu   the GPU side on a machine without a GPU
 # make deps         install missing Debian packages (demo and test do this by themselves); PREFIX=FOLDER without root
 # make install      to PREFIX (/usr/local)
-# Choices: CUDA=0|1|emulated  HDF5=0|1  NIFTI=0|1  TIFF=0|1 (default: what is found)  SAN=1 AddressSanitizer + UBSan
+# Choices: CUDA=0|1|found|emulated  HDF5=0|1  NIFTI=0|1  TIFF=0|1 (default: what is found)  SAN=1 AddressSanitizer + UBSan
 #          DEBUG=1  V=1 shows whole commands
 .DEFAULT_GOAL := all
 MAKEFLAGS += $(if $(filter 0,$(MAKELEVEL)),-j$(shell nproc))
@@ -31,6 +31,9 @@ FOUND_CUDA := $(if $(filter 111,$(HAVE_NVCC)$(HAVE_CUBLAS)$(HAVE_CUDNN)),1,0)
 # nvcc takes longer than all else together: where no GPU is at hand it waits until it is asked.
 HERE_CUDA := $(if $(wildcard /dev/nvidia0),$(FOUND_CUDA),0)
 CUDA ?= $(if $(filter gpu-%,$(MAKECMDGOALS)),1,$(if $(filter demo,$(MAKECMDGOALS)),0,$(HERE_CUDA)))
+ifeq ($(CUDA),found)
+  override CUDA := $(FOUND_CUDA)
+endif
 HDF5 ?= $(HAVE_HDF5)
 NIFTI ?= $(HAVE_NIFTI)
 TIFF ?= $(HAVE_TIFF)

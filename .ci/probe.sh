@@ -30,7 +30,7 @@ done
 dirs="$dirs /usr/include/eigen3 /usr/include/hdf5/serial /usr/include/nifti /usr/include/stb"
 INCLUDES="" LIBRARIES=""
 for d in $dirs; do
-  case " $INCLUDES " in *" $d "*) continue ;; esac
+  case " $INCLUDES /usr/include/$(uname -m)-linux-gnu " in *" $d "*) continue ;; esac  # seen, or the compiler's own
   if [ -d "$d" ]; then INCLUDES="$INCLUDES -isystem $d"; fi
 done
 for l in $pkg_libs; do
