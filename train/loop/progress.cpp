@@ -1,10 +1,25 @@
 #include "train/loop/progress.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <cstdio>
-
 namespace patchcl {
+
+namespace {
+
+constexpr double kTerminalSeconds = 0.5, kPlainSeconds = 10;
+
+// Columns of a terminal; 80 where it does not say.
+size_t columns_of(std::FILE* out) {
+  winsize size{};
+  return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+double seconds_between(std::chrono::steady_clock::time_point a, std::chrono::steady_clock::time_point b) {
+  return std::chrono::duration<double>(b - a).count();
+}
+
+}  // namespace
 
 std::string duration(double seconds) {
   char s[32];
@@ -15,36 +30,56 @@ std::string duration(double seconds) {
   return s;
 }
 
-ProgressLine::ProgressLine(int64_t first, int64_t total, int64_t images_per_step)
-    : terminal_(isatty(STDOUT_FILENO)), first_(first), total_(total), images_(images_per_step),
-      start_(Clock::now()), printed_(start_) {}
+std::string fitted(const std::string& line, size_t width) {
+  if (line.size() <= width) return line;
+  const size_t end = line.rfind("  ", width);
+  return line.substr(0, end == std::string::npos ? width : end);
+}
 
-void ProgressLine::update(int64_t done, const std::string& terms) {
+ProgressLine::ProgressLine(int64_t total, const Options& options)
+    : options_(options), total_(total), terminal_(isatty(fileno(options.out))), start_(Clock::now()),
+      printed_(start_) {}
+
+std::string ProgressLine::text(int64_t done, const std::string& detail) const {
+  const double elapsed = seconds_between(start_, printed_), items = double(done - options_.first);
+  const double rate = elapsed > 0 ? items / elapsed : 0;
+  const std::string left = rate > 0 ? duration(double(total_ - done) / rate) : "unknown";
+  char speed[48] = "";
+  if (options_.images_per_item > 0)
+    std::snprintf(speed, sizeof speed, "  %.1f images/s", rate * double(options_.images_per_item));
+  return (done < total_ ? "ETA " + left : "done in " + duration(elapsed)) + "  " + options_.item + " " +
+         std::to_string(done) + "/" + std::to_string(total_) + speed + (detail.empty() ? "" : "  ") + detail;
+}
+
+void ProgressLine::update(int64_t done, const std::string& detail) {
   const auto now = Clock::now();
-  const double since_print = std::chrono::duration<double>(now - printed_).count();
-  if (done < total_ && since_print < (terminal_ ? 0.2 : 10)) return;
+  if (done < total_ && seconds_between(printed_, now) < (terminal_ ? kTerminalSeconds : kPlainSeconds))
+    return;
+  // What was over at once needs no line.
+  if (!terminal_ && done == total_ && options_.out == stderr && seconds_between(start_, now) < kPlainSeconds)
+    return;
   printed_ = now;
-  const double elapsed = std::chrono::duration<double>(now - start_).count(), steps = double(done - first_);
-  const double rate = elapsed > 0 ? steps / elapsed : 0;
-  char head[64], tail[80];
-  std::snprintf(
-      head, sizeof head, "step %lld/%lld", static_cast<long long>(done), static_cast<long long>(total_));
-  std::snprintf(tail, sizeof tail, "%.1f images/s  ETA %s", rate * double(images_),
-      duration(rate > 0 ? double(total_ - done) / rate : 0).c_str());
-  std::printf(
-      "%s%s  %s  %s%s", terminal_ ? "\r\x1b[K" : "", head, terms.c_str(), tail, terminal_ ? "" : "\n");
-  std::fflush(stdout);
+  const std::string line = text(done, detail);
+  if (terminal_) std::fprintf(options_.out, "\r\x1b[K%s", fitted(line, columns_of(options_.out) - 1).c_str());
+  else std::fprintf(options_.out, "%s\n", line.c_str());
+  std::fflush(options_.out);
   open_ = terminal_;
 }
 
-void ProgressLine::say(const std::string& line) {
-  std::printf("%s%s\n", open_ ? "\r\x1b[K" : "", line.c_str());
-  std::fflush(stdout);
+void ProgressLine::clear() {
+  if (open_) std::fprintf(options_.out, "\r\x1b[K");
   open_ = false;
 }
 
+void ProgressLine::say(const std::string& line) {
+  clear();
+  std::fprintf(options_.out, "%s\n", line.c_str());
+  std::fflush(options_.out);
+}
+
 ProgressLine::~ProgressLine() {
-  if (open_) std::printf("\n");
+  if (open_ && options_.out == stderr) clear();  // results follow
+  else if (open_) std::fprintf(options_.out, "\n");
 }
 
 }  // namespace patchcl

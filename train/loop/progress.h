@@ -1,28 +1,47 @@
-// Progress: one line that says where a run is and when it will be done. On a terminal the line rewrites
-// itself; elsewhere a plain line appears every ten seconds.
+// Progress: one line that says when something will be done and where it is. On a terminal the line rewrites
+// itself and fits the width; elsewhere a plain line appears every ten seconds.
+//
+//   ETA 3 min 20 s  step 1200/10000  63.2 images/s  loss 0.412  ce 0.301
 #pragma once
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 namespace patchcl {
 
 class ProgressLine {
  public:
-  ProgressLine(int64_t first, int64_t total, int64_t images_per_step);
-  // After `done` steps in all; `terms` is "loss 0.412  ce 0.301".
-  void update(int64_t done, const std::string& terms);
+  struct Options {
+    std::string item = "step";    // what is counted
+    int64_t first = 0;            // done before this process began
+    int64_t images_per_item = 0;  // for the speed; 0: none is shown
+    std::FILE* out = stdout;      // stderr where results go to standard output
+  };
+  ProgressLine(int64_t total, const Options& options);
+  ~ProgressLine();
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+
+  // After `done` items in all; `detail` is parted by two spaces: "loss 0.412  ce 0.301".
+  void update(int64_t done, const std::string& detail = {});
   // Prints a line of its own (validation results) without mixing it with the progress line.
   void say(const std::string& line);
-  ~ProgressLine();
 
  private:
   using Clock = std::chrono::steady_clock;
+  std::string text(int64_t done, const std::string& detail) const;
+  void clear();
+
+  Options options_;
+  int64_t total_;
   bool terminal_, open_ = false;
-  int64_t first_, total_, images_;
   Clock::time_point start_, printed_;
 };
 
 std::string duration(double seconds);  // "1 h 02 min", "3 min 20 s", "12 s"
+
+// As many parts of `line`, kept apart by two spaces, as `width` columns hold; of the first what fits.
+std::string fitted(const std::string& line, size_t width);
 
 }  // namespace patchcl
