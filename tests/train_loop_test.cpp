@@ -170,10 +170,11 @@ TEST(TrainLoop, TheTableOfMetricsHasACellForEachColumnInEachRow) {
   std::string header, row;
   std::getline(table, header);
   EXPECT_TRUE(contains(header, "consistency")) << header;
+  EXPECT_TRUE(contains(header, ",validation_dice,validation_dice_RV,")) << header;
   int rows = 0;
   for (; std::getline(table, row); ++rows)
     EXPECT_EQ(std::count(row.begin(), row.end(), ','), std::count(header.begin(), header.end(), ',')) << row;
-  EXPECT_EQ(rows, 12);
+  EXPECT_EQ(rows, 12 + 1);  // the validation at the end
 }
 
 TEST_P(EveryTraining, GivesTheSameBitsForAnyNumberOfThreads) {

@@ -52,9 +52,8 @@ RunLog::RunLog(const std::string& folder, int64_t iteration)
 }
 
 void RunLog::write(int64_t iteration, const Values& values) {
-  std::ostringstream json, row;
+  std::ostringstream json;
   json.precision(9);
-  row.precision(9);
   json << "{\"iteration\":" << iteration;
   for (const auto& [name, v] : values) {
     json << ",\"" << name << "\":";
@@ -62,6 +61,12 @@ void RunLog::write(int64_t iteration, const Values& values) {
     else json << "null";
   }
   jsonl_->write_line(json.str() + "}");
+  write_row(iteration, values);
+}
+
+void RunLog::write_row(int64_t iteration, const Values& values) {
+  std::ostringstream row;
+  row.precision(9);
   widen(values);
   row << iteration;
   for (size_t k = 1; k < columns_.size(); ++k) {
@@ -90,8 +95,9 @@ void RunLog::widen(const Values& values) {
   csv_ = std::make_unique<AppendFile>(csv_path_);
 }
 
-void RunLog::write_validation(int64_t iteration, const std::string& json) {
+void RunLog::write_validation(int64_t iteration, const std::string& json, const Values& dice) {
   jsonl_->write_line("{\"iteration\":" + std::to_string(iteration) + ",\"validation\":" + json + "}");
+  write_row(iteration, dice);
 }
 
 void RunLog::write_audit(const std::string& json) {

@@ -22,14 +22,15 @@ class RunLog {
   using Values = std::vector<std::pair<std::string, double>>;
   // All: Error(io) when the disk is full.
   void write(int64_t iteration, const Values& values);
-  // `json`: the scores of a validation.
-  void write_validation(int64_t iteration, const std::string& json);
+  // `json`: the scores of a validation; in the table `dice` of them, a row of its own.
+  void write_validation(int64_t iteration, const std::string& json, const Values& dice);
   // `json`: a spot check of the gradient.
   void write_audit(const std::string& json);
   // To the disk: before a checkpoint that follows these rows.
   void sync();
 
  private:
+  void write_row(int64_t iteration, const Values& values);
   void widen(const Values& values);
   std::string csv_path_, audit_path_;
   std::unique_ptr<AppendFile> jsonl_, csv_, audit_;

@@ -49,6 +49,18 @@ void start_from_weights(Learner& learner, const std::string& path) {
   for (const std::string& name : load.unused) std::printf("  not used: %s\n", name.c_str());
 }
 
+// Dice of a validation for the table of metrics; of a class's name what a header holds without quotes.
+RunLog::Values dice_columns(const Summary& s, const std::vector<std::string>& class_names) {
+  RunLog::Values columns{{"validation_dice", s.mean.dice}};
+  for (size_t k = 0; k < s.classes.size(); ++k) {
+    std::string name = "validation_dice_" + class_names[k + 1];
+    const auto quoted = [](unsigned char c) { return c == ',' || c == '"' || c < ' '; };
+    std::replace_if(name.begin(), name.end(), quoted, '_');
+    columns.push_back({name, s.classes[k].dice});
+  }
+  return columns;
+}
+
 // Where the best weights of a phase are kept for the next one, whatever that one finds better.
 std::string best_of(const std::string& folder, const Phase& phase) {
   return folder + "/best-" + phase.name + ".safetensors";
@@ -283,7 +295,8 @@ void Trainer::score() {
 void Trainer::validate_now() {
   score();
   const int64_t iteration = validated_ = learner_->iteration();
-  log_->write_validation(iteration, to_json(validation_, info_.class_names));
+  log_->write_validation(
+      iteration, to_json(validation_, info_.class_names), dice_columns(validation_, info_.class_names));
   if (!(validation_.mean.dice > progress_.best_dice)) return;
   progress_ = {validation_.mean.dice, iteration};
   info_.iteration = iteration;
