@@ -58,7 +58,7 @@ void Dice::forward_cpu(const Forward& f) const {
     for (int64_t k = 0; k < classes; ++k) {
       ClassSums s{};
       for (int64_t c = 0; c < chunks(pixels, chunk); ++c) s += partial[c * classes + k];
-      const double numerator = 2 * s.i + kDiceSmooth, d = s.d + kDiceSmooth;
+      const double numerator = 2 * s.i + smooth_, d = s.d + smooth_;
       loss += 1 - numerator / d;  // EQ: 4.4 Dice loss
       factors[2 * k] = -2 / (d * double(classes));
       factors[2 * k + 1] = 2 * numerator / (d * d * double(classes));  // EQ: 4.4 Dice loss gradient
@@ -95,9 +95,9 @@ void Dice::backward_cpu(const Backward& b) const {
   });
 }
 
-Var dice_loss(const Var& probabilities, const Var& labels, const Var& weight, Loc loc) {
+Var dice_loss(const Var& probabilities, const Var& labels, const Var& weight, double smooth, Loc loc) {
   return probabilities.tape().apply(
-      std::make_shared<Dice>(), with_weight(probabilities, labels, weight), loc);
+      std::make_shared<Dice>(smooth), with_weight(probabilities, labels, weight), loc);
 }
 
 }  // namespace patchcl

@@ -19,14 +19,14 @@ template <class T> __global__ void partial_sums_kernel(LabelledPixels<T> x, Clas
 }
 
 // One block, one thread per class.
-template <class T>
-__global__ void loss_kernel(int64_t classes, int blocks, const ClassSums* partial, double* factors, T* y) {
+template <class T> __global__ void loss_kernel(
+    int64_t classes, int blocks, double smooth, const ClassSums* partial, double* factors, T* y) {
   const int64_t k = threadIdx.x;
   double loss = 0;
   if (k < classes) {
     ClassSums s{};
     for (int b = 0; b < blocks; ++b) s += partial[k * blocks + b];
-    const double numerator = 2 * s.i + kDiceSmooth, d = s.d + kDiceSmooth;
+    const double numerator = 2 * s.i + smooth, d = s.d + smooth;
     loss = 1 - numerator / d;
     factors[2 * k] = -2 / (d * double(classes));
     factors[2 * k + 1] = 2 * numerator / (d * d * double(classes));
@@ -35,14 +35,15 @@ __global__ void loss_kernel(int64_t classes, int blocks, const ClassSums* partia
   if (k == 0) y[0] = T(loss / double(classes));
 }
 
-template <class T> void launch_forward(const Forward& f) {
+template <class T> void launch_forward(const Forward& f, double smooth) {
   const LabelledPixels<T> x(f.x);
   auto* partial = static_cast<ClassSums*>(f.workspace.raw());
   const int blocks = cuda::reduce_blocks(x.count);
   const auto here = cuda::Caller::current();
   cuda::launch(here, partial_sums_kernel<T>, dim3(unsigned(blocks), unsigned(x.classes)), x, partial);
   static_assert(cuda::kThreads >= 256, "one thread per class of u8 labels");
-  cuda::launch(here, loss_kernel<T>, 1, x.classes, blocks, partial, f.aux[0].data<double>(), f.y.data<T>());
+  cuda::launch(
+      here, loss_kernel<T>, 1, x.classes, blocks, smooth, partial, f.aux[0].data<double>(), f.y.data<T>());
 }
 
 template <class T> void launch_backward(const Backward& b) {
@@ -62,7 +63,7 @@ template <class T> void launch_backward(const Backward& b) {
 }  // namespace
 
 void Dice::forward_cuda(const Forward& f) const {
-  dispatch(f.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(f); });
+  dispatch(f.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(f, smooth_); });
 }
 
 void Dice::backward_cuda(const Backward& b) const {

@@ -4,9 +4,9 @@
 namespace patchcl {
 namespace {
 
-OpCase make(const Shape& probabilities, const Shape& labels, bool weighted) {
+OpCase make(const Shape& probabilities, const Shape& labels, bool weighted, double smooth = kDiceSmooth) {
   const size_t classes = size_t(probabilities[-1]);
-  OpCase c{probabilities.str() + (weighted ? " weighted" : ""), std::make_shared<Dice>(),
+  OpCase c{probabilities.str() + (weighted ? " weighted" : ""), std::make_shared<Dice>(smooth),
       {{probabilities, draw::uniform(0.05, 0.95)}, {labels, draw::integers(probabilities[-1]), DType::u8}},
       [=](auto& x) {
         double overlap = 0;
@@ -18,7 +18,7 @@ OpCase make(const Shape& probabilities, const Shape& labels, bool weighted) {
             pp += w * p * p;
             gg += w * g * g;
           }
-          overlap += (2 * pg + 1e-5) / (pp + gg + 1e-5);
+          overlap += (2 * pg + smooth) / (pp + gg + smooth);
         }
         return std::vector<double>{1 - overlap / double(classes)};
       }};
@@ -27,7 +27,8 @@ OpCase make(const Shape& probabilities, const Shape& labels, bool weighted) {
 }
 
 AddSpec spec{{"dice", {make({2, 5, 7, 4}, {2, 5, 7}, false), make({1, 3, 11, 3}, {1, 3, 11}, true),
-                          make({3, 5, 7, 2}, {3, 5, 7}, true), make({1, 3, 3, 1}, {1, 3, 3}, false)}}};
+                          make({3, 5, 7, 2}, {3, 5, 7}, true), make({1, 3, 3, 1}, {1, 3, 3}, false),
+                          make({2, 3, 5, 3}, {2, 3, 5}, true, 0.7)}}};
 
 }  // namespace
 }  // namespace patchcl

@@ -1,9 +1,9 @@
-// Copy-paste moves image, label and weight together.
+// Mixing moves image, label and weight together.
 #include <gtest/gtest.h>
 
 #include <array>
 
-#include "train/methods/copy_paste.h"
+#include "train/methods/mixing.h"
 
 using namespace patchcl;
 

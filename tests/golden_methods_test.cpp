@@ -31,12 +31,16 @@ OptionValues options_of(const std::string& method) {
   if (method == "supervised") return {};
   OptionValues all{
       {"labeled-batch", "2"}, {"warm-up", "0.2"}, {"ramp-up", "0.5"}, {"consistency-weight", "3"}};
-  const std::map<std::string, OptionValues> own{{"mean-teacher", {{"ema", "0.7"}}},
-      {"ua-mt", {{"ema", "0.7"}, {"dropout-passes", "2"}}}, {"fixmatch", {{"confidence", "0.4"}}},
+  if (method == "bcp")
+    return {{"labeled-batch", "2"}, {"pre-training", "0.2"}, {"pseudo-weight", "0.3"}, {"ema", "0.7"}};
+  const std::map<std::string, OptionValues> own{{"base", {{"ema", "0.7"}, {"confidence", "0.4"}}},
+      {"mean-teacher", {{"ema", "0.7"}}}, {"ua-mt", {{"ema", "0.7"}, {"dropout-passes", "2"}}},
+      {"fixmatch", {{"confidence", "0.4"}}},
       {"patchcl",
-          {{"ema", "0.7"}, {"embedding", "6"}, {"contrast-weight", "0.3"}, {"warm-up-tau", "0.7"},
-              {"warm-up-lambda", "3"}, {"warm-up-psi", "64"}, {"tau", "0.5"}, {"lambda", "4"}, {"psi", "16"},
-              {"info-nce-tau", "0.4"}, {"info-nce-negatives", "5"}, {"queue", "24"}, {"queue-ready", "20"}}}};
+          {{"ema", "0.7"}, {"teacher-norm", "running"}, {"embedding", "6"}, {"contrast-weight", "0.3"},
+              {"warm-up-tau", "0.7"}, {"warm-up-lambda", "3"}, {"warm-up-psi", "64"}, {"tau", "0.5"},
+              {"lambda", "4"}, {"psi", "16"}, {"info-nce-tau", "0.4"}, {"info-nce-negatives", "5"},
+              {"queue", "24"}, {"queue-ready", "20"}}}};
   all.insert(all.end(), own.at(method).begin(), own.at(method).end());
   return all;
 }
@@ -121,13 +125,16 @@ class GoldenMethods : public testing::TestWithParam<golden::Setting> {
 };
 
 TEST_P(GoldenMethods, TenStepsOfTheLearnerAreThoseOfPyTorch) {
-  for (const std::string method : {"supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl"}) {
+  for (const std::string method :
+      {"supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl", "base", "bcp"}) {
     Learner learner(make(method), run_of(GetParam(), method == "supervised" ? kLabeled : kImages));
     golden::fill(learner.student(), arena_);
     if (learner.teacher()) golden::fill(*learner.teacher(), arena_);
     const Tensor losses = arena_.empty({kSteps}, DType::f64);
-    for (int64_t t = 0; t < kSteps; ++t)
+    for (int64_t t = 0; t < kSteps; ++t) {
+      if (t > 0 && t == learner.phase_begin()) learner.enter_phase();
       losses.data<double>()[t] = learner.step(batch_of(learner, arena_, "steps", std::to_string(t)));
+    }
     close("steps." + method + ".loss", losses);
     for (const auto& [who, store] :
         {std::pair{".student.", &learner.student()}, std::pair{".teacher.", learner.teacher()}}) {

@@ -11,6 +11,7 @@ differ from every default. Contents:
                    that formulas give: the teacher's keys, the statistics with truncated hard negatives, all terms, and under
                    PHASE.grad.TERM.NAME norm and projections of each term's gradient
 """
+import contextlib
 import math
 import os
 import sys
@@ -32,6 +33,8 @@ EARLY, LATE = dict(tau=0.7, lam=3, psi=64), dict(tau=0.5, lam=4, psi=16)
 INFO_NCE_TAU, INFO_NCE_NEGATIVES = 0.4, 5
 CONFIDENCE, DROPOUT_PASSES = 0.4, 2
 SITE_TEACHER, SITE_NOISE, SITE_PATCHES, SITE_UNCERTAINTY = 1000, 3000, 4000, 10000
+SITE_SECOND_STUDENT, SITE_SECOND_TEACHER, SITE_PASTE = 2000, 2500, 5000
+PSEUDO_WEIGHT = 0.3
 CAPACITY, READY, FILLED = 24, 20, (23, 24, 20, 4)  # of the queues; the last class is not ready
 
 
@@ -84,20 +87,161 @@ def agreement(method, teacher, logits, target, x, t):
     return (error * certain).mean() * float(weight)
 
 
+# --- Mixing, METHODS 7.2, 7.4, 7.7 --------------------------------------------------------------------------------------
+
+class Draws:
+    """Rng of tensor/random.h: numbers drawn one after the other."""
+
+    def __init__(self, t, site):
+        self.bits = iter(random_bits(SEED, t, site, 1000).tolist())
+
+    def below(self, n):
+        return next(self.bits) * n >> 32
+
+    def uniform(self):
+        return (next(self.bits) + 0.5) / 4294967296.0
+
+    def gamma(self):
+        return -np.log(np.prod([self.uniform() for _ in range(4)]))
+
+
+def square(draws, side):
+    edge = side * 2 // 3
+    top, left = draws.below(side - edge + 1), draws.below(side - edge + 1)
+    return slice(top, top + edge), slice(left, left + edge)
+
+
+def cut_mix_boxes(draws, n, side):
+    a, b = draws.gamma(), draws.gamma()
+    edge = int(side * np.sqrt(b / (a + b)))
+    boxes = []
+    for _ in range(n):
+        y, x = (side // 8 + draws.below(side - side // 8) for _ in range(2))
+        boxes.append(tuple(slice(max(c - edge // 2, 0), min(c + edge // 2, side)) for c in (y, x)))
+    order = list(range(n))
+    for i in range(n - 1, 0, -1):
+        j = draws.below(i + 1)
+        order[i], order[j] = order[j], order[i]
+    return boxes, order
+
+
+def pasted(base, patch, box):
+    out = base.clone()
+    out[..., box[0], box[1]] = patch[..., box[0], box[1]]
+    return out
+
+
+def largest_components(y):
+    """Of each class the largest 8-connected part, of equals the first; the rest is background."""
+    out = y.clone()
+    for image in out:
+        seen, best = np.zeros(image.shape, bool), {}
+        for start in np.ndindex(*image.shape):
+            k = int(image[start])
+            if k == 0 or seen[start]:
+                continue
+            part, todo = [], [start]
+            seen[start] = True
+            while todo:
+                r, c = todo.pop()
+                part.append((r, c))
+                for p in np.ndindex(3, 3):
+                    q = (r + p[0] - 1, c + p[1] - 1)
+                    if min(q) >= 0 and max(q) < len(image) and not seen[q] and int(image[q]) == k:
+                        seen[q] = True
+                        todo.append(q)
+            if len(part) > len(best.get(k, [])):
+                best[k] = part
+        kept = torch.zeros_like(image)
+        for k, part in best.items():
+            for p in part:
+                kept[p] = k
+        image.copy_(kept)
+    return out
+
+
+def region_loss(logits, y, box, w_out, w_in):
+    """CE and Dice, each region by its own pixels."""
+    inside = pasted(torch.zeros(y.shape, dtype=torch.double), torch.ones(y.shape, dtype=torch.double), box)
+    ce, p = F.cross_entropy(logits, y, reduction="none"), torch.softmax(logits, 1)
+    g = F.one_hot(y, CLASSES).permute(0, 3, 1, 2).double()
+    total_ce = total_dice = 0
+    for region, w in ((1 - inside, w_out), (inside, w_in)):
+        overlap, sizes = (region[:, None] * p * g).sum((0, 2, 3)), (region[:, None] * (p * p + g)).sum((0, 2, 3))
+        each = float(single(w * y.numel() / region.sum().item())) / y.numel()  # the product's weights are f32
+        total_ce = total_ce + (region * ce).sum() * each
+        total_dice = total_dice + w * (1 - (2 * overlap + 1e-10) / (sizes + 1e-10)).mean()
+    return total_ce + total_dice
+
+
+def bcp_loss(net, teacher, x, y, t):
+    box = square(Draws(t, SITE_PASTE), 32)
+    net.train()
+    start_step(t)
+    if warming_up(t):
+        return region_loss(net(pasted(x[:1], x[1:2], box)), pasted(y[:1], y[1:2], box), box, 1, 1) / 2
+    wanted = [largest_components(predict(teacher, x[i:i + 1], t, site, training=True).argmax(1))
+              for i, site in ((2, SITE_TEACHER), (3, SITE_SECOND_TEACHER))]
+    net.train()
+    start_step(t)
+    loss = region_loss(net(pasted(x[2:3], x[:1], box)), pasted(wanted[0], y[:1], box), box, PSEUDO_WEIGHT, 1)
+    start_step(t, SITE_SECOND_STUDENT)
+    return (loss + region_loss(net(pasted(x[1:2], x[3:], box)), pasted(y[1:2], wanted[1], box), box, 1, PSEUDO_WEIGHT)) / 2
+
+
+def base_loss(net, teacher, x, strong, y, t):
+    net.train()
+    start_step(t)
+    if warming_up(t):
+        return sum(supervised(net(x), y)) / 2
+    with own_statistics(teacher):
+        teacher.eval()
+        for m in norms_of(teacher):
+            m.train()
+        with torch.no_grad():
+            best, wanted = torch.softmax(teacher(x[LABELED:]), 1).max(1)
+        teacher.train()
+    sure = (best >= CONFIDENCE).double()
+    draws, seen = Draws(t, SITE_PASTE), strong[LABELED:]
+    if draws.below(2) == 0:
+        box = square(draws, 32)
+        seen, wanted, sure = pasted(seen, x[:LABELED], box), pasted(wanted, y, box), pasted(sure, torch.ones_like(sure), box)
+    else:
+        boxes, order = cut_mix_boxes(draws, len(seen), 32)
+        seen, wanted, sure = (torch.stack([pasted(v[i], v[order[i]], boxes[i]) for i in range(len(v))])
+                              for v in (seen, wanted, sure))
+    start_step(t)
+    logits = net(torch.cat([x[:LABELED], seen]))
+    p, g = torch.softmax(logits[LABELED:], 1), F.one_hot(wanted, CLASSES).permute(0, 3, 1, 2).double()
+    overlap, sizes = (sure[:, None] * p * g).sum((0, 2, 3)), (sure[:, None] * (p * p + g)).sum((0, 2, 3))
+    agreed = (1 - (2 * overlap + 1e-5) / (sizes + 1e-5)).mean()
+    return sum(supervised(logits[:LABELED], y)) / 2 + GAMMA * ramp(t) * agreed
+
+
 # --- PatchCL: queues, moments, hard negatives, METHODS 1.6 to 1.8 -----------------------------------------------------
 
-def embed(net, patches, t, dropout):
-    """With the batch's own statistics, which leave the running ones alone."""
-    net.train(dropout)
-    norms = [m for m in net.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
-    momenta = [m.momentum for m in norms]
-    for m in norms:
-        m.train()
+def norms_of(net):
+    return [m for m in net.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
+
+
+@contextlib.contextmanager
+def own_statistics(net):
+    """The batch's statistics leave the running ones alone."""
+    momenta = [m.momentum for m in norms_of(net)]
+    for m in norms_of(net):
         m.momentum = 0
-    start_step(t, SITE_PATCHES)
-    out = net.embed(patches)
-    for m, momentum in zip(norms, momenta):
+    yield
+    for m, momentum in zip(norms_of(net), momenta):
         m.momentum = momentum
+
+
+def embed(net, patches, t, dropout):
+    with own_statistics(net):
+        net.train(dropout)
+        for m in norms_of(net):
+            m.train()
+        start_step(t, SITE_PATCHES)
+        out = net.embed(patches)
     net.train()
     return out
 
@@ -227,9 +371,13 @@ def patchcl_step(out, phase, t):
 def loss_of(method, net, teacher, t, moments_of_classes):
     x, strong = images(f"steps.images{t}", 4, 32, 32), images(f"steps.strong{t}", 4, 32, 32)
     y = labels(f"steps.labels{t}", 2, 32, 32)
+    if method == "bcp":
+        return bcp_loss(net, teacher, x, y, t)
     early = method == "supervised" or warming_up(t)
     if early:
         x = x[:LABELED]
+    if method == "base":
+        return base_loss(net, teacher, x, strong, y, t)
     seen = strong if method in ("fixmatch", "patchcl") else x
     wanted = None if early else target_of(method, net, teacher, x[LABELED:], t)
     net.train()
@@ -249,11 +397,13 @@ def loss_of(method, net, teacher, t, moments_of_classes):
 def steps(out):
     moments_of_classes = queue_statistics("queue", Small.dimension)
     out["steps.mean"], out["steps.covariance"] = (m.numpy() for m in moments_of_classes)
-    for method in ("supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl"):
+    for method in ("supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl", "base", "bcp"):
         net, teacher = (fill(Net(Small.widths, Small.dimension)).train() for _ in range(2))
         sgd = torch.optim.SGD(net.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
         losses = []
         for t in range(STEPS):
+            if method == "bcp" and t == WARM_UP * STEPS:
+                teacher.load_state_dict(net.state_dict())
             sgd.param_groups[0]["lr"] = LR * (1 - t / STEPS) ** 0.9
             loss = loss_of(method, net, teacher, t, moments_of_classes)
             sgd.zero_grad()
@@ -261,7 +411,10 @@ def steps(out):
             for p in net.parameters():  # one flat buffer decays as a whole, also what the loss does not use
                 p.grad = torch.zeros_like(p) if p.grad is None else p.grad
             sgd.step()
-            average(teacher, net, min(1 - 1 / (t + 1), EMA))
+            if method != "bcp":
+                average(teacher, net, min(1 - 1 / (t + 1), EMA))
+            elif not warming_up(t):
+                average(teacher, net, EMA)
             losses.append(loss.item())
         out[f"steps.{method}.loss"] = np.array(losses)
         for who, model in (("student", net), ("teacher", teacher)):

@@ -22,10 +22,10 @@ constexpr double kEma = 0.9, kBeta = 0.5;
 const GuidedContrastiveOptions kLoss{.tau = 1, .lambda = 10, .psi = 1};
 
 OptionValues small_options() {
-  return {{"warm-up", "0"}, {"ramp-up", "0.5"}, {"ema", "0.9"}, {"patch-side", std::to_string(kPatch)},
-      {"patch-stride", std::to_string(kStride)}, {"patches", "2"}, {"queue-ready", "2"},
-      {"attended-patches", "false"}, {"hard-negatives", "off"}, {"contrast-weight", "0.5"}, {"tau", "1"},
-      {"lambda", "10"}, {"psi", "1"}};
+  return {{"warm-up", "0"}, {"ramp-up", "0.5"}, {"ema", "0.9"}, {"teacher-norm", "running"},
+      {"patch-side", std::to_string(kPatch)}, {"patch-stride", std::to_string(kStride)}, {"patches", "2"},
+      {"queue-ready", "2"}, {"attended-patches", "false"}, {"hard-negatives", "off"},
+      {"contrast-weight", "0.5"}, {"tau", "1"}, {"lambda", "10"}, {"psi", "1"}};
 }
 
 LearnerOptions small_run() {

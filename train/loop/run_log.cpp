@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "train/evaluate/report.h"
+
 namespace patchcl {
 
 namespace {
@@ -24,6 +26,13 @@ std::vector<std::string> split(const std::string& line) {
   std::vector<std::string> cells;
   for (std::string cell; std::getline(in, cell, ',');) cells.push_back(cell);
   return cells;
+}
+
+// A class's name as a header holds it without quotes.
+std::string header_cell(std::string name) {
+  const auto quoted = [](unsigned char c) { return c == ',' || c == '"' || c < ' '; };
+  std::replace_if(name.begin(), name.end(), quoted, '_');
+  return name;
 }
 
 }  // namespace
@@ -95,8 +104,13 @@ void RunLog::widen(const Values& values) {
   csv_ = std::make_unique<AppendFile>(csv_path_);
 }
 
-void RunLog::write_validation(int64_t iteration, const std::string& json, const Values& dice) {
-  jsonl_->write_line("{\"iteration\":" + std::to_string(iteration) + ",\"validation\":" + json + "}");
+void RunLog::write_validation(
+    int64_t iteration, const Summary& scores, const std::vector<std::string>& class_names) {
+  jsonl_->write_line("{\"iteration\":" + std::to_string(iteration) +
+                     ",\"validation\":" + to_json(scores, class_names) + "}");
+  Values dice{{"validation_dice", scores.mean.dice}};
+  for (size_t k = 0; k < scores.classes.size(); ++k)
+    dice.push_back({"validation_dice_" + header_cell(class_names[k + 1]), scores.classes[k].dice});
   write_row(iteration, dice);
 }
 

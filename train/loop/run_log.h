@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tensor/file.h"
+#include "train/evaluate/metrics.h"
 
 namespace patchcl {
 
@@ -22,8 +23,9 @@ class RunLog {
   using Values = std::vector<std::pair<std::string, double>>;
   // All: Error(io) when the disk is full.
   void write(int64_t iteration, const Values& values);
-  // `json`: the scores of a validation; in the table `dice` of them, a row of its own.
-  void write_validation(int64_t iteration, const std::string& json, const Values& dice);
+  // The scores; in the table their Dice, a row of its own.
+  void write_validation(
+      int64_t iteration, const Summary& scores, const std::vector<std::string>& class_names);
   // `json`: a spot check of the gradient.
   void write_audit(const std::string& json);
   // To the disk: before a checkpoint that follows these rows.

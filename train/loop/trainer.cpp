@@ -49,18 +49,6 @@ void start_from_weights(Learner& learner, const std::string& path) {
   for (const std::string& name : load.unused) std::printf("  not used: %s\n", name.c_str());
 }
 
-// Dice of a validation for the table of metrics; of a class's name what a header holds without quotes.
-RunLog::Values dice_columns(const Summary& s, const std::vector<std::string>& class_names) {
-  RunLog::Values columns{{"validation_dice", s.mean.dice}};
-  for (size_t k = 0; k < s.classes.size(); ++k) {
-    std::string name = "validation_dice_" + class_names[k + 1];
-    const auto quoted = [](unsigned char c) { return c == ',' || c == '"' || c < ' '; };
-    std::replace_if(name.begin(), name.end(), quoted, '_');
-    columns.push_back({name, s.classes[k].dice});
-  }
-  return columns;
-}
-
 // Where the best weights of a phase are kept for the next one, whatever that one finds better.
 std::string best_of(const std::string& folder, const Phase& phase) {
   return folder + "/best-" + phase.name + ".safetensors";
@@ -235,6 +223,7 @@ void Trainer::begin_phase(ProgressLine& line) {
     if (!fs::exists(kept)) fs::create_hard_link(best, kept);
     const TensorFile file = load_tensors(kept, Arena("best weights"));
     get_weights(file, learner_->student(), kept);
+    if (learner_->phase().keep_optimizer) get_optimizer(file, *learner_, kept);
     from = "the best weights of step " + std::to_string(progress_.best_iteration);
     progress_ = {};
   }
@@ -292,17 +281,25 @@ void Trainer::score() {
       [&](int64_t i) { return dataset_.validation(i); }, inference, metrics, learner_->activations(), draw);
 }
 
+// The phase behind that of the last step starts from the best of it, the optimiser's state included.
+bool Trainer::next_phase_goes_on() const {
+  const size_t next = learner_->phase_of(learner_->iteration() - 1) + 1;
+  if (next >= learner_->phases().size()) return false;
+  const Phase& phase = learner_->phases()[next];
+  return phase.start == Phase::Start::best && phase.keep_optimizer;
+}
+
 void Trainer::validate_now() {
   score();
   const int64_t iteration = validated_ = learner_->iteration();
-  log_->write_validation(
-      iteration, to_json(validation_, info_.class_names), dice_columns(validation_, info_.class_names));
+  log_->write_validation(iteration, validation_, info_.class_names);
   if (!(validation_.mean.dice > progress_.best_dice)) return;
   progress_ = {validation_.mean.dice, iteration};
   info_.iteration = iteration;
   TensorFile file;
   put_model_info(file, info_);
   put_weights(file, learner_->student(), iteration);
+  if (next_phase_goes_on()) put_optimizer(file, *learner_);
   save_tensors(config_.out + "/best.safetensors", file);
   write_text(config_.out + "/best.json", to_json(validation_, info_.class_names));
 }

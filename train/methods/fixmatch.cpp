@@ -10,14 +10,15 @@ AddMethod fixmatch{{30, "fixmatch",
 FixMatch::FixMatch() {
   consistency_ = Consistency::cross_entropy;
   consistency_weight_ = 1;
+  strong_ = true;
   read_schedule();
   read_pseudo_labels();
   read_copy_paste();
 }
 
-Tensor FixMatch::target(Step& step) {
+Prediction FixMatch::target(Step& step) {
   const Var images = step.unlabeled(step.b.images(), "unlabelled images");
-  return step.predict(*step.s.student, images, /*training=*/false, site::teacher);
+  return step.predict(*step.s.student, images, kEvaluation, site::teacher);
 }
 
 }  // namespace patchcl

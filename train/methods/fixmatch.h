@@ -12,8 +12,7 @@ class FixMatch final : public SemiSupervised {
   bool has_teacher() const override { return false; }
 
  protected:
-  Tensor target(Step& step) override;
-  std::vector<ViewKind> views() const override { return {{}, kStrongView}; }
+  Prediction target(Step& step) override;
 };
 
 }  // namespace patchcl

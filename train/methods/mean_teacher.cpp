@@ -11,7 +11,7 @@ AddMethod mean_teacher{{10, "mean-teacher",
 
 NoisyTeacher::NoisyTeacher() {
   read_schedule();
-  read_ema();
+  read_teacher();
 }
 
 MeanTeacher::MeanTeacher() {
@@ -24,15 +24,17 @@ Var NoisyTeacher::noisy(Step& step, const Var& images, uint32_t site) const {
   return noise(images, step.rng(), /*sigma=*/0.1, /*limit=*/0.2, site);
 }
 
-Tensor NoisyTeacher::target(Step& step) {
+Prediction NoisyTeacher::target(Step& step) {
   const Var images = noisy(step, step.unlabeled(step.b.images(), "unlabelled images"), site::input_noise);
-  return step.predict(*step.s.teacher, images, /*training=*/true, site::teacher);
+  return step.predict(*step.s.teacher, images, teacher_mode(), site::teacher);
 }
 
-Tensor MeanTeacher::target(Step& step) {
-  if (!copy_paste_) return NoisyTeacher::target(step);
-  const Var images = step.unlabeled(step.b.images(), "unlabelled images");
-  return step.predict(*step.s.teacher, images, /*training=*/false, site::teacher);
+Prediction MeanTeacher::target(Step& step) {
+  return copy_paste_ ? SemiSupervised::target(step) : NoisyTeacher::target(step);
+}
+
+PredictMode MeanTeacher::usual_mode() const {
+  return copy_paste_ ? SemiSupervised::usual_mode() : NoisyTeacher::usual_mode();
 }
 
 }  // namespace patchcl

@@ -1,19 +1,20 @@
 // Mean Teacher (Tarvainen and Valpola, NeurIPS 2017) as in SSL4MIS (METHODS 4.4): the student agrees with an
-// average of its past on noisy unlabelled images. L_cons = mean (softmax_s - softmax_t)^2; the teacher keeps
-// dropout and batch statistics. Copy-paste asks it for pseudo-labels instead: then it sees clean images and
-// is in evaluation mode.
+// average of its past on noisy unlabelled images. L_cons = mean (softmax_s - softmax_t)^2; the teacher stays
+// in training mode. Copy-paste asks it for pseudo-labels instead: then it sees clean images, with their own
+// statistics and without dropout.
 #pragma once
 #include "train/methods/semi_supervised.h"
 
 namespace patchcl {
 
-// What mean teachers have in common: an average that sees noisy images, with dropout and batch statistics.
+// What mean teachers have in common: an average in training mode that sees noisy images.
 class NoisyTeacher : public SemiSupervised {
  public:
   NoisyTeacher();
 
  protected:
-  Tensor target(Step& step) override;
+  Prediction target(Step& step) override;
+  PredictMode usual_mode() const override { return kTraining; }
   // The teacher's view of unlabelled images.
   Var noisy(Step& step, const Var& images, uint32_t site) const;
 };
@@ -24,7 +25,8 @@ class MeanTeacher final : public NoisyTeacher {
   bool recordable() const override { return !copy_paste_ && !largest_component_; }
 
  protected:
-  Tensor target(Step& step) override;
+  Prediction target(Step& step) override;
+  PredictMode usual_mode() const override;
 };
 
 }  // namespace patchcl

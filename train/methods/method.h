@@ -50,6 +50,8 @@ class Method {
   // together.
   virtual void resolve(const RunShape&) {}
   virtual std::vector<Phase> phases(const RunShape& run) const = 0;
+  // Of the learning rate, where the user asks for none.
+  virtual Schedule usual_schedule() const { return Schedule::poly; }
   virtual bool has_teacher() const { return false; }
   // Further parameters (a projection head), declared before the stores are made.
   virtual void declare(ParamLayout&, const UNetConfig&) {}

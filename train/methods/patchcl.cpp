@@ -97,8 +97,10 @@ void ContrastOptions::declare(OptionList& o) {
 PatchCl::PatchCl() {
   warm_up_ = ramp_up_ = 1. / 3;  // METHODS 1.9
   consistency_weight_ = 4;       // METHODS 1.12
+  strong_ = true;
   read_schedule();
-  read_ema();
+  read_teacher();
+  read_views();
   read_consistency();
   read_pseudo_labels();
   read_copy_paste();
@@ -130,14 +132,9 @@ void PatchCl::load(const TensorFile& file) {
   filter_->load(file);
 }
 
-Tensor PatchCl::target(Step& step) {
-  const Var images = step.unlabeled(step.b.images(), "unlabelled images");
-  return step.predict(*step.s.teacher, images, /*training=*/false, site::teacher);
-}
-
-Var PatchCl::contrast(Step& step, const Tensor& target) {
+Var PatchCl::contrast(Step& step, const Passes& passes) {
   if (o_.contrast == Contrast::off || (warming_up(step.s) && !o_.in_warm_up)) return {};
-  const Patches patches = draw_patches(step, target);
+  const Patches patches = draw_patches(step, passes.target.probabilities);
   if (patches.classes.empty()) return {};
   const Tensor keys = enqueue(step, patches);
   int64_t ready_classes = 0;
@@ -193,7 +190,12 @@ std::vector<NamedPicture> PatchCl::pictures(
   LossTerms log;
   Step step{tape, s, b, log};
   const Place host = step.place(/*host_only=*/true);
-  const Confidence seen(step, b.unlabeled() > 0 ? target(step) : Tensor(), classes_, host);
+  Tensor target;
+  if (b.unlabeled() > 0) {
+    const Var images = step.unlabeled(b.images(), "unlabelled images");
+    target = step.predict(*s.teacher, images, looking_mode(), site::teacher).probabilities;
+  }
+  const Confidence seen(step, target, classes_, host);
   AreaFilter filter = *filter_;
   Rng rng = step.host_rng(site::patches);
   const SampledPatches drawn =

@@ -63,9 +63,7 @@ class PatchCl : public SemiSupervised {
       const TrainState& s, const Batch& b, const std::vector<std::string>& class_names) override;
 
  protected:
-  Tensor target(Step& step) override;
-  std::vector<ViewKind> views() const override { return {{}, kStrongView}; }
-  Var contrast(Step& step, const Tensor& target) override;
+  Var contrast(Step& step, const Passes& passes) override;
   double contrast_weight() const override { return o_.weight; }
 
   // The parts of contrast(), in their order. Tests put known patches and moments in place of drawn ones.

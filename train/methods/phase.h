@@ -31,7 +31,7 @@ struct Phase {
 
   // How it begins, unless it is the first.
   enum class Start { last, best } start = Start::last;  // weights: as they are, or the best validated so far
-  bool keep_optimizer = true;
+  bool keep_optimizer = true;                           // its state at the moment of those weights
   bool copy_to_teacher = false;
 };
 

@@ -10,14 +10,16 @@
 #include "autograd/ops/softmax.h"
 #include "losses/consistency.h"
 #include "losses/cross_entropy.h"
+#include "losses/dice.h"
 #include "tensor/device.h"
 
 namespace patchcl {
 
 namespace {
-const Names<Consistency> kConsistency{
-    {"mse", Consistency::mean_squared_error}, {"ce", Consistency::cross_entropy}};
-}
+const Names<Consistency> kConsistency{{"mse", Consistency::mean_squared_error},
+    {"ce", Consistency::cross_entropy}, {"dice", Consistency::dice}};
+const Names<Mix> kMix = in_order<Mix>({"none", "cutmix", "square", "both"});
+}  // namespace
 
 void SemiSupervised::read_schedule() {
   options().group("Semi-supervised learning");
@@ -30,11 +32,16 @@ void SemiSupervised::read_schedule() {
       kNotNegative);
 }
 
-void SemiSupervised::read_ema() { options().add("ema", ema_, "Decay of the teacher's average", kShare); }
-
 void SemiSupervised::read_consistency() {
   options().choose("consistency", consistency_, kConsistency,
-      "Squared error of softmax, or cross-entropy against confident pseudo-labels");
+      "Squared error of softmax, or cross-entropy or Dice loss against confident pseudo-labels");
+}
+
+void SemiSupervised::read_views() {
+  options().add("strong", strong_, "The student sees unlabelled images with other brightness and contrast");
+  options().choose("mix", mix_, kMix,
+      "Boxes in the student's unlabelled images: of other unlabelled ones, the square of a labelled one, or "
+      "either by turns");
 }
 
 void SemiSupervised::read_pseudo_labels() {
@@ -50,18 +57,23 @@ void SemiSupervised::read_copy_paste() {
 }
 
 void SemiSupervised::resolve(const RunShape& run) {
+  AveragedTeacher::resolve(run);
   if (labeled_batch_ == 0) labeled_batch_ = run.batch / 2;
   if (labeled_batch_ < 1 || labeled_batch_ >= run.batch)
     fail(ExitCode::usage, "options", "a batch of ", run.batch, " with ", labeled_batch_, " labelled images; ",
         name(), " wants both kinds: raise --batch or mend --labeled-batch");
   // Copy-paste needs pseudo-labels worth pasting.
   if (warm_up_ < 0) warm_up_ = copy_paste_ ? 1. / 3 : 0;
+  if (mix_ != Mix::none && consistency_ == Consistency::mean_squared_error)
+    fail(ExitCode::usage, "options",
+        "--mix mixes pseudo-labels, which --consistency mse has none of; add "
+        "--consistency dice or ce");
   if (!options().contains("copy-paste")) return;
   if (!copy_paste_) options().forbid({"pseudo-weight"}, "without --copy-paste");
-  if (copy_paste_ && options().contains("consistency"))
-    options().forbid({"consistency"}, "with --copy-paste, which has no consistency loss");
+  if (copy_paste_)
+    options().forbid({"consistency", "mix", "strong"}, "with --copy-paste, which has no consistency loss");
   if (!copy_paste_ && consistency_ == Consistency::mean_squared_error)
-    options().forbid({"confidence", "largest-component"}, "without --copy-paste or --consistency ce");
+    options().forbid({"confidence", "largest-component"}, "without --copy-paste or --consistency ce or dice");
 }
 
 std::vector<Phase> SemiSupervised::phases(const RunShape& run) const {
@@ -77,9 +89,8 @@ std::vector<Phase> SemiSupervised::phases(const RunShape& run) const {
 }
 
 void SemiSupervised::start(const TrainState& s) {
-  const Arena memory("method", s.student->values().device());
-  average_ = std::make_unique<Ema>(memory);
-  weight_ = memory.zeros({1}, s.student->dtype());
+  AveragedTeacher::start(s);
+  weight_ = Arena("method", s.student->values().device()).zeros({1}, s.student->dtype());
 }
 
 void SemiSupervised::prepare(const TrainState& s) {
@@ -89,55 +100,78 @@ void SemiSupervised::prepare(const TrainState& s) {
   copy_bytes(weight_.raw(), weight_.device(), from, Device::cpu, weight_.bytes());
 }
 
-void SemiSupervised::after_step(const TrainState& s) {
-  if (!has_teacher()) return;
-  average_->set(ema_alpha(s.iteration, ema_));
-  average_->update(s.teacher->values(), s.student->values());
-  average_->update(s.teacher->buffers(), s.student->buffers());
-}
-
 double SemiSupervised::ramp(const TrainState& s) const {
   const double n = double(s.iterations);
   return gaussian_ramp(double(s.iteration) - warm_up_ * n, ramp_up_ * n);
 }
 
+std::vector<ViewKind> SemiSupervised::views() const {
+  if (strong_) return {{}, kStrongView};
+  return {{}};
+}
+
+Prediction SemiSupervised::target(Step& step) {
+  const Var images = step.unlabeled(step.b.images(), "unlabelled images");
+  return step.predict(*step.s.teacher, images, teacher_mode(), site::teacher);
+}
+
 Var SemiSupervised::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) {
   Step step{tape, s, b, log};
   const bool early = warming_up(s);
-  const Tensor wanted = early ? Tensor() : target(step);
+  Passes passes;
+  if (!early) passes.target = target(step);
   Var total;
-  if (copy_paste_) total = mixed_loss(step, wanted);
-  else total = early ? labeled_loss(step) : consistent_loss(step, wanted);
-  const Var c = contrast(step, wanted);
+  if (copy_paste_) total = copy_paste_loss(step, passes.target.probabilities);
+  else total = early ? labeled_loss(step, passes) : consistent_loss(step, passes);
+  const Var c = contrast(step, passes);
   if (!c) return total;
   log.terms.push_back({"contrast", c});
   return add(total, affine(c, contrast_weight()));  // EQ: 1.12 total loss
 }
 
-Var SemiSupervised::labeled_loss(Step& step) {
-  const Var logits = step.student(step.labeled(step.b.images(), "labelled images"));
-  return step.supervised_loss(logits, step.labeled(step.b.labels(), "labels"));
+Var SemiSupervised::labeled_loss(Step& step, Passes& passes) {
+  const UNet::Output out = step.student_pass(step.labeled(step.b.images(), "labelled images"));
+  passes.student_map = out.decoder.back();
+  return step.supervised_loss(out.logits, step.labeled(step.b.labels(), "labels"));
 }
 
-Var SemiSupervised::consistent_loss(Step& step, const Tensor& target) {
+Var SemiSupervised::consistent_loss(Step& step, Passes& passes) {
   const int64_t n = step.b.labeled, m = step.b.unlabeled();
+  const Tensor& target = passes.target.probabilities;
   const Var labeled = step.labeled(step.b.images(), "labelled images");
-  const Var unlabeled = step.unlabeled(step.b.views.back().images, "unlabelled images, student's view");
-  const Var logits = step.student(concat({labeled, unlabeled}, 0));
+  Var unlabeled;
+  if (mix_ == Mix::none)
+    unlabeled = step.unlabeled(step.b.views.back().images, "unlabelled images, student's view");
+  else {
+    passes.mixed = mixed_views(step, target);
+    unlabeled = step.upload(passes.mixed.images, "unlabelled images, mixed");
+  }
+  const UNet::Output out = step.student_pass(concat({labeled, unlabeled}, 0));
+  passes.student_map = out.decoder.back();
   const Var supervised =
-      step.supervised_loss(slice(logits, 0, 0, n), step.labeled(step.b.labels(), "labels"));
-  const Var agreement = consistency(step, slice(logits, 0, n, m), target);
+      step.supervised_loss(slice(out.logits, 0, 0, n), step.labeled(step.b.labels(), "labels"));
+  const Var logits = slice(out.logits, 0, n, m);
+  const Var agreed = mix_ == Mix::none
+                         ? consistency(step, logits, target)
+                         : agreement(logits, step.upload(passes.mixed.labels, "pseudo-labels, mixed"),
+                               step.upload(passes.mixed.weight, "confident pixels, mixed"));
   const Var weight = step.tape.constant(weight_, "consistency weight");
-  step.log.terms.push_back({"consistency", agreement});
+  step.log.terms.push_back({"consistency", agreed});
   step.log.readings.push_back({"consistency_weight", weight});
-  return add(supervised, scale(agreement, weight));  // EQ: 1.12 total loss
+  return add(supervised, scale(agreed, weight));  // EQ: 1.12 total loss
+}
+
+Var SemiSupervised::agreement(const Var& logits, const Var& labels, const Var& weight) const {
+  if (consistency_ == Consistency::dice)
+    return dice_loss(softmax(logits), labels, weight);  // EQ: 7.7 agreement
+  return cross_entropy(logits, labels, weight);
 }
 
 Var SemiSupervised::consistency(Step& step, const Var& logits, const Tensor& target) {
   if (consistency_ == Consistency::mean_squared_error)
     return mean_squared_error(softmax(logits), step.tape.constant(target, "target"));  // EQ: 4.4 consistency
   const PseudoLabels pseudo = decide(step, target, step.place(/*host_only=*/largest_component_));
-  return cross_entropy(
+  return agreement(
       logits, step.upload(pseudo.labels, "pseudo-labels"), step.upload(pseudo.weight, "confident pixels"));
 }
 
@@ -152,15 +186,35 @@ PseudoLabels SemiSupervised::decide(const Step& step, const Tensor& target, cons
   return y;
 }
 
-Var SemiSupervised::mixed_loss(Step& step, const Tensor& target) {
-  const LabeledImages mixed = mix(step, target);
+// The student's view of the unlabelled images with boxes of others; pseudo-labels and weights go with them.
+LabeledImages SemiSupervised::mixed_views(Step& step, const Tensor& target) const {
+  const Shape s = step.b.images().shape();
+  const int64_t labeled = step.b.labeled, unlabeled = step.b.unlabeled();
+  const LabeledImages mixed = labeled_images(unlabeled, s[1], s[2], s[3]);
+  step.work([&] {
+    const Batch& host = step.b.on_host();
+    const PseudoLabels pseudo = decide(step, target, step.place(/*host_only=*/true));
+    const LabeledImages own{
+        on_host(host.views.back().images.rows(labeled, unlabeled)), pseudo.labels, pseudo.weight};
+    const LabeledImages known =
+        fully_trusted(on_host(host.images().rows(0, labeled)), host.labels().rows(0, labeled));
+    Rng rng = step.host_rng(site::paste);
+    const bool square = mix_ == Mix::square || (mix_ == Mix::both && rng.below(2) == 0);
+    if (square) paste_square(own, known, random_box(s[1], s[2], rng), mixed);  // EQ: 7.7 mixed view
+    else cut_mix(own, rng, mixed);
+  });
+  return mixed;
+}
+
+Var SemiSupervised::copy_paste_loss(Step& step, const Tensor& target) {
+  const LabeledImages mixed = copy_and_paste(step, target);
   const Var logits = step.student(step.upload(mixed.images, "mixed images"));
   return step.supervised_loss(
       logits, step.upload(mixed.labels, "mixed labels"), step.upload(mixed.weight, "weights"));
 }
 
 // In the warm-up the images are labelled ones, mixed among themselves.
-LabeledImages SemiSupervised::mix(Step& step, const Tensor& target) const {
+LabeledImages SemiSupervised::copy_and_paste(Step& step, const Tensor& target) const {
   const Shape s = step.b.images().shape();
   const int64_t labeled = step.b.labeled, unlabeled = step.b.unlabeled();
   const LabeledImages mixed =

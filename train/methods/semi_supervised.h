@@ -2,48 +2,51 @@
 //
 //   warm-up:        L = L_sup(student(x_l), y_l)
 //   then:           L = L_sup + gamma w(t) L_cons(student(view of x_u), target of x_u)
+//   mixed views:    the view of x_u has boxes of other images in it, and so have its pseudo-labels (mixing.h)
 //   copy-paste:     L = L_sup of mixed images, whose labels mix y_l and the target's pseudo-labels; no L_cons
 //   with contrast:  L + beta L_plg, in the warm-up too unless warm-up-contrast is false (patchcl.h)
 // gamma w(t) is a weight times a ramp-up from the end of the warm-up on. The target comes from the teacher,
 // an average of the student (parameters and batch-norm buffers), and is a constant of the step. Labels of
 // unlabelled images are never read: only the first `labeled` rows of the batch's labels are touched.
 #pragma once
-#include <memory>
-
-#include "train/methods/copy_paste.h"
-#include "train/methods/step.h"
-#include "train/optim/optimizer.h"
+#include "train/methods/averaged_teacher.h"
+#include "train/methods/mixing.h"
 
 namespace patchcl {
 
-enum class Consistency { mean_squared_error, cross_entropy };
+enum class Consistency { mean_squared_error, cross_entropy, dice };
 
-class SemiSupervised : public Method {
+// What a contrast may look at besides the batch. Parts that are not there are empty.
+struct Passes {
+  Prediction target;    // on the unlabelled images; none in the warm-up
+  Var student_map;      // the decoder's last map of what the student saw: labelled, then unlabelled images
+  LabeledImages mixed;  // what the student saw for unlabelled images, where they were mixed
+};
+
+class SemiSupervised : public AveragedTeacher {
  public:
-  bool has_teacher() const override { return true; }
   void resolve(const RunShape& run) override;
   std::vector<Phase> phases(const RunShape& run) const override;
   void start(const TrainState& s) override;
   void prepare(const TrainState& s) override;
   Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) override;
-  void after_step(const TrainState& s) override;
 
  protected:
   // The options of each part, for the methods that read them. Members below hold their defaults.
   void read_schedule();  // labeled-batch, warm-up, ramp-up, consistency-weight
-  void read_ema();
   void read_consistency();
   void read_pseudo_labels();
   void read_copy_paste();
+  void read_views();  // strong, mix
 
-  // softmax on the unlabelled images that the student is to agree with, (n,H,W,K).
-  virtual Tensor target(Step& step) = 0;
+  // What the student is to agree with on the unlabelled images.
+  virtual Prediction target(Step& step);
   // The views of a batch; the student sees the last of them where the target saw the first.
-  virtual std::vector<ViewKind> views() const { return {{}}; }
+  std::vector<ViewKind> views() const;
   // L_cons of the student's logits on unlabelled images.
   virtual Var consistency(Step& step, const Var& logits, const Tensor& target);
-  // L_plg and its weight, or nothing. `target` is empty during the warm-up.
-  virtual Var contrast(Step&, const Tensor& /*target*/) { return {}; }
+  // L_plg, or nothing, and its weight.
+  virtual Var contrast(Step&, const Passes&) { return {}; }
   virtual double contrast_weight() const { return 0; }
 
   bool warming_up(const TrainState& s) const { return double(s.iteration) < warm_up_ * double(s.iterations); }
@@ -53,20 +56,23 @@ class SemiSupervised : public Method {
   PseudoLabels decide(const Step& step, const Tensor& target, const Place& place) const;
 
   int64_t labeled_batch_ = 0;
-  double warm_up_ = -1, ramp_up_ = 1, consistency_weight_ = 0.1, ema_ = 0.99;
+  double warm_up_ = -1, ramp_up_ = 1, consistency_weight_ = 0.1;
   Consistency consistency_ = Consistency::mean_squared_error;
   double confidence_ = 0.75;
   bool largest_component_ = false;
   bool copy_paste_ = false;
   double pseudo_weight_ = 0.5;
+  bool strong_ = false;
+  Mix mix_ = Mix::none;
 
  private:
-  Var labeled_loss(Step& step);
-  Var consistent_loss(Step& step, const Tensor& target);
-  Var mixed_loss(Step& step, const Tensor& target);
-  LabeledImages mix(Step& step, const Tensor& target) const;
+  Var labeled_loss(Step& step, Passes& passes);
+  Var consistent_loss(Step& step, Passes& passes);
+  Var copy_paste_loss(Step& step, const Tensor& target);
+  LabeledImages copy_and_paste(Step& step, const Tensor& target) const;
+  LabeledImages mixed_views(Step& step, const Tensor& target) const;
+  Var agreement(const Var& logits, const Var& labels, const Var& weight) const;
 
-  std::unique_ptr<Ema> average_;
   Tensor weight_;  // gamma w(t), (1) on the device
 };
 

@@ -47,16 +47,19 @@ Var Step::upload(const Tensor& t, const std::string& label) const {
   return tape.constant(there, label);
 }
 
-Var Step::student(const Var& images) const {
-  Pass pass(tape, *s.student, /*training=*/true, s.rng, site::student);
-  return s.model->forward(pass, images).logits;
+UNet::Output Step::student_pass(const Var& images, uint32_t site) const {
+  Pass pass(tape, *s.student, /*training=*/true, s.rng, site);
+  return s.model->forward(pass, images);
 }
 
-Tensor Step::predict(const ParamStore& weights, const Var& x, bool training, uint32_t site) const {
+Prediction Step::predict(
+    const ParamStore& weights, const Var& x, const PredictMode& mode, uint32_t site) const {
   Tape forward_only(tape.arena(), {.grad = false, .check_finite = tape.options().check_finite});
-  Pass pass(forward_only, weights, training, s.rng, site);
+  Pass pass(forward_only, weights, /*training=*/mode.dropout, s.rng, site);
+  pass.set_norm(mode.norm);
   const Tape::Scope scope(forward_only, "teacher");
-  return softmax(s.model->forward(pass, forward_only.constant(x.value(), "images")).logits).value();
+  const UNet::Output out = s.model->forward(pass, forward_only.constant(x.value(), "images"));
+  return {softmax(out.logits).value(), out.decoder.back().value()};
 }
 
 Var Step::supervised_loss(const Var& logits, const Var& labels, const Var& weight) const {

@@ -9,8 +9,9 @@ namespace patchcl {
 
 // Random streams of the passes of one step (layers/params.h: Pass::site) and of host-side draws.
 namespace site {
-constexpr uint32_t student = 0, teacher = 1000, input_noise = 3000, patches = 4000, patch_view = 4001,
-                   hard_negatives = 4002, paste = 5000, uncertainty = 10000;
+constexpr uint32_t student = 0, teacher = 1000, second_student = 2000, second_teacher = 2500,
+                   input_noise = 3000, patches = 4000, patch_view = 4001, hard_negatives = 4002, paste = 5000,
+                   uncertainty = 10000;
 }  // namespace site
 
 // The numbers on the host, as f32: the tensor itself where it is already that.
@@ -22,6 +23,18 @@ struct Place {
   bool gpu;
   Tensor here(const Tensor& t) const { return gpu ? t : on_host(t); }
   const Batch& here(const Batch& b) const { return gpu ? b : b.on_host(); }
+};
+
+// How a network predicts without gradient: the statistics of its batch norms, and whether it drops.
+struct PredictMode {
+  NormMode norm = NormMode::running;
+  bool dropout = false;
+};
+constexpr PredictMode kEvaluation{}, kTraining{NormMode::batch, /*dropout=*/true};
+
+struct Prediction {
+  Tensor probabilities;  // (n,H,W,K)
+  Tensor map;            // the decoder's last, (n,H,W,C)
 };
 
 struct Step {
@@ -50,10 +63,11 @@ struct Step {
   Var rng() const { return tape.constant(s.rng, "rng"); }
   Rng host_rng(uint32_t site) const { return Rng(s.seed, uint64_t(s.iteration), site); }
 
-  // Logits of the student in training.
-  Var student(const Var& images) const;
-  // softmax of `weights` on images x, (n,H,W,K), without gradient. `training`: dropout and batch statistics.
-  Tensor predict(const ParamStore& weights, const Var& x, bool training, uint32_t site) const;
+  // The student in training; a second pass of one step draws its dropout at a site of its own.
+  UNet::Output student_pass(const Var& images, uint32_t site = site::student) const;
+  Var student(const Var& images) const { return student_pass(images).logits; }
+  // `weights` on images x, without gradient.
+  Prediction predict(const ParamStore& weights, const Var& x, const PredictMode& mode, uint32_t site) const;
   // 1/2 (cross-entropy + Dice) on labelled pixels (METHODS 4.4); `weight` (n,H,W) or empty.
   Var supervised_loss(const Var& logits, const Var& labels, const Var& weight = {}) const;
 

@@ -13,7 +13,8 @@ inline double poly_lr(double lr0, int64_t t, int64_t iterations) {
          std::pow(1 - double(t) / double(std::max<int64_t>(iterations, 1)), 0.9);  // EQ: 4.4 poly schedule
 }
 
-enum class Schedule { poly, constant, cosine };
+// automatic: as the method has it; a run never has it.
+enum class Schedule { automatic, poly, constant, cosine };
 
 // The learning rate over a run, or over a phase of it.
 struct LearningRate {

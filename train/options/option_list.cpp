@@ -173,7 +173,7 @@ void OptionList::set(const std::string& name, const std::string& text) {
 void OptionList::forbid(const std::vector<std::string>& names, const std::string& why) const {
   for (const std::string& name : names) {
     const Declaration* const e = find(name);
-    if (e->get() != e->initial)
+    if (e && e->get() != e->initial)
       fail(ExitCode::usage, "options", "--", name, " ", e->get(), " has no effect ", why, "; leave it out");
   }
 }

@@ -87,7 +87,8 @@ class OptionList {
   void set(const OptionValues& values) {
     for (const auto& [name, text] : values) set(name, text);
   }
-  // Error(usage) when one of these is not at its default: `why` says what keeps it from being read.
+  // Error(usage) when one of these that is in the list is not at its default: `why` says what keeps it from
+  // being read.
   void forbid(const std::vector<std::string>& names, const std::string& why) const;
 
   bool contains(const std::string& name) const { return find(name) != nullptr; }

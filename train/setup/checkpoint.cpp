@@ -108,16 +108,30 @@ TensorFile read_checkpoint(const std::string& path, const Arena& host) {
 
 }  // namespace
 
+void put_optimizer(TensorFile& file, Learner& learner) {
+  const Arena host("checkpoint");
+  for (const auto& [name, t] : learner.optimizer().state())
+    file.tensors["optimizer." + name] = to_host(t, host);
+}
+
+void get_optimizer(const TensorFile& file, Learner& learner, const std::string& path) {
+  for (const auto& [name, t] : learner.optimizer().state()) {
+    const Tensor& saved = at(file, "optimizer." + name, path);
+    if (saved.dtype() != t.dtype() || saved.numel() != t.numel())
+      fail(ExitCode::checkpoint, "checkpoint", path, " holds optimizer.", name, " ", saved.shape(),
+          ", wanted ", t.shape());
+    copy(saved, t);
+  }
+}
+
 void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& learner,
     const Progress& progress, const std::string& config, const std::string& data) {
-  const Arena host("checkpoint");
   const int64_t iteration = learner.iteration();
   TensorFile file;
   put_model_info(file, info);
   put_weights(file, learner.student(), iteration);
   if (learner.teacher()) put_weights(file, *learner.teacher(), iteration, "teacher.");
-  for (const auto& [name, t] : learner.optimizer().state())
-    file.tensors["optimizer." + name] = to_host(t, host);
+  put_optimizer(file, learner);
   learner.method().save(file);
   std::ostringstream best;
   best.precision(17);
@@ -168,13 +182,7 @@ Progress load_checkpoint(const std::string& path, Learner& learner, const std::s
 
   get_weights(file, learner.student(), path);
   if (learner.teacher()) get_weights(file, *learner.teacher(), path, "teacher.");
-  for (const auto& [name, t] : learner.optimizer().state()) {
-    const Tensor& saved = at(file, "optimizer." + name, path);
-    if (saved.dtype() != t.dtype() || saved.numel() != t.numel())
-      fail(ExitCode::checkpoint, "checkpoint", path, " holds optimizer.", name, " ", saved.shape(),
-          ", wanted ", t.shape());
-    copy(saved, t);
-  }
+  get_optimizer(file, learner, path);
   learner.method().load(file);
   try {
     learner.go_to(std::stoll(file.metadata["iteration"]));

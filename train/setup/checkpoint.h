@@ -17,6 +17,10 @@ struct Progress {
   int64_t best_iteration = 0;
 };
 
+// The optimiser's state under "optimizer.".
+void put_optimizer(TensorFile& file, Learner& learner);
+void get_optimizer(const TensorFile& file, Learner& learner, const std::string& path);
+
 // Writes DIR/last.safetensors; the one before stays as DIR/last.1.safetensors. `config` is the resolved
 // configuration, `data` the fingerprint of the data lists.
 void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& learner,

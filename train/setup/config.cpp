@@ -26,8 +26,8 @@ const Names<Augmentation> kAugmentations{{"none", Augmentation::none}, {"ssl4mis
     {"elastic", Augmentation::elastic}, {"elastic-mirror", Augmentation::elastic_mirror}};
 const Names<WindowAt> kWindowPlaces = in_order<WindowAt>({"centre", "uniform", "foreground"});
 const Names<OptimizerKind> kOptimizers{{"sgd", OptimizerKind::sgd}, {"adam", OptimizerKind::adam}};
-const Names<Schedule> kSchedules{
-    {"poly", Schedule::poly}, {"constant", Schedule::constant}, {"cosine", Schedule::cosine}};
+const Names<Schedule> kSchedules{{"auto", Schedule::automatic}, {"poly", Schedule::poly},
+    {"constant", Schedule::constant}, {"cosine", Schedule::cosine}};
 
 template <class E> Names<E> names_of(const std::map<std::string, E>& names) {
   return {names.begin(), names.end()};
@@ -104,7 +104,8 @@ void TrainConfig::declare(OptionList& o) {
   o.add("batch", batch, "Images in a step", kBatches);
   o.choose("optimizer", optimizer.kind, kOptimizers, "What follows the gradient");
   o.add("lr", lr, "Learning rate at its peak", kPositive);
-  o.choose("schedule", schedule, kSchedules, "Of the learning rate; poly: (1 - t/T)^0.9");
+  o.choose("schedule", schedule, kSchedules,
+      "Of the learning rate; poly: (1 - t/T)^0.9; auto: poly, with bcp constant");
   o.add("lr-warm-up", lr_warm_up, "Steps over which the learning rate grows to its peak", kNotNegative);
   o.add("momentum", optimizer.momentum, "Of SGD", Range{0, 1});
   o.add("weight-decay", optimizer.weight_decay, "L2, part of the gradient", kNotNegative);
@@ -138,6 +139,7 @@ void TrainConfig::declare(OptionList& o) {
 }
 
 void TrainConfig::resolve() {
+  if (schedule == Schedule::automatic) schedule = make_method(method)->usual_schedule();
   if (optimizer.kind == OptimizerKind::adam && optimizer.momentum != OptimizerOptions().momentum)
     fail(ExitCode::usage, "options", "--momentum ", optimizer.momentum,
         " has no effect with --optimizer adam; leave it out");

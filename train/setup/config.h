@@ -56,7 +56,7 @@ struct TrainConfig {
   int64_t iters = 30000, batch = 24;
   OptimizerOptions optimizer;
   double lr = 0.01;
-  Schedule schedule = Schedule::poly;
+  Schedule schedule = Schedule::automatic;
   int64_t lr_warm_up = 0;
   uint64_t seed = 1337;
   // Network

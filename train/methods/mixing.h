@@ -1,14 +1,21 @@
-// Bidirectional copy-paste (Bai et al., CVPR 2023): every training image shows labelled and unlabelled
-// content at once.
+// Mixing: training images that show a box of another one. Labels and weights of the pixels go with them.
 //
-// For a labelled image a and an unlabelled b with box M (1 inside):
-//   in = a M + b (1 - M),   out = b M + a (1 - M);
-// labels are mixed likewise from the true and the pseudo-label, and so are the weights of the pixels.
+// Bidirectional copy-paste (Bai et al., CVPR 2023; METHODS 7.2), a labelled image a and an unlabelled b with
+// box M (1 inside):
+//   in = a M + b (1 - M),   out = b M + a (1 - M)
+// CutMix (Yun et al., ICCV 2019) as in AD-MT (METHODS 7.4), among unlabelled images:
+//   x_i <- x_i (1 - M_i) + x_pi(i) M_i,   pi a permutation, M_i a square anywhere, cut at the border,
+//   of side floor(H sqrt(1 - lambda)), lambda ~ Beta(4,4), the same for a batch
 #pragma once
+#include <vector>
+
 #include "tensor/arena.h"
 #include "tensor/random.h"
 
 namespace patchcl {
+
+// What is pasted into unlabelled images: nothing, CutMix's boxes, the square of a labelled image, either.
+enum class Mix { none, cutmix, square, both };
 
 // Images with a label and a weight for each pixel, on the host.
 struct LabeledImages {
@@ -29,11 +36,19 @@ struct Box {
 // Two thirds of each side, anywhere.
 Box random_box(int64_t height, int64_t width, Rng& rng);
 
+// The squares of CutMix, one for each of n images.
+std::vector<Box> cut_mix_boxes(int64_t n, int64_t height, int64_t width, Rng& rng);
+std::vector<int64_t> random_permutation(int64_t n, Rng& rng);
+
 // Row i of `to`: base[i] with the box of patch[i] pasted in. One box for all rows.
 void paste(const LabeledImages& base, const LabeledImages& patch, const Box& box, const LabeledImages& to);
 // Both directions: the first half of `to` is `in`, the second `out`, of the first rows of each side.
 void exchange(
     const LabeledImages& labeled, const LabeledImages& unlabeled, const Box& box, const LabeledImages& to);
+// Row i of `to`: base[i] with the box of a labelled image, the i-th as long as there are some, then again.
+void paste_square(
+    const LabeledImages& base, const LabeledImages& labeled, const Box& box, const LabeledImages& to);
+void cut_mix(const LabeledImages& x, Rng& rng, const LabeledImages& to);
 // Each image with the box of the one behind it.
 void mix_among(const LabeledImages& x, const Box& box, const LabeledImages& to);
 

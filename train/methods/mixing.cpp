@@ -1,6 +1,9 @@
-#include "train/methods/copy_paste.h"
+#include "train/methods/mixing.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "tensor/parallel.h"
 
@@ -21,6 +24,36 @@ LabeledImages fully_trusted(const Tensor& images, const Tensor& labels) {
 Box random_box(int64_t height, int64_t width, Rng& rng) {
   const int64_t h = height * 2 / 3, w = width * 2 / 3;
   return {rng.below(height - h + 1), rng.below(width - w + 1), h, w};
+}
+
+namespace {
+// Gamma with shape 4: a sum of four exponential draws.
+double gamma_4(Rng& rng) {
+  double product = 1;
+  for (int i = 0; i < 4; ++i) product *= rng.uniform();
+  return -std::log(product);
+}
+}  // namespace
+
+std::vector<Box> cut_mix_boxes(int64_t n, int64_t height, int64_t width, Rng& rng) {
+  const double a = gamma_4(rng), b = gamma_4(rng), share = b / (a + b);  // 1 - lambda
+  const int64_t h = int64_t(double(height) * std::sqrt(share)), w = int64_t(double(width) * std::sqrt(share));
+  std::vector<Box> boxes;
+  for (int64_t i = 0; i < n; ++i) {
+    // Centres keep an eighth away from the upper and the left border, as the released code's do.
+    const int64_t y = height / 8 + rng.below(height - height / 8),
+                  x = width / 8 + rng.below(width - width / 8);
+    const int64_t top = std::max<int64_t>(y - h / 2, 0), left = std::max<int64_t>(x - w / 2, 0);
+    boxes.push_back({top, left, std::min(y + h / 2, height) - top, std::min(x + w / 2, width) - left});
+  }
+  return boxes;
+}
+
+std::vector<int64_t> random_permutation(int64_t n, Rng& rng) {
+  std::vector<int64_t> order(static_cast<size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  for (int64_t i = n - 1; i > 0; --i) std::swap(order[size_t(i)], order[size_t(rng.below(i + 1))]);
+  return order;
 }
 
 namespace {
@@ -50,6 +83,20 @@ void exchange(
   const LabeledImages a = labeled.rows(0, n), b = unlabeled.rows(0, n);
   paste(b, a, box, to.rows(0, n));
   paste(a, b, box, to.rows(n, n));
+}
+
+void paste_square(
+    const LabeledImages& base, const LabeledImages& labeled, const Box& box, const LabeledImages& to) {
+  const int64_t n = base.images.shape()[0], known = labeled.images.shape()[0];
+  for (int64_t i = 0; i < n; ++i) paste(base.rows(i, 1), labeled.rows(i % known, 1), box, to.rows(i, 1));
+}
+
+void cut_mix(const LabeledImages& x, Rng& rng, const LabeledImages& to) {
+  const Shape& s = x.images.shape();
+  const std::vector<Box> boxes = cut_mix_boxes(s[0], s[1], s[2], rng);
+  const std::vector<int64_t> partner = random_permutation(s[0], rng);
+  for (int64_t i = 0; i < s[0]; ++i)
+    paste(x.rows(i, 1), x.rows(partner[size_t(i)], 1), boxes[size_t(i)], to.rows(i, 1));
 }
 
 void mix_among(const LabeledImages& x, const Box& box, const LabeledImages& to) {
