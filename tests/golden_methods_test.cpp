@@ -1,6 +1,8 @@
 // Steps of whole methods against PyTorch: options, phases, losses, optimiser and teacher as the learner runs
 // them (tests/golden/methods.safetensors, written by tests/golden/make_methods.py in f64). All options differ
 // from their defaults, so that one which nobody reads shows.
+#include <numeric>
+
 #include "autograd/ops/shape.h"
 #include "tensor/device.h"
 #include "tests/golden.h"
@@ -174,9 +176,10 @@ class GoldenPatchCl : public testing::TestWithParam<std::string> {
  protected:
   static constexpr int64_t kCapacity = 24, kFilled[kClasses] = {23, 24, 20, 4};
   std::string key() const { return "patchcl." + GetParam() + "."; }
-  void close(const std::string& name, const Tensor& got) const {
-    ASSERT_TRUE(golden_.tensors.contains(key() + name)) << name;
-    golden::expect_close(key() + name, got, golden_.tensors.at(key() + name), 1e-9);
+  void close(const std::string& name, const Tensor& got) const { close(key(), name, got); }
+  void close(const std::string& key, const std::string& name, const Tensor& got) const {
+    ASSERT_TRUE(golden_.tensors.contains(key + name)) << name;
+    golden::expect_close(key + name, got, golden_.tensors.at(key + name), 1e-9);
   }
   std::unique_ptr<KnownPatches> make(const std::string& contrast) const {
     auto method = std::make_unique<KnownPatches>();
@@ -210,6 +213,10 @@ class GoldenPatchCl : public testing::TestWithParam<std::string> {
   }
   // The step's loss, or the term of that name, and its gradients.
   void expect_term(Learner& learner, const std::string& term, const std::string& golden_name) {
+    expect_term(learner, term, golden_name, key());
+  }
+  void expect_term(
+      Learner& learner, const std::string& term, const std::string& golden_name, const std::string& key) {
     golden::fill(learner.student(), arena_);
     golden::fill(*learner.teacher(), arena_, "teacher.");
     learner.method().load(queues());
@@ -221,7 +228,7 @@ class GoldenPatchCl : public testing::TestWithParam<std::string> {
     Var loss = learner.loss(tape, batch_of(learner, arena_, "patchcl", ""), log);
     for (const auto& [name, v] : log.terms)
       if (name == term) loss = v;
-    close("loss." + golden_name, loss.value());
+    close(key, "loss." + golden_name, loss.value());
     tape.backward(loss);
     const auto gradients = golden::torch_gradients(learner.student(), arena_);
     double total = 0;
@@ -229,7 +236,7 @@ class GoldenPatchCl : public testing::TestWithParam<std::string> {
     ASSERT_GT(total, 0);
     for (const auto& [name, g] : gradients) {
       const std::string parameter = "grad." + golden_name + "." + name;
-      if (golden_.tensors.contains(key() + parameter)) close(parameter, golden::summary(arena_, name, g));
+      if (golden_.tensors.contains(key + parameter)) close(key, parameter, golden::summary(arena_, name, g));
       else EXPECT_LE(golden::norm(golden::values(g)), 1e-9 * total) << parameter;
     }
   }
@@ -246,6 +253,49 @@ TEST_P(GoldenPatchCl, TermsGradientsAndStatisticsOfAStepAreThoseOfPyTorch) {
   if (GetParam() == "main") expect_term(learner, "consistency", "consistency");
   close("keys", method.keys);
   for (const auto& [name, t] : method.seen) close(name, t);
+}
+
+namespace {
+
+// PatchCL on windows and weights that formulas give (regions() of make_methods.py).
+class KnownRegions : public PatchCl {
+ public:
+  Tensor keys;
+
+  Regions draw_regions(const Step&, const Tensor&, uint32_t site) override {
+    const std::string name = site == site::patches ? "regions" : "regions.teacher";
+    const Arena memory("regions");
+    const std::vector<double> u = golden::unit(name, 3 * kPatches),
+                              w = golden::unit(name + ".weights", kPatches * 256);
+    Regions r{memory.empty({kPatches, 3}, DType::i32), memory.empty({kPatches, 16, 16}, DType::f32), {}};
+    for (int64_t i = 0; i < kPatches; ++i) {
+      for (int64_t a = 0; a < 3; ++a)
+        r.windows.data<int32_t>()[3 * i + a] = int32_t(u[size_t(3 * i + a)] * (a == 0 ? kImages : 17));
+      const auto begin = w.begin() + i * 256;
+      const double sum = std::accumulate(begin, begin + 256, 0.);
+      for (int64_t m = 0; m < 256; ++m) r.weights.data<float>()[i * 256 + m] = float(begin[m] / sum);
+      r.classes.push_back(int32_t(i % kClasses));
+    }
+    return r;
+  }
+  Tensor push(Step& step, const Tensor& embeddings, const std::vector<int32_t>& classes) override {
+    return keys = PatchCl::push(step, embeddings, classes);
+  }
+};
+
+}  // namespace
+
+TEST_P(GoldenPatchCl, RegionsAgainstClassMeansAreThoseOfPyTorch) {
+  if (GetParam() != "main") return;
+  auto owned = std::make_unique<KnownRegions>();
+  KnownRegions& method = *owned;
+  method.options().set(OptionValues{{"labeled-batch", "2"}, {"warm-up", "0.2"}, {"ramp-up", "0.5"},
+      {"consistency-weight", "3"}, {"ema", "0.7"}, {"teacher-norm", "running"}, {"embedding", "6"},
+      {"embed", "region"}, {"contrast", "prototype"}, {"contrast-weight", "0.3"}, {"contrast-ramp", "true"},
+      {"tau", "0.5"}, {"queue", "24"}, {"queue-ready", "20"}});
+  Learner learner(std::move(owned), run_of({DType::f64, Kernels::fast, true}, kImages));
+  for (const std::string term : {"contrast", "total"}) expect_term(learner, term, term, "region.");
+  golden::expect_close("region.keys", method.keys, golden_.tensors.at("region.keys"), 1e-9);
 }
 
 TEST_P(GoldenPatchCl, InfoNceAgainstTheQueuesIsThatOfPyTorch) {

@@ -117,10 +117,43 @@ TEST(PatchSampler, EntropyWeightFollowsTheFormulaAndNeverVanishes) {
   std::vector<Patch> windows(3);
   windows[0].entropy = 0.25f;
   windows[1].entropy = 1;
-  const std::vector<double> w = sampling_weights(d.batch, windows, {});
+  Rng rng(1);
+  const std::vector<double> w = sampling_weights(d.batch, windows, {}, rng);
   EXPECT_DOUBLE_EQ(w[0], 0.75);
   EXPECT_DOUBLE_EQ(w[1], 1e-3);
   EXPECT_DOUBLE_EQ(w[2], 1);
+}
+
+TEST(PatchSampler, SureWindowsAreConfidentAndOfTheirClass) {
+  Discs d(1, 32, 32);
+  std::vector<Patch> windows(2);
+  windows[0] = {.positive = true, .entropy = 0.25f, .confidence = 0.5f};
+  windows[1] = {.positive = false, .entropy = 0.5f, .confidence = 0.25f};
+  Rng rng(1);
+  const std::vector<double> w = sampling_weights(d.batch, windows, {.sampling = Sampling::sure}, rng);
+  EXPECT_DOUBLE_EQ(w[0], 0.5 * 0.75);
+  EXPECT_DOUBLE_EQ(w[1], 0.75 * 0.5);
+}
+
+TEST(PatchSampler, OfEqualWindowsTheTopKAreDrawn) {
+  Discs d(1, 32, 32);
+  const std::vector<Patch> windows(6);  // all alike
+  std::vector<int> count(6);
+  Rng rng(5);
+  for (int i = 0; i < 3000; ++i) {
+    const auto w = sampling_weights(d.batch, windows, {.sampling = Sampling::top_k, .top_k = 2}, rng);
+    for (size_t k = 0; k < 6; ++k) count[k] += w[k] > 0;
+  }
+  for (int c : count) EXPECT_NEAR(c, 1000, 120);
+}
+
+TEST(PatchSampler, WithoutReplacementEachWindowComesOnce) {
+  Rng rng(3);
+  for (int i = 0; i < 50; ++i) {
+    std::vector<size_t> drawn = draw_categorical({1, 0, 3, 4, 0.1}, 9, rng, /*replacement=*/false);
+    std::sort(drawn.begin(), drawn.end());
+    EXPECT_EQ(drawn, (std::vector<size_t>{0, 2, 3, 4}));
+  }
 }
 
 TEST(PatchSampler, DrawsInProportionToTheWeights) {

@@ -118,6 +118,13 @@ std::vector<Choice> choices() {
       {"local_contrast_global", "local-contrast", {{"global-share", "1"}, {"local-share", "0"}}},
       {"local_contrast_blocks", "local-contrast",
           {{"pixels", "block"}, {"block", "16"}, {"form", "paper"}, {"head-relu", "true"}}},
+      {"patchcl_region", "patchcl",
+          {{"embed", "region"}, {"contrast", "prototype"}, {"tau", "0.2"}, {"head-norm", "true"},
+              {"sampling", "sure"}, {"replacement", "false"}, {"near-foreground", "true"}}},
+      {"patchcl_region_mixed", "patchcl",
+          {{"embed", "region"}, {"pooled-covariance", "true"}, {"contrast-ramp", "true"},
+              {"consistency", "dice"}, {"confidence", "0.3"}, {"mix", "both"}}},
+      {"base_confident", "base", {{"confidence", "0.3"}}},
       {"patchcl_cross_entropy", "patchcl", {{"consistency", "ce"}, {"confidence", "0.3"}}},
       {"patchcl_copy_paste", "patchcl", {{"copy-paste", "true"}, {"confidence", "0.3"}, {"warm-up", "0"}}}};
   all.insert(all.end(), more.begin(), more.end());

@@ -10,6 +10,7 @@ differ from every default. Contents:
   patchcl.*        one step of PatchCL in the warm-up and one in the main phase, on patches, augmented patches and queues
                    that formulas give: the teacher's keys, the statistics with truncated hard negatives, all terms, and under
                    PHASE.grad.TERM.NAME norm and projections of each term's gradient
+  region.*         the main phase with regions of the decoder's map against class means, likewise
 """
 import contextlib
 import math
@@ -32,7 +33,7 @@ WARM_UP, RAMP_UP, GAMMA, BETA = 0.2, 0.5, 3, 0.3
 EARLY, LATE = dict(tau=0.7, lam=3, psi=64), dict(tau=0.5, lam=4, psi=16)
 INFO_NCE_TAU, INFO_NCE_NEGATIVES = 0.4, 5
 CONFIDENCE, DROPOUT_PASSES = 0.4, 2
-SITE_TEACHER, SITE_NOISE, SITE_PATCHES, SITE_UNCERTAINTY = 1000, 3000, 4000, 10000
+SITE_TEACHER, SITE_NOISE, SITE_PATCHES, SITE_UNCERTAINTY = 1000, 3000, 4500, 10000
 SITE_SECOND_STUDENT, SITE_SECOND_TEACHER, SITE_PASTE = 2000, 2500, 5000
 PSEUDO_WEIGHT = 0.3
 CAPACITY, READY, FILLED = 24, 20, (23, 24, 20, 4)  # of the queues; the last class is not ready
@@ -368,6 +369,62 @@ def patchcl_step(out, phase, t):
             out[f"{key}grad.{term}.{name}"] = summary(name, g.copy())
 
 
+class RegionNet(Net):
+    """The head on rows pooled from the decoder's last map, METHODS 1.13."""
+
+    def __init__(self):
+        super().__init__(Small.widths, Small.dimension)
+        w, d = Small.widths[0], Small.dimension
+        self.projection = nn.Sequential(nn.Linear(w, d), nn.BatchNorm1d(d), nn.ReLU(), nn.Linear(d, d))
+        self.decoder.out_conv.register_forward_hook(lambda layer, x, y: setattr(self, "map", x[0]))
+
+    def embed_regions(self, maps, windows, weights):
+        rows = torch.stack([(w * maps[n, :, top:top + 16, left:left + 16]).sum((1, 2))
+                            for (n, top, left), w in zip(windows, weights)])
+        with own_statistics(self):
+            v = self.projection(rows)
+        return v / torch.sqrt((v * v).sum(1, keepdim=True) + 1e-12)
+
+
+def regions(name):
+    u = unit(name, 12 * 3).reshape(12, 3)
+    windows = (u * np.array([4, 17, 17])).astype(int)
+    w = unit(name + ".weights", 12 * 256).reshape(12, 16, 16)
+    return windows, torch.from_numpy(single(w / w.sum((1, 2), keepdims=True)))
+
+
+def region_step(out):
+    """PatchCL's main phase with --embed region --contrast prototype --contrast-ramp true."""
+    t, classes = 6, np.arange(12) % CLASSES
+    net, teacher = fill(RegionNet()).train(), fill(RegionNet(), "teacher.")
+    x, strong, y = images("patchcl.images", 4, 32, 32), images("patchcl.strong", 4, 32, 32), labels("patchcl.labels", 2, 32, 32)
+    wanted = predict(teacher, x[LABELED:], t)
+    unlabeled_map = teacher.map
+    predict(teacher, x[:LABELED], t)
+    teacher.train()
+    with torch.no_grad():
+        keys = single(teacher.embed_regions(torch.cat([teacher.map, unlabeled_map]), *regions("regions.teacher")).numpy())
+    queues = filled_queues(Small.dimension)
+    for k, key in zip(classes, keys):
+        queues[k] = (queues[k] + [key])[-CAPACITY:]
+    ready = [k for k in range(CLASSES) if len(queues[k]) >= READY]
+    mean = torch.from_numpy(single([moments(queues[k])[0] for k in ready]))
+    start_step(t)
+    logits = net(torch.cat([x[:LABELED], strong[LABELED:]]))
+    anchors = [i for i in range(12) if classes[i] in ready]
+    z = net.embed_regions(net.map, *regions("regions"))[anchors] @ mean.T / LATE["tau"]
+    contrast = F.cross_entropy(z, torch.tensor([ready.index(classes[i]) for i in anchors]))
+    total = sum(supervised(logits[:LABELED], y)) / 2 + ramp(t) * (
+        GAMMA * ((torch.softmax(logits[LABELED:], 1) - wanted) ** 2).mean() + BETA * contrast)
+    out["region.keys"] = keys
+    for term, loss in (("contrast", contrast), ("total", total)):
+        out["region.loss." + term] = loss.detach().reshape(1).numpy()
+        net.zero_grad()
+        loss.backward(retain_graph=True)
+        for name, g in gradients(net):
+            out[f"region.grad.{term}.{name}"] = summary(name, g.copy())
+
+
 def loss_of(method, net, teacher, t, moments_of_classes):
     x, strong = images(f"steps.images{t}", 4, 32, 32), images(f"steps.strong{t}", 4, 32, 32)
     y = labels(f"steps.labels{t}", 2, 32, 32)
@@ -428,6 +485,7 @@ def main():
     steps(out)
     patchcl_step(out, "warm-up", 1)
     patchcl_step(out, "main", 6)
+    region_step(out)
     save_safetensors(sys.argv[1], out)
     print(f"{len(out)} tensors, {os.path.getsize(sys.argv[1]) / 1024:.0f} KiB")
     for name, value in out.items():

@@ -12,8 +12,8 @@ namespace patchcl {
 namespace {
 
 const Names<Sampling> kSampling{{"entropy", Sampling::entropy}, {"uniform", Sampling::uniform},
-    {"confidence", Sampling::confidence}, {"cosine", Sampling::cosine}, {"top-k", Sampling::top_k},
-    {"boxes", Sampling::boxes}};
+    {"confidence", Sampling::confidence}, {"sure", Sampling::sure}, {"cosine", Sampling::cosine},
+    {"top-k", Sampling::top_k}, {"boxes", Sampling::boxes}};
 const Names<Parity> kParity{{"bernoulli", Parity::bernoulli}, {"threshold", Parity::threshold}};
 const Names<EntropyOf> kEntropyOf{
     {"confidence", EntropyOf::confidence}, {"attended", EntropyOf::attended_image}};
@@ -92,16 +92,21 @@ std::vector<double> cosine_weights(const PatchImages& b, const std::vector<Patch
   return weights;
 }
 
-void keep_top(std::vector<double>& weights, int64_t k) {
+// Of equal weights those stay that are drawn: not the first ones, which lie in the first images.
+void keep_top(std::vector<double>& weights, int64_t k, Rng& rng) {
   std::vector<size_t> order(weights.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return weights[a] > weights[b]; });
+  std::vector<uint32_t> lot(weights.size());
+  for (uint32_t& l : lot) l = rng.bits();
+  std::stable_sort(order.begin(), order.end(),
+      [&](size_t a, size_t b) { return std::pair(weights[a], lot[a]) > std::pair(weights[b], lot[b]); });
   for (size_t rank = 0; rank < order.size(); ++rank) weights[order[rank]] = int64_t(rank) < k ? 1 : 0;
 }
 
 void draw(const PatchImages& b, const std::vector<Patch>& from, int64_t n, const PatchOptions& o, Rng& rng,
     std::vector<Patch>& to) {
-  for (size_t i : draw_categorical(sampling_weights(b, from, o), n, rng)) to.push_back(from[i]);
+  for (size_t i : draw_categorical(sampling_weights(b, from, o, rng), n, rng, o.replacement))
+    to.push_back(from[i]);
 }
 
 }  // namespace
@@ -112,6 +117,9 @@ void PatchOptions::declare(OptionList& o) {
   o.add("patch-stride", stride, "Distance of candidate windows; 0: half a side", kNotNegative);
   o.choose("sampling", sampling, kSampling, "How patches are drawn from their candidates");
   o.choose("parity", parity, kParity, "How a window becomes positive for a class");
+  o.add("replacement", replacement, "A window may be drawn more than once for a class");
+  o.add("near-foreground", near_foreground, "Windows of background show some foreground too");
+  o.add("labeled-windows", labeled_only, "Windows of labelled images only");
   o.choose("entropy-of", entropy_of, kEntropyOf, "Entropy of the confidence, or of image times confidence");
 }
 
@@ -173,7 +181,7 @@ std::vector<Patch> candidates(
 }
 
 std::vector<double> sampling_weights(
-    const PatchImages& b, const std::vector<Patch>& windows, const PatchOptions& o) {
+    const PatchImages& b, const std::vector<Patch>& windows, const PatchOptions& o, Rng& rng) {
   if (o.sampling == Sampling::cosine) return cosine_weights(b, windows, o.side);
   std::vector<double> weights(windows.size(), 1);
   if (o.sampling == Sampling::uniform || o.sampling == Sampling::boxes) return weights;
@@ -181,21 +189,26 @@ std::vector<double> sampling_weights(
     const Patch& w = windows[i];
     const double sure = double(w.positive ? w.confidence : 1 - w.confidence);
     const double certain = std::max(1 - double(w.entropy), kLeastWeight);  // EQ: 1.3 weight
-    weights[i] = o.sampling == Sampling::confidence ? sure : certain;
+    weights[i] = certain;
+    if (o.sampling == Sampling::confidence) weights[i] = sure;
+    if (o.sampling == Sampling::sure) weights[i] = sure * certain;  // EQ: 1.13 V5 weight
   }
-  if (o.sampling == Sampling::top_k) keep_top(weights, o.top_k);
+  if (o.sampling == Sampling::top_k) keep_top(weights, o.top_k, rng);
   return weights;
 }
 
-std::vector<size_t> draw_categorical(const std::vector<double>& weights, int64_t n, Rng& rng) {
+std::vector<size_t> draw_categorical(std::vector<double> weights, int64_t n, Rng& rng, bool replacement) {
   std::vector<double> cumulative(weights.size());
-  std::partial_sum(weights.begin(), weights.end(), cumulative.begin());
+  const auto sum = [&] { std::partial_sum(weights.begin(), weights.end(), cumulative.begin()); };
+  sum();
   std::vector<size_t> drawn;
-  if (cumulative.empty() || !(cumulative.back() > 0)) return drawn;
-  for (int64_t i = 0; i < n; ++i) {
+  for (int64_t i = 0; i < n && !cumulative.empty() && cumulative.back() > 0; ++i) {
     const double at = rng.uniform() * cumulative.back();
     drawn.push_back(
         size_t(std::upper_bound(cumulative.begin(), cumulative.end() - 1, at) - cumulative.begin()));
+    if (replacement) continue;
+    weights[drawn.back()] = 0;
+    sum();
   }
   return drawn;
 }
@@ -216,6 +229,9 @@ SampledPatches sample_patches(
     const std::vector<bool> stays = filter.keep(k, areas);
     size_t at = 0;
     std::erase_if(windows, [&](const Patch&) { return !stays[at++]; });
+    // All background: the confidence of its class is 1 all over the window.
+    if (o.near_foreground && k == 0)
+      std::erase_if(windows, [](const Patch& w) { return w.confidence > 0.999f; });
     present += !windows.empty();
   }
   SampledPatches drawn;

@@ -5,7 +5,8 @@
 // with replacement, with probability proportional to the weight of their window:
 //   entropy     max(1 - Hbar, 1e-3)            uniform      1
 //   confidence  Cbar, or 1 - Cbar for b = 0      cosine       max(cos(window, mean positive window), 1e-3)
-//   top_k       1 for the k largest entropy weights, else 0
+//   sure        Cbar max(1 - Hbar, 1e-3): METHODS 1.13, V5
+//   top_k       1 for the k largest entropy weights, of equals those that are drawn, else 0
 //   boxes       1, but the candidates are windows on the boxes of the class's components instead of the grid
 // A class without a candidate yields no patch. Everything is a function of the Rng.
 #pragma once
@@ -18,7 +19,7 @@
 
 namespace patchcl {
 
-enum class Sampling { entropy, uniform, confidence, cosine, top_k, boxes };
+enum class Sampling { entropy, uniform, confidence, sure, cosine, top_k, boxes };
 enum class Parity { bernoulli, threshold };
 
 struct PatchOptions {
@@ -27,6 +28,9 @@ struct PatchOptions {
   Parity parity = Parity::bernoulli;
   EntropyOf entropy_of = EntropyOf::confidence;
   int64_t top_k = 50;
+  bool replacement = true;       // false: no window twice for one class and step
+  bool near_foreground = false;  // windows of background show some foreground
+  bool labeled_only = false;     // METHODS 1.13: whether pseudo-labels add anything
 
   // side and stride 0: a quarter of the image in multiples of what the encoder wants, and half a side.
   void declare(OptionList& options);
@@ -51,9 +55,11 @@ std::vector<Patch> candidates(const PatchImages& batch, const WindowStatistics& 
     const PatchOptions& options, Rng& rng);
 // The sampling weight of each candidate, relative.
 std::vector<double> sampling_weights(
-    const PatchImages& batch, const std::vector<Patch>& windows, const PatchOptions& options);
-// n indices into the weights, with replacement; none when all weights are 0.
-std::vector<size_t> draw_categorical(const std::vector<double>& weights, int64_t n, Rng& rng);
+    const PatchImages& batch, const std::vector<Patch>& windows, const PatchOptions& options, Rng& rng);
+// n indices into the weights; none when all weights are 0. Without replacement an index comes once, and fewer
+// than n come where fewer have a weight.
+std::vector<size_t> draw_categorical(
+    std::vector<double> weights, int64_t n, Rng& rng, bool replacement = true);
 
 struct SampledPatches {
   std::vector<Patch> positive;  // `count` of them, class by class; none when no class has a candidate

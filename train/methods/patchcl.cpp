@@ -2,9 +2,14 @@
 
 #include <algorithm>
 
+#include "autograd/ops/cast.h"
+#include "autograd/ops/region_pool.h"
+#include "autograd/ops/shape.h"
 #include "losses/info_nce.h"
+#include "tensor/bfloat16.h"
 #include "tensor/parallel.h"
 #include "train/methods/patch_sheet.h"
+#include "train/methods/patch_regions.h"
 #include "train/methods/patch_view.h"
 
 namespace patchcl {
@@ -14,34 +19,10 @@ namespace {
 AddMethod patchcl_method{{40, "patchcl",
     "pseudo-label guided contrast of patches (Basak and Yin 2023), on a mean teacher", make<PatchCl>}};
 
-const Names<Contrast> kContrast{
-    {"off", Contrast::off}, {"info-nce", Contrast::info_nce}, {"guided", Contrast::guided}};
-const Names<HardNegatives> kHardNegatives{{"off", HardNegatives::off},
-    {"truncated", HardNegatives::truncated}, {"released", HardNegatives::released}};
-const Names<AreaFilterMode> kAreaFilter{{"off", AreaFilterMode::off},
-    {"corrected", AreaFilterMode::corrected}, {"released", AreaFilterMode::released}};
+// A map of bf16 as f32.
+Var widened(const Var& map) { return cast(map, precise(map.dtype())); }
 
 Tensor host_floats(const Shape& s) { return Arena("contrast").zeros(s, DType::f32); }
-
-// What the sampler sees: labelled images with their labels, unlabelled ones with the teacher's softmax (when
-// there is one).
-struct Confidence {
-  Confidence(const Step& step, const Tensor& target, int64_t K, const Place& place) {
-    const Batch& b = place.here(step.b);
-    const Shape& s = b.images().shape();
-    const int64_t n = target ? s[0] : b.labeled;
-    confidence = place.memory.empty({n, s[1], s[2], K}, DType::f32);
-    step.work([&] {
-      images = place.here(b.images().rows(0, n));
-      one_hot(place.here(b.labels().rows(0, b.labeled)), confidence.rows(0, b.labeled));
-      if (target) copy(place.here(target), confidence.rows(b.labeled, n - b.labeled));
-    });
-    batch = {n, s[1], s[2], s[3], K, images.data<float>(), confidence.data<float>(),
-        place.gpu ? &place.memory : nullptr};
-  }
-  Tensor images, confidence;
-  PatchImages batch;
-};
 
 void put_moments(const Moments& m, int64_t row, const Tensor& mean, const Tensor& covariance) {
   std::copy(m.mean.begin(), m.mean.end(), mean.data<float>() + row * int64_t(m.mean.size()));
@@ -69,31 +50,6 @@ Points newest_points(const EmbeddingQueue& queue, int64_t k, int64_t count) {
 
 }  // namespace
 
-void ContrastOptions::declare(OptionList& o) {
-  o.group("Contrast");
-  o.choose("contrast", contrast, kContrast, "Contrastive loss");
-  o.add("contrast-weight", weight, "Weight of the contrastive loss", kNotNegative);
-  o.add("warm-up-contrast", in_warm_up, "Contrast in the warm-up too");
-  o.add("embedding", dimension, "Numbers in an embedding", at_least(2));
-  o.add("warm-up-tau", warm_up.tau, "Temperature during the warm-up", kPositive);
-  o.add("warm-up-lambda", warm_up.lambda, "Scale of the class covariances during the warm-up", kNotNegative);
-  o.add("warm-up-psi", warm_up.psi, "Weight of the negatives during the warm-up", kPositive);
-  o.add("tau", guided.tau, "Temperature", kPositive);
-  o.add("lambda", guided.lambda, "Scale of the class covariances", kNotNegative);
-  o.add("psi", guided.psi, "Weight of the negatives", kPositive);
-  o.add("info-nce-tau", info_nce_tau, "Temperature of InfoNCE", kPositive);
-  o.add("info-nce-negatives", info_nce_negatives, "Newest queue entries of each class that InfoNCE takes",
-      at_least(1));
-  o.choose("hard-negatives", hard_negatives.scheme, kHardNegatives, "Synthetic hard negatives");
-  o.add("queue", queue, "Teacher embeddings kept per class", at_least(2));
-  o.add("queue-ready", queue_ready, "Embeddings before a class takes part", at_least(2));
-  patches.declare(o);
-  o.add("patches", patches_per_class, "Patches per class and step", at_least(1));
-  o.add("attended-patches", attended, "Patches show image times confidence, not the plain image");
-  o.choose("area-filter", area_filter, kAreaFilter, "Drop patches that show too little of their class");
-  o.add("area-target", area_target, "Share of the patches that the area filter keeps", kShare);
-}
-
 PatchCl::PatchCl() {
   warm_up_ = ramp_up_ = 1. / 3;  // METHODS 1.9
   consistency_weight_ = 4;       // METHODS 1.12
@@ -110,14 +66,32 @@ PatchCl::PatchCl() {
 void PatchCl::resolve(const RunShape& run) {
   SemiSupervised::resolve(run);
   o_.patches.resolve(run.size, run.size_multiple);
+  forbid_without_effect();
   if (o_.queue_ready > o_.queue)
     fail(ExitCode::usage, "options", "--queue-ready ", o_.queue_ready, " is more than the --queue of ",
         o_.queue, " holds");
 }
 
+void PatchCl::forbid_without_effect() const {
+  if (o_.contrast == Contrast::prototype)
+    options().forbid({"warm-up-tau", "warm-up-lambda", "warm-up-psi", "lambda", "psi", "hard-negatives",
+                         "pooled-covariance"},
+        "with --contrast prototype, which knows the means of the classes and --tau");
+  if (o_.embed == Embed::patch) return;
+  options().forbid({"attended-patches"}, "with --embed region, which weighs pixels by confidence");
+  if (copy_paste_ || o_.contrast == Contrast::info_nce)
+    fail(ExitCode::usage, "options", "--embed region with ",
+        copy_paste_ ? "--copy-paste, whose images are neither labelled nor not; try --mix with --consistency "
+                      "dice"
+                    : "--contrast info-nce, which wants two views of a window; try prototype or guided");
+}
+
 void PatchCl::declare(ParamLayout& layout, const UNetConfig& config) {
   classes_ = config.classes;
-  head_ = std::make_unique<ProjectionHead>(layout, config.widths.back(), config.widths.back(), o_.dimension);
+  const bool region = o_.embed == Embed::region;
+  const int64_t in = region ? config.widths.front() : config.widths.back();
+  head_ =
+      std::make_unique<ProjectionHead>(layout, in, region ? o_.dimension : in, o_.dimension, o_.head_norm);
   queue_ = std::make_unique<EmbeddingQueue>(classes_, o_.dimension, o_.queue);
   filter_ = std::make_unique<AreaFilter>(o_.area_filter, classes_, o_.area_target);
 }
@@ -132,25 +106,107 @@ void PatchCl::load(const TensorFile& file) {
   filter_->load(file);
 }
 
+double PatchCl::contrast_weight(const TrainState& s) const { return o_.weight * (o_.ramped ? ramp(s) : 1); }
+
 Var PatchCl::contrast(Step& step, const Passes& passes) {
   if (o_.contrast == Contrast::off || (warming_up(step.s) && !o_.in_warm_up)) return {};
+  if (o_.embed == Embed::region) return region_contrast(step, passes);
   const Patches patches = draw_patches(step, passes.target.probabilities);
   if (patches.classes.empty()) return {};
   const Tensor keys = enqueue(step, patches);
+  if (!enough_classes(step)) return {};
+  const Var embeddings =
+      embed(step.tape, step.s, *step.s.student, step.upload(patches.plain, "patches"), /*training=*/true);
+  return against_classes(step, embeddings, patches, keys, patches.classes);
+}
+
+// At least two classes have queues that tell something.
+bool PatchCl::enough_classes(const Step& step) const {
   int64_t ready_classes = 0;
   for (int64_t k = 0; k < classes_; ++k) ready_classes += ready(k);
   step.log.values.push_back({"ready_classes", double(ready_classes)});
-  if (!step.plan_for(ready_classes >= 2)) return {};
+  return step.plan_for(ready_classes >= 2);
+}
 
-  const Var embeddings =
-      embed(step.tape, step.s, *step.s.student, step.upload(patches.plain, "patches"), /*training=*/true);
-  const Tensor class_of = Arena("contrast").empty({int64_t(patches.classes.size())}, DType::i32);
-  std::transform(patches.classes.begin(), patches.classes.end(), class_of.data<int32_t>(),
-      [&](int32_t k) { return ready(k) ? k : -1; });
-  const Var classes = step.upload(class_of, "patch classes");
-  if (o_.contrast == Contrast::info_nce) return against_queue(step, embeddings, classes, keys);
-  return guided_contrastive(
-      embeddings, classes, statistics(step, keys, patches), warming_up(step.s) ? o_.warm_up : o_.guided);
+// The loss of the student's embeddings, of `classes`; keys are the teacher's, of `looked.classes`.
+Var PatchCl::against_classes(Step& step, const Var& embeddings, const Patches& looked, const Tensor& keys,
+    const std::vector<int32_t>& classes) {
+  const Tensor class_of = Arena("contrast").empty({int64_t(classes.size())}, DType::i32);
+  std::transform(
+      classes.begin(), classes.end(), class_of.data<int32_t>(), [&](int32_t k) { return ready(k) ? k : -1; });
+  const Var anchors = step.upload(class_of, "patch classes");
+  if (o_.contrast == Contrast::info_nce) return against_queue(step, embeddings, anchors, keys);
+  GuidedContrastiveOptions o = warming_up(step.s) ? o_.warm_up : o_.guided;
+  if (o_.contrast == Contrast::prototype) {
+    o = {.tau = o_.guided.tau, .lambda = 0, .psi = 0};
+    for (int64_t k = 0; k < classes_; ++k) o.psi += ready(k);  // EQ: 1.13 V1 loss
+  }
+  return guided_contrastive(embeddings, anchors, statistics(step, keys, looked), o);
+}
+
+// Windows of what the student saw and of what the teacher saw. Both maps are of this step's passes, but the
+// teacher has to look at the labelled images once more.
+Var PatchCl::region_contrast(Step& step, const Passes& passes) {
+  Tensor seen = passes.target.probabilities;
+  if (passes.mixed.labels) {
+    const Shape& s = passes.mixed.labels.shape();
+    seen = Arena("contrast").empty({s[0], s[1], s[2], classes_}, DType::f32);
+    step.work([&] { seen = confidence_of(passes.mixed.labels, passes.mixed.weight, classes_); });
+  }
+  const Regions shown = draw_regions(step, seen, site::patches),
+                looked = draw_regions(step, passes.target.probabilities, site::teacher_windows);
+  if (shown.classes.size() < 2 || looked.classes.size() < 2) return {};
+  const Tensor keys = enqueue_regions(step, passes.target.map, looked);
+  if (!enough_classes(step)) return {};
+  Pass pass(step.tape, *step.s.student, /*training=*/true, step.s.rng, site::patch_pass);
+  pass.set_norm(NormMode::batch_only);
+  const Var rows = region_pool(widened(passes.student_map), step.upload(shown.windows, "windows"),
+      step.upload(shown.weights, "weights of their pixels"));
+  return against_classes(step, head_->embed(pass, rows), {{}, {}, looked.classes}, keys, shown.classes);
+}
+
+Regions PatchCl::draw_regions(const Step& step, const Tensor& target, uint32_t site) {
+  const Place host = step.place(/*host_only=*/true);
+  const SeenImages seen(step, o_.patches.labeled_only ? Tensor() : target, classes_, host);
+  const int64_t budget = o_.patches_per_class * classes_;
+  std::vector<Patch> drawn(static_cast<size_t>(budget));
+  step.work([&] { drawn = sample(step, seen.batch, budget, site); });
+  return regions_of(step, seen.batch, drawn, o_.patches.side);
+}
+
+// During the warm-up there is no area filter (METHODS 1.9); nor for the teacher's windows, which would teach
+// it twice.
+std::vector<Patch> PatchCl::sample(
+    const Step& step, const PatchImages& batch, int64_t budget, uint32_t site) const {
+  AreaFilter everything(AreaFilterMode::off, classes_);
+  Rng rng = step.host_rng(site);
+  const bool filtered = !warming_up(step.s) && site == site::patches;
+  return sample_patches(batch, budget, o_.patches, filtered ? *filter_ : everything, rng).positive;
+}
+
+Tensor PatchCl::enqueue_regions(Step& step, const Tensor& unlabeled_map, const Regions& looked) {
+  Tape forward_only(step.tape.arena(), {.grad = false, .check_finite = step.tape.options().check_finite});
+  const Step teacher{forward_only, step.s, step.b, step.log};
+  const Var images = teacher.labeled(step.b.images(), "labelled images");
+  const Tensor labeled_map = step.predict(*step.s.teacher, images, looking_mode(), site::second_teacher).map;
+  Var map = widened(forward_only.constant(labeled_map, "teacher's map"));
+  if (unlabeled_map && !o_.patches.labeled_only)
+    map = concat({map, widened(forward_only.constant(unlabeled_map, "teacher's map"))}, 0);
+  Pass pass(forward_only, *step.s.teacher, /*training=*/false, step.s.rng, site::patch_pass);
+  pass.set_norm(NormMode::batch_only);
+  const Var rows =
+      region_pool(map, teacher.upload(looked.windows, "windows"), teacher.upload(looked.weights, "weights"));
+  return push(step, head_->embed(pass, rows).value(), looked.classes);
+}
+
+Tensor PatchCl::push(Step& step, const Tensor& embeddings, const std::vector<int32_t>& classes) {
+  Tensor keys = host_floats(embeddings.shape());
+  step.work([&] {
+    keys = on_host(embeddings);
+    for (size_t i = 0; i < classes.size(); ++i)
+      queue_->push(classes[i], keys.data<float>() + int64_t(i) * o_.dimension);
+  });
+  return keys;
 }
 
 Patches PatchCl::draw_patches(const Step& step, const Tensor& target) {
@@ -158,14 +214,9 @@ Patches PatchCl::draw_patches(const Step& step, const Tensor& target) {
                 channels = step.b.images().shape()[3];
   // The GPU's work stays there; from it come the means of the windows.
   const Place place = step.place(/*host_only=*/looks_at_pixels(o_.patches.sampling));
-  const Confidence seen(step, target, classes_, place);
+  const SeenImages seen(step, o_.patches.labeled_only ? Tensor() : target, classes_, place);
   std::vector<Patch> drawn(static_cast<size_t>(budget));  // a plan's: as many as there can be
-  step.work([&] {
-    AreaFilter everything(AreaFilterMode::off, classes_);  // METHODS 1.9: no filter during the warm-up
-    Rng rng = step.host_rng(site::patches);
-    AreaFilter& filter = warming_up(step.s) ? everything : *filter_;
-    drawn = sample_patches(seen.batch, budget, o_.patches, filter, rng).positive;
-  });
+  step.work([&] { drawn = sample(step, seen.batch, budget, site::patches); });
   Patches out;
   if (drawn.empty()) return out;
   Rng rng = step.host_rng(site::patch_view);
@@ -195,7 +246,7 @@ std::vector<NamedPicture> PatchCl::pictures(
     const Var images = step.unlabeled(b.images(), "unlabelled images");
     target = step.predict(*s.teacher, images, looking_mode(), site::teacher).probabilities;
   }
-  const Confidence seen(step, target, classes_, host);
+  const SeenImages seen(step, target, classes_, host);
   AreaFilter filter = *filter_;
   Rng rng = step.host_rng(site::patches);
   const SampledPatches drawn =
@@ -210,7 +261,7 @@ std::vector<NamedPicture> PatchCl::pictures(
 
 Var PatchCl::embed(
     Tape& tape, const TrainState& s, const ParamStore& weights, const Var& patches, bool training) const {
-  Pass pass(tape, weights, training, s.rng, site::patches);
+  Pass pass(tape, weights, training, s.rng, site::patch_pass);
   pass.set_norm(NormMode::batch_only);
   return head_->forward(pass, s.model->encode(pass, patches));
 }
@@ -220,29 +271,37 @@ Tensor PatchCl::enqueue(Step& step, const Patches& patches) {
   const Step teacher{forward_only, step.s, step.b, step.log};
   const Var input = teacher.upload(patches.augmented, "augmented patches");
   const Tensor embeddings = embed(forward_only, step.s, *step.s.teacher, input, /*training=*/false).value();
-  Tensor keys = host_floats(embeddings.shape());
-  step.work([&] {
-    keys = on_host(embeddings);
-    for (size_t i = 0; i < patches.classes.size(); ++i)
-      queue_->push(patches.classes[i], keys.data<float>() + int64_t(i) * o_.dimension);
-  });
-  return keys;
+  return push(step, embeddings, patches.classes);
+}
+
+// Each class's covariance becomes the mean of those that are ready: the spread within a class.
+void PatchCl::pool_covariances(std::vector<Moments>& moments) const {
+  std::vector<double> pooled(moments[0].covariance.size());
+  double count = 0;
+  for (int64_t k = 0; k < classes_; ++k) count += ready(k);
+  for (int64_t k = 0; k < classes_; ++k)
+    for (size_t i = 0; ready(k) && i < pooled.size(); ++i)
+      pooled[i] += moments[size_t(k)].covariance[i] / count;  // EQ: 1.13 V3 covariance
+  for (Moments& m : moments) m.covariance = pooled;
 }
 
 ClassStatistics PatchCl::statistics(Step& step, const Tensor& keys, const Patches& patches) const {
   const HardNegativeOptions& hard = o_.hard_negatives;
-  const int64_t K = classes_, D = o_.dimension, rows = hard.scheme == HardNegatives::off ? 1 : K;
+  const bool plain = hard.scheme == HardNegatives::off || o_.contrast == Contrast::prototype;
+  const int64_t K = classes_, D = o_.dimension, rows = plain ? 1 : K;
   const Tensor mean = host_floats({K, D}), covariance = host_floats({K, D, D});
   const Tensor negative_mean = host_floats({rows, K, D}), negative_covariance = host_floats({rows, K, D, D});
   const Tensor is_ready = Arena("contrast").zeros({K}, DType::u8);
   std::vector<Moments> moments;
+  for (int64_t k = 0; k < K; ++k) moments.push_back(queue_->moments(k));
+  if (o_.pooled_covariance) pool_covariances(moments);
   std::vector<std::unique_ptr<ClassGaussian>> gaussians;
   for (int64_t k = 0; k < K; ++k) {
-    moments.push_back(queue_->moments(k));
     is_ready.data<uint8_t>()[k] = ready(k);
-    gaussians.push_back(ready(k) && rows > 1 ? std::make_unique<ClassGaussian>(moments.back()) : nullptr);
-    put_moments(moments.back(), k, mean, covariance);
-    if (rows == 1) put_moments(moments.back(), k, negative_mean, negative_covariance);
+    const Moments& m = moments[size_t(k)];
+    gaussians.push_back(ready(k) && rows > 1 ? std::make_unique<ClassGaussian>(m) : nullptr);
+    put_moments(m, k, mean, covariance);
+    if (rows == 1) put_moments(m, k, negative_mean, negative_covariance);
   }
   parallel_for(rows == 1 ? 0 : K * K, [&](int64_t pair) {
     const int64_t i = pair / K, j = pair % K;

@@ -15,36 +15,11 @@
 #pragma once
 #include "layers/projection_head.h"
 #include "losses/embedding_queue.h"
-#include "losses/guided_contrastive.h"
-#include "losses/hard_negatives.h"
-#include "train/methods/area_filter.h"
-#include "train/methods/patch_sampler.h"
+#include "train/methods/contrast_options.h"
+#include "train/methods/patch_regions.h"
 #include "train/methods/semi_supervised.h"
 
 namespace patchcl {
-
-enum class Contrast { off, info_nce, guided };
-
-// What the contrastive term of PatchCL can be told.
-struct ContrastOptions {
-  Contrast contrast = Contrast::guided;
-  double weight = 0.5;      // beta of METHODS 1.12
-  bool in_warm_up = true;   // false: the warm-up is supervised only, an ablation of 1.12
-  int64_t dimension = 128;  // of an embedding
-  GuidedContrastiveOptions warm_up{.tau = 0.2, .lambda = 4, .psi = 4096};
-  GuidedContrastiveOptions guided{.tau = 1, .lambda = 10, .psi = 1};
-  double info_nce_tau = 0.2;
-  int64_t info_nce_negatives = 256;  // newest of each class's queue
-  HardNegativeOptions hard_negatives;
-  int64_t queue = 4096, queue_ready = 32;  // capacity; entries before a class takes part
-  PatchOptions patches;
-  int64_t patches_per_class = 8;
-  bool attended = true;  // patches show x C instead of x
-  AreaFilterMode area_filter = AreaFilterMode::corrected;
-  double area_target = 0.8;
-
-  void declare(OptionList& options);
-};
 
 // The patches of a step in two views, (n,P,P,C), and their classes.
 struct Patches {
@@ -64,7 +39,7 @@ class PatchCl : public SemiSupervised {
 
  protected:
   Var contrast(Step& step, const Passes& passes) override;
-  double contrast_weight() const override { return o_.weight; }
+  double contrast_weight(const TrainState& s) const override;
 
   // The parts of contrast(), in their order. Tests put known patches and moments in place of drawn ones.
   virtual Patches draw_patches(const Step& step, const Tensor& target);
@@ -72,9 +47,21 @@ class PatchCl : public SemiSupervised {
   virtual Tensor enqueue(Step& step, const Patches& patches);
   // Moments of the queues and of the hard negatives that they and the step's own embeddings give.
   virtual ClassStatistics statistics(Step& step, const Tensor& keys, const Patches& patches) const;
+  virtual Regions draw_regions(const Step& step, const Tensor& target, uint32_t site);
+  // The embeddings as f32 on the host, in the queues of their classes.
+  virtual Tensor push(Step& step, const Tensor& embeddings, const std::vector<int32_t>& classes);
   virtual bool ready(int64_t k) const { return queue_->size(k) >= o_.queue_ready; }
 
  private:
+  void forbid_without_effect() const;
+  bool enough_classes(const Step& step) const;
+  Var against_classes(Step& step, const Var& embeddings, const Patches& looked, const Tensor& keys,
+      const std::vector<int32_t>& classes);
+  Var region_contrast(Step& step, const Passes& passes);
+  std::vector<Patch> sample(const Step& step, const PatchImages& batch, int64_t budget, uint32_t site) const;
+  // The teacher's embeddings of windows of labelled and unlabelled images, pushed to the queues.
+  Tensor enqueue_regions(Step& step, const Tensor& unlabeled_map, const Regions& looked);
+  void pool_covariances(std::vector<Moments>& moments) const;
   Var embed(
       Tape& tape, const TrainState& s, const ParamStore& weights, const Var& patches, bool training) const;
   Var against_queue(Step& step, const Var& embeddings, const Var& classes, const Tensor& keys) const;

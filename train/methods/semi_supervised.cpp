@@ -26,6 +26,7 @@ void SemiSupervised::read_schedule() {
   options().add("labeled-batch", labeled_batch_, "Labelled images in a step; 0: half of them", kNotNegative);
   options().add("warm-up", warm_up_,
       "Share of the iterations on labelled images alone; -1: none, with --copy-paste a third", Range{-1, 1});
+  options().add("full-warm-up", full_warm_up_, "The warm-up's steps have --batch labelled images");
   options().add(
       "ramp-up", ramp_up_, "Share of the iterations over which the consistency weight grows", kShare);
   options().add("consistency-weight", consistency_weight_, "Weight of the consistency loss after its ramp-up",
@@ -64,6 +65,7 @@ void SemiSupervised::resolve(const RunShape& run) {
         name(), " wants both kinds: raise --batch or mend --labeled-batch");
   // Copy-paste needs pseudo-labels worth pasting.
   if (warm_up_ < 0) warm_up_ = copy_paste_ ? 1. / 3 : 0;
+  if (warm_up_ == 0) options().forbid({"full-warm-up"}, "without a warm-up");
   if (mix_ != Mix::none && consistency_ == Consistency::mean_squared_error)
     fail(ExitCode::usage, "options",
         "--mix mixes pseudo-labels, which --consistency mse has none of; add "
@@ -81,6 +83,7 @@ std::vector<Phase> SemiSupervised::phases(const RunShape& run) const {
   Phase main = whole_run(run, labeled_batch_, views()), early = whole_run(run, labeled_batch_);
   early.name = "warm-up";
   early.unlabeled = 0;
+  if (full_warm_up_) early.labeled = run.batch;
   early.iterations = warm_up;
   main.iterations -= warm_up;
   std::vector<Phase> all{early, main};
@@ -126,7 +129,7 @@ Var SemiSupervised::loss(Tape& tape, const TrainState& s, const Batch& b, LossTe
   const Var c = contrast(step, passes);
   if (!c) return total;
   log.terms.push_back({"contrast", c});
-  return add(total, affine(c, contrast_weight()));  // EQ: 1.12 total loss
+  return add(total, affine(c, contrast_weight(s)));  // EQ: 1.12 total loss
 }
 
 Var SemiSupervised::labeled_loss(Step& step, Passes& passes) {

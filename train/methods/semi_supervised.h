@@ -47,7 +47,7 @@ class SemiSupervised : public AveragedTeacher {
   virtual Var consistency(Step& step, const Var& logits, const Tensor& target);
   // L_plg, or nothing, and its weight.
   virtual Var contrast(Step&, const Passes&) { return {}; }
-  virtual double contrast_weight() const { return 0; }
+  virtual double contrast_weight(const TrainState&) const { return 0; }
 
   bool warming_up(const TrainState& s) const { return double(s.iteration) < warm_up_ * double(s.iterations); }
   // w(t): grows to 1 over the ramp-up that follows the warm-up.
@@ -58,6 +58,7 @@ class SemiSupervised : public AveragedTeacher {
   int64_t labeled_batch_ = 0;
   double warm_up_ = -1, ramp_up_ = 1, consistency_weight_ = 0.1;
   Consistency consistency_ = Consistency::mean_squared_error;
+  bool full_warm_up_ = false;
   double confidence_ = 0.75;
   bool largest_component_ = false;
   bool copy_paste_ = false;

@@ -1,0 +1,36 @@
+// What the contrastive term of PatchCL can be told: the published form and those of METHODS 1.13.
+#pragma once
+#include "losses/guided_contrastive.h"
+#include "losses/hard_negatives.h"
+#include "train/methods/area_filter.h"
+#include "train/methods/patch_sampler.h"
+
+namespace patchcl {
+
+enum class Contrast { off, info_nce, guided, prototype };
+enum class Embed { patch, region };
+
+struct ContrastOptions {
+  Contrast contrast = Contrast::guided;
+  Embed embed = Embed::patch;
+  double weight = 0.5;      // beta of METHODS 1.12
+  bool ramped = false;      // beta grows with w(t)
+  bool in_warm_up = true;   // false: the warm-up is supervised only, an ablation of 1.12
+  int64_t dimension = 128;  // of an embedding
+  bool head_norm = false, pooled_covariance = false;
+  GuidedContrastiveOptions warm_up{.tau = 0.2, .lambda = 4, .psi = 4096};
+  GuidedContrastiveOptions guided{.tau = 1, .lambda = 10, .psi = 1};
+  double info_nce_tau = 0.2;
+  int64_t info_nce_negatives = 256;  // newest of each class's queue
+  HardNegativeOptions hard_negatives;
+  int64_t queue = 4096, queue_ready = 32;  // capacity; entries before a class takes part
+  PatchOptions patches;
+  int64_t patches_per_class = 8;
+  bool attended = true;  // patches show x C instead of x
+  AreaFilterMode area_filter = AreaFilterMode::corrected;
+  double area_target = 0.8;
+
+  void declare(OptionList& options);
+};
+
+}  // namespace patchcl
