@@ -74,7 +74,7 @@ bool UNet::bf16_maps(const Pass& pass) const {
   return true;
 }
 
-std::vector<Var> UNet::levels(Pass& pass, const Var& x) const {
+std::vector<Var> UNet::encoder_maps(Pass& pass, const Var& x) const {
   const Shape& s = x.shape();
   const int64_t multiple = size_multiple();
   if (s.rank() != 4 || s[3] != config_.in_channels || s[1] % multiple || s[2] % multiple || s.numel() == 0)
@@ -86,11 +86,13 @@ std::vector<Var> UNet::levels(Pass& pass, const Var& x) const {
   return maps;
 }
 
-Var UNet::encode(Pass& pass, const Var& x) const { return precise(levels(pass, x).back()); }
+Var UNet::encode(Pass& pass, const Var& x) const { return precise(encoder_maps(pass, x).back()); }
 
-UNet::Output UNet::forward(Pass& pass, const Var& x) const {
+UNet::Output UNet::forward(Pass& pass, const Var& x) const { return decode(pass, encoder_maps(pass, x)); }
+
+UNet::Output UNet::decode(Pass& pass, const std::vector<Var>& maps) const {
   Output out;
-  out.encoder = levels(pass, x);
+  out.encoder = maps;
   out.bottleneck = out.encoder.back();
   Var y = out.bottleneck;
   for (size_t i = 0; i < decoder_.size(); ++i) {

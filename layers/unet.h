@@ -48,6 +48,9 @@ class UNet {
   // x (N,H,W,Cin); H and W multiples of 2^(levels-1), else Error(data) naming the sizes. On the GPU in --math
   // bf16 the maps are bf16; Error(usage) for a network that has ops without bf16 kernels.
   Output forward(Pass& pass, const Var& x) const;
+  // Its two halves: the maps of the encoder, and what the decoder makes of them or of others of their shapes.
+  std::vector<Var> encoder_maps(Pass& pass, const Var& x) const;
+  Output decode(Pass& pass, const std::vector<Var>& maps) const;
   // The encoder alone: (N,H,W,Cin) -> bottleneck, f32 or f64: what the projection head pools.
   Var encode(Pass& pass, const Var& x) const;
 
@@ -70,7 +73,6 @@ class UNet {
   UpLayer declare_up(ParamLayout& layout, const std::string& name, int in, int out) const;
   static Var run(Pass& pass, const Block& block, const std::vector<Var>& x);
   bool bf16_maps(const Pass& pass) const;
-  std::vector<Var> levels(Pass& pass, const Var& x) const;
 
   UNetConfig config_;
   std::vector<Block> encoder_;

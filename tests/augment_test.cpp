@@ -120,3 +120,32 @@ TEST(Augment, ImageAndLabelMoveTogether) {
 }
 
 }  // namespace
+
+// METHODS 7.4: rounded to 8 bits, with p 0.8 other brightness and contrast, with p `blur` blurred.
+TEST(Augment, TheBlurredViewIsRoundedJitteredAndBlurredAsOftenAsAsked) {
+  std::vector<float> spot(81, 0.25f), out(81);
+  spot[40] = 0.75f;
+  int blurred = 0, as_it_is = 0;
+  const int draws = 2000;
+  for (int i = 0; i < draws; ++i) {
+    blurred_view(spot.data(), 9, 9, 1, 0.3, Rng(1, uint64_t(i)), out.data());
+    blurred += std::abs(out[39] - out[0]) > 1e-3f;  // sigma above 0.27 reaches the neighbour
+    as_it_is += out[0] == std::floor(255 * 0.25f) / 255 && out[40] == std::floor(255 * 0.75f) / 255;
+  }
+  EXPECT_NEAR(blurred / double(draws), 0.3 * (2 - 0.27) / 1.9, 0.04);
+  EXPECT_NEAR(as_it_is / double(draws), 0.2 * 0.7, 0.03);
+}
+
+TEST(Augment, ABlurKeepsTheMeanOfAMirroredImage) {
+  std::vector<float> image(8 * 6), out(8 * 6);
+  for (size_t i = 0; i < image.size(); ++i) image[i] = float(int(i * 37 % 48)) * 5 / 255;
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    // The same draws without and with the blur: its mean is that of the image before it.
+    double before = 0, after = 0;
+    blurred_view(image.data(), 8, 6, 1, 0, Rng(2, seed), out.data());
+    for (const float v : out) before += double(v);
+    blurred_view(image.data(), 8, 6, 1, 1, Rng(2, seed), out.data());
+    for (const float v : out) after += double(v);
+    EXPECT_NEAR(before, after, 1e-4) << seed;
+  }
+}

@@ -35,9 +35,11 @@ OptionValues options_of(const std::string& method) {
       {"labeled-batch", "2"}, {"warm-up", "0.2"}, {"ramp-up", "0.5"}, {"consistency-weight", "3"}};
   if (method == "bcp")
     return {{"labeled-batch", "2"}, {"pre-training", "0.2"}, {"pseudo-weight", "0.3"}, {"ema", "0.7"}};
-  const std::map<std::string, OptionValues> own{{"base", {{"ema", "0.7"}, {"confidence", "0.4"}}},
-      {"mean-teacher", {{"ema", "0.7"}}}, {"ua-mt", {{"ema", "0.7"}, {"dropout-passes", "2"}}},
-      {"fixmatch", {{"confidence", "0.4"}}},
+  if (method == "unimatch")
+    return {{"labeled-batch", "2"}, {"confidence", "0.4"}, {"channel-dropout", "0.4"}};
+  const std::map<std::string, OptionValues> own{{"ad-mt", {{"confidence", "0.4"}}},
+      {"base", {{"ema", "0.7"}, {"confidence", "0.4"}}}, {"mean-teacher", {{"ema", "0.7"}}},
+      {"ua-mt", {{"ema", "0.7"}, {"dropout-passes", "2"}}}, {"fixmatch", {{"confidence", "0.4"}}},
       {"patchcl",
           {{"ema", "0.7"}, {"teacher-norm", "running"}, {"embedding", "6"}, {"contrast-weight", "0.3"},
               {"warm-up-tau", "0.7"}, {"warm-up-lambda", "3"}, {"warm-up-psi", "64"}, {"tau", "0.5"},
@@ -51,14 +53,15 @@ OptionValues options_of(const std::string& method) {
 Batch batch_of(const Learner& learner, const Arena& arena, const std::string& name, const std::string& end) {
   const Phase& phase = learner.phase();
   const int64_t n = phase.labeled + phase.unlabeled;
-  const Tensor labels = golden::labels(arena, {kImages, kSide, kSide}, kClasses, name + ".labels" + end);
-  fill(labels.rows(kLabeled, kImages - kLabeled), 255);
+  const int64_t all = std::max(n, kImages);
+  const Tensor labels = golden::labels(arena, {all, kSide, kSide}, kClasses, name + ".labels" + end);
+  fill(labels.rows(kLabeled, all - kLabeled), 255);
   Batch b;
   b.labeled = phase.labeled;
   b.ids.resize(size_t(n));
-  for (const std::string view : {".images", ".strong"}) {
+  for (const std::string view : {".images", ".strong", ".other"}) {
     const Tensor x =
-        golden::images(arena, {kImages, kSide, kSide, 1}, learner.options().dtype, name + view + end);
+        golden::images(arena, {all, kSide, kSide, 1}, learner.options().dtype, name + view + end);
     b.views.push_back({x.rows(0, n), labels.rows(0, n)});
   }
   b.views.resize(phase.views.size());
@@ -128,10 +131,11 @@ class GoldenMethods : public testing::TestWithParam<golden::Setting> {
 
 TEST_P(GoldenMethods, TenStepsOfTheLearnerAreThoseOfPyTorch) {
   for (const std::string method :
-      {"supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl", "base", "bcp"}) {
+      {"supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl", "base", "bcp", "unimatch", "ad-mt"}) {
     Learner learner(make(method), run_of(GetParam(), method == "supervised" ? kLabeled : kImages));
     golden::fill(learner.student(), arena_);
     if (learner.teacher()) golden::fill(*learner.teacher(), arena_);
+    learner.method().start(learner.state());  // a second teacher begins as the student
     const Tensor losses = arena_.empty({kSteps}, DType::f64);
     for (int64_t t = 0; t < kSteps; ++t) {
       if (t > 0 && t == learner.phase_begin()) learner.enter_phase();

@@ -156,15 +156,75 @@ void augment(const Slice& in, const AugmentOptions& options, Rng rng, float* ima
   if (in.label) write(labels, options, corner, label);
 }
 
+namespace {
+
+// x <- brightness x, then its distance from the mean grey times contrast; each clamped to [0,1].
+void jitter(float* x, int64_t pixels, int64_t channels, double brightness, double contrast) {
+  const int64_t n = pixels * channels;
+  for (int64_t i = 0; i < n; ++i) x[i] = float(clamp_unit(brightness * x[i]));
+  double mean = 0;
+  for (int64_t p = 0; p < pixels; ++p) mean += luma(x + p * channels, channels);
+  mean /= double(pixels);
+  for (int64_t i = 0; i < n; ++i) x[i] = float(clamp_unit(mean + contrast * (x[i] - mean)));
+}
+
+// Index `i` of an axis of n, mirrored at both ends.
+int64_t mirrored(int64_t i, int64_t n) {
+  const int64_t period = 2 * n, at = (i % period + period) % period;
+  return at < n ? at : period - 1 - at;
+}
+
+// Along one axis of n numbers that lie `stride` apart, `lines` of them.
+void blur_line(float* x, int64_t n, int64_t stride, const std::vector<double>& kernel) {
+  const int64_t radius = int64_t(kernel.size()) / 2;
+  std::vector<float> line(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; ++i) line[size_t(i)] = x[i * stride];
+  for (int64_t i = 0; i < n; ++i) {
+    double sum = 0;
+    for (int64_t k = -radius; k <= radius; ++k)
+      sum += kernel[size_t(k + radius)] * double(line[size_t(mirrored(i + k, n))]);
+    x[i * stride] = float(sum);
+  }
+}
+
+std::vector<double> gaussian(double sigma) {
+  const int64_t radius = int64_t(std::ceil(3 * sigma));
+  std::vector<double> kernel;
+  double sum = 0;
+  for (int64_t k = -radius; k <= radius; ++k) {
+    kernel.push_back(std::exp(-double(k * k) / (2 * sigma * sigma)));
+    sum += kernel.back();
+  }
+  for (double& w : kernel) w /= sum;
+  return kernel;
+}
+
+}  // namespace
+
+void blurred_view(
+    const float* weak, int64_t height, int64_t width, int64_t channels, double blur, Rng rng, float* strong) {
+  const int64_t n = height * width * channels;
+  for (int64_t i = 0; i < n; ++i) strong[i] = std::floor(255 * weak[i]) / 255;
+  const bool jittered = rng.uniform() < 0.8;
+  const double brightness = rng.uniform(0.5, 1.5), contrast = rng.uniform(0.5, 1.5);
+  const bool blurs = rng.uniform() < blur;
+  const double sigma = rng.uniform(0.1, 2);
+  if (jittered) jitter(strong, height * width, channels, brightness, contrast);
+  if (!blurs) return;
+  const std::vector<double> kernel = gaussian(sigma);
+  for (int64_t c = 0; c < channels; ++c) {
+    for (int64_t y = 0; y < height; ++y)
+      blur_line(strong + y * width * channels + c, width, channels, kernel);
+    for (int64_t x = 0; x < width; ++x)
+      blur_line(strong + x * channels + c, height, width * channels, kernel);
+  }
+}
+
 void strong_view(const float* weak, int64_t pixels, int64_t channels, Rng rng, float* strong) {
   const double brightness = rng.uniform(0.2, 1.8), contrast = rng.uniform(0.2, 1.8),
                saturation = rng.uniform(0.2, 1.8);
-  const int64_t n = pixels * channels;
-  for (int64_t i = 0; i < n; ++i) strong[i] = float(clamp_unit(brightness * weak[i]));
-  double mean = 0;
-  for (int64_t p = 0; p < pixels; ++p) mean += luma(strong + p * channels, channels);
-  mean /= double(pixels);
-  for (int64_t i = 0; i < n; ++i) strong[i] = float(clamp_unit(mean + contrast * (strong[i] - mean)));
+  std::copy_n(weak, pixels * channels, strong);
+  jitter(strong, pixels, channels, brightness, contrast);
   if (channels != 3) return;
   for (int64_t p = 0; p < pixels; ++p) {
     float* pixel = strong + p * 3;

@@ -34,7 +34,8 @@ EARLY, LATE = dict(tau=0.7, lam=3, psi=64), dict(tau=0.5, lam=4, psi=16)
 INFO_NCE_TAU, INFO_NCE_NEGATIVES = 0.4, 5
 CONFIDENCE, DROPOUT_PASSES = 0.4, 2
 SITE_TEACHER, SITE_NOISE, SITE_PATCHES, SITE_UNCERTAINTY = 1000, 3000, 4500, 10000
-SITE_SECOND_STUDENT, SITE_SECOND_TEACHER, SITE_PASTE = 2000, 2500, 5000
+SITE_SECOND_STUDENT, SITE_SECOND_TEACHER, SITE_PASTE, SITE_TURNS = 2000, 2500, 5000, 5109
+CHANNEL_DROPOUT = 0.4
 PSEUDO_WEIGHT = 0.3
 CAPACITY, READY, FILLED = 24, 20, (23, 24, 20, 4)  # of the queues; the last class is not ready
 
@@ -213,9 +214,87 @@ def base_loss(net, teacher, x, strong, y, t):
                               for v in (seen, wanted, sure))
     start_step(t)
     logits = net(torch.cat([x[:LABELED], seen]))
-    p, g = torch.softmax(logits[LABELED:], 1), F.one_hot(wanted, CLASSES).permute(0, 3, 1, 2).double()
+    agreed = masked_dice(logits[LABELED:], wanted, sure)
+    return sum(supervised(logits[:LABELED], y)) / 2 + GAMMA * ramp(t) * agreed
+
+
+def masked_dice(logits, y, sure):
+    p, g = torch.softmax(logits, 1), F.one_hot(y, CLASSES).permute(0, 3, 1, 2).double()
     overlap, sizes = (sure[:, None] * p * g).sum((0, 2, 3)), (sure[:, None] * (p * p + g)).sum((0, 2, 3))
-    agreed = (1 - (2 * overlap + 1e-5) / (sizes + 1e-5)).mean()
+    return (1 - (2 * overlap + 1e-5) / (sizes + 1e-5)).mean()
+
+
+def random_cut(draws, side):
+    cuts = draws.below(2) == 0
+    while True:
+        area = (0.02 + (0.4 - 0.02) * draws.uniform()) * side * side
+        aspect = 0.3 + (1 / 0.3 - 0.3) * draws.uniform()
+        h, w = int(np.sqrt(area * aspect)), int(np.sqrt(area / aspect))
+        if h <= side and w <= side:
+            top, left = draws.below(side - h + 1), draws.below(side - w + 1)
+            return (slice(top, top + h), slice(left, left + w)) if cuts else (slice(0, 0), slice(0, 0))
+
+
+def unimatch_loss(net, x, strong, other, y, t):
+    n, m = LABELED, LABELED
+    p_v = predict(net, x[n + m:], t)
+    net.train()
+    start_step(t)
+    maps = net.encoder(x[:n + m])
+    for level, f in enumerate(maps):
+        kept = random_bits(SEED, t, 5 + level, f.shape[0] * f.shape[1]) >= int(CHANNEL_DROPOUT * 4294967296)
+        scaled = torch.from_numpy(kept / (1 - CHANNEL_DROPOUT)).reshape(f.shape[0], f.shape[1], 1, 1)
+        maps[level] = torch.cat([f, f * scaled])
+    logits = net.decoder(maps)
+    plain, perturbed = logits[:n + m], logits[n + m + n:]
+    (c_u, y_u), (c_v, y_v) = torch.softmax(plain[n:], 1).detach().max(1), p_v.max(1)
+    of_u, of_v = (c_u >= CONFIDENCE).double(), (c_v >= CONFIDENCE).double()
+    draws, views = Draws(t, SITE_PASTE), []
+    for shown in (strong, other):
+        boxes = [random_cut(draws, 32) for _ in range(m)]
+        views.append([torch.stack([pasted(u[i], v[i], boxes[i]) for i in range(m)])
+                      for u, v in ((shown[n:n + m], shown[n + m:]), (y_u, y_v), (of_u, of_v))])
+    start_step(t, SITE_SECOND_STUDENT)
+    seen = net(torch.cat([views[0][0], views[1][0]]))
+    d1, d2 = (masked_dice(seen[i * m:(i + 1) * m], views[i][1], views[i][2]) for i in range(2))
+    return sum(supervised(plain[:n], y)) / 4 + (d1 + d2) / 8 + masked_dice(perturbed, y_u, of_u) / 4
+
+
+def first_is_active(t):
+    draws, first = Draws(0, SITE_TURNS), True
+    end = 1 + draws.below(50)
+    while end <= t:
+        first, end = not first, end + 1 + draws.below(50)
+    return first
+
+
+def ad_mt_loss(net, teacher, second, x, strong, y, t):
+    net.train()
+    start_step(t)
+    if warming_up(t):
+        return sum(supervised(net(x), y)) / 2
+    first, u = first_is_active(t), x[LABELED:]
+    p1, p2 = (predict(who, u, t, site, training=active)
+              for who, site, active in ((teacher, SITE_TEACHER, first), (second, SITE_SECOND_TEACHER, not first)))
+    e1, e2 = (torch.exp((p * torch.log2(p)).sum(1, keepdim=True)) for p in (p1, p2))
+    c, wanted = ((e1 * p1 + e2 * p2) / (e1 + e2)).max(1)
+    disputed, seen = p1.argmax(1) != p2.argmax(1), strong[LABELED:]
+    boxes, order = cut_mix_boxes(Draws(t, SITE_PASTE), len(u), 32)
+
+    def cut(v):
+        return torch.stack([pasted(v[i], v[order[i]], boxes[i]) for i in range(len(v))])
+
+    if not first:
+        seen, wanted, c, disputed = cut(u), cut(wanted), cut(c), cut(disputed)
+    net.train()
+    start_step(t)
+    logits = net(torch.cat([x, seen]))
+    own_c, own = torch.softmax(logits[LABELED:2 * LABELED], 1).detach().max(1)
+    if not first:
+        own_c, own = cut(own_c), cut(own)
+    surer = disputed & (own != wanted) & (own_c > c)
+    wanted, c = torch.where(surer, own, wanted), torch.where(surer, own_c, c)
+    agreed = masked_dice(logits[2 * LABELED:], wanted, (c >= CONFIDENCE).double())
     return sum(supervised(logits[:LABELED], y)) / 2 + GAMMA * ramp(t) * agreed
 
 
@@ -425,14 +504,18 @@ def region_step(out):
             out[f"region.grad.{term}.{name}"] = summary(name, g.copy())
 
 
-def loss_of(method, net, teacher, t, moments_of_classes):
+def loss_of(method, net, teacher, second, t, moments_of_classes):
     x, strong = images(f"steps.images{t}", 4, 32, 32), images(f"steps.strong{t}", 4, 32, 32)
     y = labels(f"steps.labels{t}", 2, 32, 32)
+    if method == "unimatch":
+        return unimatch_loss(net, *(images(f"steps.{v}{t}", 6, 32, 32) for v in ("images", "strong", "other")), y, t)
     if method == "bcp":
         return bcp_loss(net, teacher, x, y, t)
     early = method == "supervised" or warming_up(t)
     if early:
         x = x[:LABELED]
+    if method == "ad-mt":
+        return ad_mt_loss(net, teacher, second, x, strong, y, t)
     if method == "base":
         return base_loss(net, teacher, x, strong, y, t)
     seen = strong if method in ("fixmatch", "patchcl") else x
@@ -454,21 +537,23 @@ def loss_of(method, net, teacher, t, moments_of_classes):
 def steps(out):
     moments_of_classes = queue_statistics("queue", Small.dimension)
     out["steps.mean"], out["steps.covariance"] = (m.numpy() for m in moments_of_classes)
-    for method in ("supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl", "base", "bcp"):
-        net, teacher = (fill(Net(Small.widths, Small.dimension)).train() for _ in range(2))
+    for method in ("supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl", "base", "bcp", "unimatch", "ad-mt"):
+        net, teacher, second = (fill(Net(Small.widths, Small.dimension)).train() for _ in range(3))
         sgd = torch.optim.SGD(net.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
         losses = []
         for t in range(STEPS):
             if method == "bcp" and t == WARM_UP * STEPS:
                 teacher.load_state_dict(net.state_dict())
             sgd.param_groups[0]["lr"] = LR * (1 - t / STEPS) ** 0.9
-            loss = loss_of(method, net, teacher, t, moments_of_classes)
+            loss = loss_of(method, net, teacher, second, t, moments_of_classes)
             sgd.zero_grad()
             loss.backward()
             for p in net.parameters():  # one flat buffer decays as a whole, also what the loss does not use
                 p.grad = torch.zeros_like(p) if p.grad is None else p.grad
             sgd.step()
-            if method != "bcp":
+            if method == "ad-mt":  # copies of the student for a hundred steps
+                (teacher if first_is_active(t) else second).load_state_dict(net.state_dict())
+            elif method != "bcp":
                 average(teacher, net, min(1 - 1 / (t + 1), EMA))
             elif not warming_up(t):
                 average(teacher, net, EMA)

@@ -56,8 +56,17 @@ std::vector<int64_t> random_permutation(int64_t n, Rng& rng) {
   return order;
 }
 
-namespace {
-// All (n,H,W,...) of one type.
+Box random_cut(int64_t height, int64_t width, Rng& rng) {
+  const bool cuts = rng.below(2) == 0;
+  for (;;) {
+    const double area = rng.uniform(0.02, 0.4) * double(height * width), aspect = rng.uniform(0.3, 1 / 0.3);
+    const int64_t h = int64_t(std::sqrt(area * aspect)), w = int64_t(std::sqrt(area / aspect));
+    if (h > height || w > width) continue;
+    const Box box{rng.below(height - h + 1), rng.below(width - w + 1), h, w};
+    return cuts ? box : Box{0, 0, 0, 0};
+  }
+}
+
 void paste(const Tensor& base, const Tensor& patch, const Box& box, const Tensor& to) {
   require(base.shape() == patch.shape(), "copy-paste", "base ", base.shape(), " and patch ", patch.shape());
   const Shape& s = base.shape();
@@ -69,7 +78,16 @@ void paste(const Tensor& base, const Tensor& patch, const Box& box, const Tensor
     std::memcpy(static_cast<char*>(to.raw()) + at, static_cast<char*>(patch.raw()) + at, line);
   });
 }
-}  // namespace
+
+CutMix::CutMix(int64_t n, int64_t height, int64_t width, Rng& rng)
+    : boxes(cut_mix_boxes(n, height, width, rng)), partner(random_permutation(n, rng)) {}
+
+Tensor CutMix::operator()(const Tensor& x) const {
+  const Tensor to = Arena("cut-mix").empty(x.shape(), x.dtype());
+  for (size_t i = 0; i < boxes.size(); ++i)
+    paste(x.rows(int64_t(i), 1), x.rows(partner[i], 1), boxes[i], to.rows(int64_t(i), 1));
+  return to;
+}
 
 void paste(const LabeledImages& base, const LabeledImages& patch, const Box& box, const LabeledImages& to) {
   paste(base.images, patch.images, box, to.images);
@@ -93,10 +111,10 @@ void paste_square(
 
 void cut_mix(const LabeledImages& x, Rng& rng, const LabeledImages& to) {
   const Shape& s = x.images.shape();
-  const std::vector<Box> boxes = cut_mix_boxes(s[0], s[1], s[2], rng);
-  const std::vector<int64_t> partner = random_permutation(s[0], rng);
-  for (int64_t i = 0; i < s[0]; ++i)
-    paste(x.rows(i, 1), x.rows(partner[size_t(i)], 1), boxes[size_t(i)], to.rows(i, 1));
+  const CutMix cut(s[0], s[1], s[2], rng);
+  copy(cut(x.images), to.images);
+  copy(cut(x.labels), to.labels);
+  copy(cut(x.weight), to.weight);
 }
 
 void mix_among(const LabeledImages& x, const Box& box, const LabeledImages& to) {

@@ -36,9 +36,22 @@ struct Box {
 // Two thirds of each side, anywhere.
 Box random_box(int64_t height, int64_t width, Rng& rng);
 
-// The squares of CutMix, one for each of n images.
+// Any tensor (n,H,W,...) with the box of another one.
+void paste(const Tensor& base, const Tensor& patch, const Box& box, const Tensor& to);
+
+// The squares of CutMix, one for each of n images, and from which image each comes.
+struct CutMix {
+  std::vector<Box> boxes;
+  std::vector<int64_t> partner;
+  CutMix(int64_t n, int64_t height, int64_t width, Rng& rng);
+  // Any tensor (n,H,W,...) on the host, cut likewise.
+  Tensor operator()(const Tensor& x) const;
+};
 std::vector<Box> cut_mix_boxes(int64_t n, int64_t height, int64_t width, Rng& rng);
 std::vector<int64_t> random_permutation(int64_t n, Rng& rng);
+// UniMatch's (METHODS 7.5): with p 1/2 a box of 2 to 40 % of the area and an aspect of 0.3 to 3.33, wholly
+// inside, else an empty one.
+Box random_cut(int64_t height, int64_t width, Rng& rng);
 
 // Row i of `to`: base[i] with the box of patch[i] pasted in. One box for all rows.
 void paste(const LabeledImages& base, const LabeledImages& patch, const Box& box, const LabeledImages& to);

@@ -158,10 +158,14 @@ Var SemiSupervised::consistent_loss(Step& step, Passes& passes) {
                          ? consistency(step, logits, target)
                          : agreement(logits, step.upload(passes.mixed.labels, "pseudo-labels, mixed"),
                                step.upload(passes.mixed.weight, "confident pixels, mixed"));
+  return add(supervised, weighted(step, agreed));  // EQ: 1.12 total loss
+}
+
+Var SemiSupervised::weighted(Step& step, const Var& agreed) const {
   const Var weight = step.tape.constant(weight_, "consistency weight");
   step.log.terms.push_back({"consistency", agreed});
   step.log.readings.push_back({"consistency_weight", weight});
-  return add(supervised, scale(agreed, weight));  // EQ: 1.12 total loss
+  return scale(agreed, weight);
 }
 
 Var SemiSupervised::agreement(const Var& logits, const Var& labels, const Var& weight) const {

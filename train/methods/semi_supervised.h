@@ -42,9 +42,13 @@ class SemiSupervised : public AveragedTeacher {
   // What the student is to agree with on the unlabelled images.
   virtual Prediction target(Step& step);
   // The views of a batch; the student sees the last of them where the target saw the first.
-  std::vector<ViewKind> views() const;
+  virtual std::vector<ViewKind> views() const;
   // L_cons of the student's logits on unlabelled images.
   virtual Var consistency(Step& step, const Var& logits, const Tensor& target);
+  // L_sup on labelled images alone.
+  Var labeled_loss(Step& step, Passes& passes);
+  // gamma w(t) of an agreement, logged.
+  Var weighted(Step& step, const Var& agreed) const;
   // L_plg, or nothing, and its weight.
   virtual Var contrast(Step&, const Passes&) { return {}; }
   virtual double contrast_weight(const TrainState&) const { return 0; }
@@ -67,7 +71,6 @@ class SemiSupervised : public AveragedTeacher {
   Mix mix_ = Mix::none;
 
  private:
-  Var labeled_loss(Step& step, Passes& passes);
   Var consistent_loss(Step& step, Passes& passes);
   Var copy_paste_loss(Step& step, const Tensor& target);
   LabeledImages copy_and_paste(Step& step, const Tensor& target) const;
