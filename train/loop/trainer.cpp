@@ -28,6 +28,7 @@ ModelInfo model_info(const TrainConfig& c, const LearnerOptions& o, const Datase
   info.size = c.size;
   info.class_names = distinct(data.class_names());
   info.fit = data.fit(c.size);
+  info.border = c.border;
   return info;
 }
 
@@ -267,11 +268,11 @@ void Trainer::after_step(const Batch& batch, ProgressLine& line) {
 
 void Trainer::score() {
   const MetricOptions metrics = MetricOptions::ssl4mis();
-  const InferenceOptions inference{.fit = info_.fit, .size = config_.size};
+  const InferenceOptions inference{.fit = info_.fit, .size = config_.size, .border = info_.border};
   const std::string folder = config_.out + "/overlays";
   int64_t drawn = 0;
-  const auto draw = [&](const Volume& v, const std::vector<uint8_t>& prediction, const CaseScores&) {
-    if (drawn++ < 4) draw_overlay(folder, v, prediction);
+  const auto draw = [&](const Volume& v, const Segmentation& prediction, const CaseScores&) {
+    if (drawn++ < 4) draw_overlay(folder, v, prediction.classes);
   };
   // Dice alone decides; distances cost seconds per volume and wait for results or `patchcl eval`.
   validation_ = validate(

@@ -92,6 +92,10 @@ void TrainConfig::declare(OptionList& o) {
       kNotNegative);
   o.add("fold", fold, "Validate on one fold and train on the others: 2/5; splits_final.json may list them");
   declare_read_options(o, read);
+  o.add("border", border,
+      "Pixels of a further class at the border of objects, which keeps touching ones apart and is grown over "
+      "after the network; 0: none",
+      Range{0, 64});
   o.add("size", size, "Height and width of the network's input", kSides);
   o.choose("augment", augment, kAugmentations, "Random changes of training images");
   o.add("window", window, "Height and width of the cuts of these images that train; 0: whole images",
@@ -163,10 +167,12 @@ void declare_read_options(OptionList& o, ReadOptions& read) {
   o.add("group", read.group,
       "Regular expression that finds the patient in a name, as its first group; unset: up to _frame or "
       "_slice");
+  o.add("instance-masks", read.instance_masks,
+      "Masks number objects (glands): 0 background, any other number class 1");
 }
 
 DatasetOptions TrainConfig::dataset_options() const {
-  return {.labeled = labeled, .validation = val, .tune = tune, .fold = fold, .read = read};
+  return {.labeled = labeled, .validation = val, .tune = tune, .border = border, .fold = fold, .read = read};
 }
 
 RunShape TrainConfig::run_shape() const {
