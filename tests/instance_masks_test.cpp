@@ -40,7 +40,8 @@ TEST(InstanceMasks, TrainAsOneClassAndKeepTheirNumbers) {
   const TemporaryFolder folder;
   write_glands(folder.path());
   EXPECT_THROW(Dataset::open(folder.path(), {}), Error);  // 300 is no class
-  const DatasetOptions plain{.validation = 1, .read = {.instance_masks = true}};
+  DatasetOptions plain{.validation = 1};
+  plain.read.instance_masks = true;
   const Dataset data = Dataset::open(folder.path(), plain);
   EXPECT_EQ(data.classes(), 2);
   const Volume v = data.validation(0);
@@ -101,4 +102,34 @@ TEST(InstanceMasks, BorderIsLearntRememberedAndGrownOver) {
   EXPECT_EQ(again["tp"], pooled["tp"]);
   EXPECT_EQ(again["dice"], pooled["dice"]);
   EXPECT_EQ(run_patchcl(evaluation + " --objects --border-class 1").code, int(ExitCode::usage));
+}
+
+TEST(Folds, ARunWritesTheFileThatListsThem) {
+  const TemporaryFolder folder;
+  write_glands(folder / "data");
+  const std::string data = folder / "data", run = folder / "run";
+  const Outcome trained = run_patchcl(
+      "train --data " + data +
+      " --instance-masks true --fold 2/2 --size 32 --batch 2 --iters 1 --widths 4 8 --dropout 0 0 --out " +
+      run);
+  ASSERT_EQ(trained.code, 0) << trained.output;
+  const auto held_out = [&](const std::string& fold) {
+    DatasetOptions options{.fold = fold};
+    options.read.instance_masks = true;
+    const Dataset d = Dataset::open(data, options);
+    std::vector<std::string> ids;
+    for (int64_t i = 0; i < d.validation_cases(); ++i) ids.push_back(d.validation(i).id);
+    return ids;
+  };
+  const auto first = held_out("1/2"), second = held_out("2/2");
+  EXPECT_EQ(second, (std::vector<std::string>{"gland1", "gland3"}));
+  std::ifstream file(run + "/splits_final.json");
+  const nlohmann::json folds = nlohmann::json::parse(file);
+  ASSERT_EQ(folds.size(), 2u);
+  EXPECT_EQ(folds[0]["val"], nlohmann::json(first));
+  EXPECT_EQ(folds[0]["train"], nlohmann::json(second));
+  // And it is read again for what it says.
+  std::filesystem::copy_file(run + "/splits_final.json", data + "/splits_final.json");
+  EXPECT_EQ(held_out("1/2"), first);
+  EXPECT_EQ(held_out("2/2"), second);
 }
