@@ -1,5 +1,5 @@
-// The folds that --fold k/N cuts, as the splits_final.json that nnU-Net reads: a list of {"train", "val"} with
-// the names of cases, in the order of the folds.
+// The folds that --fold k/N cuts, as the splits_final.json that nnU-Net reads: a list of {"train", "val"}
+// with the names of cases, in the order of the folds.
 #pragma once
 #include <string>
 
