@@ -60,6 +60,20 @@ void fill(std::vector<int32_t>& number, int64_t start, std::vector<uint8_t>& see
     for (const int64_t i : region) number[size_t(i)] = around;
 }
 
+// The smallest and largest number within `reach` of each of n values that lie `step` apart.
+void widen(int32_t* low, int32_t* high, int64_t n, int64_t step, int64_t reach) {
+  std::vector<int32_t> before_low, before_high;
+  for (int64_t i = 0; i < n; ++i) {
+    before_low.push_back(low[i * step]);
+    before_high.push_back(high[i * step]);
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t begin = std::max<int64_t>(i - reach, 0), end = std::min(i + reach + 1, n);
+    low[i * step] = *std::min_element(before_low.begin() + begin, before_low.begin() + end);
+    high[i * step] = *std::max_element(before_high.begin() + begin, before_high.begin() + end);
+  }
+}
+
 }  // namespace
 
 std::vector<int32_t> number_objects(
@@ -84,6 +98,32 @@ std::vector<int32_t> number_objects(
       if (number[size_t(i)] == 0 && !seen[size_t(i)]) fill(number, i, seen, size);
   }
   return number;
+}
+
+void mark_border(uint8_t* labels, const int32_t* numbers, int64_t height, int64_t width_of_image,
+    int64_t width, uint8_t border_class) {
+  const Size size{height, width_of_image};
+  std::vector<int32_t> low(numbers, numbers + size.pixels()), high = low;
+  for (int64_t r = 0; r < height; ++r)
+    widen(&low[size_t(r * size.width)], &high[size_t(r * size.width)], size.width, 1, width);
+  for (int64_t c = 0; c < size.width; ++c)
+    widen(&low[size_t(c)], &high[size_t(c)], height, size.width, width);
+  for (int64_t i = 0; i < size.pixels(); ++i)
+    if (numbers[i] != 0 && low[size_t(i)] != high[size_t(i)])
+      labels[i] = border_class;  // EQ: 9.5 border class
+}
+
+void grow_over_border(
+    uint8_t* labels, int64_t height, int64_t width_of_image, int64_t width, uint8_t border_class) {
+  const std::vector<int32_t> number = number_objects(labels, height, width_of_image,
+      {.least = 1, .fill_holes = false, .border_class = border_class, .border_width = width});
+  std::vector<uint8_t> class_of{0};  // numbers rise in the order of first pixels, border aside
+  for (size_t i = 0; i < number.size(); ++i)
+    if (labels[i] != border_class && number[i] != 0) {
+      class_of.resize(std::max(class_of.size(), size_t(number[i]) + 1));
+      class_of[size_t(number[i])] = labels[i];
+    }
+  for (size_t i = 0; i < number.size(); ++i) labels[i] = class_of[size_t(number[i])];
 }
 
 }  // namespace patchcl

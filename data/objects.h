@@ -22,4 +22,12 @@ struct ObjectOptions {
 std::vector<int32_t> number_objects(
     const uint8_t* labels, int64_t height, int64_t width, const ObjectOptions& options);
 
+// The border class that a network learns (METHODS 9.5): pixels of an object from which
+// `width` steps, diagonal ones too, lead to a pixel of another number. The image's own edge is no border.
+void mark_border(uint8_t* labels, const int32_t* numbers, int64_t height, int64_t width_of_image,
+    int64_t width, uint8_t border_class);
+// And away with it: its pixels go to the class of the object that grows into them, or to the background.
+void grow_over_border(
+    uint8_t* labels, int64_t height, int64_t width_of_image, int64_t width, uint8_t border_class);
+
 }  // namespace patchcl

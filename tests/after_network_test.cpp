@@ -83,9 +83,9 @@ TEST(AfterNetwork, WithAllTurnsATurnedImageHasTheTurnedMask) {
   w.image = turned(v.image);
   for (const Fit fit : {Fit::resize, Fit::crop}) {
     InferenceOptions o{.fit = fit, .size = kSide};
-    EXPECT_NE(segment(one, w, o, arena), turned(segment(one, v, o, arena)));
+    EXPECT_NE(segment(one, w, o, arena).classes, turned(segment(one, v, o, arena).classes));
     o.turns = true;
-    EXPECT_EQ(segment(one, w, o, arena), turned(segment(one, v, o, arena)));
+    EXPECT_EQ(segment(one, w, o, arena).classes, turned(segment(one, v, o, arena).classes));
   }
 }
 

@@ -152,7 +152,9 @@ TEST(Inference, ValidationScoresTheSegmentation) {
   int64_t seen = 0;
   const Summary perfect = validate(
       net.unet, net.weights, 2, [&](int64_t) { return v; }, options, MetricOptions::ssl4mis(), net.arena,
-      [&](const Volume&, const auto& prediction, const CaseScores&) { seen += prediction == v.label; });
+      [&](const Volume&, const auto& prediction, const CaseScores&) {
+        seen += prediction.classes == v.label;
+      });
   EXPECT_EQ(seen, 2);
   ASSERT_EQ(perfect.classes.size(), 2u);
   for (size_t i = 0; i < 2; ++i) {

@@ -113,3 +113,34 @@ TEST(Objects, BorderClassKeepsNeighboursApartAndGrowsBack) {
   wide.border_width = 2;
   EXPECT_EQ(numbered(touching, wide), joined({"1111222", "1111222", "1111222"}));
 }
+
+TEST(Objects, BorderClassIsWithinObjectsAndGrowsBackOverThem) {
+  // Two touching rectangles; the image's edge is no border.
+  const int64_t h = 9, w = 16, width = 2;
+  std::vector<uint8_t> classes(size_t(h * w));
+  std::vector<int32_t> numbers(size_t(h * w));
+  for (int64_t y = 0; y < 7; ++y)
+    for (int64_t x = 1; x < 15; ++x) {
+      classes[size_t(y * w + x)] = 1;
+      numbers[size_t(y * w + x)] = x < 8 ? 300 : 7;
+    }
+  std::vector<uint8_t> marked = classes;
+  mark_border(marked.data(), numbers.data(), h, w, width, 2);
+  for (int64_t y = 0; y < h; ++y)
+    for (int64_t x = 0; x < w; ++x) {
+      const int32_t own = numbers[size_t(y * w + x)];
+      bool border = false;
+      for (int64_t r = std::max<int64_t>(y - width, 0); r <= std::min(y + width, h - 1); ++r)
+        for (int64_t c = std::max<int64_t>(x - width, 0); c <= std::min(x + width, w - 1); ++c)
+          border = border || (own != 0 && numbers[size_t(r * w + c)] != own);
+      EXPECT_EQ(marked[size_t(y * w + x)], border ? 2 : own != 0) << y << " " << x;
+    }
+  const ObjectOptions options{.least = 1, .border_class = 2, .border_width = width};
+  const std::vector<int32_t> again = number_objects(marked.data(), h, w, options);
+  for (size_t i = 0; i < again.size(); ++i) EXPECT_EQ(again[i], numbers[i] == 7 ? 2 : numbers[i] == 300) << i;
+  grow_over_border(marked.data(), h, w, width, 2);
+  EXPECT_EQ(marked, classes);
+  std::vector<uint8_t> lost{0, 2, 2, 0};  // no object reaches it
+  grow_over_border(lost.data(), 1, 4, 1, 2);
+  EXPECT_EQ(lost, std::vector<uint8_t>(4));
+}

@@ -82,7 +82,8 @@ class Checker {
   bool values_fit(const std::string& where, std::vector<std::string>& problems) const {
     const std::vector<uint8_t> values(values_.begin(), values_.end());
     const bool binary = layout_.pictures && values == std::vector<uint8_t>{0, 255};
-    if (binary || !layout_.labels.empty() || !layout_.class_names.empty()) return true;
+    if (binary || layout_.instance_masks || !layout_.labels.empty() || !layout_.class_names.empty())
+      return true;
     try {
       demand_class_numbers(values, where);
     } catch (const Error& e) {

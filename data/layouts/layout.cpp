@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <regex>
 
@@ -65,6 +66,15 @@ Layout open_layout(const std::string& where, const ReadOptions& options) {
   if (const std::string splits = where + "/splits_final.json"; !generated && fs::exists(splits))
     layout.folds = read_folds(splits);
   layout.labels = parse_label_map(options.label_values, options.label_colors);
+  layout.instance_masks = options.instance_masks;
+  if (options.instance_masks && !layout.labels.empty())
+    fail(ExitCode::usage, "data",
+        "--instance-masks says that masks number objects, --label-values and --label-colors that they hold "
+        "classes; leave one out");
+  if (options.instance_masks) {
+    layout.class_names = {"background", "object"};
+    layout.notes.push_back("masks number objects (--instance-masks): 0 background, any other number class 1");
+  }
   if (!options.group.empty()) regroup(layout, options.group);
   return layout;
 }
@@ -73,7 +83,26 @@ Grid read_label(const Layout& layout, const Source& source) {
   return class_numbers(layout, source.label(), source.label_path);
 }
 
+std::vector<int32_t> object_numbers(const Grid& stored, const std::string& path) {
+  if (stored.channels != 1)
+    fail(ExitCode::data, "data", path, ": has ", stored.channels,
+        " channels; a mask that numbers objects has one number per pixel");
+  std::vector<int32_t> numbers;
+  numbers.reserve(stored.values.size());
+  for (const double v : stored.values) {
+    if (!(v >= 0 && v <= std::numeric_limits<int32_t>::max() && v == std::floor(v)))
+      fail(ExitCode::data, "data", path, ": ", v, " is no object's number; wants whole numbers from 0");
+    numbers.push_back(int32_t(v));
+  }
+  return numbers;
+}
+
 Grid class_numbers(const Layout& layout, Grid label, const std::string& path) {
+  if (layout.instance_masks) {
+    const std::vector<int32_t> numbers = object_numbers(label, path);
+    std::transform(numbers.begin(), numbers.end(), label.values.begin(), [](int32_t n) { return n != 0; });
+    return label;
+  }
   if (!layout.labels.empty()) return mapped(label, layout.labels, path);
   if (layout.pictures &&
       std::all_of(label.values.begin(), label.values.end(), [](double v) { return v == 0 || v == 255; }))

@@ -34,7 +34,8 @@ struct Source {
 // What a folder does not say of itself.
 struct ReadOptions {
   std::string label_values, label_colors;  // of LabelMap
-  std::string group;  // regular expression: its first group (or all it matches) names the patient
+  std::string group;            // regular expression: its first group (or all it matches) names the patient
+  bool instance_masks = false;  // masks number objects (glands): 0 background, all others of one class
 };
 
 // nnU-Net's splits_final.json: ids or patients of each fold.
@@ -52,6 +53,7 @@ struct Layout {
   bool volumes = true;    // slices of volumes (resized to the network) or tiles (cropped)
   bool pictures = false;  // masks are pictures: 0 and 255 alone are the usual way to write a binary one
   LabelMap labels;
+  bool instance_masks = false;
   std::vector<std::string> notes;  // what was found and how it was read, for people
 
   const std::vector<Source>& of(Split split) const {
@@ -67,6 +69,8 @@ Layout open_layout(const std::string& where, const ReadOptions& options = {});
 // The class numbers of a labelled source, and those that the stored numbers of its mask mean.
 Grid read_label(const Layout& layout, const Source& source);
 Grid class_numbers(const Layout& layout, Grid stored, const std::string& path);
+// The numbers of an instance mask. Error(data) naming `path` for what is no whole number or has colours.
+std::vector<int32_t> object_numbers(const Grid& stored, const std::string& path);
 
 // One function per convention, in layout_*.cpp. `dir` exists and is of that convention.
 Layout ssl4mis_layout(const std::string& dir);

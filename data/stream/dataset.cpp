@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "data/formats/readers.h"
+#include "data/objects.h"
 #include "tensor/error.h"
 
 namespace patchcl {
@@ -29,7 +30,9 @@ std::vector<uint8_t> stored_classes(std::initializer_list<const std::vector<Sour
   return values;
 }
 
-size_t bytes_of(const Volume& v) { return v.image.size() * sizeof(float) + v.label.size(); }
+size_t bytes_of(const Volume& v) {
+  return v.image.size() * sizeof(float) + v.label.size() + v.objects.size() * sizeof(int32_t);
+}
 }  // namespace
 
 // Cases once read, first come first kept: an epoch touches all of them, so evicting would gain nothing.
@@ -67,6 +70,12 @@ Dataset::Dataset(Layout layout, const DatasetOptions& options)
   if (options.split == Split::train) layout_.validation = labeled;
   std::erase_if(layout_.validation, [](const Source& s) { return !s.labeled(); });
   find_classes(labeled, options.classes);
+  border_ = options.border;
+  if (border_ > 0) {
+    class_names_.push_back("border");
+    layout_.notes.push_back("border class of " + std::to_string(border_) +
+                            " pixels around each object, grown back after the network");
+  }
   channels_ = item(0).channels;
 }
 
@@ -102,14 +111,31 @@ std::string Dataset::describe() const {
 Volume Dataset::read(const Source& source, bool with_label) const {
   const Grid image = source.image();
   if (!with_label) return to_volume(source.id, source.path, image, nullptr, "");
-  const Grid label = read_label(layout_, source);
+  const Grid stored = source.label(), label = class_numbers(layout_, stored, source.label_path);
   Volume v = to_volume(source.id, source.path, image, &label, source.label_path);
+  if (layout_.instance_masks) v.objects = object_numbers(stored, source.label_path);
   if (class_names_.empty()) return v;  // while the classes are still being counted
   const auto worst = std::max_element(v.label.begin(), v.label.end());
-  if (worst != v.label.end() && *worst >= classes())
-    fail(ExitCode::data, "data", source.label_path, ": label ", int(*worst), " outside the ", classes(),
-        " classes 0..", classes() - 1, "; other values are numbered with --label-values");
+  const int64_t known = classes() - (border_ > 0);
+  if (worst != v.label.end() && *worst >= known)
+    fail(ExitCode::data, "data", source.label_path, ": label ", int(*worst), " outside the ", known,
+        " classes 0..", known - 1, "; other values are numbered with --label-values");
   return v;
+}
+
+// Borders of the numbered objects, or of the components where masks hold classes.
+void Dataset::mark_borders(Volume& v) const {
+  if (border_ == 0 || v.label.empty()) return;
+  for (int64_t z = 0; z < v.depth; ++z) {
+    uint8_t* const label = v.label.data() + z * v.slice_pixels();
+    const std::vector<int32_t> components =
+        v.objects.empty() ? number_objects(label, v.height, v.width, {.least = 1, .fill_holes = false})
+                          : std::vector<int32_t>{};
+    const int32_t* const numbers =
+        v.objects.empty() ? components.data() : v.objects.data() + z * v.slice_pixels();
+    mark_border(label, numbers, v.height, v.width, border_, uint8_t(classes() - 1));
+  }
+  v.objects.clear();
 }
 
 Slice Dataset::item(int64_t i) const {
@@ -121,7 +147,9 @@ Slice Dataset::item(int64_t i) const {
     if (const auto found = cache_->cases.find(at.source); found != cache_->cases.end()) v = found->second;
   }
   if (!v) {
-    v = std::make_shared<const Volume>(read(source, i < labeled_items_));
+    Volume now = read(source, i < labeled_items_);
+    mark_borders(now);
+    v = std::make_shared<const Volume>(std::move(now));
     if (v->depth != source.depth)
       fail(ExitCode::data, "data", source.path, ": a training slice, but it holds ", v->depth, " slices");
     const std::lock_guard lock(cache_->mutex);

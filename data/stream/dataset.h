@@ -38,6 +38,7 @@ class Dataset {
 
   const std::string& layout() const { return layout_.name; }
   int64_t channels() const { return channels_; }
+  // With the border class, the last, where there is one: training items hold it, validation cases do not.
   int64_t classes() const { return int64_t(class_names_.size()); }
   const std::vector<std::string>& class_names() const { return class_names_; }  // "background" first
   // crop for folders of images that are all at least `size` high and wide, else resize.
@@ -67,12 +68,13 @@ class Dataset {
   };
   struct Cache;
   Volume read(const Source& source, bool with_label) const;
+  void mark_borders(Volume& v) const;
   void find_classes(const std::vector<Source>& labeled, int64_t classes);
 
   Layout layout_;
   std::vector<std::string> class_names_;
   std::vector<Item> items_;
-  int64_t labeled_items_ = 0, labeled_cases_ = 0, cases_ = 0, channels_ = 1;
+  int64_t labeled_items_ = 0, labeled_cases_ = 0, cases_ = 0, channels_ = 1, border_ = 0;
   std::unique_ptr<Cache> cache_;
 };
 

@@ -22,6 +22,7 @@ struct DatasetOptions {
   int64_t validation = -1;  // cases held out when there is no list; -1: one in five
   int64_t classes = 0;      // 0: from dataset.json or from the labels of the labelled and validation cases
   int64_t tune = 0;         // training cases held out, to validate on instead of the validation split
+  int64_t border = 0;       // pixels of the border class of training labels; 0: there is none
   std::string fold = {};    // "2/5": the second of five; of the folder's own folds where it lists them
   Split split = Split::validation;  // what Dataset::validation() gives
   ReadOptions read = {};

@@ -21,15 +21,17 @@ struct EvalFlags {
   ObjectOptions object_options;
 };
 
-// The components of the reference against the objects of the prediction.
+// The reference's numbered objects, or the components of its classes, against the objects of the prediction.
 ObjectSummary::Image count_objects(
     const Volume& v, const std::vector<uint8_t>& prediction, const ObjectOptions& options) {
   if (v.depth != 1)
     fail(ExitCode::usage, "eval", "'", v.id, "' has ", v.depth, " slices; --objects counts in single images");
   const MaskExtent extent{1, v.height, v.width};
   const ObjectOptions as_it_is{.least = 1, .fill_holes = false};
-  return {v.id, sum_objects(number_objects(prediction.data(), v.height, v.width, options),
-                    number_objects(v.label.data(), v.height, v.width, as_it_is), extent)};
+  return {
+      v.id, sum_objects(number_objects(prediction.data(), v.height, v.width, options),
+                v.objects.empty() ? number_objects(v.label.data(), v.height, v.width, as_it_is) : v.objects,
+                extent)};
 }
 
 int eval(const EvalFlags& flags) {
@@ -37,7 +39,9 @@ int eval(const EvalFlags& flags) {
   const auto models = flags.inference.load(arena);
   const ModelInfo& info = models.front()->info;
   DatasetOptions options = flags.dataset;
-  options.classes = info.unet.classes;
+  options.classes = info.classes_without_border();
+  const ObjectOptions object_options =
+      flags.objects ? flags.inference.objects(info, flags.object_options) : ObjectOptions{};
   const Dataset data = Dataset::open(flags.data, options);
   const int64_t count = data.validation_cases();
   if (count == 0)
@@ -45,12 +49,13 @@ int eval(const EvalFlags& flags) {
         " has no labelled case in that split; say how many to hold out with --val");
   std::vector<ObjectSummary::Image> images;
   const std::vector<std::string> names = foreground_names(info, data.class_names());
-  const auto see = [&](const Volume& v, const std::vector<uint8_t>& prediction, const CaseScores& scores) {
+  const auto see = [&](const Volume& v, const Segmentation& prediction, const CaseScores& scores) {
     std::vector<std::string> legend;
     for (size_t i = 0; i < names.size(); ++i)
       legend.push_back(names[i] + " Dice " + fixed(scores.classes[i].dice, 3));
-    if (!flags.inference.overlays.empty()) draw_overlay(flags.inference.overlays, v, prediction, legend);
-    if (flags.objects) images.push_back(count_objects(v, prediction, flags.object_options));
+    if (!flags.inference.overlays.empty())
+      draw_overlay(flags.inference.overlays, v, prediction.classes, legend);
+    if (flags.objects) images.push_back(count_objects(v, prediction.of_network, object_options));
   };
   const Summary summary = validate(
       ensemble_of(models), count, [&](int64_t i) { return data.validation(i); },

@@ -6,11 +6,13 @@
 #include <filesystem>
 #include <map>
 
+#include "data/formats/image.h"
 #include "data/formats/readers.h"
 #include "tensor/file.h"
 #include "train/commands/command.h"
 #include "train/commands/data_flags.h"
 #include "train/commands/inference_flags.h"
+#include "train/commands/score_output.h"
 #include "train/evaluate/report.h"
 #include "train/loop/progress.h"
 
@@ -23,7 +25,8 @@ namespace fs = std::filesystem;
 struct PredictFlags {
   InferenceFlags inference;
   std::string input, output;
-  bool probabilities = false;
+  bool probabilities = false, instances = false;
+  ObjectOptions objects;
   DatasetOptions dataset;
 };
 
@@ -80,6 +83,26 @@ void save_probabilities(const fs::path& mask, const Tensor& probabilities) {
   save_tensors(mask.parent_path() / (stem_of(mask.string()) + ".probabilities.safetensors"), file);
 }
 
+// The number of each pixel's object as a PNG of 8 bits, of 16 where there are more than 255.
+void write_objects(
+    const std::string& path, const Segmentation& s, const Volume& v, const ObjectOptions& options) {
+  if (v.depth != 1 || format_of(path) != Format::image)
+    fail(ExitCode::usage, "predict", path, ": numbered objects are written for single images, as .png");
+  const std::vector<int32_t> numbers = number_objects(s.of_network.data(), v.height, v.width, options);
+  const int32_t most = *std::max_element(numbers.begin(), numbers.end());
+  if (most > 65535) fail(ExitCode::data, "predict", path, ": ", most, " objects do not fit into 16 bits");
+  const std::vector<uint8_t> small(numbers.begin(), numbers.end());
+  const std::vector<uint16_t> large(numbers.begin(), numbers.end());
+  if (most < 256) write_png(path, small.data(), v.height, v.width, 1);
+  else write_png(path, large.data(), v.height, v.width, 1);
+}
+
+void write_mask(const PredictFlags& flags, const std::string& path, const Segmentation& s, const Volume& v,
+    const ModelInfo& info) {
+  if (flags.instances) write_objects(path, s, v, flags.inference.objects(info, flags.objects));
+  else write_label(path, s.classes, v);
+}
+
 int predict(const PredictFlags& flags) {
   const Arena arena("prediction");
   const auto models = flags.inference.load(arena);
@@ -99,11 +122,11 @@ int predict(const PredictFlags& flags) {
         std::copy(p.begin(), p.end(), all.data<float>() + z * int64_t(p.size()));
       };
     }
-    const std::vector<uint8_t> mask = segment(networks, v, options, arena, see);
-    write_label(masks[i].string(), mask, v);
+    const Segmentation mask = segment(networks, v, options, arena, see);
+    write_mask(flags, masks[i].string(), mask, v, info);
     if (flags.probabilities) save_probabilities(masks[i], all);
     if (!flags.inference.overlays.empty())
-      draw_overlay(flags.inference.overlays, v, mask, foreground_names(info));
+      draw_overlay(flags.inference.overlays, v, mask.classes, foreground_names(info));
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     const double left = elapsed.count() / double(i + 1) * double(files.size() - i - 1);
     std::printf("%zu/%zu %s -> %s, %s left\n", i + 1, files.size(), printable(files[i].string()).c_str(),
@@ -136,7 +159,7 @@ int predict_split(const PredictFlags& flags) {
   for (const Source& s : cases) {
     const Volume v = to_volume(s.id, s.path, s.image(), nullptr, "");
     const fs::path target = fs::path(flags.output) / mask_name(s);
-    write_label(target.string(), segment(networks, v, options, arena), v);
+    write_mask(flags, target.string(), segment(networks, v, options, arena), v, models.front()->info);
     std::printf("%s -> %s\n", printable(s.path).c_str(), printable(target.string()).c_str());
   }
   return int(ExitCode::ok);
@@ -158,6 +181,10 @@ const AddCommand add{{21, "predict", "Segment images or volumes",
           ->required();
       app.add_flag("--probabilities", flags->probabilities,
           "Also write NAME.probabilities.safetensors, (slice, row, column, class), beside each mask");
+      app.add_flag("--instances", flags->instances,
+          "Masks number objects, 1, 2 ...: connected components, kept apart by a border class if one was "
+          "learnt");
+      add_object_options(app, flags->objects, "--instances");
       add_split_options(app, flags->dataset);
       const CLI::Option* const split = app.get_option("--split");
       return [flags, split] { return split->count() > 0 ? predict_split(*flags) : predict(*flags); };

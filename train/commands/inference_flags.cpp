@@ -41,10 +41,11 @@ std::vector<std::unique_ptr<Model>> InferenceFlags::load(const Arena& arena) con
   for (const std::string& path : weights) {
     models.push_back(load_model(path, arena));
     const ModelInfo &first = models.front()->info, &info = models.back()->info;
-    if (info.unet.classes != first.unet.classes || info.size != first.size || info.fit != first.fit)
+    if (info.unet.classes != first.unet.classes || info.size != first.size || info.fit != first.fit ||
+        info.border != first.border)
       fail(ExitCode::usage, "weights", path, " has ", info.unet.classes, " classes at size ", info.size, ", ",
           weights.front(), " has ", first.unet.classes, " at ", first.size,
-          "; networks that predict together must agree, in --fit too");
+          "; networks that predict together must agree, in --fit and --border too");
   }
   return models;
 }
@@ -57,9 +58,23 @@ Ensemble ensemble_of(const std::vector<std::unique_ptr<Model>>& models) {
 
 std::vector<std::string> foreground_names(const ModelInfo& info, const std::vector<std::string>& otherwise) {
   std::vector<std::string> names = distinct(info.class_names.empty() ? otherwise : info.class_names);
-  for (int64_t c = int64_t(names.size()); c < info.unet.classes; ++c)
+  for (int64_t c = int64_t(names.size()); c < info.classes_without_border(); ++c)
     names.push_back("class " + std::to_string(c));
-  return {names.begin() + 1, names.begin() + info.unet.classes};
+  return {names.begin() + 1, names.begin() + info.classes_without_border()};
+}
+
+ObjectOptions InferenceFlags::objects(const ModelInfo& info, ObjectOptions o) const {
+  if (info.border == 0) return o;
+  if (o.border_class != 0)
+    fail(ExitCode::usage, "objects", "these weights have a border class of their own, ",
+        info.classes_without_border(), ", ", info.border, " pixels wide; leave --border-class out");
+  if (largest_component)
+    fail(ExitCode::usage, "objects",
+        "--largest-component has no effect on objects of weights with a border "
+        "class; leave it out");
+  o.border_class = info.classes_without_border();
+  o.border_width = info.border;
+  return o;
 }
 
 InferenceOptions InferenceFlags::resolve(const ModelInfo& info) const {
@@ -70,6 +85,7 @@ InferenceOptions InferenceFlags::resolve(const ModelInfo& info) const {
   o.batch = batch;
   o.overlap = overlap;
   o.turns = turns;
+  o.border = info.border;
   o.largest_component = largest_component;
   return o;
 }

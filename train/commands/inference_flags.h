@@ -2,6 +2,7 @@
 #pragma once
 #include <string>
 
+#include "data/objects.h"
 #include "train/evaluate/inference.h"
 #include "train/setup/model_file.h"
 
@@ -25,6 +26,9 @@ struct InferenceFlags {
   std::vector<std::unique_ptr<Model>> load(const Arena& arena) const;
   // What the weights file says, where the user said nothing.
   InferenceOptions resolve(const ModelInfo& info) const;
+  // How the network's classes become objects: by the weights' border class, where they have one. Error(usage)
+  // for another.
+  ObjectOptions objects(const ModelInfo& info, ObjectOptions options) const;
 };
 Ensemble ensemble_of(const std::vector<std::unique_ptr<Model>>& models);
 // Names of the foreground classes: those of the weights, else `otherwise` (background first), else numbers.

@@ -6,6 +6,7 @@
 
 #include "autograd/ops/softmax.h"
 #include "data/components.h"
+#include "data/objects.h"
 #include "data/resize.h"
 #include "tensor/parallel.h"
 
@@ -186,6 +187,17 @@ void slices_of_tiles(
   }
 }
 
+Segmentation finished(
+    std::vector<uint8_t> of_network, const Volume& v, const InferenceOptions& o, uint8_t last_class) {
+  Segmentation s{std::move(of_network), {}};
+  s.classes = s.of_network;
+  for (int64_t z = 0; o.border > 0 && z < v.depth; ++z)
+    grow_over_border(s.classes.data() + z * v.slice_pixels(), v.height, v.width, o.border, last_class);
+  if (o.largest_component) keep_largest_components(s.classes.data(), v.height, v.width, v.depth);
+  if (o.border == 0) s.of_network = s.classes;
+  return s;
+}
+
 }  // namespace
 
 std::vector<int64_t> tile_begins(int64_t n, int64_t tile, double overlap) {
@@ -197,7 +209,7 @@ std::vector<int64_t> tile_begins(int64_t n, int64_t tile, double overlap) {
   return begins;
 }
 
-std::vector<uint8_t> segment(const Ensemble& networks, const Volume& volume, const InferenceOptions& options,
+Segmentation segment(const Ensemble& networks, const Volume& volume, const InferenceOptions& options,
     const Arena& arena, const SeeSlice& see) {
   if (options.size < 1 || options.batch < 1 || !(options.overlap >= 0 && options.overlap < 1))
     fail(ExitCode::usage, "segment", "size ", options.size, " and batch ", options.batch,
@@ -220,21 +232,19 @@ std::vector<uint8_t> segment(const Ensemble& networks, const Volume& volume, con
   };
   if (options.fit == Fit::resize) slices_resized(network, volume, options, take);
   else slices_of_tiles(network, volume, options, take);
-  if (options.largest_component)
-    keep_largest_components(labels.data(), volume.height, volume.width, volume.depth);
-  return labels;
+  return finished(std::move(labels), volume, options, uint8_t(k - 1));
 }
 
 Summary validate(const Ensemble& networks, int64_t count, const VolumeAt& volume,
     const InferenceOptions& inference, const MetricOptions& metrics, const Arena& arena, const SeeCase& see) {
-  const int classes = networks[0].unet->config().classes;
+  const int classes = networks[0].unet->config().classes - (inference.border > 0);
   std::vector<CaseScores> cases;
   for (int64_t i = 0; i < count; ++i) {
     const Volume v = volume(i);
     check_label(v, classes);
-    const std::vector<uint8_t> prediction = segment(networks, v, inference, arena);
+    const Segmentation prediction = segment(networks, v, inference, arena);
     const MaskExtent extent{v.depth, v.height, v.width, v.spacing};
-    cases.push_back(score_case(v.id, prediction.data(), v.label.data(), classes, extent, metrics));
+    cases.push_back(score_case(v.id, prediction.classes.data(), v.label.data(), classes, extent, metrics));
     if (see) see(v, prediction, cases.back());
   }
   return summarise(std::move(cases));

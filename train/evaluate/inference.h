@@ -27,6 +27,7 @@ struct InferenceOptions {
   int64_t batch = 8;     // slices or tiles in one forward pass
   double overlap = 0.5;  // of neighbouring tiles, in [0,1)
   bool turns = false;    // mean of probabilities over the eight flips and quarter turns of the input
+  int64_t border = 0;    // pixels that objects grow over the last class (METHODS 9.5)
   bool largest_component = false;  // of each class in a case, 26-connected; the rest is background
 };
 
@@ -39,19 +40,24 @@ using Ensemble = std::vector<Predictor>;
 
 // Probabilities (H,W,K) of a slice at the volume's resolution.
 using SeeSlice = std::function<void(int64_t slice, const std::vector<double>& probabilities)>;
-// Class of each voxel, (D,H,W). `arena` on the weights' device holds the activations. Throws Error(data) when
+// Class of each voxel, (D,H,W): with the border class, if there is one, from which objects are counted; and
+// finished, without it.
+struct Segmentation {
+  std::vector<uint8_t> of_network, classes;
+};
+// `arena` on the weights' device holds the activations. Throws Error(data) when
 // the volume's channels are not the networks', Error(usage) for options that make no sense.
-std::vector<uint8_t> segment(const Ensemble& networks, const Volume& volume, const InferenceOptions& options,
+Segmentation segment(const Ensemble& networks, const Volume& volume, const InferenceOptions& options,
     const Arena& arena, const SeeSlice& see = {});
 inline std::vector<uint8_t> segment(const UNet& unet, const ParamStore& weights, const Volume& volume,
     const InferenceOptions& options, const Arena& arena) {
-  return segment(Ensemble{{&unet, &weights}}, volume, options, arena);
+  return segment(Ensemble{{&unet, &weights}}, volume, options, arena).classes;
 }
 
 // Segments `count` labelled volumes one after the other and scores them against their labels: what training
 // calls every N steps, and `patchcl eval`. `see` is called after each case, for pictures and tables.
 using VolumeAt = std::function<Volume(int64_t)>;
-using SeeCase = std::function<void(const Volume&, const std::vector<uint8_t>& prediction, const CaseScores&)>;
+using SeeCase = std::function<void(const Volume&, const Segmentation&, const CaseScores&)>;
 Summary validate(const Ensemble& networks, int64_t count, const VolumeAt& volume,
     const InferenceOptions& inference, const MetricOptions& metrics, const Arena& arena,
     const SeeCase& see = {});

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "data/stream/fold_file.h"
 #include "tensor/file.h"
 #include "train/audit/run_audit.h"
 #include "train/evaluate/report.h"
@@ -28,6 +29,7 @@ ModelInfo model_info(const TrainConfig& c, const LearnerOptions& o, const Datase
   info.size = c.size;
   info.class_names = distinct(data.class_names());
   info.fit = data.fit(c.size);
+  info.border = c.border;
   return info;
 }
 
@@ -36,6 +38,13 @@ void make_folder(const std::string& folder) {
   fs::create_directories(folder, error);
   if (error)
     fail(ExitCode::io, "train", "cannot create ", folder, ": ", error.message(), "; choose another --out");
+}
+
+// The folds of this run for other programs, where the data set does not list them itself.
+void save_folds(const TrainConfig& c) {
+  if (c.fold.empty()) return;
+  const Layout layout = open_layout(c.data, c.read);
+  if (layout.folds.empty()) write_text(c.out + "/splits_final.json", folds_json(layout, c.dataset_options()));
 }
 
 // Prints what was loaded and what was not.
@@ -83,6 +92,7 @@ Trainer::Trainer(TrainConfig config)
   if (config_.extend > 0)
     std::printf("%s: %lld steps in all; learning rate %.3g, that of a run of this length\n",
         config_.out.c_str(), static_cast<long long>(config_.iters), learner_->learning_rate());
+  save_folds(config_);
   plan_memory(*learner_);
 }
 
@@ -269,11 +279,11 @@ void Trainer::after_step(const Batch& batch, ProgressLine& line) {
 
 void Trainer::score() {
   const MetricOptions metrics = MetricOptions::ssl4mis();
-  const InferenceOptions inference{.fit = info_.fit, .size = config_.size};
+  const InferenceOptions inference{.fit = info_.fit, .size = config_.size, .border = info_.border};
   const std::string folder = config_.out + "/overlays";
   int64_t drawn = 0;
-  const auto draw = [&](const Volume& v, const std::vector<uint8_t>& prediction, const CaseScores&) {
-    if (drawn++ < 4) draw_overlay(folder, v, prediction);
+  const auto draw = [&](const Volume& v, const Segmentation& prediction, const CaseScores&) {
+    if (drawn++ < 4) draw_overlay(folder, v, prediction.classes);
   };
   // Dice alone decides; distances cost seconds per volume and wait for results or `patchcl eval`.
   validation_ = validate(

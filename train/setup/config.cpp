@@ -77,27 +77,38 @@ Names<std::string> method_choices() {
   return names;
 }
 
-void TrainConfig::declare(OptionList& o) {
-  o.choose("method", method, method_choices(), "What trains; its own options are listed at the end");
-
+namespace {
+void declare_data(OptionList& o, TrainConfig& c) {
   o.group("Data");
-  o.add("data", data,
+  o.add("data", c.data,
       "Folder (images and masks, ACDC, SSL4MIS, MSD or nnU-Net), or phantom[:cases=40,size=96,...]");
-  o.add("labeled", labeled,
+  o.add("labeled", c.labeled,
       "Labelled cases: a count (7) or share (10%) of the list's first, or a file that names them; -1: all");
-  o.add("val", val, "Held-out cases where the folder has no validation list; -1: one in five", at_least(-1));
-  o.add("tune", tune,
+  o.add(
+      "val", c.val, "Held-out cases where the folder has no validation list; -1: one in five", at_least(-1));
+  o.add("tune", c.tune,
       "Training cases held out to choose settings: not trained on, and validated instead of the validation "
       "cases, which stay unread",
       kNotNegative);
-  o.add("fold", fold, "Validate on one fold and train on the others: 2/5; splits_final.json may list them");
-  declare_read_options(o, read);
-  o.add("size", size, "Height and width of the network's input", kSides);
-  o.choose("augment", augment, kAugmentations, "Random changes of training images");
-  o.add("window", window, "Height and width of the cuts of these images that train; 0: whole images",
+  o.add("fold", c.fold, "Validate on one fold and train on the others: 2/5; splits_final.json may list them");
+  declare_read_options(o, c.read);
+  o.add("border", c.border,
+      "Pixels of a further class at the border of objects, which keeps touching ones apart and is grown over "
+      "after the network; 0: none",
+      Range{0, 64});
+  o.add("size", c.size, "Height and width of the network's input", kSides);
+  o.choose("augment", c.augment, kAugmentations, "Random changes of training images");
+  o.add("window", c.window, "Height and width of the cuts of these images that train; 0: whole images",
       kNotNegative);
-  o.choose("window-at", window_at, kWindowPlaces,
+  o.choose("window-at", c.window_at, kWindowPlaces,
       "Where they lie: near the centre, anywhere, or every other one around a labelled pixel");
+}
+}  // namespace
+
+void TrainConfig::declare(OptionList& o) {
+  o.choose("method", method, method_choices(), "What trains; its own options are listed at the end");
+
+  declare_data(o, *this);
 
   o.group("Optimisation");
   o.add("iters", iters, "Training steps", Range{1, 1e12});
@@ -165,10 +176,12 @@ void declare_read_options(OptionList& o, ReadOptions& read) {
   o.add("group", read.group,
       "Regular expression that finds the patient in a name, as its first group; unset: up to _frame or "
       "_slice");
+  o.add("instance-masks", read.instance_masks,
+      "Masks number objects (glands): 0 background, any other number class 1");
 }
 
 DatasetOptions TrainConfig::dataset_options() const {
-  return {.labeled = labeled, .validation = val, .tune = tune, .fold = fold, .read = read};
+  return {.labeled = labeled, .validation = val, .tune = tune, .border = border, .fold = fold, .read = read};
 }
 
 RunShape TrainConfig::run_shape() const {

@@ -195,6 +195,7 @@ void put_model_info(TensorFile& file, const ModelInfo& info) {
   file.metadata["class_names"] = json(info.class_names).dump();
   file.metadata["normalisation"] = info.normalisation;
   file.metadata["fit"] = info.fit == Fit::resize ? "resize" : "crop";
+  if (info.border > 0) file.metadata["border"] = std::to_string(info.border);
   file.metadata["iteration"] = std::to_string(info.iteration);
 }
 
@@ -215,6 +216,7 @@ ModelInfo get_model_info(const TensorFile& file, const std::string& path) {
     info.class_names = json::parse(m.at("class_names")).get<std::vector<std::string>>();
     info.normalisation = m.at("normalisation");
     info.fit = m.at("fit") == "crop" ? Fit::crop : Fit::resize;
+    if (m.count("border")) info.border = bounded(json(std::stoll(m.at("border"))), kLargestSize);
     info.iteration = std::stoll(m.at("iteration"));
   } catch (const std::exception& e) {
     fail(ExitCode::checkpoint, "weights", path,

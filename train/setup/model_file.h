@@ -26,6 +26,8 @@ struct ModelInfo {
   std::string normalisation =
       "unit-range";       // of the input: to [0,1] as data/formats/readers.h does, the only kind so far
   Fit fit = Fit::resize;  // how images met that size: predictions do the same
+  int64_t border = 0;     // pixels that objects grow into the last class, their border; 0: there is none
+  int classes_without_border() const { return unet.classes - (border > 0); }
   int64_t iteration = 0;  // training steps behind these weights
 };
 
