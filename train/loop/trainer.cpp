@@ -47,17 +47,6 @@ void save_folds(const TrainConfig& c) {
   if (layout.folds.empty()) write_text(c.out + "/splits_final.json", folds_json(layout, c.dataset_options()));
 }
 
-// Prints what was loaded and what was not.
-void start_from_weights(Learner& learner, const std::string& path) {
-  const PartialLoad load = get_weights_partially(load_tensors(path, Arena("weights")), learner.student());
-  if (load.loaded.empty())
-    fail(ExitCode::checkpoint, "weights", path, " holds no tensor of this network by name and shape");
-  if (learner.teacher()) learner.teacher()->copy_from(learner.student());
-  std::printf("weights: %zu tensors from %s\n", load.loaded.size(), path.c_str());
-  for (const std::string& name : load.kept) std::printf("  starts anew: %s\n", name.c_str());
-  for (const std::string& name : load.unused) std::printf("  not used: %s\n", name.c_str());
-}
-
 // Where the best weights of a phase are kept for the next one, whatever that one finds better.
 std::string best_of(const std::string& folder, const Phase& phase) {
   return folder + "/best-" + phase.name + ".safetensors";
@@ -214,7 +203,8 @@ void Trainer::open_folder() {
 
 // All steps were done before; a kill may have come before the results.
 Outcome Trainer::finished_already() {
-  if (fs::exists(config_.out + "/results.json") || dataset_.validation_cases() == 0) {
+  const bool complete = fs::exists(config_.out + "/results.json") || dataset_.validation_cases() == 0;
+  if (complete) {
     std::printf(
         "%s: finished already, all %lld steps\n", config_.out.c_str(), static_cast<long long>(config_.iters));
     return Outcome::finished;

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <sstream>
@@ -151,6 +152,16 @@ void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& lea
     fs::create_hard_link(last, previous, ignored);
   }
   save_tensors(last, file);
+}
+
+void start_from_weights(Learner& learner, const std::string& path) {
+  const PartialLoad load = get_weights_partially(load_tensors(path, Arena("weights")), learner.student());
+  if (load.loaded.empty())
+    fail(ExitCode::checkpoint, "weights", path, " holds no tensor of this network by name and shape");
+  if (learner.teacher()) learner.teacher()->copy_from(learner.student());
+  std::printf("weights: %zu tensors from %s\n", load.loaded.size(), path.c_str());
+  for (const std::string& name : load.kept) std::printf("  starts anew: %s\n", name.c_str());
+  for (const std::string& name : load.unused) std::printf("  not used: %s\n", name.c_str());
 }
 
 std::string checkpoint_path(const std::string& resume) {
