@@ -10,6 +10,7 @@
 #include "train/methods/ad_mt.h"
 #include "train/methods/mixing.h"
 #include "train/methods/patch_regions.h"
+#include "train/setup/checkpoint.h"
 #include "train/setup/learner.h"
 
 using namespace patchcl;
@@ -270,6 +271,22 @@ TEST(Bcp, WantsHalvesOfBothKinds) {
     EXPECT_EQ(o.code, 2) << o.output;
     EXPECT_TRUE(test::contains(o.output, "multiple of 4")) << o.output;
   }
+}
+
+TEST(AdMt, TheSecondTeacherBeginsAsTheStudentThatWasLoaded) {
+  TemporaryFolder folder;
+  const Arena memory("test");
+  TensorFile weights, state;
+  Learner other("ad-mt", {}, small()), learner("ad-mt", {}, small());
+  fill(other.student().values(), 0.25);
+  put_weights(weights, other.student(), 0);
+  save_tensors(folder / "w.safetensors", weights);
+  start_from_weights(learner, folder / "w.safetensors");
+  learner.method().save(state);
+  const Tensor &second = state.tensors.at("second_teacher.values"), &student = learner.student().values();
+  ASSERT_EQ(second.bytes(), student.bytes());
+  EXPECT_EQ(std::memcmp(second.raw(), student.raw(), second.bytes()), 0);
+  EXPECT_EQ(learner.student().value(0).item(0), 0.25);
 }
 
 TEST(AdMt, TeachersTakeTurnsOfOneToFiftySteps) {

@@ -1,12 +1,14 @@
 #include "train/methods/unimatch.h"
 
 #include "autograd/ops/arith.h"
+#include "autograd/ops/cast.h"
 #include "autograd/ops/channel_dropout.h"
 #include "autograd/ops/mean.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/softmax.h"
 #include "losses/dice.h"
+#include "tensor/bfloat16.h"
 
 namespace patchcl {
 
@@ -81,8 +83,12 @@ UniMatch::Logits UniMatch::first_pass(Step& step, int64_t m) const {
   const Var images = step.tape.constant(step.b.images().rows(0, n + m), "labelled and unlabelled images");
   Pass pass(step.tape, *step.s.student, /*training=*/true, step.s.rng, site::student);
   std::vector<Var> maps = step.s.model->encoder_maps(pass, images);
-  for (Var& map : maps)
-    map = concat({map, channel_dropout(map, channel_dropout_, pass.rng(), pass.next_site())}, 0);
+  for (Var& map : maps) {
+    const DType dtype = map.dtype();  // bf16 on the GPU, if asked for
+    const Var plain = cast(map, precise(dtype));
+    const Var dropped = channel_dropout(plain, channel_dropout_, pass.rng(), pass.next_site());
+    map = cast(concat({plain, dropped}, 0), dtype);
+  }
   const Var logits = step.s.model->decode(pass, maps).logits;
   return {slice(logits, 0, 0, n), slice(logits, 0, n, m), slice(logits, 0, n + m + n, m)};
 }

@@ -159,6 +159,7 @@ void start_from_weights(Learner& learner, const std::string& path) {
   if (load.loaded.empty())
     fail(ExitCode::checkpoint, "weights", path, " holds no tensor of this network by name and shape");
   if (learner.teacher()) learner.teacher()->copy_from(learner.student());
+  learner.method().start(learner.state());  // what a method keeps of the student by itself
   std::printf("weights: %zu tensors from %s\n", load.loaded.size(), path.c_str());
   for (const std::string& name : load.kept) std::printf("  starts anew: %s\n", name.c_str());
   for (const std::string& name : load.unused) std::printf("  not used: %s\n", name.c_str());
