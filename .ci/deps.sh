@@ -15,7 +15,8 @@ if [ -n "${1:-}" ]; then
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
   # What apt would install, with all that it depends on; programs (gnuplot, clang-format ...) are left out.
-  libraries=$(printf '%s\n' $missing | grep -E '^lib|^nlohmann')
+  libraries=$(printf '%s\n' $missing | grep -E '^lib|^nlohmann' || true)
+  [ -n "$libraries" ] || { echo "deps: no library is missing, but:$missing"; exit 1; }
   names=$(apt-get install -s --no-install-recommends $libraries | sed -n 's/^Inst \([^ ]*\).*/\1/p')
   (cd "$work" && apt-get download -qq $names && for deb in *.deb; do dpkg-deb -x "$deb" root; done)
   triplet=$(gcc -dumpmachine)

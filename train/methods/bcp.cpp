@@ -20,13 +20,7 @@ constexpr double kSmooth = 1e-10;
 // Images [begin, begin + count) of the host's batch with their labels, or those given.
 LabeledImages images_of(const Batch& host, int64_t begin, int64_t count, const Tensor& labels = {}) {
   const Tensor y = labels ? labels : host.labels().rows(begin, count);
-  return fully_trusted(on_host(host.images().rows(begin, count)), y);
-}
-
-LabeledImages with_weight(const LabeledImages& x, float w) {
-  const Tensor weight = Arena("copy-paste").empty(x.labels.shape(), DType::f32);
-  fill(weight, w);
-  return {x.images, x.labels, weight};
+  return weighted_alike(on_host(host.images().rows(begin, count)), y, 1);
 }
 
 }  // namespace
@@ -39,7 +33,7 @@ Bcp::Mixed::Mixed(const Shape& s) : to(labeled_images(s[0], s[1], s[2], s[3])) {
 
 void Bcp::mix(const LabeledImages& base, const LabeledImages& patch, const Box& square, double w_out,
     double w_in, const Mixed& x) {
-  paste(with_weight(base, 0), with_weight(patch, 1), square, x.to);  // EQ: 7.2 mixed images
+  paste(weighted_alike(base.images, base.labels, 0), patch, square, x.to);  // EQ: 7.2 mixed images
   const Tensor& inside = x.to.weight;
   const double all = double(inside.numel());
   const double in = double(inside.shape()[0] * square.height * square.width);
@@ -120,12 +114,8 @@ Var Bcp::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) {
 Tensor Bcp::pseudo_labels(Step& step, int64_t begin, int64_t count, uint32_t site) const {
   const Var images = step.tape.constant(step.b.images().rows(begin, count), "unlabelled images");
   const Tensor p = step.predict(*step.s.teacher, images, teacher_mode(), site).probabilities;
-  const Place host = step.place(/*host_only=*/true);
-  const Shape& s = p.shape();
-  const PseudoLabels y{
-      host.memory.empty({s[0], s[1], s[2]}, DType::u8), host.memory.empty({s[0], s[1], s[2]}, DType::f32)};
-  step.work([&] { find_pseudo_labels(host.here(p), /*confidence=*/0, largest_component_, y); });
-  return y.labels;
+  return pseudo_labels_of(step, p, /*confidence=*/0, largest_component_, step.place(/*host_only=*/true))
+      .labels;
 }
 
 Bcp::RegionLoss Bcp::region_loss(Step& step, const Mixed& x, double w_out, double w_in, uint32_t site) const {

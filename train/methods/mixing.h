@@ -27,8 +27,8 @@ struct LabeledImages {
   }
 };
 LabeledImages labeled_images(int64_t n, int64_t height, int64_t width, int64_t channels);
-// The same with a weight of 1 everywhere.
-LabeledImages fully_trusted(const Tensor& images, const Tensor& labels);
+// These with one weight everywhere.
+LabeledImages weighted_alike(const Tensor& images, const Tensor& labels, double w);
 
 struct Box {
   int64_t top, left, height, width;

@@ -35,6 +35,15 @@ struct Phase {
   bool copy_to_teacher = false;
 };
 
+// How many images of a batch are labelled; 0 asks for half of them. Error(usage) where one kind is missing.
+inline int64_t labeled_share(const RunShape& run, int64_t asked, const std::string& method) {
+  const int64_t labeled = asked == 0 ? run.batch / 2 : asked;
+  if (labeled < 1 || labeled >= run.batch)
+    fail(ExitCode::usage, "options", "a batch of ", run.batch, " with ", labeled, " labelled images; ",
+        method, " wants both kinds: raise --batch or mend --labeled-batch");
+  return labeled;
+}
+
 // The one phase of a run without stages.
 inline Phase whole_run(const RunShape& run, int64_t labeled, std::vector<ViewKind> views = {{}}) {
   return {.name = "training",

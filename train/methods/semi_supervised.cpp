@@ -59,10 +59,7 @@ void SemiSupervised::read_copy_paste() {
 
 void SemiSupervised::resolve(const RunShape& run) {
   AveragedTeacher::resolve(run);
-  if (labeled_batch_ == 0) labeled_batch_ = run.batch / 2;
-  if (labeled_batch_ < 1 || labeled_batch_ >= run.batch)
-    fail(ExitCode::usage, "options", "a batch of ", run.batch, " with ", labeled_batch_, " labelled images; ",
-        name(), " wants both kinds: raise --batch or mend --labeled-batch");
+  labeled_batch_ = labeled_share(run, labeled_batch_, name());
   // Copy-paste needs pseudo-labels worth pasting.
   if (warm_up_ < 0) warm_up_ = copy_paste_ ? 1. / 3 : 0;
   if (warm_up_ == 0) options().forbid({"full-warm-up"}, "without a warm-up");
@@ -183,11 +180,8 @@ Var SemiSupervised::consistency(Step& step, const Var& logits, const Tensor& tar
 }
 
 PseudoLabels SemiSupervised::decide(const Step& step, const Tensor& target, const Place& place) const {
-  const Shape s = target.shape();
-  const PseudoLabels y{
-      place.memory.empty({s[0], s[1], s[2]}, DType::u8), place.memory.empty({s[0], s[1], s[2]}, DType::f32)};
+  const PseudoLabels y = pseudo_labels_of(step, target, confidence_, largest_component_, place);
   step.work([&] {
-    find_pseudo_labels(place.here(target), confidence_, largest_component_, y);
     step.log.readings.push_back({"pseudo_coverage", mean(step.upload(y.weight, "confident pixels"))});
   });
   return y;
@@ -204,7 +198,7 @@ LabeledImages SemiSupervised::mixed_views(Step& step, const Tensor& target) cons
     const LabeledImages own{
         on_host(host.views.back().images.rows(labeled, unlabeled)), pseudo.labels, pseudo.weight};
     const LabeledImages known =
-        fully_trusted(on_host(host.images().rows(0, labeled)), host.labels().rows(0, labeled));
+        weighted_alike(on_host(host.images().rows(0, labeled)), host.labels().rows(0, labeled), 1);
     Rng rng = step.host_rng(site::paste);
     const bool square = mix_ == Mix::square || (mix_ == Mix::both && rng.below(2) == 0);
     if (square) paste_square(own, known, random_box(s[1], s[2], rng), mixed);  // EQ: 7.7 mixed view
@@ -231,7 +225,7 @@ LabeledImages SemiSupervised::copy_and_paste(Step& step, const Tensor& target) c
     Rng rng = step.host_rng(site::paste);
     const Box box = random_box(s[1], s[2], rng);
     const LabeledImages known =
-        fully_trusted(on_host(host.images().rows(0, labeled)), host.labels().rows(0, labeled));
+        weighted_alike(on_host(host.images().rows(0, labeled)), host.labels().rows(0, labeled), 1);
     if (!target) return mix_among(known, box, mixed);
     const PseudoLabels pseudo = decide(step, target, step.place(/*host_only=*/true));
     float* w = pseudo.weight.data<float>();

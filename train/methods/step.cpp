@@ -84,6 +84,14 @@ void find_pseudo_labels(const Tensor& p, double confidence, bool largest_compone
   });
 }
 
+PseudoLabels pseudo_labels_of(
+    const Step& step, const Tensor& p, double confidence, bool largest_component, const Place& place) {
+  const Shape s{p.shape()[0], p.shape()[1], p.shape()[2]};
+  const PseudoLabels y{place.memory.empty(s, DType::u8), place.memory.empty(s, DType::f32)};
+  step.work([&] { find_pseudo_labels(place.here(p), confidence, largest_component, y); });
+  return y;
+}
+
 void find_certain_pixels(
     const Tensor& q, const Tensor& threshold, const Tensor& weight, [[maybe_unused]] const Arena& memory) {
   if (q.device() == Device::cuda) {

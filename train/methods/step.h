@@ -83,6 +83,9 @@ struct PseudoLabels {
       labels;  // u8 (n,H,W): argmax, the first of equals; with refinement the largest component of each class
   Tensor weight;  // f32 (n,H,W): 1 where max p >= confidence, else 0
 };
+// Those of a prediction (n,H,W,K), at that place.
+PseudoLabels pseudo_labels_of(
+    const Step& step, const Tensor& p, double confidence, bool largest_component, const Place& place);
 // p f32 (n,H,W,K) on the device of `to`; components on the host only.
 void find_pseudo_labels(const Tensor& p, double confidence, bool largest_component, const PseudoLabels& to);
 CUDA_ONLY(void find_pseudo_labels_cuda(const Tensor& p, double confidence, const PseudoLabels& to);)

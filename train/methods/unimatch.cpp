@@ -19,14 +19,6 @@ AddMethod unimatch{{34, "unimatch", "two strong views and dropped channels, one 
 
 constexpr ViewKind kBlurred{.blur = 0.5};
 
-PseudoLabels decided(const Step& step, const Tensor& p, double confidence, const Place& host) {
-  const Shape& s = p.shape();
-  const PseudoLabels y{
-      host.memory.empty({s[0], s[1], s[2]}, DType::u8), host.memory.empty({s[0], s[1], s[2]}, DType::f32)};
-  step.work([&] { find_pseudo_labels(host.here(p), confidence, /*largest_component=*/false, y); });
-  return y;
-}
-
 }  // namespace
 
 UniMatch::UniMatch() {
@@ -38,12 +30,7 @@ UniMatch::UniMatch() {
       Range{0, 0.99});
 }
 
-void UniMatch::resolve(const RunShape& run) {
-  if (labeled_batch_ == 0) labeled_batch_ = run.batch / 2;
-  if (labeled_batch_ < 1 || labeled_batch_ >= run.batch)
-    fail(ExitCode::usage, "options", "a batch of ", run.batch, " with ", labeled_batch_, " labelled images; ",
-        name(), " wants both kinds: raise --batch or mend --labeled-batch");
-}
+void UniMatch::resolve(const RunShape& run) { labeled_batch_ = labeled_share(run, labeled_batch_, name()); }
 
 // Behind the unlabelled images of --batch come as many whose boxes are cut.
 std::vector<Phase> UniMatch::phases(const RunShape& run) const {
@@ -59,8 +46,9 @@ Var UniMatch::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& l
   const Var further = tape.constant(b.images().rows(n + m, m), "further unlabelled images");
   const Tensor p_v = step.predict(*s.student, further, kEvaluation, site::teacher).probabilities;
   const Logits first = first_pass(step, m);
-  const PseudoLabels of_v = decided(step, p_v, confidence_, host),
-                     of_u = decided(step, softmax(first.unlabeled).value(), confidence_, host);
+  const PseudoLabels of_v = pseudo_labels_of(step, p_v, confidence_, false, host),
+                     of_u =
+                         pseudo_labels_of(step, softmax(first.unlabeled).value(), confidence_, false, host);
   log.readings.push_back({"pseudo_coverage", mean(step.upload(of_u.weight, "confident pixels"))});
   Rng rng = step.host_rng(site::paste);
   const LabeledImages s1 = strong_view(step, 1, of_u, of_v, rng), s2 = strong_view(step, 2, of_u, of_v, rng);
