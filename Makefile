@@ -181,6 +181,7 @@ gpu-bundle: build/patchcl
 # Pages that are made from the sources.
 docs: build/patchcl
 	docs/equations.sh > docs/equations.md
+	docs/options.sh > docs/options.md
 
 # The house's style, .clang-format, for every source; CI runs the check.
 SOURCES_TO_FORMAT = $(shell git ls-files '*.cpp' '*.h' '*.cu' '*.cuh')

@@ -20,6 +20,9 @@ void check(const UNetConfig& config) {
         " dropout rates; give one per level");
   for (int w : config.widths)
     if (w < 1) fail(ExitCode::usage, "unet", "a width of ", w, "; widths are positive");
+  if (config.gate_kernel < 1 || config.gate_kernel % 2 == 0 || config.gate_classes < 1)
+    fail(ExitCode::usage, "unet", "an uncertainty gate of kernel ", config.gate_kernel, " and ",
+        config.gate_classes, " classes; wants an odd kernel and at least 1 class");
   if (config.classes < 2 || config.in_channels < 1)
     fail(ExitCode::usage, "unet", config.in_channels, " input channels and ", config.classes,
         " classes; wants at least 1 and 2");
@@ -33,6 +36,10 @@ UNet::Block::Block(
       second(layout, name + ".conv_conv.4", name + ".conv_conv.5", out, out,
           {.norm = config.norm, .fused = config.fused}) {}
 
+void UNet::Block::add_gate(ParamLayout& layout, int channels, const UNetConfig& config) {
+  gate.emplace(layout, name + ".uafs", channels, config.gate_kernel, config.gate_classes);
+}
+
 UNet::UNet(ParamLayout& layout, const UNetConfig& config) : config_(config) {
   check(config);
   const std::vector<int>& widths = config_.widths;
@@ -42,6 +49,7 @@ UNet::UNet(ParamLayout& layout, const UNetConfig& config) : config_(config) {
         i == 0 ? "encoder.in_conv" : "encoder.down" + std::to_string(i) + ".maxpool_conv.1";
     encoder_.emplace_back(layout, name, i == 0 ? config_.in_channels : widths[i - 1], widths[i],
         ConvNormAct::Config{config_.norm, config_.dropout[i], config_.fused});
+    if (config_.gates == Gates::all) encoder_.back().add_gate(layout, widths[i], config_);
   }
   const NormKind norm = config_.decoder_norm ? config_.norm : NormKind::none;
   for (int i = levels - 2; i >= 0; --i) {
@@ -49,6 +57,7 @@ UNet::UNet(ParamLayout& layout, const UNetConfig& config) : config_(config) {
     const UpLayer up = declare_up(layout, name, widths[i + 1], widths[i]);
     decoder_.push_back({name, up,
         Block(layout, name + ".conv", 2 * widths[i], widths[i], {.norm = norm, .fused = config_.fused})});
+    if (config_.gates != Gates::none) decoder_.back().block.add_gate(layout, widths[i], config_);
   }
   head_.emplace(layout, "decoder.out_conv", 3, widths[0], config_.classes);
 }
@@ -60,16 +69,17 @@ UNet::UpLayer UNet::declare_up(ParamLayout& layout, const std::string& name, int
 
 Var UNet::run(Pass& pass, const Block& block, const std::vector<Var>& x) {
   Tape::Scope scope(pass.tape(), block.name);
-  return block.second(pass, {block.first(pass, x)});
+  const Var y = block.second(pass, {block.first(pass, x)});
+  return block.gate ? (*block.gate)(pass, y) : y;
 }
 
 // Whether the encoder's maps, and all that follows up to the logits, are bf16.
 bool UNet::bf16_maps(const Pass& pass) const {
   if (math_mode() != MathMode::bf16 || pass.tape().arena().device() != Device::cuda) return false;
-  if (config_.norm != NormKind::batch || !config_.decoder_norm || !config_.fused)
+  if (config_.norm != NormKind::batch || !config_.decoder_norm || !config_.fused ||
+      config_.gates != Gates::none)
     fail(ExitCode::usage, "unet",
-        "leaky ReLU has no bf16 kernel of its own, only one fused with batch norm; for this network --math "
-        "f32 or "
+        "leaky ReLU and uncertainty gates have no bf16 kernels of their own; for this network --math f32 or "
         "tf32 will do");
   return true;
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "layers/parts.h"
+#include "layers/uncertainty_gate.h"
 
 namespace patchcl {
 
@@ -22,6 +23,11 @@ enum class Upsampling { bilinear, transposed };
 inline const std::map<std::string, Upsampling> kUpsamplings{
     {"bilinear", Upsampling::bilinear}, {"transposed", Upsampling::transposed}};
 
+// Behind which blocks features are weighted by their uncertainty (uncertainty_gate.h).
+enum class Gates { none, decoder, all };
+inline const std::map<std::string, Gates> kGates{
+    {"none", Gates::none}, {"decoder", Gates::decoder}, {"all", Gates::all}};
+
 // All but `fused` is the architecture, which weights files describe (train/setup/model_file.h).
 struct UNetConfig {
   int in_channels = 1, classes = 4;
@@ -30,6 +36,8 @@ struct UNetConfig {
   NormKind norm = NormKind::batch;                        // of the blocks
   bool decoder_norm = true;                               // false: the decoder's blocks have none
   Upsampling up = Upsampling::bilinear;
+  Gates gates = Gates::none;
+  int gate_classes = 2, gate_kernel = 3;
   bool fused = true;  // see ConvNormAct::Config
 };
 
@@ -61,7 +69,9 @@ class UNet {
   struct Block {
     std::string name;
     ConvNormAct first, second;
+    std::optional<UncertaintyGate> gate;
     Block(ParamLayout& layout, const std::string& name, int in, int out, const ConvNormAct::Config& config);
+    void add_gate(ParamLayout& layout, int channels, const UNetConfig& config);
   };
   using UpLayer = std::variant<ConvLayer, ConvTransposeLayer>;
   struct Level {

@@ -23,6 +23,12 @@ TEST(Docs, EquationsAreWhereThePageSays) {
   EXPECT_EQ(code, 0) << "run `make docs`\n" << difference;
 }
 
+TEST(Docs, OptionsAreWhatTheHelpSays) {
+  const auto [code, difference] =
+      shell("docs/options.sh > build/options.md && diff docs/options.md build/options.md");
+  EXPECT_EQ(code, 0) << "run `make docs`\n" << difference;
+}
+
 // Every block ```console of the page: its first line is a command, the rest what that printed.
 TEST(Docs, TheWalkthroughPrintsWhatItSays) {
   std::ifstream page("docs/walkthrough.md");

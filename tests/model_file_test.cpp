@@ -211,13 +211,38 @@ TEST(ModelFile, DescriptionsWithoutTheNewerKeysAreOfTheNetworkOfThatTime) {
   put_model_info(file, small_network());
   put_weights(file, model.weights, 0);
   json network = json::parse(file.metadata.at("network"));
-  for (const char* key : {"norm", "decoder_norm", "up"}) EXPECT_EQ(network.erase(key), 1u) << key;
+  for (const char* key : {"norm", "decoder_norm", "up", "uafs"}) EXPECT_EQ(network.erase(key), 1u) << key;
   file.metadata["network"] = network.dump();
   const UNetConfig c = get_model_info(file, "w").unet;
   EXPECT_EQ(c.widths, small_network().unet.widths);
   EXPECT_EQ(c.norm, NormKind::batch);
   EXPECT_TRUE(c.decoder_norm);
   EXPECT_EQ(c.up, Upsampling::bilinear);
+  EXPECT_EQ(c.gates, Gates::none);
+}
+
+TEST(ModelFile, UncertaintyGatesComeBackAndTheirSizesAreBounded) {
+  const Arena arena("test");
+  ModelInfo info = small_network();
+  info.unet.gates = Gates::decoder;
+  info.unet.gate_classes = 5;
+  info.unet.gate_kernel = 1;
+  Model model(info, arena);
+  model.weights.init(6);
+  TensorFile file;
+  put_weights(file, model.weights, 0);
+  put_model_info(file, info);
+  const UNetConfig c = get_model_info(file, "w").unet;
+  EXPECT_EQ(c.gates, Gates::decoder);
+  EXPECT_EQ(c.gate_classes, 5);
+  EXPECT_EQ(c.gate_kernel, 1);
+  for (const auto& [key, value] : {std::pair{"uafs_kernel", 2}, {"uafs_kernel", 1001}, {"uafs_classes", 0}}) {
+    json network = json::parse(file.metadata.at("network"));
+    network[key] = value;
+    TensorFile damaged = file;
+    damaged.metadata["network"] = network.dump();
+    EXPECT_THROW(get_model_info(damaged, "w"), Error) << key << " " << value;
+  }
 }
 
 // torch.nn.ConvTranspose2d keeps (Cin,Cout,KH,KW).

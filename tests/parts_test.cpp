@@ -166,7 +166,11 @@ TEST_P(UNets, DeclareWhatTheyAreMadeOf) {
   EXPECT_EQ(has(layout, "encoder.in_conv.conv_conv.1.weight"), affine);
   EXPECT_EQ(has(layout, "decoder.up1.conv.conv_conv.5.bias"), affine && c.decoder_norm);
   const size_t norms = c.decoder_norm ? 10 : 6;
-  EXPECT_EQ(layout.buffers().size(), c.norm == NormKind::batch ? 2 * norms : 0);
+  const size_t in_decoder = c.gates == Gates::none ? 0 : 2, in_encoder = c.gates == Gates::all ? 3 : 0;
+  EXPECT_EQ(has(layout, "decoder.up2.conv.uafs.3.bias"), in_decoder > 0);
+  EXPECT_EQ(has(layout, "encoder.in_conv.uafs.1.weight"), in_encoder > 0);
+  const size_t of_gates = 2 * (in_decoder + in_encoder);
+  EXPECT_EQ(layout.buffers().size(), of_gates + (c.norm == NormKind::batch ? 2 * norms : 0));
 }
 
 // The derivative of a random projection of the logits along a random direction of all parameters.
@@ -210,14 +214,17 @@ TEST_P(UNets, OnlyBatchNormTellsTrainingFromInference) {
   const Tensor a = unet.forward(training, x).logits.value(), b = unet.forward(inference, x).logits.value();
   double apart = 0;
   for (int64_t i = 0; i < a.numel(); ++i) apart = std::max(apart, std::abs(a.item(i) - b.item(i)));
-  if (GetParam().norm == NormKind::batch) EXPECT_GT(apart, 1e-3);
+  if (GetParam().norm == NormKind::batch || GetParam().gates != Gates::none) EXPECT_GT(apart, 1e-3);
   else EXPECT_EQ(apart, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, UNets,
     testing::Values(UNetConfig{}, UNetConfig{.fused = false}, UNetConfig{.up = Upsampling::transposed},
         UNetConfig{.norm = NormKind::instance, .decoder_norm = false, .up = Upsampling::transposed},
-        UNetConfig{.norm = NormKind::instance_affine}, UNetConfig{.decoder_norm = false}));
+        UNetConfig{.norm = NormKind::instance_affine}, UNetConfig{.decoder_norm = false},
+        UNetConfig{.gates = Gates::all},
+        UNetConfig{
+            .norm = NormKind::instance, .gates = Gates::decoder, .gate_classes = 1, .gate_kernel = 1}));
 
 // METHODS 2.4: encoder with instance norm, decoder without norm, transposed convolutions. The count by hand:
 // 3x3 convolutions, 2x2 transposed ones and the head, each with its bias, and nothing else.

@@ -37,7 +37,8 @@ std::string text(double x, double y, const std::string& s, const char* anchor = 
 }
 std::string svg(double w, double h, const std::string& content) {
   return std::string("<svg xmlns=\"http://www.w3.org/2000/svg\"") + attribute("width", w) +
-         attribute("height", h) + " font-family=\"sans-serif\" font-size=\"11\">" + content + "</svg>";
+         attribute("height", h) + " viewBox=\"0 0 " + number(w) + " " + number(h) +
+         "\" font-family=\"sans-serif\" font-size=\"11\">" + content + "</svg>";
 }
 
 bool shown(double v) { return std::isfinite(v) && v > 0; }
@@ -156,6 +157,47 @@ std::string curves(const std::vector<Series>& series, const std::string& x_axis)
   return svg(left + width + 220, std::max(top + height, top + 16 * double(series.size())) + 26, s);
 }
 
+std::string plot(const std::vector<Curve>& lines, const std::string& x_axis) {
+  std::vector<Series> series;
+  double last = 1;
+  for (const Curve& l : lines) {
+    series.push_back({l.name, l.y});
+    for (const double x : l.x) last = std::max(last, x);
+  }
+  const Axis axis(series, false, 0);
+  const double left = 60, top = 10, width = 620, height = 260;
+  std::string s;
+  for (const double t : axis.ticks()) {
+    const double y = top + height * (1 - axis.at(t));
+    s += line(left, y, left + width, y, "stroke=\"#ddd\"") + text(left - 6, y + 4, number(t), "end");
+  }
+  for (size_t k = 0; k < lines.size(); ++k) {
+    std::string points;
+    for (size_t i = 0; i < lines[k].x.size(); ++i)
+      points += number(left + width * lines[k].x[i] / last) + "," +
+                number(top + height * (1 - axis.at(lines[k].y[i]))) + " ";
+    s += "<polyline fill=\"none\" stroke-width=\"1.5\" stroke=\"" + std::string(colour(k)) + "\" points=\"" +
+         points + "\"/>";
+    s += rect(left + width + 16, top + 16 * double(k), 10, 10, colour(k)) +
+         text(left + width + 30, top + 9 + 16 * double(k), lines[k].name);
+  }
+  s += text(left, top + height + 18, x_axis + " 0") +
+       text(left + width, top + height + 18, std::to_string(int64_t(last)), "end");
+  return svg(left + width + 200, std::max(top + height, top + 16 * double(lines.size())) + 26, s);
+}
+
+std::string picture(const std::string& path) {
+  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const Bytes bytes = read_bytes(path, ExitCode::io);
+  std::string text;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    uint32_t group = 0;
+    for (size_t k = 0; k < 3; ++k) group = group << 8 | (i + k < bytes.size() ? uint8_t(bytes[i + k]) : 0);
+    for (size_t k = 0; k < 4; ++k) text += i + k > bytes.size() ? '=' : kDigits[group >> (18 - 6 * k) & 63];
+  }
+  return "<img alt=\"\" src=\"data:image/png;base64," + text + "\">";
+}
+
 std::string histogram(const std::vector<double>& values, int bins) {
   double most = 0;
   for (double v : values)
@@ -197,24 +239,29 @@ std::string heat(const std::vector<std::string>& rows, const std::vector<Series>
 }
 
 Page::Page(const std::string& title) {
-  body_ = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + escape(title) +
-          "</title>\n<style>" +
-          "body{font:14px/1.5 sans-serif;max-width:1100px;margin:2em auto;padding:0 "
-          "1em;color:#222}h1,h2{font-weight:600}"
-          "table{border-collapse:collapse;font-size:13px}td,th{padding:2px "
-          "10px;text-align:left;border-bottom:1px solid #eee;white-space:nowrap}"
-          "th{background:#f6f6f6}figure{margin:1em "
-          "0;overflow-x:auto}figcaption{color:#555;max-width:70em}.bad{color:#c00;font-weight:600}"
-          "</style></head><body>\n<h1>" +
-          escape(title) + "</h1>\n";
+  body_ =
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+      "content=\"width=device-width\"><title>" +
+      escape(title) + "</title>\n<style>" +
+      "body{font:14px/1.5 sans-serif;max-width:1100px;margin:2em auto;padding:0 "
+      "1em;color:#222}h1,h2{font-weight:600}"
+      "table{border-collapse:collapse;font-size:13px}td,th{padding:2px "
+      "10px;text-align:left;border-bottom:1px solid #eee;white-space:nowrap}"
+      "th{background:#f6f6f6}figure{margin:1em "
+      "0;overflow-x:auto}svg,img{max-width:100%;height:auto}pre{background:#f6f6f6;padding:1em;overflow-x:"
+      "auto}"
+      "figcaption{color:#555;max-width:70em}.wide{overflow-x:auto}.bad{color:#c00;font-weight:600}"
+      "</style></head><body>\n<h1>" +
+      escape(title) + "</h1>\n";
 }
 void Page::heading(const std::string& text) { body_ += "<h2>" + escape(text) + "</h2>\n"; }
 void Page::paragraph(const std::string& text) { body_ += "<p>" + escape(text) + "</p>\n"; }
+void Page::preformatted(const std::string& text) { body_ += "<pre>" + escape(text) + "</pre>\n"; }
 void Page::figure(const std::string& svg, const std::string& caption) {
   body_ += "<figure>" + svg + "<figcaption>" + escape(caption) + "</figcaption></figure>\n";
 }
 void Page::table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows) {
-  body_ += "<table><tr>";
+  body_ += "<div class=\"wide\"><table><tr>";
   for (const std::string& h : header) body_ += "<th>" + escape(h) + "</th>";
   body_ += "</tr>\n";
   for (const auto& row : rows) {
@@ -222,7 +269,7 @@ void Page::table(const std::vector<std::string>& header, const std::vector<std::
     for (const std::string& cell : row) body_ += "<td>" + cell + "</td>";
     body_ += "</tr>\n";
   }
-  body_ += "</table>\n";
+  body_ += "</table></div>\n";
 }
 void Page::save(const std::string& path) const { write_text(path, body_ + "</body></html>\n"); }
 

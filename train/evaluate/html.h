@@ -20,6 +20,14 @@ struct BarOptions {
 };
 std::string bars(const std::vector<std::string>& labels, const std::vector<Series>& series,
     const BarOptions& options = {});
+// Curves over any x from 0 on, y on a linear axis from 0.
+struct Curve {
+  std::string name;
+  std::vector<double> x, y;
+};
+std::string plot(const std::vector<Curve>& lines, const std::string& x_axis);
+// A PNG file, within the page. Throws Error(io).
+std::string picture(const std::string& path);
 // Curves over 0, 1, 2, ... on a logarithmic axis.
 std::string curves(const std::vector<Series>& series, const std::string& x_axis);
 // The distribution of values as a small picture, to stand in a table's cell.
@@ -32,6 +40,7 @@ class Page {
   explicit Page(const std::string& title);
   void heading(const std::string& text);
   void paragraph(const std::string& text);
+  void preformatted(const std::string& text);
   void figure(const std::string& svg, const std::string& caption);
   // Cells are HTML: escape() what may hold markup.
   void table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows);

@@ -10,10 +10,12 @@
 #include "tensor/file.h"
 #include "train/audit/run_audit.h"
 #include "train/evaluate/report.h"
+#include "train/evaluate/run_report.h"
 #include "train/evaluate/table.h"
 #include "train/loop/memory_plan.h"
 #include "train/loop/progress.h"
 #include "train/loop/stop_signals.h"
+#include "train/methods/uncertainty_sheet.h"
 #include "train/setup/batches.h"
 #include "train/setup/run_record.h"
 
@@ -263,6 +265,7 @@ void Trainer::after_step(const Batch& batch, ProgressLine& line) {
     line.say("step " + std::to_string(done) + "  validation " + one_line(validation_, info_.class_names) +
              (progress_.best_iteration == done ? "  (best)" : ""));
     checkpoint();
+    write_run_report(config_.out);
   }
   line.update(done, terms_text_);
 }
@@ -315,8 +318,10 @@ void Trainer::audit(const Batch& batch) {
 void Trainer::draw_pictures(const Batch& batch) {
   const fs::path folder = fs::path(config_.out) / "pictures";
   const std::string when = std::to_string(learner_->iteration()) + ".png";
-  for (const auto& [name, canvas] :
-      learner_->method().pictures(learner_->state(), batch, info_.class_names)) {
+  const TrainState& state = learner_->state();
+  std::vector<NamedPicture> all = learner_->method().pictures(state, batch, info_.class_names);
+  for (NamedPicture& picture : uncertainty_sheet(state, batch)) all.push_back(std::move(picture));
+  for (const auto& [name, canvas] : all) {
     fs::create_directories(folder);
     canvas.save((folder / (name + "-" + when)).string());
   }
@@ -336,6 +341,7 @@ void Trainer::write_results() const {
       static_cast<long long>(progress_.best_iteration), config_.out.c_str(), table.c_str());
   write_text(config_.out + "/results.md", table);
   write_text(config_.out + "/results.json", to_json(validation_, info_.class_names));
+  write_run_report(config_.out);
 }
 
 }  // namespace patchcl

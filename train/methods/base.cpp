@@ -20,6 +20,7 @@ Base::Base() {
   read_views();
   read_consistency();
   read_pseudo_labels();
+  read_pdcr();
 }
 
 }  // namespace patchcl

@@ -14,6 +14,7 @@ FixMatch::FixMatch() {
   read_schedule();
   read_pseudo_labels();
   read_copy_paste();
+  read_pdcr();
 }
 
 Prediction FixMatch::target(Step& step) {

@@ -12,6 +12,7 @@ AddMethod mean_teacher{{10, "mean-teacher",
 NoisyTeacher::NoisyTeacher() {
   read_schedule();
   read_teacher();
+  read_pdcr();
 }
 
 MeanTeacher::MeanTeacher() {

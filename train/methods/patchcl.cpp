@@ -59,6 +59,7 @@ PatchCl::PatchCl() {
   read_views();
   read_consistency();
   read_pseudo_labels();
+  read_pdcr();
   read_copy_paste();
   o_.declare(options());
 }
@@ -87,6 +88,7 @@ void PatchCl::forbid_without_effect() const {
 }
 
 void PatchCl::declare(ParamLayout& layout, const UNetConfig& config) {
+  SemiSupervised::declare(layout, config);
   classes_ = config.classes;
   const bool region = o_.embed == Embed::region;
   const int64_t in = region ? config.widths.front() : config.widths.back();

@@ -62,6 +62,7 @@ void SemiSupervised::resolve(const RunShape& run) {
   labeled_batch_ = labeled_share(run, labeled_batch_, name());
   // Copy-paste needs pseudo-labels worth pasting.
   if (warm_up_ < 0) warm_up_ = copy_paste_ ? 1. / 3 : 0;
+  pdcr_.resolve(options());
   if (warm_up_ == 0) options().forbid({"full-warm-up"}, "without a warm-up");
   if (mix_ != Mix::none && consistency_ == Consistency::mean_squared_error)
     fail(ExitCode::usage, "options",
@@ -70,7 +71,8 @@ void SemiSupervised::resolve(const RunShape& run) {
   if (!options().contains("copy-paste")) return;
   if (!copy_paste_) options().forbid({"pseudo-weight"}, "without --copy-paste");
   if (copy_paste_)
-    options().forbid({"consistency", "mix", "strong"}, "with --copy-paste, which has no consistency loss");
+    options().forbid({"consistency", "mix", "strong", "pdcr", "pdcr-decoder", "pdcr-cross"},
+        "with --copy-paste, which has no consistency loss and no whole patches");
   if (!copy_paste_ && consistency_ == Consistency::mean_squared_error)
     options().forbid({"confidence", "largest-component"}, "without --copy-paste or --consistency ce or dice");
 }
@@ -132,7 +134,34 @@ Var SemiSupervised::loss(Tape& tape, const TrainState& s, const Batch& b, LossTe
 Var SemiSupervised::labeled_loss(Step& step, Passes& passes) {
   const UNet::Output out = step.student_pass(step.labeled(step.b.images(), "labelled images"));
   passes.student_map = out.decoder.back();
-  return step.supervised_loss(out.logits, step.labeled(step.b.labels(), "labels"));
+  const Var loss = step.supervised_loss(out.logits, step.labeled(step.b.labels(), "labels"));
+  return pdcr_.add_to(loss, step, out, {step.b.on_host().labels().rows(0, step.b.labeled), {}});
+}
+
+// What PDCR may know of the images that the student sees: labels, and pseudo-labels where it takes them.
+SeenLabels SemiSupervised::seen_labels(const Step& step, const Passes& passes) const {
+  const Tensor known = step.b.on_host().labels().rows(0, step.b.labeled);
+  if (!pdcr_.on() || !pdcr_.unlabeled()) return {known, {}};
+  const Shape s = step.b.images().shape();
+  const int64_t n = step.b.labeled, m = step.b.unlabeled();
+  const Arena host("seen labels");
+  const SeenLabels seen{
+      host.empty({n + m, s[1], s[2]}, DType::u8), host.empty({n + m, s[1], s[2]}, DType::f32)};
+  step.work([&] {
+    copy(known, seen.labels.rows(0, n));
+    fill(seen.confidence.rows(0, n), 1);
+    const bool mixed = bool(passes.mixed.labels);
+    const Tensor p = on_host(passes.target.probabilities);
+    const Place place = step.place(/*host_only=*/true);
+    copy(mixed ? passes.mixed.labels : pseudo_labels_of(step, p, 0, largest_component_, place).labels,
+        seen.labels.rows(n, m));
+    if (mixed) return copy(passes.mixed.weight, seen.confidence.rows(n, m));
+    const int64_t K = p.shape()[3];
+    float* sure = seen.confidence.rows(n, m).data<float>();
+    for (int64_t i = 0; i < p.numel() / K; ++i)
+      sure[i] = *std::max_element(p.data<float>() + i * K, p.data<float>() + (i + 1) * K);
+  });
+  return seen;
 }
 
 Var SemiSupervised::consistent_loss(Step& step, Passes& passes) {
@@ -155,7 +184,8 @@ Var SemiSupervised::consistent_loss(Step& step, Passes& passes) {
                          ? consistency(step, logits, target)
                          : agreement(logits, step.upload(passes.mixed.labels, "pseudo-labels, mixed"),
                                step.upload(passes.mixed.weight, "confident pixels, mixed"));
-  return add(supervised, weighted(step, agreed));  // EQ: 1.12 total loss
+  const Var total = add(supervised, weighted(step, agreed));  // EQ: 1.12 total loss
+  return pdcr_.add_to(total, step, out, seen_labels(step, passes));
 }
 
 Var SemiSupervised::weighted(Step& step, const Var& agreed) const {

@@ -4,6 +4,7 @@
 //   then:           L = L_sup + gamma w(t) L_cons(student(view of x_u), target of x_u)
 //   mixed views:    the view of x_u has boxes of other images in it, and so have its pseudo-labels (mixing.h)
 //   copy-paste:     L = L_sup of mixed images, whose labels mix y_l and the target's pseudo-labels; no L_cons
+//   with --pdcr:    L + the contrast of patches of labelled, or of all images (pdcr.h)
 //   with contrast:  L + beta L_plg, in the warm-up too unless warm-up-contrast is false (patchcl.h)
 // gamma w(t) is a weight times a ramp-up from the end of the warm-up on. The target comes from the teacher,
 // an average of the student (parameters and batch-norm buffers), and is a constant of the step. Labels of
@@ -11,6 +12,7 @@
 #pragma once
 #include "train/methods/averaged_teacher.h"
 #include "train/methods/mixing.h"
+#include "train/methods/pdcr.h"
 
 namespace patchcl {
 
@@ -27,6 +29,7 @@ class SemiSupervised : public AveragedTeacher {
  public:
   void resolve(const RunShape& run) override;
   std::vector<Phase> phases(const RunShape& run) const override;
+  void declare(ParamLayout& layout, const UNetConfig& config) override { pdcr_.declare(layout, config); }
   void start(const TrainState& s) override;
   void prepare(const TrainState& s) override;
   Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) override;
@@ -38,6 +41,7 @@ class SemiSupervised : public AveragedTeacher {
   void read_pseudo_labels();
   void read_copy_paste();
   void read_views();  // strong, mix
+  void read_pdcr() { pdcr_.declare(options(), /*unlabeled=*/true); }
 
   // What the student is to agree with on the unlabelled images.
   virtual Prediction target(Step& step);
@@ -69,8 +73,10 @@ class SemiSupervised : public AveragedTeacher {
   double pseudo_weight_ = 0.5;
   bool strong_ = false;
   Mix mix_ = Mix::none;
+  Pdcr pdcr_;
 
  private:
+  SeenLabels seen_labels(const Step& step, const Passes& passes) const;
   Var consistent_loss(Step& step, Passes& passes);
   Var copy_paste_loss(Step& step, const Tensor& target);
   LabeledImages copy_and_paste(Step& step, const Tensor& target) const;

@@ -11,7 +11,8 @@ namespace patchcl {
 namespace site {
 constexpr uint32_t student = 0, teacher = 1000, second_student = 2000, second_teacher = 2500,
                    input_noise = 3000, patches = 4000, patch_view = 4001, hard_negatives = 4002,
-                   teacher_windows = 4300, patch_pass = 4500, paste = 5000, turns = 5109, uncertainty = 10000;
+                   teacher_windows = 4300, patch_pass = 4500, paste = 5000, turns = 5109, pdcr = 6000,
+                   uncertainty = 10000;
 }  // namespace site
 
 // The numbers on the host, as f32: the tensor itself where it is already that.

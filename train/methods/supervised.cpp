@@ -7,9 +7,10 @@ AddMethod supervised{{0, "supervised", "cross-entropy and Dice on the labelled i
 }
 
 Var Supervised::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) {
-  const Step step{tape, s, b, log};
-  return step.supervised_loss(
-      step.student(tape.constant(b.images(), "images")), tape.constant(b.labels(), "labels"));
+  Step step{tape, s, b, log};
+  const UNet::Output maps = step.student_pass(tape.constant(b.images(), "images"));
+  const Var loss = step.supervised_loss(maps.logits, tape.constant(b.labels(), "labels"));
+  return pdcr_.add_to(loss, step, maps, {b.on_host().labels(), {}});
 }
 
 }  // namespace patchcl

@@ -128,6 +128,11 @@ void TrainConfig::declare(OptionList& o) {
   o.choose("norm", network.norm, names_of(kNormKinds), "Norm of the UNet's blocks");
   o.add("decoder-norm", network.decoder_norm, "Norm in the decoder too");
   o.choose("up", network.up, names_of(kUpsamplings), "How the decoder doubles height and width");
+  o.choose("uafs", network.gates, names_of(kGates),
+      "Features weighted by their uncertainty (Li et al. 2022), behind the decoder's blocks or all");
+  o.add("uafs-classes", network.gate_classes, "Classes whose entropy is the uncertainty; 1: a sigmoid's",
+      Range{1, 65536});
+  o.add("uafs-kernel", network.gate_kernel, "Side of its first convolution, odd", Range{1, 31});
   o.choose("dtype", dtype, kFloatTypes, "Numbers of weights and activations");
   o.add("fused", network.fused, "Batch norm, activation and dropout in one pass");
 
@@ -157,6 +162,10 @@ void TrainConfig::resolve() {
   if (window > size)
     fail(ExitCode::usage, "options", "--window ", window, " is larger than the images of --size ", size,
         "; a window is a part of them");
+  const UNetConfig usual;
+  if (network.gates == Gates::none &&
+      (network.gate_classes != usual.gate_classes || network.gate_kernel != usual.gate_kernel))
+    fail(ExitCode::usage, "options", "--uafs-classes and --uafs-kernel have no effect without --uafs");
   if (window == 0 && window_at != WindowAt::centre)
     fail(ExitCode::usage, "options", "--window-at ", name_of(window_at, kWindowPlaces),
         " has no effect without --window; leave it out");

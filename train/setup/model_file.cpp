@@ -107,7 +107,8 @@ int64_t bounded(const json& v, int64_t largest) {
   return v.get<int64_t>();
 }
 
-constexpr int64_t kLargestChannels = 1 << 16, kLargestClasses = 256, kLargestSize = 1 << 14;
+constexpr int64_t kLargestChannels = 1 << 16, kLargestClasses = 256, kLargestSize = 1 << 14,
+                  kLargestKernel = 31;
 constexpr size_t kMostLevels = 12;
 
 // A description costs nothing to write: the network must fit into the numbers that the file holds, before
@@ -119,6 +120,7 @@ void check_network(const UNetConfig& c, const TensorFile& file, const std::strin
   bool sound = in_range(c.in_channels, kLargestChannels) && in_range(c.classes, kLargestClasses) &&
                in_range(int64_t(c.widths.size()) - 1, kMostLevels - 1) && c.dropout.size() == c.widths.size();
   for (const int w : c.widths) sound = sound && in_range(w, kLargestChannels);
+  sound = sound && c.gate_kernel % 2 == 1;
   for (const double p : c.dropout) sound = sound && p >= 0 && p < 1;
   if (sound) {
     ParamLayout layout;
@@ -170,7 +172,8 @@ void read_choice(const json& network, const char* key, const std::map<std::strin
 json describe(const UNetConfig& c) {
   return {{"in_channels", c.in_channels}, {"classes", c.classes}, {"widths", c.widths},
       {"dropout", c.dropout}, {"norm", name_of(kNormKinds, c.norm)}, {"decoder_norm", c.decoder_norm},
-      {"up", name_of(kUpsamplings, c.up)}};
+      {"up", name_of(kUpsamplings, c.up)}, {"uafs", name_of(kGates, c.gates)},
+      {"uafs_classes", c.gate_classes}, {"uafs_kernel", c.gate_kernel}};
 }
 
 UNetConfig described(const json& network) {
@@ -183,6 +186,10 @@ UNetConfig described(const json& network) {
   read_choice(network, "norm", kNormKinds, c.norm);
   c.decoder_norm = network.value("decoder_norm", c.decoder_norm);
   read_choice(network, "up", kUpsamplings, c.up);
+  read_choice(network, "uafs", kGates, c.gates);
+  if (c.gates == Gates::none) return c;
+  c.gate_classes = int(bounded(network.at("uafs_classes"), kLargestChannels));
+  c.gate_kernel = int(bounded(network.at("uafs_kernel"), kLargestKernel));
   return c;
 }
 

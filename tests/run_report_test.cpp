@@ -1,0 +1,73 @@
+// The page of a run: what is in it, and what becomes of a damaged folder.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "tensor/file.h"
+#include "tests/command_line.h"
+
+using namespace patchcl;
+using patchcl::test::run_patchcl;
+
+namespace {
+
+class RunReport : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto run = run_patchcl(
+        "train --data phantom:cases=8,size=32 --size 32 --batch 4 --iters 4 --val-every 2 --log-every 1 "
+        "--uafs decoder --out " +
+        folder_);
+    ASSERT_EQ(run.code, 0) << run.output;
+  }
+  std::string page() const { return read_text(folder_ + "/report.html"); }
+  void write(const std::string& name, const std::string& text) const {
+    write_text(folder_ + "/" + name, text);
+  }
+
+  const patchcl::test::TemporaryFolder temporary_;
+  const std::string folder_ = temporary_ / "run";
+};
+
+}  // namespace
+
+TEST_F(RunReport, IsWrittenByTrainingAndHoldsAllParts) {
+  const std::string text = page();
+  for (const char* part : {"Scores of the last weights", "Validation Dice by class", "Learning rate",
+           "Held-out cases", "uncertainty-4", "What ran", "Options, all of them", "uafs=&quot;decoder&quot;"})
+    EXPECT_NE(text.find(part), std::string::npos) << part;
+  EXPECT_NE(text.find("<polyline"), std::string::npos);
+  EXPECT_EQ(text.find("src=\"http"), std::string::npos);  // needs nothing else
+}
+
+// Every picture is the file: base64 of a PNG begins with its signature.
+TEST_F(RunReport, PicturesArePngFilesWithinThePage) {
+  const std::string text = page(), beginning = "src=\"data:image/png;base64,iVBORw0KGgo";
+  size_t pictures = 0, files = 0;
+  for (size_t at = text.find(beginning); at != std::string::npos; at = text.find(beginning, at + 1))
+    ++pictures;
+  for (const char* part : {"overlays", "pictures"})
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder_ + "/" + part))
+      ++files;
+  EXPECT_GT(files, 1u);
+  EXPECT_EQ(pictures, files);
+}
+
+TEST_F(RunReport, DamagedLogsLeaveAPartOut) {
+  write("metrics.jsonl",
+      "{\"iteration\":1,\"lr\":0.1}\n{\"iter\nnull\n[1]\n"
+      "{\"iteration\":2,\"validation\":[]}\n{\"iteration\":2,\"validation\":{\"mean\":3,\"classes\":{\"a\":1}"
+      "}}\n");
+  write("results.json", "{\"mean\":");
+  write("run.json", "[1,{\"command\":[1,\"train\"],\"x\":{}}]");
+  const auto run = run_patchcl("report " + folder_);
+  EXPECT_EQ(run.code, 0) << run.output;
+  EXPECT_EQ(page().find("Scores of the last weights"), std::string::npos);
+  EXPECT_NE(page().find("Learning rate"), std::string::npos);
+}
+
+TEST_F(RunReport, AFolderWithoutARunIsAUsageError) {
+  const auto run = run_patchcl("report " + folder_ + "/overlays");
+  EXPECT_EQ(run.code, 2);
+  EXPECT_NE(run.output.find("config.toml is missing"), std::string::npos) << run.output;
+}

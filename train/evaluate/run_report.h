@@ -1,0 +1,12 @@
+// report.html of a run folder: one page that needs nothing else, made from what the folder holds: run.json,
+// config.toml, metrics.jsonl, results.json, overlays and pictures. Parts that are missing or unreadable are
+// left out; a run that is still going on has a page too.
+#pragma once
+#include <string>
+
+namespace patchcl {
+
+// Writes FOLDER/report.html. Error(io) when that fails, Error(usage) when FOLDER holds no run.
+void write_run_report(const std::string& folder);
+
+}  // namespace patchcl

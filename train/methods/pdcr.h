@@ -1,0 +1,82 @@
+// PDCR, patch dragsaw contrastive regularisation (Li et al., TMI 2022; METHODS 3.2), beside
+// any supervised loss:
+//
+//   L + l_enc mean L_encoder + l_dec mean L_decoder + l_x mean L_cross    over levels, or pairs of levels
+// each an affinity_contrast.h of the vectors on a grid of a map, whose patches of the label map are their
+// receptive fields, or sides 5, 7, 9 of pixels of the map around the field's centre. For a pair of levels
+// both are projected to one width: linear - batch norm - ReLU. On unlabelled images the teacher's
+// pseudo-labels stand in for the mask, and patches of low mean confidence are left out (ours, METHODS 3.6).
+// Left out: the patches' position encoding of the paper's table, which no released code has; the
+// projection by strided convolutions of the 2-D code: the norm here sees the vectors of the grid, not the
+// whole map.
+#pragma once
+#include "layers/parts.h"
+#include "train/methods/patch_ratios.h"
+#include "train/methods/step.h"
+
+namespace patchcl {
+
+enum class PatchSide { field, hierarchy };
+enum class SideAverage { loss, ratio };  // of the losses of several sides, or of what they show
+
+// The label maps of the first n images of a step, on the host.
+struct SeenLabels {
+  Tensor labels;      // u8 (n,H,W)
+  Tensor confidence;  // f32 (n,H,W) in [0,1]; empty: all 1
+};
+
+class Pdcr {
+ public:
+  // `unlabeled`: the method has pseudo-labels.
+  void declare(OptionList& options, bool unlabeled);
+  // Error(usage) for options that would have no effect.
+  void resolve(const OptionList& options) const;
+  void declare(ParamLayout& layout, const UNetConfig& config);
+  bool on() const { return encoder_ > 0 || decoder_ > 0 || cross_ > 0; }
+  bool unlabeled() const { return unlabeled_; }
+  // `total` and what PDCR adds to it, of the maps of the images that the student saw.
+  Var add_to(const Var& total, Step& step, const UNet::Output& maps, const SeenLabels& seen) const;
+
+ private:
+  // What a level's patches are taken around, and which projection is its own.
+  struct Level {
+    int64_t number;
+    ReceptiveField field;
+  };
+  struct Vectors {
+    Var rows;  // (B n, C)
+    PatchGrid grid;
+    Level level;
+  };
+  struct Projection {
+    LinearLayer linear;
+    NormLayer norm;
+  };
+
+  std::vector<Level> levels_of(const std::vector<ReceptiveField>& fields) const;
+  std::vector<int64_t> sides(const ReceptiveField& field) const;
+  Vectors vectors(Step& step, const Var& map, const Level& level, int64_t images) const;
+  AffinityFeatures features(
+      Step& step, const Var& f, const Vectors& v, const SeenLabels& seen, size_t side) const;
+  void describe(
+      const Vectors& v, const SeenLabels& seen, size_t side, const Tensor& phi, const Tensor& valid) const;
+  Var contrast(
+      Step& step, const Vectors& p, const Vectors& q, const SeenLabels& seen, Pass* projecting) const;
+  Var in_unit_length(const Vectors& v, int64_t images, Pass* projecting) const;
+  Var of_levels(Step& step, const std::vector<Vectors>& all, const SeenLabels& seen) const;
+  Var of_pairs(Step& step, const std::vector<Vectors>& all, const SeenLabels& seen) const;
+
+  double encoder_ = 0, decoder_ = 0, cross_ = 0;
+  std::vector<int> levels_{1, 2, 3, 4}, sides_{5, 7, 9};
+  PatchSide side_ = PatchSide::field;
+  SideAverage average_ = SideAverage::loss;
+  AffinityContrastOptions contrast_;
+  int64_t vectors_ = 256, width_ = 128;
+  bool unlabeled_ = false;
+  double confidence_ = 0.75;
+  int64_t classes_ = 0;
+  std::vector<Level> encoder_levels_, decoder_levels_;
+  std::vector<Projection> projections_;  // of the encoder's levels
+};
+
+}  // namespace patchcl
