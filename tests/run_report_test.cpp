@@ -71,3 +71,42 @@ TEST_F(RunReport, AFolderWithoutARunIsAUsageError) {
   EXPECT_EQ(run.code, 2);
   EXPECT_NE(run.output.find("config.toml is missing"), std::string::npos) << run.output;
 }
+
+// The page computes its windows anew in the browser; where there is one, they are the program's.
+TEST_F(RunReport, PageOfWindowsAgreesWithTheProgram) {
+  const std::string page = temporary_ / "windows.html", images = temporary_ / "images";
+  ASSERT_EQ(run_patchcl("data convert phantom:cases=1,size=32 " + images + " --as png").code, 0);
+  std::string image;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(images + "/images"))
+    if (entry.path().extension() == ".png") image = entry.path().string();
+  const auto run = run_patchcl("inspect --weights " + folder_ + " --image " + image +
+                               " --patch-side 16 --html " + page + " --out " + (temporary_ / "sheet.png"));
+  ASSERT_EQ(run.code, 0) << run.output;
+  const std::string text = read_text(page);
+  EXPECT_NE(text.find("\"side\":16,"), std::string::npos);
+  EXPECT_EQ(text.find("src=\"http"), std::string::npos);
+  if (std::system("command -v chromium > /dev/null") != 0)
+    GTEST_SKIP() << "no chromium to open the page with";
+  const std::string seen = temporary_ / "seen.html";
+  ASSERT_EQ(
+      std::system(("timeout 60 chromium --headless --no-sandbox --disable-gpu --virtual-time-budget=2000 "
+                   "--dump-dom file://" +
+                   page + " > " + seen + " 2> /dev/null")
+                      .c_str()),
+      0);
+  const std::string dom = read_text(seen), words = "mean h here are at most ";
+  const size_t at = dom.find(words, dom.find("id=\"check\""));
+  ASSERT_NE(at, std::string::npos) << dom.substr(dom.find("id=\"check\""), 200);
+  EXPECT_LT(std::stod(dom.substr(at + words.size())), 1e-5);
+}
+
+TEST(WrongUse, TrainWithoutAWordSaysWhatItWants) {
+  const auto run = run_patchcl("train");
+  EXPECT_EQ(run.code, 2);
+  EXPECT_NE(run.output.find("--data FOLDER"), std::string::npos) << run.output;
+}
+
+TEST_F(RunReport, WeightsMayBeARunFolder) {
+  const auto run = run_patchcl("eval --data phantom:cases=8,size=32 --weights " + folder_);
+  EXPECT_EQ(run.code, 0) << run.output;
+}

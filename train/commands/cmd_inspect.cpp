@@ -8,6 +8,7 @@
 #include "data/formats/readers.h"
 #include "data/resize.h"
 #include "train/commands/command.h"
+#include "train/methods/patch_page.h"
 #include "train/methods/patch_sheet.h"
 #include "train/setup/model_file.h"
 
@@ -15,7 +16,7 @@ namespace patchcl {
 namespace {
 
 struct InspectOptions {
-  std::string weights, image, out = "patches.png";
+  std::string weights, image, out = "patches.png", page;
   int64_t slice = -1;
   uint64_t seed = 1337;
   PatchOptions patches;
@@ -65,12 +66,17 @@ int inspect(const InspectOptions& o) {
         long(n), long(options.side), entropy, confidence);
   }
   std::printf("wrote %s\n", o.out.c_str());
+  if (o.page.empty()) return 0;
+  write_patch_page(batch, options, drawn.positive, model->info.class_names, o.image, o.page);
+  std::printf("wrote %s\n", o.page.c_str());
   return 0;
 }
 
 AddCommand inspect_command{{50, "inspect", "Draw where PatchCL takes its patches from in one image",
     "  patchcl inspect --weights runs/last/best.safetensors --image patient001_frame01.nii.gz --out "
-    "sheet.png",
+    "sheet.png\n"
+    "  patchcl inspect --weights runs/last --image patient001_frame01.nii.gz --html patches.html   to play "
+    "with",
     [](CLI::App& app) {
       auto o = std::make_shared<InspectOptions>();
       app.add_option("--weights", o->weights, "Checkpoint or weights (.safetensors)")->required();
@@ -78,6 +84,9 @@ AddCommand inspect_command{{50, "inspect", "Draw where PatchCL takes its patches
           ->required();
       app.add_option("--slice", o->slice, "Slice of a volume; -1: the middle one")->capture_default_str();
       app.add_option("--out", o->out, "PNG to write")->capture_default_str();
+      app.add_option("--html", o->page,
+          "Also write a page to play with: the windows' entropy, confidence and weight for any side and "
+          "stride");
       app.add_option("--seed", o->seed, "Decides which windows are drawn")->capture_default_str();
       OptionList list;
       o->patches.declare(list);

@@ -75,6 +75,11 @@ AddCommand train{{1, "train", "Train a network",
           ->configurable(false);
       app.footer(list_of_methods() + "\n" + app.get_footer());
       return [config, method, &app] {
+        if (command_line().size() <= 2)
+          fail(ExitCode::usage, "train",
+              "wants images: --data FOLDER, or --data phantom for generated hearts; it would train "
+              "`supervised` "
+              "for 30000 steps at 256x256 into runs/last (patchcl train --help)");
         config->method_options = method->options().values();
         Trainer trainer(config->resume.empty() ? *config : resumed(app, *config));
         return int(trainer.run() == Outcome::finished ? ExitCode::ok : ExitCode::interrupted);

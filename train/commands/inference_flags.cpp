@@ -10,8 +10,9 @@ namespace patchcl {
 
 void InferenceFlags::add(CLI::App& app) {
   app.add_option("--weights", weights,
-         "Weights: a safetensors file of `train` or a converted PyTorch checkpoint; several (A,B,C, or the "
-         "option again) predict together, with the mean of their probabilities")
+         "Weights: a safetensors file of `train` or a converted PyTorch checkpoint, or a run folder (its "
+         "best); "
+         "several (A,B,C, or the option again) predict together, with the mean of their probabilities")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->required();

@@ -186,16 +186,20 @@ std::string plot(const std::vector<Curve>& lines, const std::string& x_axis) {
   return svg(left + width + 200, std::max(top + height, top + 16 * double(lines.size())) + 26, s);
 }
 
-std::string picture(const std::string& path) {
+std::string base64(const uint8_t* bytes, size_t n) {
   constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const Bytes bytes = read_bytes(path, ExitCode::io);
   std::string text;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
+  for (size_t i = 0; i < n; i += 3) {
     uint32_t group = 0;
-    for (size_t k = 0; k < 3; ++k) group = group << 8 | (i + k < bytes.size() ? uint8_t(bytes[i + k]) : 0);
-    for (size_t k = 0; k < 4; ++k) text += i + k > bytes.size() ? '=' : kDigits[group >> (18 - 6 * k) & 63];
+    for (size_t k = 0; k < 3; ++k) group = group << 8 | (i + k < n ? bytes[i + k] : 0);
+    for (size_t k = 0; k < 4; ++k) text += i + k > n ? '=' : kDigits[group >> (18 - 6 * k) & 63];
   }
-  return "<img alt=\"\" src=\"data:image/png;base64," + text + "\">";
+  return text;
+}
+
+std::string picture(const std::string& path) {
+  const Bytes bytes = read_bytes(path, ExitCode::io);
+  return "<img alt=\"\" src=\"data:image/png;base64," + base64(bytes.data(), bytes.size()) + "\">";
 }
 
 std::string histogram(const std::vector<double>& values, int bins) {
@@ -257,6 +261,7 @@ Page::Page(const std::string& title) {
 void Page::heading(const std::string& text) { body_ += "<h2>" + escape(text) + "</h2>\n"; }
 void Page::paragraph(const std::string& text) { body_ += "<p>" + escape(text) + "</p>\n"; }
 void Page::preformatted(const std::string& text) { body_ += "<pre>" + escape(text) + "</pre>\n"; }
+void Page::raw(const std::string& text) { body_ += text; }
 void Page::figure(const std::string& svg, const std::string& caption) {
   body_ += "<figure>" + svg + "<figcaption>" + escape(caption) + "</figcaption></figure>\n";
 }

@@ -1,5 +1,6 @@
 // A report as one HTML file that needs nothing else: tables, and figures drawn as inline SVG.
 #pragma once
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ struct Curve {
   std::vector<double> x, y;
 };
 std::string plot(const std::vector<Curve>& lines, const std::string& x_axis);
+std::string base64(const uint8_t* bytes, size_t n);
 // A PNG file, within the page. Throws Error(io).
 std::string picture(const std::string& path);
 // Curves over 0, 1, 2, ... on a logarithmic axis.
@@ -41,6 +43,7 @@ class Page {
   void heading(const std::string& text);
   void paragraph(const std::string& text);
   void preformatted(const std::string& text);
+  void raw(const std::string& markup);  // as it is: scripts and what they act on
   void figure(const std::string& svg, const std::string& caption);
   // Cells are HTML: escape() what may hold markup.
   void table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows);

@@ -1,6 +1,7 @@
 #include "train/setup/model_file.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -309,7 +310,9 @@ PartialLoad get_weights_partially(const TensorFile& file, ParamStore& store) {
 Model::Model(const ModelInfo& info, const Arena& arena)
     : info(info), unet(layout, info.unet), weights(layout, arena, DType::f32, /*with_grad=*/false) {}
 
-std::unique_ptr<Model> load_model(const std::string& path, const Arena& arena) {
+std::unique_ptr<Model> load_model(const std::string& from, const Arena& arena) {
+  // Of a run folder the best weights are meant.
+  const std::string path = std::filesystem::is_directory(from) ? from + "/best.safetensors" : from;
   const Arena host("weights file");
   const TensorFile file = load_tensors(path, host);
   auto model = std::make_unique<Model>(get_model_info(file, path), arena);
