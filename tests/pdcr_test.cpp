@@ -17,7 +17,7 @@ using namespace patchcl;
 namespace {
 
 const TensorFile& wanted() {
-  static const TensorFile file = load_tensors("tests/golden/pdcr.safetensors", Arena("golden"));
+  static const TensorFile file = load_tensors("tests/golden/contrast.safetensors", Arena("golden"));
   return file;
 }
 

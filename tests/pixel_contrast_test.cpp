@@ -9,6 +9,7 @@
 #include "losses/info_nce.h"
 #include "tensor/parallel.h"
 #include "tensor/random.h"
+#include "tests/golden.h"
 
 using namespace patchcl;
 
@@ -84,4 +85,29 @@ TEST(PixelContrast, EqualGroupsGiveTheLossOfOne) {
     }).loss;
   };
   EXPECT_NEAR(loss(one, 1), loss(three, 3), 1e-6);
+}
+
+// tests/golden/make_contrast.py: by the full matrix of similarities and autograd.
+TEST(GoldenPixelContrast, LossAndGradientOfEveryFormAreThoseOfPyTorch) {
+  const Arena arena("test");
+  const TensorFile wanted = load_tensors("tests/golden/contrast.safetensors", arena);
+  const Shape s{2, 9, 4};
+  std::vector<double> values = golden::unit("pixels", s.numel());
+  for (double& v : values) v = 2 * v - 1;
+  const std::vector<double> classes = golden::unit("label", 18);
+  const Tensor label = arena.empty({2, 9}, DType::i32);
+  for (int i = 0; i < 18; ++i) label.data<int32_t>()[i] = int32_t(3 * classes[size_t(i)]);
+  for (const auto& [form_name, form] :
+      {std::pair{"released", ContrastForm::released}, {"paper", ContrastForm::paper}})
+    for (const auto& [name, denominator] :
+        {std::pair{"all", ContrastDenominator::all}, {"negatives", ContrastDenominator::negatives}}) {
+      const std::string what = std::string("pixels.") + form_name + "." + name;
+      const Tensor gradient = arena.zeros(s, DType::f64);
+      Tape tape(arena);
+      const Var f = l2_normalize(tape.parameter(golden::tensor(arena, s, DType::f64, values), gradient, "f"));
+      const Var loss = pixel_contrast(f, tape.constant(label), {form, denominator, 0.5});
+      tape.backward(loss);
+      golden::expect_close(what, loss.value(), wanted.tensors.at(what + ".loss"), 1e-11);
+      golden::expect_close(what, gradient, wanted.tensors.at(what + ".grad"), 1e-11);
+    }
 }

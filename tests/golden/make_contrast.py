@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Writes pdcr.safetensors: what PyTorch computes in f64 for PDCR's loss and a UAFS block (docs/methods.md 3.2, 3.3).
+"""Writes contrast.safetensors: what PyTorch computes in f64 for the contrast of pixels (docs/methods.md 2.3), PDCR's loss
+and a UAFS block (3.2, 3.3).
 
-    python3 tests/golden/make_pdcr.py tests/golden/pdcr.safetensors
+    python3 tests/golden/make_contrast.py tests/golden/contrast.safetensors
 
 Needs torch and numpy; the tests need the file only. The loss is written as it is published, pair by pair with the maximum
 subtracted, and its gradient is autograd's. Contents:
   NAME.loss, NAME.grad         of vectors unit("f") on 2 images, before they are brought to length 1
+  pixels.FORM.DENOMINATOR.loss and .grad, likewise, of 2 groups of 9 vectors with labels floor(3 unit("label"))
   uafs.x, uafs.y, uafs.dx ...  a block with weights by numbers() of make_unet.py, and all gradients of sum(y * v)
 """
 import os
@@ -53,6 +55,28 @@ def pdcr(f, phi, form, affinity, flipped=False):
     return -torch.log(torch.exp(s * pull) / torch.exp(s * push).sum(-1, keepdim=True)).mean()
 
 
+def pixel_contrast(f, label, form, denominator):
+    """By the full matrix of a group and masks; groups and anchors without a partner are left out."""
+    groups = []
+    for z, y in zip(F.normalize(f, dim=-1), label):
+        s = z @ z.T / TAU
+        others = ~torch.eye(len(y), dtype=torch.bool)
+        positive = (y[:, None] == y) & others
+        negative = (y[:, None] != y) & others
+        losses = []
+        for i in range(len(y)):
+            if y[i] == 0 or not positive[i].any() or not negative[i].any():
+                continue
+            below = torch.logsumexp(s[i][positive[i] | negative[i] if denominator == "all" else negative[i]], 0)
+            if form == "paper":
+                losses.append((below - torch.logsumexp(s[i][positive[i]], 0)) / positive[i].sum())
+            else:
+                losses.append(below - s[i][positive[i]].mean())
+        if losses:
+            groups.append(torch.stack(losses).mean())
+    return torch.stack(groups).mean()
+
+
 class Uafs(nn.Module):
     def __init__(self):
         super().__init__()
@@ -76,6 +100,13 @@ def main():
         loss.backward()
         out[f"{name}.loss"] = loss.detach().reshape(1)
         out[f"{name}.grad"] = f.grad
+    for form in ("released", "paper"):
+        for denominator in ("all", "negatives"):
+            f = (2 * numbers("pixels", (2, 9, 4)) - 1).requires_grad_()
+            loss = pixel_contrast(f, torch.floor(3 * numbers("label", (2, 9))), form, denominator)
+            loss.backward()
+            out[f"pixels.{form}.{denominator}.loss"] = loss.detach().reshape(1)
+            out[f"pixels.{form}.{denominator}.grad"] = f.grad
     net = Uafs().double()
     with torch.no_grad():
         for name, p in net.block.named_parameters():
