@@ -22,8 +22,8 @@ std::string text_of(const fs::path& path) {
   return fs::exists(path) ? read_text(path.string(), ExitCode::io) : std::string();
 }
 
-ordered_json json_of(const fs::path& path) {
-  return ordered_json::parse(text_of(path), nullptr, /*allow_exceptions=*/false);
+ordered_json json_in(const std::string& text) {
+  return ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
 }
 
 // What was logged: a line for each name, in their order.
@@ -77,8 +77,7 @@ void read_metrics(const ordered_json& row, LoggedCurves& curves) {
 LoggedCurves read_curves(const fs::path& log) {
   LoggedCurves curves;
   std::istringstream lines(text_of(log));
-  for (std::string line; std::getline(lines, line);)
-    read_metrics(ordered_json::parse(line, nullptr, /*allow_exceptions=*/false), curves);
+  for (std::string line; std::getline(lines, line);) read_metrics(json_in(line), curves);
   return curves;
 }
 
@@ -167,18 +166,18 @@ void add_pictures(html::Page& page, const std::string& title, const std::vector<
 
 }  // namespace
 
-void write_run_report(const std::string& folder) {
+void write_run_report(const std::string& folder, const std::string& results) {
   const fs::path dir(folder);
   const std::string config = text_of(dir / "config.toml");
   if (config.empty())
     fail(ExitCode::usage, "report", folder,
         " holds no run (config.toml is missing); give the --out of a training");
   html::Page page("Run " + fs::absolute(dir / ".").parent_path().filename().string());
-  add_scores(page, json_of(dir / "results.json"));
+  add_scores(page, json_in(results.empty() ? text_of(dir / "results.json") : results));
   add_curves(page, read_curves(dir / "metrics.jsonl"));
   add_pictures(page, "Held-out cases: image, reference, prediction", pictures_in(dir / "overlays", false));
   add_pictures(page, "What the method sees", pictures_in(dir / "pictures", true));
-  add_what_ran(page, json_of(dir / "run.json"));
+  add_what_ran(page, json_in(text_of(dir / "run.json")));
   page.heading("Options, all of them");
   page.preformatted(config);
   page.save((dir / "report.html").string());

@@ -6,7 +6,8 @@
 
 namespace patchcl {
 
-// Writes FOLDER/report.html. Error(io) when that fails, Error(usage) when FOLDER holds no run.
-void write_run_report(const std::string& folder);
+// Writes FOLDER/report.html; `results` are those that FOLDER/results.json is going to hold, where it does not
+// yet. Error(io) when that fails, Error(usage) when FOLDER holds no run.
+void write_run_report(const std::string& folder, const std::string& results = "");
 
 }  // namespace patchcl

@@ -340,8 +340,9 @@ void Trainer::write_results() const {
       config_.method.c_str(), static_cast<long long>(learner_->iteration()), progress_.best_dice,
       static_cast<long long>(progress_.best_iteration), config_.out.c_str(), table.c_str());
   write_text(config_.out + "/results.md", table);
-  write_text(config_.out + "/results.json", to_json(validation_, info_.class_names));
-  write_run_report(config_.out);
+  const std::string results = to_json(validation_, info_.class_names);
+  write_run_report(config_.out, results);
+  write_text(config_.out + "/results.json", results);  // the last: a run that has it is complete
 }
 
 }  // namespace patchcl

@@ -313,6 +313,10 @@ Model::Model(const ModelInfo& info, const Arena& arena)
 std::unique_ptr<Model> load_model(const std::string& from, const Arena& arena) {
   // Of a run folder the best weights are meant.
   const std::string path = std::filesystem::is_directory(from) ? from + "/best.safetensors" : from;
+  for (const char* ending : {".pth", ".pt", ".ckpt"})
+    if (path.ends_with(ending))
+      fail(ExitCode::checkpoint, "weights", path,
+          " is a file of PyTorch's own; `python3 train/convert_weights.py` makes safetensors of it");
   const Arena host("weights file");
   const TensorFile file = load_tensors(path, host);
   auto model = std::make_unique<Model>(get_model_info(file, path), arena);
