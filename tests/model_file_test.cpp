@@ -342,18 +342,3 @@ TEST(ModelFile, ANetworkLargerThanItsFileIsRefusedBeforeMemoryIsAskedFor) {
            R"({"in_channels":2,"classes":3,"widths":[1,1,1,1,1,1,1,1,1,1,1,1,1],"dropout":[0]})"})
     EXPECT_NE(refused(network).find("it holds"), std::string::npos) << network;
 }
-
-// weights/README.md: networks for ACDC.
-TEST(ModelFile, PretrainedWeightsOfTheTreeLoad) {
-  int files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator("weights")) {
-    if (entry.path().extension() != ".safetensors") continue;
-    const Arena arena("test");
-    const auto model = load_model(entry.path().string(), arena);
-    EXPECT_EQ(model->layout.parameter_count(), 1813764) << entry.path();
-    EXPECT_EQ(model->info.class_names, (std::vector<std::string>{"background", "RV", "Myo", "LV"}));
-    EXPECT_LE(std::filesystem::file_size(entry.path()), 8u << 20);
-    ++files;
-  }
-  EXPECT_EQ(files, 6);
-}
