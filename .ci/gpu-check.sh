@@ -48,6 +48,11 @@ cpu_and_gpu() {
   [[ $1 != local-contrast ]] || tolerance=5e-3
   short_run cpu "$1" "$out/cpu-$1" && short_run cuda "$1" "$out/gpu-$1" && same_losses "$out/cpu-$1" "$out/gpu-$1" $tolerance
 }
+pdcr_and_uafs() {
+  local options=(--pdcr 0.1 --pdcr-decoder 0.1 --pdcr-cross 0.1 --pdcr-width 16 --pdcr-levels 2,3 --pdcr-vectors 16 --uafs decoder)
+  short_run cpu supervised "$out/cpu-pdcr" "${options[@]}" && short_run cuda supervised "$out/gpu-pdcr" "${options[@]}" &&
+    same_losses "$out/cpu-pdcr" "$out/gpu-pdcr" 1e-3
+}
 # Again, without a look at the loss in between: the host runs ahead of the GPU.
 bit_equal() { short_run cuda "$1" "$out/again-$1" --log-every 10 && diff <(grep lr.: "$out/gpu-$1/metrics.jsonl" | tail -n 1) <(grep lr.: "$out/again-$1/metrics.jsonl"); }
 # One launch for each step, four of ten before the consistency loss begins.
@@ -82,6 +87,7 @@ for method in $($patchcl methods --names); do
   check "ten steps of $method: CPU against GPU" cpu_and_gpu $method
   check "ten steps of $method: the same bits again" bit_equal $method
 done
+check "ten steps of supervised with PDCR and UAFS: CPU against GPU" pdcr_and_uafs
 for method in $($patchcl methods --names --recordable); do
   check "ten steps of $method recorded as CUDA graphs: the same bits" recorded $method
 done
