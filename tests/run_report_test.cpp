@@ -106,6 +106,13 @@ TEST(WrongUse, TrainWithoutAWordSaysWhatItWants) {
   EXPECT_NE(run.output.find("--data FOLDER"), std::string::npos) << run.output;
 }
 
+TEST(WrongUse, OptionsThatSubCommandsLackAreNamed) {
+  const auto run = run_patchcl("audit model --tensor 3");
+  EXPECT_EQ(run.code, 2);
+  EXPECT_NE(run.output.find("'--tensor' is not an option here; did you mean '--tensors'?"), std::string::npos)
+      << run.output;
+}
+
 TEST_F(RunReport, WeightsMayBeARunFolder) {
   const auto run = run_patchcl("eval --data phantom:cases=8,size=32 --weights " + folder_);
   EXPECT_EQ(run.code, 0) << run.output;

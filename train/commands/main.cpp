@@ -42,9 +42,13 @@ void print_help(std::FILE* out) {
     for (const CLI::Option* o : group.get_options())
       for (const std::string& name : o->get_lnames()) known.push_back("--" + name);
   };
-  add(app);
-  for (const CLI::App* group : app.get_subcommands([](const CLI::App*) { return true; })) add(*group);
-  const std::string word = app.remaining().at(0);
+  const std::function<void(const CLI::App&)> add_all = [&](const CLI::App& part) {
+    add(part);
+    for (const CLI::App* inner : part.get_subcommands([](const CLI::App*) { return true; })) add_all(*inner);
+  };
+  add_all(app);
+  // Of sub-commands too: `audit model`.
+  const std::string word = app.remaining(/*recurse=*/true).at(0);
   fail(ExitCode::usage, "options", "'", word, "' is not an option here", did_you_mean(word, known), " (",
       app.get_name(), " --help lists them)");
 }
