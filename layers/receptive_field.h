@@ -5,7 +5,8 @@
 //   upsampling x2: j /= 2, before it r += j where it is bilinear, behind it r += j where it is transposed
 //   a concatenation has the larger side.  UNet of 4.3: r = 5, 14, 32, 68, 140 at j = 1, 2, 4, 8, 16
 // The vector at row i of a map looks at rows [begin(i), begin(i) + r) of the image; those outside do not
-// exist. In the decoder r bounds from above: upsampling moves the centre by up to half a coarse pixel. Left out: the statistics of a norm, which see the whole image.
+// exist. In the decoder r bounds from above: upsampling moves the centre by up to half a coarse pixel.
+// Left out: the statistics of a norm, which see the whole image.
 #pragma once
 #include "layers/unet.h"
 

@@ -49,6 +49,27 @@ struct PixelEntropy {
   }
 };
 
+// One pixel, forward and backward; dx or da may be null.
+template <class T> HD inline void gate_pixel(const T* x, const T* a, int64_t C, int64_t M, T* y) {
+  const T gate = T(2 - PixelEntropy(a, M).share(M));  // EQ: 3.3 gated features
+  for (int64_t c = 0; c < C; ++c) y[c] = gate * x[c];
+}
+template <class T> struct GateGradients {
+  T *dx, *da;
+  bool add_x, add_a;
+  HD void pixel(const T* x, const T* a, const T* dy, int64_t C, int64_t M, int64_t i) const {
+    const PixelEntropy h(a, M);
+    const T gate = T(2 - h.share(M));
+    double dh = 0;
+    for (int64_t c = 0; c < C; ++c) dh -= double(x[c]) * double(dy[c]);
+    for (int64_t c = 0; dx && c < C; ++c) store(dx[i * C + c], T(gate * dy[c]), add_x);
+    for (int64_t m = 0; da && m < M; ++m) store(da[i * M + m], T(dh * h.slope(a, m, M)), add_a);
+  }
+};
+template <class T> GateGradients<T> gate_gradients(const GradOut& x, const GradOut& a) {
+  return {x ? x.t.data<T>() : nullptr, a ? a.t.data<T>() : nullptr, x.accumulate, a.accumulate};
+}
+
 class EntropyGate final : public Op {
  public:
   const char* name() const override { return "entropy_gate"; }

@@ -132,58 +132,50 @@ std::string bars(
   return svg(left + width + 40, bottom + 22, s);
 }
 
-std::string curves(const std::vector<Series>& series, const std::string& x_axis) {
-  const Axis axis(series, true, 0);
-  size_t points = 2;
-  for (const Series& s : series) points = std::max(points, s.values.size());
-  const double left = 60, top = 10, width = 520, height = 260;
-  std::string s;
-  for (double t : axis.ticks()) {
-    const double y = top + height * (1 - axis.at(t));
-    s += line(left, y, left + width, y, "stroke=\"#ddd\"") + text(left - 6, y + 4, number(t), "end");
-  }
-  for (size_t k = 0; k < series.size(); ++k) {
-    std::string path;
-    for (size_t i = 0; i < series[k].values.size(); ++i)
-      path += number(left + width * double(i) / double(points - 1)) + "," +
-              number(top + height * (1 - axis.at(series[k].values[i]))) + " ";
-    s += "<polyline fill=\"none\" stroke-width=\"1.5\" stroke=\"" + std::string(colour(k)) + "\"" +
-         (k >= std::size(kColours) ? " stroke-dasharray=\"4 2\"" : "") + " points=\"" + path + "\"/>";
-    s += rect(left + width + 16, top + 16 * double(k), 10, 10, colour(k)) +
-         text(left + width + 30, top + 9 + 16 * double(k), series[k].name);
-  }
-  s += text(left, top + height + 18, x_axis + " 0") +
-       text(left + width, top + height + 18, std::to_string(points - 1), "end");
-  return svg(left + width + 220, std::max(top + height, top + 16 * double(series.size())) + 26, s);
-}
+namespace {
 
-std::string plot(const std::vector<Curve>& lines, const std::string& x_axis) {
+std::string draw(const std::vector<Curve>& lines, const std::string& x_axis, bool logarithmic) {
   std::vector<Series> series;
   double last = 1;
   for (const Curve& l : lines) {
     series.push_back({l.name, l.y});
     for (const double x : l.x) last = std::max(last, x);
   }
-  const Axis axis(series, false, 0);
-  const double left = 60, top = 10, width = 620, height = 260;
+  const Axis axis(series, logarithmic, 0);
+  const double left = 60, top = 10, width = 520, height = 260;
   std::string s;
   for (const double t : axis.ticks()) {
     const double y = top + height * (1 - axis.at(t));
     s += line(left, y, left + width, y, "stroke=\"#ddd\"") + text(left - 6, y + 4, number(t), "end");
   }
   for (size_t k = 0; k < lines.size(); ++k) {
-    std::string points;
+    std::string path;
     for (size_t i = 0; i < lines[k].x.size(); ++i)
-      points += number(left + width * lines[k].x[i] / last) + "," +
-                number(top + height * (1 - axis.at(lines[k].y[i]))) + " ";
-    s += "<polyline fill=\"none\" stroke-width=\"1.5\" stroke=\"" + std::string(colour(k)) + "\" points=\"" +
-         points + "\"/>";
+      path += number(left + width * lines[k].x[i] / last) + "," +
+              number(top + height * (1 - axis.at(lines[k].y[i]))) + " ";
+    s += "<polyline fill=\"none\" stroke-width=\"1.5\" stroke=\"" + std::string(colour(k)) + "\"" +
+         (k >= std::size(kColours) ? " stroke-dasharray=\"4 2\"" : "") + " points=\"" + path + "\"/>";
     s += rect(left + width + 16, top + 16 * double(k), 10, 10, colour(k)) +
          text(left + width + 30, top + 9 + 16 * double(k), lines[k].name);
   }
   s += text(left, top + height + 18, x_axis + " 0") +
        text(left + width, top + height + 18, std::to_string(int64_t(last)), "end");
-  return svg(left + width + 200, std::max(top + height, top + 16 * double(lines.size())) + 26, s);
+  return svg(left + width + 220, std::max(top + height, top + 16 * double(lines.size())) + 26, s);
+}
+
+}  // namespace
+
+std::string plot(const std::vector<Curve>& lines, const std::string& x_axis) {
+  return draw(lines, x_axis, /*logarithmic=*/false);
+}
+
+std::string curves(const std::vector<Series>& series, const std::string& x_axis) {
+  std::vector<Curve> lines;
+  for (const Series& s : series) {
+    lines.push_back({s.name, {}, s.values});
+    for (size_t i = 0; i < s.values.size(); ++i) lines.back().x.push_back(double(i));
+  }
+  return draw(lines, x_axis, /*logarithmic=*/true);
 }
 
 std::string base64(const uint8_t* bytes, size_t n) {

@@ -265,7 +265,7 @@ void Trainer::after_step(const Batch& batch, ProgressLine& line) {
     line.say("step " + std::to_string(done) + "  validation " + one_line(validation_, info_.class_names) +
              (progress_.best_iteration == done ? "  (best)" : ""));
     checkpoint();
-    write_run_report(config_.out);
+    if (!last) write_run_report(config_.out);
   }
   line.update(done, terms_text_);
 }

@@ -4,6 +4,7 @@
 
 #include "tensor/error.h"
 #include "tensor/parallel.h"
+#include "train/methods/summed_area.h"
 
 namespace patchcl {
 
@@ -30,24 +31,12 @@ std::vector<float> entropy_map(const PatchImages& b, int64_t image, int64_t k, E
 }
 
 std::vector<float> window_means(const std::vector<float>& map, const WindowGrid& g) {
-  // table(r,c) = sum of the map above and left of (r,c), exclusive.
-  const int64_t columns = g.width + 1;
-  std::vector<double> table(size_t((g.height + 1) * columns));
-  for (int64_t r = 0; r < g.height; ++r) {
-    double row = 0;
-    for (int64_t c = 0; c < g.width; ++c) {
-      row += double(map[size_t(r * g.width + c)]);
-      table[size_t((r + 1) * columns + c + 1)] = table[size_t(r * columns + c + 1)] + row;
-    }
-  }
-  const auto corner = [&](int64_t r, int64_t c) { return table[size_t(r * columns + c)]; };
+  const SummedArea table(
+      g.height, g.width, [&](int64_t y, int64_t x) { return map[size_t(y * g.width + x)]; });
   std::vector<float> means(size_t(g.count()));
-  for (int64_t w = 0; w < g.count(); ++w) {
-    const int64_t top = g.top(w), left = g.left(w), bottom = top + g.side, right = left + g.side;
-    const double sum = corner(bottom, right) - corner(top, right) - corner(bottom, left) + corner(top, left);
-    means[size_t(w)] =
-        float(sum / double(g.side * g.side));  // EQ: 1.3 average patch entropy, mean confidence
-  }
+  for (int64_t w = 0; w < g.count(); ++w)
+    means[size_t(w)] = float(
+        table.square(g.top(w), g.left(w), g.side).mean());  // EQ: 1.3 average patch entropy, mean confidence
   return means;
 }
 

@@ -1,14 +1,6 @@
 #include "train/methods/patch_ratios.h"
 
-#include <algorithm>
-
 namespace patchcl {
-
-SummedArea::Part SummedArea::square(int64_t top, int64_t left, int64_t side) const {
-  const int64_t y0 = std::clamp<int64_t>(top, 0, height_), y1 = std::clamp<int64_t>(top + side, 0, height_);
-  const int64_t x0 = std::clamp<int64_t>(left, 0, width_), x1 = std::clamp<int64_t>(left + side, 0, width_);
-  return {at(y1, x1) - at(y0, x1) - at(y1, x0) + at(y0, x0), (y1 - y0) * (x1 - x0)};
-}
 
 PatchGrid::PatchGrid(int64_t height, int64_t width, int64_t vectors) : step(1) {
   while (height / step > 1 && (height / step) * (width / step) > vectors) ++step;

@@ -5,33 +5,9 @@
 
 #include "layers/receptive_field.h"
 #include "losses/affinity_contrast.h"
+#include "train/methods/summed_area.h"
 
 namespace patchcl {
-
-// Sums of a map over any rectangle in four reads: S(y,x) holds the sum of all pixels above and left of it.
-class SummedArea {
- public:
-  // value(y, x) of an image of height x width.
-  template <class F> SummedArea(int64_t height, int64_t width, F value)
-      : height_(height), width_(width), sums_(size_t((height + 1) * (width + 1))) {
-    for (int64_t y = 0; y < height; ++y)
-      for (int64_t x = 0; x < width; ++x)
-        at(y + 1, x + 1) = double(value(y, x)) + at(y, x + 1) + at(y + 1, x) - at(y, x);
-  }
-  struct Part {
-    double sum = 0;
-    int64_t pixels = 0;
-    double mean() const { return pixels > 0 ? sum / double(pixels) : 0; }
-  };
-  // Of the square of that side at (top, left), as far as it lies in the image.
-  Part square(int64_t top, int64_t left, int64_t side) const;
-
- private:
-  double& at(int64_t y, int64_t x) { return sums_[size_t(y * (width_ + 1) + x)]; }
-  double at(int64_t y, int64_t x) const { return sums_[size_t(y * (width_ + 1) + x)]; }
-  int64_t height_, width_;
-  std::vector<double> sums_;
-};
 
 // A regular grid on a map of height x width with at most `vectors` points; row i of it is row phase_y + i
 // step.
@@ -57,6 +33,7 @@ class LabelView {
   // `weight`.
   void describe(Affinity affinity, const ReceptiveField& field, int64_t side, int64_t y, int64_t x,
       double weight, float* phi) const;
+  bool has_confidence() const { return !confidence_.empty(); }
   double confidence(const ReceptiveField& field, int64_t side, int64_t y, int64_t x) const;
 
  private:

@@ -94,8 +94,21 @@ std::vector<int64_t> Pdcr::sides(const ReceptiveField& field) const {
   return all;
 }
 
-// The vectors of a map on a grid whose phase is drawn anew at each step.
-Pdcr::Vectors Pdcr::vectors(Step& step, const Var& map, const Level& level, int64_t images) const {
+// Label maps as patches see them, one for each image.
+std::vector<LabelView> Pdcr::views(const SeenLabels& seen) const {
+  const Shape& s = seen.labels.shape();
+  std::vector<LabelView> all;
+  for (int64_t image = 0; image < s[0]; ++image) {
+    const int64_t at = image * s[1] * s[2];
+    const float* confidence = seen.confidence ? seen.confidence.data<float>() + at : nullptr;
+    all.emplace_back(seen.labels.data<uint8_t>() + at, confidence, s[1], s[2], classes_);
+  }
+  return all;
+}
+
+// The vectors of a map on a grid whose phase is drawn anew at each step, and their patches.
+Pdcr::Vectors Pdcr::vectors(Step& step, const Var& map, const Level& level, int64_t images,
+    const std::vector<LabelView>& views) const {
   const Shape s = map.shape();
   PatchGrid grid(s[1], s[2], vectors_);
   Rng rng = step.host_rng(site::pdcr + uint32_t(level.number));
@@ -107,92 +120,87 @@ Pdcr::Vectors Pdcr::vectors(Step& step, const Var& map, const Level& level, int6
     index.data<int32_t>()[i] = int32_t((image * s[1] + grid.y(at)) * s[2] + grid.x(at));
   }
   const Var wide = cast(map, precise(map.dtype()));
-  return {gather_rows(reshape(wide, {s.rows(), s[3]}), step.upload(index, "grid")), grid, level};
+  Vectors v{gather_rows(reshape(wide, {s.rows(), s[3]}), step.upload(index, "grid")), {}};
+  const std::vector<int64_t> all = sides(level.field);
+  if (average_ == SideAverage::ratio) v.patches.push_back(show(step, grid, level.field, all, images, views));
+  else
+    for (const int64_t side : all) v.patches.push_back(show(step, grid, level.field, {side}, images, views));
+  return v;
 }
 
-// phi and valid of the patches of one side, or of all at once.
-void Pdcr::describe(
-    const Vectors& v, const SeenLabels& seen, size_t side, const Tensor& phi, const Tensor& valid) const {
-  const Shape& s = seen.labels.shape();
-  const int64_t n = v.grid.size(), K = phi.shape()[2], pixels = s[1] * s[2];
-  const std::vector<int64_t> all = sides(v.level.field);
-  const bool together = average_ == SideAverage::ratio;
-  const size_t begin = together ? 0 : side, end = together ? all.size() : side + 1;
-  parallel_for(s[0], [&](int64_t image) {
-    const float* confidence = seen.confidence ? seen.confidence.data<float>() + image * pixels : nullptr;
-    const LabelView view(seen.labels.data<uint8_t>() + image * pixels, confidence, s[1], s[2], classes_);
-    for (int64_t i = 0; i < n; ++i) {
-      float* to = phi.data<float>() + (image * n + i) * K;
-      std::fill_n(to, K, 0.f);
-      double sure = 0;
-      for (size_t k = begin; k < end; ++k) {
-        const double share = 1 / double(end - begin);
-        view.describe(contrast_.affinity, v.level.field, all[k], v.grid.y(i), v.grid.x(i), share, to);
-        sure += share * view.confidence(v.level.field, all[k], v.grid.y(i), v.grid.x(i));
-      }
-      valid.data<float>()[image * n + i] = !seen.confidence || sure >= confidence_ ? 1 : 0;
-    }
-  });
-}
-
-AffinityFeatures Pdcr::features(
-    Step& step, const Var& f, const Vectors& v, const SeenLabels& seen, size_t side) const {
-  const int64_t images = seen.labels.shape()[0], n = v.grid.size();
+// phi and valid of the patches of some sides, averaged over them.
+Pdcr::ShownPatches Pdcr::show(Step& step, const PatchGrid& grid, const ReceptiveField& field,
+    const std::vector<int64_t>& sides, int64_t images, const std::vector<LabelView>& views) const {
+  const int64_t n = grid.size(), K = description_size(contrast_.affinity, classes_);
   const Arena host("pdcr");
-  const Tensor phi = host.empty({images, n, description_size(contrast_.affinity, classes_)}, DType::f32);
-  const Tensor valid = host.empty({images, n}, DType::f32);
-  step.work([&] { describe(v, seen, side, phi, valid); });
-  return {f, step.upload(phi, "what patches show"), step.upload(valid, "patches that count")};
+  const Tensor phi = host.empty({images, n, K}, DType::f32), valid = host.empty({images, n}, DType::f32);
+  const double share = 1 / double(sides.size());
+  step.work([&] {
+    parallel_for(images, [&](int64_t image) {
+      const LabelView& view = views[size_t(image)];
+      for (int64_t i = 0; i < n; ++i) {
+        float* to = phi.data<float>() + (image * n + i) * K;
+        std::fill_n(to, K, 0.f);
+        double sure = 0;
+        for (const int64_t side : sides) {
+          view.describe(contrast_.affinity, field, side, grid.y(i), grid.x(i), share, to);
+          sure += share * view.confidence(field, side, grid.y(i), grid.x(i));
+        }
+        valid.data<float>()[image * n + i] = !view.has_confidence() || sure >= confidence_ ? 1 : 0;
+      }
+    });
+  });
+  return {step.upload(phi, "what patches show"), step.upload(valid, "patches that count")};
 }
 
-Var Pdcr::in_unit_length(const Vectors& v, int64_t images, Pass* projecting) const {
-  Var rows = v.rows;
-  if (projecting) {
-    const auto same = [&](const Level& l) { return l.number == v.level.number; };
-    const auto level = std::find_if(encoder_levels_.begin(), encoder_levels_.end(), same);
-    const Projection& p = projections_[size_t(level - encoder_levels_.begin())];
-    rows = relu(p.norm(*projecting, p.linear(*projecting, rows)));
-  }
-  return reshape(l2_normalize(rows), {images, v.grid.size(), rows.shape()[1]});
+// (B n,C) -> (B,n,C), each of length 1.
+Var Pdcr::in_unit_length(const Var& rows, int64_t images) {
+  return reshape(l2_normalize(rows), {images, rows.shape()[0] / images, rows.shape()[1]});
 }
 
-Var Pdcr::contrast(
-    Step& step, const Vectors& p, const Vectors& q, const SeenLabels& seen, Pass* projecting) const {
-  const int64_t images = seen.labels.shape()[0];
-  const bool same = &p == &q, together = average_ == SideAverage::ratio;
-  const Var f = in_unit_length(p, images, projecting);
-  const Var g = same ? f : in_unit_length(q, images, projecting);
+Var Pdcr::contrast(const Var& f, const Vectors& p, const Var& g, const Vectors& q) const {
   std::vector<Var> losses;
-  for (size_t side = 0; side < (together ? 1 : sides(p.level.field).size()); ++side) {
-    const AffinityFeatures a = features(step, f, p, seen, side);
-    losses.push_back(affinity_contrast(a, same ? a : features(step, g, q, seen, side), contrast_));
+  for (size_t i = 0; i < p.patches.size(); ++i)
+    losses.push_back(affinity_contrast(
+        {f, p.patches[i].phi, p.patches[i].valid}, {g, q.patches[i].phi, q.patches[i].valid}, contrast_));
+  return mean_of(losses);
+}
+
+Var Pdcr::of_levels(const std::vector<Vectors>& all, int64_t images) const {
+  std::vector<Var> losses;
+  for (const Vectors& v : all) {
+    const Var f = in_unit_length(v.rows, images);
+    losses.push_back(contrast(f, v, f, v));
   }
   return mean_of(losses);
 }
 
-Var Pdcr::of_levels(Step& step, const std::vector<Vectors>& all, const SeenLabels& seen) const {
-  std::vector<Var> losses;
-  for (const Vectors& v : all) losses.push_back(contrast(step, v, v, seen, nullptr));
-  return mean_of(losses);
-}
-
-Var Pdcr::of_pairs(Step& step, const std::vector<Vectors>& all, const SeenLabels& seen) const {
+Var Pdcr::of_pairs(Step& step, const std::vector<Vectors>& all, int64_t images) const {
   Pass pass(step.tape, *step.s.student, /*training=*/true, step.s.rng, site::pdcr);
-  std::vector<Var> losses;
+  std::vector<Var> projected, losses;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const Projection& p = projections_[i];
+    projected.push_back(in_unit_length(relu(p.norm(pass, p.linear(pass, all[i].rows))), images));
+  }
   for (size_t a = 0; a < all.size(); ++a)
-    for (size_t b = a + 1; b < all.size(); ++b) losses.push_back(contrast(step, all[a], all[b], seen, &pass));
+    for (size_t b = a + 1; b < all.size(); ++b)
+      losses.push_back(contrast(projected[a], all[a], projected[b], all[b]));
   return mean_of(losses);
 }
 
 Var Pdcr::add_to(const Var& total, Step& step, const UNet::Output& maps, const SeenLabels& seen) const {
   if (!on()) return total;
   const int64_t images = seen.labels.shape()[0];
+  std::vector<LabelView> views;
+  step.work([&] { views = this->views(seen); });
   std::vector<Vectors> encoder, decoder;
-  for (const Level& l : encoder_levels_)
-    encoder.push_back(vectors(step, maps.encoder[size_t(l.number)], l, images));
-  for (const Level& l : decoder_levels_)
-    if (decoder_ > 0)
-      decoder.push_back(vectors(step, maps.decoder[maps.decoder.size() - 1 - size_t(l.number)], l, images));
+  if (encoder_ + cross_ > 0)
+    for (const Level& l : encoder_levels_)
+      encoder.push_back(vectors(step, maps.encoder[size_t(l.number)], l, images, views));
+  if (decoder_ > 0)
+    for (const Level& l : decoder_levels_)
+      decoder.push_back(
+          vectors(step, maps.decoder[maps.decoder.size() - 1 - size_t(l.number)], l, images, views));
   Var sum = total;
   const auto take = [&](double weight, const char* name, auto loss_of) {
     if (weight == 0) return;
@@ -200,9 +208,9 @@ Var Pdcr::add_to(const Var& total, Step& step, const UNet::Output& maps, const S
     step.log.terms.push_back({name, loss});
     sum = add(sum, affine(loss, weight));  // EQ: 3.6 objective
   };
-  take(encoder_, "pdcr", [&] { return of_levels(step, encoder, seen); });
-  take(decoder_, "pdcr_decoder", [&] { return of_levels(step, decoder, seen); });
-  take(cross_, "pdcr_cross", [&] { return of_pairs(step, encoder, seen); });
+  take(encoder_, "pdcr", [&] { return of_levels(encoder, images); });
+  take(decoder_, "pdcr_decoder", [&] { return of_levels(decoder, images); });
+  take(cross_, "pdcr_cross", [&] { return of_pairs(step, encoder, images); });
   return sum;
 }
 

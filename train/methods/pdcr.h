@@ -38,15 +38,16 @@ class Pdcr {
   Var add_to(const Var& total, Step& step, const UNet::Output& maps, const SeenLabels& seen) const;
 
  private:
-  // What a level's patches are taken around, and which projection is its own.
   struct Level {
     int64_t number;
     ReceptiveField field;
   };
+  struct ShownPatches {
+    Var phi, valid;  // as affinity_contrast.h takes them
+  };
   struct Vectors {
-    Var rows;  // (B n, C)
-    PatchGrid grid;
-    Level level;
+    Var rows;                           // (B n,C)
+    std::vector<ShownPatches> patches;  // of each side, or of all at once
   };
   struct Projection {
     LinearLayer linear;
@@ -55,16 +56,15 @@ class Pdcr {
 
   std::vector<Level> levels_of(const std::vector<ReceptiveField>& fields) const;
   std::vector<int64_t> sides(const ReceptiveField& field) const;
-  Vectors vectors(Step& step, const Var& map, const Level& level, int64_t images) const;
-  AffinityFeatures features(
-      Step& step, const Var& f, const Vectors& v, const SeenLabels& seen, size_t side) const;
-  void describe(
-      const Vectors& v, const SeenLabels& seen, size_t side, const Tensor& phi, const Tensor& valid) const;
-  Var contrast(
-      Step& step, const Vectors& p, const Vectors& q, const SeenLabels& seen, Pass* projecting) const;
-  Var in_unit_length(const Vectors& v, int64_t images, Pass* projecting) const;
-  Var of_levels(Step& step, const std::vector<Vectors>& all, const SeenLabels& seen) const;
-  Var of_pairs(Step& step, const std::vector<Vectors>& all, const SeenLabels& seen) const;
+  std::vector<LabelView> views(const SeenLabels& seen) const;
+  Vectors vectors(Step& step, const Var& map, const Level& level, int64_t images,
+      const std::vector<LabelView>& views) const;
+  ShownPatches show(Step& step, const PatchGrid& grid, const ReceptiveField& field,
+      const std::vector<int64_t>& sides, int64_t images, const std::vector<LabelView>& views) const;
+  static Var in_unit_length(const Var& rows, int64_t images);
+  Var contrast(const Var& f, const Vectors& p, const Var& g, const Vectors& q) const;
+  Var of_levels(const std::vector<Vectors>& all, int64_t images) const;
+  Var of_pairs(Step& step, const std::vector<Vectors>& all, int64_t images) const;
 
   double encoder_ = 0, decoder_ = 0, cross_ = 0;
   std::vector<int> levels_{1, 2, 3, 4}, sides_{5, 7, 9};
@@ -76,7 +76,7 @@ class Pdcr {
   double confidence_ = 0.75;
   int64_t classes_ = 0;
   std::vector<Level> encoder_levels_, decoder_levels_;
-  std::vector<Projection> projections_;  // of the encoder's levels
+  std::vector<Projection> projections_;  // of encoder_levels_
 };
 
 }  // namespace patchcl
