@@ -83,16 +83,26 @@ INSTANTIATE_TEST_SUITE_P(
       return n;
     });
 
-TEST_P(EveryTraining, StoppedByASignalAndResumedIsBitEqualToOneGo) {
+// Stopped at this iteration by a signal, and gone on with.
+void expect_as_in_one_go(const std::string& method, int iteration, const std::string& more) {
   TemporaryFolder folder;
   const std::string one = folder / "one", two = folder / "two";
-  ASSERT_EQ(run_patchcl(options(GetParam(), kLong, "--threads 1 --out " + one)).code, 0);
-  EXPECT_EQ(interrupt_at(15, SIGTERM, options(GetParam(), kLong, "--threads 1 --out " + two), two), 9);
+  ASSERT_EQ(run_patchcl(options(method, kLong, "--threads 1 " + more + " --out " + one)).code, 0);
+  const std::string again = options(method, kLong, "--threads 1 " + more + " --out " + two);
+  EXPECT_EQ(interrupt_at(iteration, SIGTERM, again, two), 9);
   const Outcome resumed = run_patchcl("train --resume " + two);
   ASSERT_EQ(resumed.code, 0) << resumed.output;
   expect_equal_checkpoints(one + "/last.safetensors", two + "/last.safetensors");
   EXPECT_EQ(read_text(one + "/metrics.csv"), read_text(two + "/metrics.csv"));
   EXPECT_EQ(read_text(one + "/metrics.jsonl"), read_text(two + "/metrics.jsonl"));
+}
+
+TEST_P(EveryTraining, StoppedByASignalAndResumedIsBitEqualToOneGo) {
+  expect_as_in_one_go(GetParam(), 15, "");
+}
+
+TEST_P(EveryTraining, StoppedOnWholeImagesBehindWindowsAndResumedIsBitEqualToOneGo) {
+  expect_as_in_one_go(GetParam(), 55, "--window 16 --whole-share 0.6");
 }
 
 TEST(TrainLoop, ARunOfTheDefaultNetworkGoesOnWithOtherThreadsInAnotherFolder) {

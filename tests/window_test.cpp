@@ -8,6 +8,7 @@
 #include "data/stream/augment.h"
 #include "tensor/io.h"
 #include "tests/command_line.h"
+#include "train/methods/phase.h"
 
 using namespace patchcl;
 using namespace patchcl::test;
@@ -123,6 +124,49 @@ TEST(Windows, TrainTheNetworkWhichIsScoredOnWholeImages) {
   }
 }
 
+TEST(Windows, GiveWayToWholeImagesAtTheEndOfTheRun) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run";
+  const Outcome o = run_patchcl(kSmall +
+                                "--method mean-teacher --iters 10 --window 16 --whole-share 0.4 "
+                                "--whole-batch 2 --audit-every 5 --out " +
+                                run);
+  ASSERT_EQ(o.code, 0) << o.output;
+  EXPECT_TRUE(contains(o.output, "step 6  training, whole images, 4 steps from the last weights"))
+      << o.output;
+  const Outcome audit = run_patchcl("audit run " + run);
+  EXPECT_EQ(audit.code, 0) << audit.output;
+  EXPECT_TRUE(contains(audit.output, "2 images of 48x48")) << audit.output;
+}
+
+TEST(Windows, ThatEndCutThePhaseTheyEndIn) {
+  RunShape run{.iterations = 10, .batch = 12, .size = 16};
+  run.whole_share = 0.3;
+  run.whole_size = 48;
+  run.whole_batch = 4;
+  const std::vector<Phase> own{{.name = "a", .iterations = 4, .labeled = 12},
+      {.name = "b", .iterations = 6, .labeled = 3, .unlabeled = 9, .keep_optimizer = false}};
+  const std::vector<Phase> all = planned(own, run);
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(all[0].size, 16);
+  EXPECT_EQ(all[1].iterations, 3);
+  EXPECT_FALSE(all[1].keep_optimizer);
+  EXPECT_EQ(all[1].stage, 1u);
+  const Phase& last = all[2];
+  EXPECT_EQ(last.name, "b, whole images");
+  EXPECT_EQ(last.iterations, 3);
+  EXPECT_EQ(last.size, 48);
+  EXPECT_EQ(last.labeled, 1);
+  EXPECT_EQ(last.unlabeled, 3);
+  EXPECT_TRUE(last.keep_optimizer) << "it only goes on";
+  EXPECT_EQ(last.stage, 1u);
+  run.whole_share = 1;
+  EXPECT_EQ(planned(own, run).size(), 2u);
+  EXPECT_FALSE(planned(own, run)[1].keep_optimizer) << "it begins with whole images";
+  run.whole_share = 0;
+  EXPECT_EQ(planned(own, run).size(), 2u);
+}
+
 TEST(Windows, OfNoUseAreErrorsThatSaySo) {
   const auto message = [](const std::string& more) {
     const Outcome o = run_patchcl(kSmall + "--iters 1 --out /nowhere/at/all " + more);
@@ -131,5 +175,7 @@ TEST(Windows, OfNoUseAreErrorsThatSaySo) {
   };
   EXPECT_TRUE(contains(message("--window 64"), "--window 64 is larger than the images of --size 48"));
   EXPECT_TRUE(contains(message("--window-at uniform"), "no effect without --window"));
+  EXPECT_TRUE(contains(message("--whole-share 0.1"), "no effect without --window"));
+  EXPECT_TRUE(contains(message("--window 16 --whole-batch 2"), "no effect without --whole-share"));
   EXPECT_TRUE(contains(message("--window 15"), "mend --size or --window"));
 }

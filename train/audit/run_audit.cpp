@@ -47,10 +47,10 @@ AuditedStep prepare_run(const std::string& run, const std::string& moved) {
 
   BatchStream batches(step.learner(), c, data);
   step.set(batches.next(std::min(iteration, c.iters - 1)), iteration);
-  const int64_t side = step.learner().options().run.size;
+  const Phase& phase = step.learner().phase();
   std::ostringstream s;
   s << c.method << ", the step after step " << iteration << " of " << c.iters << " (" << path << "), "
-    << c.batch << " images of " << side << 'x' << side;
+    << phase.labeled + phase.unlabeled << " images of " << phase.size << 'x' << phase.size;
   out.what = s.str();
   return out;
 }

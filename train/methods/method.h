@@ -26,7 +26,7 @@ struct TrainState {
   Tensor rng;                     // i64 (2) on the device: seed, iteration
   uint64_t seed = 0;
   int64_t iteration = 0, iterations = 0;
-  size_t phase = 0;
+  size_t phase = 0;  // of the method's own
 };
 
 // Named scalars of a step in the order in which they print: loss, ce, dice, consistency, contrastive, weight

@@ -18,12 +18,16 @@ struct RunShape {
   int64_t size = 256;          // height and width of an image
   int64_t size_multiple = 16;  // of the network's input
   LearningRate rate = {};      // over the whole run
+  // Where images are windows: the share of the iterations, the last ones, that see whole images.
+  double whole_share = 0;
+  int64_t whole_size = 256, whole_batch = 24;
 };
 
 struct Phase {
   std::string name;  // "warm-up"
   int64_t iterations = 0;
   int64_t labeled = 0, unlabeled = 0;  // images in a batch
+  int64_t size = 0;                    // height and width of an image; 0: as the run has it
   std::vector<ViewKind> views{{}};     // of every image; the first is the plain one
   LearningRate rate = {};
   // Prefixes of the names of the parameters that train; empty: all.
@@ -33,6 +37,8 @@ struct Phase {
   enum class Start { last, best } start = Start::last;  // weights: as they are, or the best validated so far
   bool keep_optimizer = true;                           // its state at the moment of those weights
   bool copy_to_teacher = false;
+
+  size_t stage = 0;  // which of the method's own phases it is, or a part of
 };
 
 // How many images of a batch are labelled; 0 asks for half of them. Error(usage) where one kind is missing.
@@ -53,5 +59,11 @@ inline Phase whole_run(const RunShape& run, int64_t labeled, std::vector<ViewKin
       .views = std::move(views),
       .rate = run.rate};
 }
+
+// A method's phases as they run: each knows its size and stage, and the end of the run sees whole images
+// where `run` asks for that. A network of windows alone does not know where in an image it is, and finds
+// islands far from the organ. The phase that the end begins in is cut in two; a batch has `whole_batch`
+// images there, labelled and unlabelled in the proportion of before.
+std::vector<Phase> planned(std::vector<Phase> phases, const RunShape& run);
 
 }  // namespace patchcl

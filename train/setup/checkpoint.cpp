@@ -81,7 +81,7 @@ void refuse_other_bits(const TensorFile& file, const Learner& learner, const std
 void refuse_other_phases(const Learner& learner, const std::string& config, const std::string& path) {
   RunShape before = learner.options().run;
   before.iterations = std::stoll(options_of(config).at("iters"));
-  const std::vector<Phase> was = learner.method().phases(before), &now = learner.phases();
+  const std::vector<Phase> was = planned(learner.method().phases(before), before), &now = learner.phases();
   bool same = was.size() == now.size();
   for (size_t i = 0; same && i + 1 < was.size(); ++i) same = was[i].iterations == now[i].iterations;
   if (!same)

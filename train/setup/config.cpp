@@ -102,6 +102,10 @@ void declare_data(OptionList& o, TrainConfig& c) {
       kNotNegative);
   o.choose("window-at", c.window_at, kWindowPlaces,
       "Where they lie: near the centre, anywhere, or every other one around a labelled pixel");
+  o.add("whole-share", c.whole_share,
+      "Share of the iterations, the last ones, on whole images, which show a network of windows where it is",
+      kShare);
+  o.add("whole-batch", c.whole_batch, "Images in a step there; 0: those of --batch", kNotNegative);
 }
 }  // namespace
 
@@ -169,6 +173,10 @@ void TrainConfig::resolve() {
   if (window == 0 && window_at != WindowAt::centre)
     fail(ExitCode::usage, "options", "--window-at ", name_of(window_at, kWindowPlaces),
         " has no effect without --window; leave it out");
+  if (window == 0 && whole_share > 0)
+    fail(ExitCode::usage, "options", "--whole-share has no effect without --window; leave it out");
+  if (whole_share == 0 && whole_batch > 0)
+    fail(ExitCode::usage, "options", "--whole-batch has no effect without --whole-share; leave it out");
   const Device there = device_of(device);
   device = there == Device::cuda ? DeviceChoice::cuda : DeviceChoice::cpu;
   if (math != MathMode::f32 && there == Device::cpu)
@@ -196,6 +204,9 @@ DatasetOptions TrainConfig::dataset_options() const {
 RunShape TrainConfig::run_shape() const {
   RunShape run{.iterations = iters, .batch = batch, .size = window > 0 ? window : size};
   run.size_multiple = int64_t(1) << (network.widths.size() - 1);
+  run.whole_share = whole_share;
+  run.whole_size = size;
+  run.whole_batch = whole_batch > 0 ? whole_batch : batch;
   run.rate = {.schedule = schedule, .peak = lr, .length = iters, .warm_up = lr_warm_up};
   return run;
 }

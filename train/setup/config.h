@@ -53,6 +53,8 @@ struct TrainConfig {
   Augmentation augment = Augmentation::ssl4mis;
   int64_t window = 0;  // side of what the network trains on; 0: size
   WindowAt window_at = WindowAt::centre;
+  double whole_share = 0;   // of the iterations, the last ones, on whole images
+  int64_t whole_batch = 0;  // images in a step there; 0: batch
   // Optimisation
   int64_t iters = 30000, batch = 24;
   OptimizerOptions optimizer;

@@ -23,7 +23,7 @@ std::vector<Elements> elements_of(const ParamLayout& layout, const std::vector<s
 
 // A batch of a phase's shapes over memory that nobody will read.
 Batch shapes_only(const Phase& phase, const LearnerOptions& o, const Arena& memory) {
-  const int64_t n = phase.labeled + phase.unlabeled, side = o.run.size;
+  const int64_t n = phase.labeled + phase.unlabeled, side = phase.size;
   Batch b;
   b.labeled = phase.labeled;
   b.ids.resize(size_t(n));
@@ -42,12 +42,13 @@ Learner::Learner(std::unique_ptr<Method> method, const LearnerOptions& options)
       activations_("activations", options.device) {
   unet_ = std::make_unique<UNet>(layout_, options_.network);
   options_.run.size_multiple = unet_->size_multiple();
-  if (options_.run.size % unet_->size_multiple())
-    fail(ExitCode::usage, "train", "images of ", options_.run.size, "x", options_.run.size,
-        ": no multiple of ", unet_->size_multiple(), ", which a UNet of ", options_.network.widths.size(),
-        " levels needs; mend --size or --window");
   method_->resolve(options_.run);
-  phases_ = method_->phases(options_.run);
+  phases_ = planned(method_->phases(options_.run), options_.run);
+  for (const Phase& p : phases_)
+    if (p.size % unet_->size_multiple())
+      fail(ExitCode::usage, "train", "images of ", p.size, "x", p.size, ": no multiple of ",
+          unet_->size_multiple(), ", which a UNet of ", options_.network.widths.size(),
+          " levels needs; mend --size or --window");
   for (int64_t begin = 0; const Phase& p : phases_) {
     begins_.push_back(begin);
     begin += p.iterations;
@@ -72,7 +73,8 @@ size_t Learner::phase_of(int64_t iteration) const {
 
 void Learner::go_to(int64_t iteration) {
   state_.iteration = iteration;
-  state_.phase = phase_ = phase_of(iteration);
+  phase_ = phase_of(iteration);
+  state_.phase = phase().stage;
   trained_ = elements_of(layout_, phase().trains);
 }
 
@@ -126,7 +128,7 @@ size_t Learner::planned_bytes(size_t phase) const {
   TrainState s = state_;
   s.arena = &plan;
   s.iteration = begins_[phase];
-  s.phase = phase;
+  s.phase = phases_[phase].stage;
   const Batch b = shapes_only(phases_[phase], options_, inputs);
   Tape tape(plan);
   LossTerms log;
