@@ -8,7 +8,9 @@
 #include <fstream>
 #include <sstream>
 
-#include "train/commands/grid.h"
+#include "tensor/file.h"
+#include "tests/command_line.h"
+#include "train/commands/grid_page.h"
 #include "train/setup/config.h"
 
 using namespace patchcl;
@@ -57,16 +59,49 @@ TEST(Grid, TablesHoldMeanAndDeviation) {
   GridScores s;
   s[{"supervised", 3}] = {
       {0.5, 10, {{"RV", 0.4}, {"LV", 0.6}}}, {0.7, std::nan(""), {{"RV", 0.6}, {"LV", 0.8}}}};
-  EXPECT_EQ(grid_table(p, s),
+  EXPECT_EQ(in_markdown(grid_table(p, s)),
       "| method | Dice %, 3 labelled | HD95 | Dice %, 7 labelled | HD95 |\n"
       "|---|---:|---:|---:|---:|\n"
       "| supervised | 60.00 ± 14.14 | 10.00 | - | - |\n"
       "| patchcl+cp | - | - | - | - |\n");
-  EXPECT_EQ(grid_class_table(p, s, 3),
+  EXPECT_EQ(in_markdown(grid_class_table(p, s, 3)),
       "| Dice %, 3 labelled | LV | RV |\n"
       "|---|---:|---:|\n"
       "| supervised | 70.00 ± 14.14 | 50.00 ± 14.14 |\n"
       "| patchcl+cp | - | - |\n");
+}
+
+// 2, 3 and 4 points more than the first: mean 3, deviation 1, t = 3 / (1 / sqrt 3).
+TEST(Grid, DifferencesArePairedBySeed) {
+  const GridPlan p = parse_plan(kPlan, "test.plan");
+  GridScores s;
+  for (int64_t seed : {1, 2, 3}) {
+    s[{"supervised", 3}].push_back({0.1 * double(seed), 0, {}, seed});
+    const int64_t other = 4 - seed;  // in another order
+    s[{"patchcl+cp", 3}].push_back({0.1 * double(other) + 0.01 * double(other + 1), 0, {}, other});
+  }
+  s[{"patchcl+cp", 3}].push_back({0.9, 0, {}, 17});  // without a partner
+  EXPECT_EQ(in_markdown(grid_differences(p, s)),
+      "| Dice % minus supervised | 3 labelled | t | seeds | 7 labelled | t | seeds |\n"
+      "|---|---:|---:|---:|---:|---:|---:|\n"
+      "| patchcl+cp | 3.00 ± 1.00 | 5.2 | 3 | - | - | 0 |\n");
+}
+
+TEST(Grid, ThePageHasTablesCurvesAndWhatIsMissing) {
+  const test::TemporaryFolder folder;
+  const GridPlan p = parse_plan(kPlan, "test.plan");
+  const std::filesystem::path run = folder / "supervised";
+  std::filesystem::create_directories(run);
+  write_text((run / "metrics.jsonl").string(),
+      "{\"iteration\":10,\"validation\":{\"mean\":{\"dice\":0.25}}}\n"
+      "{\"iteration\":20,\"validation\":{\"mean\":{\"dice\":0.5}}}\n");
+  GridScores s;
+  s[{"supervised", 3}] = {{0.5, 10, {{"RV", 0.4}}, 1}};
+  write_grid_page(p, s, {{&p.variants[0], 3, 1, run}, {&p.variants[1], 3, 1, folder / "none"}}, folder / "");
+  const std::string page = read_text(folder / "report.html");
+  for (const char* part :
+      {"50.00", "Differences, paired by seed", "<polyline", "1 of 2 are there", "missing"})
+    EXPECT_NE(page.find(part), std::string::npos) << part;
 }
 
 // A row that a method refuses would be found after hours.

@@ -72,6 +72,49 @@ TEST_F(RunReport, AFolderWithoutARunIsAUsageError) {
   EXPECT_NE(run.output.find("config.toml is missing"), std::string::npos) << run.output;
 }
 
+namespace {
+bool chromium() { return std::system("command -v chromium > /dev/null") == 0; }
+
+// The page as a browser has made it, once its scripts ran; what they complain of goes to the end.
+std::string opened(const std::string& page, const std::string& to) {
+  const std::string command =
+      "timeout 60 chromium --headless --no-sandbox --disable-gpu --enable-logging=stderr "
+      "--virtual-time-budget=3000 --dump-dom file://" +
+      page + " > " + to + " 2> " + to + ".log";
+  EXPECT_EQ(std::system(command.c_str()), 0);
+  EXPECT_EQ(read_text(to + ".log").find(":CONSOLE"), std::string::npos) << read_text(to + ".log");
+  return read_text(to);
+}
+}  // namespace
+
+// A page of one step: its numbers are those of the walk-through, its last section a walk through the tape.
+TEST(Explain, ShowsTheStepOfTheWalkthrough) {
+  const patchcl::test::TemporaryFolder folder;
+  const std::string page = folder / "step.html";
+  const auto run = run_patchcl("explain walkthrough --html " + page);
+  ASSERT_EQ(run.code, 0) << run.output;
+  const std::string text = read_text(page), losses = run_patchcl("walkthrough losses").output;
+  const size_t total = losses.find("\nL    ");
+  ASSERT_NE(total, std::string::npos) << losses;
+  EXPECT_NE(text.find("The step's loss: " + losses.substr(total + 15, 8)), std::string::npos);
+  EXPECT_NE(text.find("losses/guided_contrastive.h"), std::string::npos);
+  EXPECT_EQ(text.find("src=\"http"), std::string::npos);
+  if (!chromium()) GTEST_SKIP() << "no chromium to open the page with";
+  const std::string dom = opened(page, folder / "seen.html");
+  EXPECT_NE(dom.find("<h3 id=\"name\">add, (1)</h3>"), std::string::npos);
+  EXPECT_NE(dom.find("op 1 of "), std::string::npos);
+  EXPECT_NE(dom.find("<circle"), std::string::npos) << "the embeddings";
+  EXPECT_NE(dom.find("are at most 0.0e+0 from its own"), std::string::npos) << "the windows";
+}
+
+TEST_F(RunReport, AStepOfARunIsExplainedToo) {
+  const std::string page = temporary_ / "step.html";
+  const auto run = run_patchcl("explain " + folder_ + " --html " + page);
+  ASSERT_EQ(run.code, 0) << run.output;
+  EXPECT_NE(read_text(page).find("the step after step"), std::string::npos);
+  EXPECT_EQ(run_patchcl("explain " + folder_ + "/overlays --html " + page).code, 6);
+}
+
 // The page computes its windows anew in the browser; where there is one, they are the program's.
 TEST_F(RunReport, PageOfWindowsAgreesWithTheProgram) {
   const std::string page = temporary_ / "windows.html", images = temporary_ / "images";
@@ -85,16 +128,9 @@ TEST_F(RunReport, PageOfWindowsAgreesWithTheProgram) {
   const std::string text = read_text(page);
   EXPECT_NE(text.find("\"side\":16,"), std::string::npos);
   EXPECT_EQ(text.find("src=\"http"), std::string::npos);
-  if (std::system("command -v chromium > /dev/null") != 0)
-    GTEST_SKIP() << "no chromium to open the page with";
-  const std::string seen = temporary_ / "seen.html";
-  ASSERT_EQ(
-      std::system(("timeout 60 chromium --headless --no-sandbox --disable-gpu --virtual-time-budget=2000 "
-                   "--dump-dom file://" +
-                   page + " > " + seen + " 2> /dev/null")
-                      .c_str()),
-      0);
-  const std::string dom = read_text(seen), words = "mean h here are at most ";
+  if (!chromium()) GTEST_SKIP() << "no chromium to open the page with";
+  const std::string dom = opened(page, temporary_ / "seen.html");
+  const std::string words = "mean h here are at most ";
   const size_t at = dom.find(words, dom.find("id=\"check\""));
   ASSERT_NE(at, std::string::npos) << dom.substr(dom.find("id=\"check\""), 200);
   EXPECT_LT(std::stod(dom.substr(at + words.size())), 1e-5);

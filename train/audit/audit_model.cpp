@@ -4,10 +4,12 @@
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "train/audit/audit_commands.h"
 #include "train/audit/audit_setup.h"
 #include "train/evaluate/html.h"
+#include "train/evaluate/progress.h"
 #include "train/audit/parameter_audit.h"
 #include "train/audit/run_audit.h"
 
@@ -208,8 +210,15 @@ template <class Prepare> int audit(const ReportOptions& o, const Prepare& prepar
   r.what = audited.what;
   r.terms = report_terms(step.layout(), step.terms(), r.layers);
   r.loss = step.gradient();
+  std::optional<ProgressLine> line;
+  ParameterAuditOptions options = o.audit;
+  options.progress = [&](size_t done, size_t all) {
+    if (!line) line.emplace(int64_t(all), ProgressLine::Options{.item = "tensor", .out = stderr});
+    line->update(int64_t(done));
+  };
   r.checks = audit_parameters(
-      step.student(), [&] { return step.loss(); }, o.audit);
+      step.student(), [&] { return step.loss(); }, options);
+  line.reset();
   r.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!o.html.empty()) save_page(r, audited, o.html);
   if (o.json) std::printf("%s\n", to_json(r).dump(2).c_str());

@@ -16,6 +16,7 @@ namespace patchcl {
 struct AuditedStep {
   std::unique_ptr<StepAudit> step;
   std::vector<std::vector<LayerNorm>> history;  // [step][layer]
+  std::vector<std::string> class_names;
   std::string what;  // "patchcl on phantom, 2 labelled + 2 unlabelled images of 64x64, step 6"
 };
 

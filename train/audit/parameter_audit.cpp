@@ -139,9 +139,11 @@ std::vector<ParameterCheck> audit_parameters(
     chosen.resize(size_t(options.tensors));
   }
   std::vector<ParameterCheck> checks;
-  for (int i : chosen)
+  for (int i : chosen) {
     checks.push_back(
         audit_tensor(infos[size_t(i)], parameters.value(i), parameters.grad(i), loss, options, rng));
+    if (options.progress) options.progress(checks.size(), chosen.size());
+  }
   std::stable_sort(
       checks.begin(), checks.end(), [](const auto& a, const auto& b) { return badness(a) > badness(b); });
   return checks;

@@ -25,6 +25,7 @@ struct ParameterAuditOptions {
   int entries = 3;     // per tensor, the largest one first
   int directions = 1;  // per tensor
   int tensors = 0;     // > 0: only so many tensors, drawn at random (a spot check)
+  std::function<void(size_t done, size_t all)> progress = {};  // after each tensor
 };
 
 struct ParameterCheck {

@@ -40,6 +40,7 @@ AuditedStep prepare_run(const std::string& run, const std::string& moved) {
         "; say with --data where its data lies");
   AuditedStep out;
   out.step = std::make_unique<StepAudit>(c.method, c.method_options, c.learner_options(data));
+  out.class_names = data.class_names();
   StepAudit& step = *out.step;
   get_weights(file, step.student(), path);
   if (step.method().has_teacher()) get_weights(file, step.teacher(), path, "teacher.");

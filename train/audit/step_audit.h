@@ -39,6 +39,8 @@ class StepAudit {
   // initial state, in which a queue is empty and the contrast absent. Returns the loss.
   double train(double lr);
 
+  const Batch& batch() const { return batch_; }
+
   // The loss at the student's present values.
   double loss();
   // The same; student().grads() become dL/dw.

@@ -5,6 +5,7 @@
 #include "train/commands/data_flags.h"
 #include "train/commands/inference_flags.h"
 #include "train/commands/score_output.h"
+#include "train/evaluate/progress.h"
 #include "train/evaluate/report.h"
 #include "train/evaluate/table.h"
 
@@ -49,6 +50,8 @@ int eval(const EvalFlags& flags) {
         " has no labelled case in that split; say how many to hold out with --val");
   std::vector<ObjectSummary::Image> images;
   const std::vector<std::string> names = foreground_names(info, data.class_names());
+  ProgressLine line(count, {.item = "case", .out = stderr});
+  int64_t done = 0;
   const auto see = [&](const Volume& v, const Segmentation& prediction, const CaseScores& scores) {
     std::vector<std::string> legend;
     for (size_t i = 0; i < names.size(); ++i)
@@ -56,6 +59,7 @@ int eval(const EvalFlags& flags) {
     if (!flags.inference.overlays.empty())
       draw_overlay(flags.inference.overlays, v, prediction.classes, legend);
     if (flags.objects) images.push_back(count_objects(v, prediction.of_network, object_options));
+    line.update(++done);
   };
   const Summary summary = validate(
       ensemble_of(models), count, [&](int64_t i) { return data.validation(i); },

@@ -23,7 +23,8 @@
 
 #include "tensor/file.h"
 #include "train/commands/command.h"
-#include "train/commands/grid.h"
+#include "train/commands/grid_page.h"
+#include "train/evaluate/progress.h"
 #include "train/setup/config.h"
 
 namespace patchcl {
@@ -38,11 +39,7 @@ struct GridFlags {
   bool tables_only = false;
 };
 
-struct Cell {
-  const GridVariant* variant;
-  int64_t labeled, seed;
-  fs::path folder;
-};
+using Cell = GridCell;
 
 // Runs this program with other arguments, its output in `log`. Returns its exit code.
 int run_self(std::vector<std::string> arguments, const fs::path& log) {
@@ -97,7 +94,8 @@ int run(const Cell& c, const GridPlan& plan, const GridFlags& flags) {
     std::vector<std::string> eval{"eval"};
     append(eval, plan.eval);
     append(eval, threads_of_a_job(flags));
-    append(eval, {"--weights", (c.folder / "best.safetensors").string(), "--json", scores_file(c).string()});
+    append(eval, {"--weights", (c.folder / (plan.weights + ".safetensors")).string(), "--json",
+                     scores_file(c).string()});
     code = run_self(eval, log);
   }
   if (code == int(ExitCode::interrupted))
@@ -121,6 +119,26 @@ std::optional<GridScore> read_scores(const fs::path& path) {
   }
 }
 
+// How long the runs that are left will take, from those of this process that are done.
+class GridClock {
+ public:
+  explicit GridClock(size_t all) : left_(all), start_(std::chrono::steady_clock::now()) {}
+  void skip() { --left_; }
+  void finish() {
+    --left_;
+    ++done_;
+  }
+  std::string left() const {
+    if (done_ == 0) return {};
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_;
+    return "  ETA " + duration(elapsed.count() / double(done_) * double(left_));
+  }
+
+ private:
+  size_t left_, done_ = 0;
+  std::chrono::steady_clock::time_point start_;
+};
+
 // Runs what is not there yet, `jobs` at a time in the order of `cells`; the exit code of one that failed, or
 // 0. Stops at the first exception.
 int run_all(const std::vector<Cell>& cells, const GridPlan& plan, const GridFlags& flags) {
@@ -128,11 +146,15 @@ int run_all(const std::vector<Cell>& cells, const GridPlan& plan, const GridFlag
   size_t next = 0;
   int failed = 0;
   std::exception_ptr stopped;
+  GridClock clock(cells.size());
   const auto work = [&] {
     for (std::unique_lock lock(mutex); next < cells.size() && !stopped;) {
       const Cell& c = cells[next++];
-      if (read_scores(scores_file(c))) continue;
-      std::printf("%zu/%zu %s\n", next, cells.size(), c.folder.c_str());
+      if (read_scores(scores_file(c))) {
+        clock.skip();
+        continue;
+      }
+      std::printf("%zu/%zu %s%s\n", next, cells.size(), c.folder.c_str(), clock.left().c_str());
       std::fflush(stdout);
       lock.unlock();
       std::exception_ptr error;
@@ -143,6 +165,7 @@ int run_all(const std::vector<Cell>& cells, const GridPlan& plan, const GridFlag
         error = std::current_exception();
       }
       lock.lock();
+      clock.finish();
       if (code != 0) failed = code;
       if (error) stopped = error;
     }
@@ -158,18 +181,22 @@ void write_tables(const GridPlan& plan, const std::vector<Cell>& cells, const fs
   GridScores scores;
   ordered_json runs = ordered_json::array();
   for (const Cell& c : cells) {
-    const std::optional<GridScore> s = read_scores(scores_file(c));
+    std::optional<GridScore> s = read_scores(scores_file(c));
     if (!s) continue;
+    s->seed = c.seed;
     scores[{c.variant->name, c.labeled}].push_back(*s);
     runs.push_back({{"variant", c.variant->name}, {"labeled", c.labeled}, {"seed", c.seed}, {"dice", s->dice},
         {"hd95", std::isnan(s->hd95) ? ordered_json() : ordered_json(s->hd95)},
         {"dice_of_class", s->dice_of_class}});
   }
-  std::string tables = grid_table(plan, scores);
-  for (int64_t l : plan.labeled) tables += "\n" + grid_class_table(plan, scores, l);
+  std::string tables = in_markdown(grid_table(plan, scores));
+  for (int64_t l : plan.labeled) tables += "\n" + in_markdown(grid_class_table(plan, scores, l));
+  if (plan.variants.size() > 1) tables += "\n" + in_markdown(grid_differences(plan, scores));
   write_text((out / "table.md").string(), tables);
   write_text((out / "runs.json").string(), runs.dump(2) + "\n");
-  std::printf("\n%s\nwrote %s and runs.json beside it\n", tables.c_str(), (out / "table.md").c_str());
+  write_grid_page(plan, scores, cells, out);
+  std::printf("\n%s\nwrote %s, and report.html and runs.json beside it\n", tables.c_str(),
+      (out / "table.md").c_str());
 }
 
 int grid(const GridFlags& flags) {

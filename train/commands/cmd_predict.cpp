@@ -14,7 +14,7 @@
 #include "train/commands/inference_flags.h"
 #include "train/commands/score_output.h"
 #include "train/evaluate/report.h"
-#include "train/loop/progress.h"
+#include "train/evaluate/progress.h"
 
 namespace patchcl {
 
@@ -103,6 +103,24 @@ void write_mask(const PredictFlags& flags, const std::string& path, const Segmen
   else write_label(path, s.classes, v);
 }
 
+// A line for each mask, with the time that the others will take.
+class WrittenMasks {
+ public:
+  explicit WrittenMasks(size_t all) : all_(all), start_(std::chrono::steady_clock::now()) {}
+  void say(const std::string& image, const std::string& mask) {
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_;
+    ++done_;
+    const double left = elapsed.count() / double(done_) * double(all_ - done_);
+    std::printf("%zu/%zu %s -> %s, %s left\n", done_, all_, printable(image).c_str(), printable(mask).c_str(),
+        duration(left).c_str());
+    std::fflush(stdout);
+  }
+
+ private:
+  size_t all_, done_ = 0;
+  std::chrono::steady_clock::time_point start_;
+};
+
 int predict(const PredictFlags& flags) {
   const Arena arena("prediction");
   const auto models = flags.inference.load(arena);
@@ -110,7 +128,7 @@ int predict(const PredictFlags& flags) {
   const Ensemble networks = ensemble_of(models);
   const InferenceOptions options = flags.inference.resolve(info);
   const std::vector<fs::path> files = inputs(flags.input), masks = targets(flags, files);
-  const auto start = std::chrono::steady_clock::now();
+  WrittenMasks written(files.size());
   for (size_t i = 0; i < files.size(); ++i) {
     const Volume v = read_volume(files[i].string());
     const Arena memory("probabilities");
@@ -127,11 +145,7 @@ int predict(const PredictFlags& flags) {
     if (flags.probabilities) save_probabilities(masks[i], all);
     if (!flags.inference.overlays.empty())
       draw_overlay(flags.inference.overlays, v, mask.classes, foreground_names(info));
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    const double left = elapsed.count() / double(i + 1) * double(files.size() - i - 1);
-    std::printf("%zu/%zu %s -> %s, %s left\n", i + 1, files.size(), printable(files[i].string()).c_str(),
-        printable(masks[i].string()).c_str(), duration(left).c_str());
-    std::fflush(stdout);
+    written.say(files[i].string(), masks[i].string());
   }
   return int(ExitCode::ok);
 }
@@ -156,11 +170,12 @@ int predict_split(const PredictFlags& flags) {
   const Ensemble networks = ensemble_of(models);
   const InferenceOptions options = flags.inference.resolve(models.front()->info);
   fs::create_directories(flags.output);
+  WrittenMasks written(cases.size());
   for (const Source& s : cases) {
     const Volume v = to_volume(s.id, s.path, s.image(), nullptr, "");
     const fs::path target = fs::path(flags.output) / mask_name(s);
     write_mask(flags, target.string(), segment(networks, v, options, arena), v, models.front()->info);
-    std::printf("%s -> %s\n", printable(s.path).c_str(), printable(target.string()).c_str());
+    written.say(s.path, target.string());
   }
   return int(ExitCode::ok);
 }

@@ -8,69 +8,26 @@
 #include "losses/dot.h"
 #include "tensor/device.h"
 #include "losses/guided_contrastive.h"
-#include "train/audit/step_audit.h"
 #include "train/commands/command.h"
+#include "train/commands/walkthrough_step.h"
 #include "train/methods/patch_entropy.h"
 
 namespace patchcl {
 namespace {
 
-constexpr int64_t kSide = 8, kClasses = 2, kPatch = 4, kStride = 2;
-constexpr int64_t kIteration = 80, kIterations = 320;  // behind the first mistakes, in the middle of the ramp
-
-constexpr double kEma = 0.9, kBeta = 0.5;
-const GuidedContrastiveOptions kLoss{.tau = 1, .lambda = 10, .psi = 1};
-
-OptionValues small_options() {
-  return {{"warm-up", "0"}, {"ramp-up", "0.5"}, {"ema", "0.9"}, {"teacher-norm", "running"},
-      {"patch-side", std::to_string(kPatch)}, {"patch-stride", std::to_string(kStride)}, {"patches", "2"},
-      {"queue-ready", "2"}, {"attended-patches", "false"}, {"hard-negatives", "off"},
-      {"contrast-weight", "0.5"}, {"tau", "1"}, {"lambda", "10"}, {"psi", "1"}};
-}
-
-LearnerOptions small_run() {
-  LearnerOptions o;
-  o.network = {.classes = int(kClasses), .widths = {4, 8}, .dropout = {0, 0}};
-  o.run = {.iterations = kIterations, .batch = 2, .size = kSide};
-  o.seed = 1;
-  return o;
-}
-
-Batch two_images(const Arena& arena) {
-  Batch b;
-  b.views.resize(2);
-  for (View& v : b.views) v.images = arena.empty({2, kSide, kSide, 1}, DType::f64);
-  b.views[0].labels = b.views[1].labels = arena.empty({2, kSide, kSide}, DType::u8);
-  b.labeled = 1;
-  b.ids = {"labelled", "unlabelled"};
-  Rng rng(1);
-  for (int64_t i = 0; i < 2 * kSide * kSide; ++i) {
-    const int64_t n = i / (kSide * kSide), y = i / kSide % kSide, x = i % kSide;
-    const bool inside = n == 0 ? y >= 2 && y < 6 && x >= 2 && x < 6 : y >= 3 && y < 7 && x >= 1 && x < 5;
-    const double value =
-        std::round(100 * (inside ? 0.7 + 0.2 * rng.uniform() : 0.1 + 0.2 * rng.uniform())) / 100;
-    b.images().data<double>()[i] = value;
-    b.views[1].images.data<double>()[i] =
-        std::min(1.0, 1.2 * value);  // a brighter view; real steps draw the factors
-    b.labels().data<uint8_t>()[i] = n == 0 ? uint8_t(inside) : 255;
-  }
-  return b;
-}
+using namespace walkthrough;
 
 // The step, recorded with every value and gradient kept.
 struct Example {
-  StepAudit step{"patchcl", small_options(), small_run()};
+  std::unique_ptr<StepAudit> audit = walkthrough_step();
+  StepAudit& step = *audit;
+  const Batch& batch = step.batch();
   Arena arena{"walkthrough"};
-  Batch batch = two_images(arena);
   Tape tape{arena, {.keep = true}};
   LossTerms log;
   Var total;
 
   Example() {
-    for (int64_t i = 0; i <= kIteration; ++i) {
-      step.set(batch, i);
-      if (i < kIteration) step.train(0.1);
-    }
     step.student().zero_grad();
     total = step.record(tape, log);
     tape.backward(total);

@@ -6,7 +6,6 @@
 #include <sstream>
 
 #include "tensor/file.h"
-#include "train/evaluate/table.h"
 
 namespace patchcl {
 
@@ -38,6 +37,15 @@ template <class F> std::string spread(const std::vector<GridScore>& scores, doub
   return mean_and_deviation(values, factor);
 }
 
+std::string student_t(const std::vector<double>& values) {
+  const double n = double(values.size());
+  if (n < 3) return "-";
+  double mean = 0, squares = 0;
+  for (const double v : values) mean += v / n;
+  for (const double v : values) squares += (v - mean) * (v - mean);
+  return squares > 0 ? fixed(mean / std::sqrt(squares / (n - 1) / n), 1) : "-";
+}
+
 }  // namespace
 
 std::vector<std::string> words(const std::string& text) {
@@ -60,12 +68,15 @@ GridPlan parse_plan(const std::string& text, const std::string& path) {
     else if (key == "seeds") plan.seeds = integers(rest, where);
     else if (key == "train") plan.train.insert(plan.train.end(), rest.begin(), rest.end());
     else if (key == "eval") plan.eval.insert(plan.eval.end(), rest.begin(), rest.end());
+    else if (key == "weights" && rest.size() == 1 && (rest[0] == "best" || rest[0] == "last"))
+      plan.weights = rest[0];
     else if (key == "variant" && !rest.empty() && rest[0] == file_name_of(rest[0]) &&
              names.insert(rest[0]).second)
       plan.variants.push_back({rest[0], {rest.begin() + 1, rest.end()}});
     else
       fail(ExitCode::usage, "grid", where, ": '", raw,
-          "' is none of labeled, seeds, train, eval, or variant with a new name (without '/', which names a "
+          "' is none of labeled, seeds, train, eval, weights best or last, or variant with a new name "
+          "(without '/', which names a "
           "folder)");
   }
   if (plan.labeled.empty() || plan.seeds.empty() || plan.variants.empty())
@@ -82,7 +93,7 @@ std::string mean_and_deviation(const std::vector<double>& values, double factor)
   return fixed(mean, 2) + " ± " + fixed(std::sqrt(squares / double(values.size() - 1)), 2);
 }
 
-std::string grid_table(const GridPlan& plan, const GridScores& scores) {
+GridTable grid_table(const GridPlan& plan, const GridScores& scores) {
   TableRow head{"method"};
   for (int64_t l : plan.labeled) {
     head.push_back("Dice %, " + std::to_string(l) + " labelled");
@@ -97,10 +108,10 @@ std::string grid_table(const GridPlan& plan, const GridScores& scores) {
       rows.back().push_back(spread(of, 1, [](const GridScore& x) { return x.hd95; }));
     }
   }
-  return markdown_table(head, rows);
+  return {head, rows};
 }
 
-std::string grid_class_table(const GridPlan& plan, const GridScores& scores, int64_t labeled) {
+GridTable grid_class_table(const GridPlan& plan, const GridScores& scores, int64_t labeled) {
   TableRow head{"Dice %, " + std::to_string(labeled) + " labelled"};
   for (const GridVariant& v : plan.variants)
     for (const GridScore& x : scores_of(scores, v.name, labeled))
@@ -113,7 +124,28 @@ std::string grid_class_table(const GridPlan& plan, const GridScores& scores, int
       rows.back().push_back(spread(scores_of(scores, v.name, labeled), 100,
           [&](const GridScore& x) { return x.dice_of_class.at(head[k]); }));
   }
-  return markdown_table(head, rows);
+  return {head, rows};
+}
+
+GridTable grid_differences(const GridPlan& plan, const GridScores& scores) {
+  const std::string first = plan.variants.front().name;
+  GridTable table{{"Dice % minus " + first}, {}};
+  for (int64_t l : plan.labeled)
+    for (const std::string& what : {std::to_string(l) + " labelled", std::string("t"), std::string("seeds")})
+      table.head.push_back(what);
+  for (size_t v = 1; v < plan.variants.size(); ++v) {
+    table.rows.push_back({plan.variants[v].name});
+    for (int64_t l : plan.labeled) {
+      std::vector<double> differences;
+      for (const GridScore& a : scores_of(scores, plan.variants[v].name, l))
+        for (const GridScore& b : scores_of(scores, first, l))
+          if (a.seed == b.seed) differences.push_back(a.dice - b.dice);
+      for (const std::string& cell :
+          {mean_and_deviation(differences, 100), student_t(differences), std::to_string(differences.size())})
+        table.rows.back().push_back(cell);
+    }
+  }
+  return table;
 }
 
 }  // namespace patchcl

@@ -5,12 +5,15 @@
 //   seeds   1337 1338 1339
 //   train   --data data/acdc --size 96 --iters 4000      options of every run of `patchcl train`
 //   eval    --data data/acdc --preset ssl4mis            options of `patchcl eval` on its weights
+//   weights last                           what is scored: the last ones, or (default) the best validated
 //   variant mean-teacher   --method mean-teacher         a row of the table: a name and further options
 #pragma once
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
+
+#include "train/evaluate/table.h"
 
 namespace patchcl {
 
@@ -22,6 +25,7 @@ struct GridVariant {
 struct GridPlan {
   std::vector<int64_t> labeled, seeds;
   std::vector<std::string> train, eval;
+  std::string weights = "best";  // which of a run's are scored
   std::vector<GridVariant> variants;
 };
 
@@ -35,6 +39,7 @@ GridPlan parse_plan(const std::string& text, const std::string& path);
 struct GridScore {
   double dice = 0, hd95 = 0;  // Dice in [0,1]; hd95 may be NaN
   std::map<std::string, double> dice_of_class;
+  int64_t seed = 0;
 };
 using GridScores =
     std::map<std::pair<std::string, int64_t>, std::vector<GridScore>>;  // (variant, labelled) -> one per seed
@@ -43,9 +48,18 @@ using GridScores =
 // none.
 std::string mean_and_deviation(const std::vector<double>& values, double factor);
 
+// A table with its heading.
+struct GridTable {
+  TableRow head;
+  std::vector<TableRow> rows;
+};
+inline std::string in_markdown(const GridTable& t) { return markdown_table(t.head, t.rows); }
 // One row per variant; Dice and HD95 per number of labelled cases.
-std::string grid_table(const GridPlan& plan, const GridScores& scores);
+GridTable grid_table(const GridPlan& plan, const GridScores& scores);
 // One row per variant; Dice per class for one number of labelled cases.
-std::string grid_class_table(const GridPlan& plan, const GridScores& scores, int64_t labeled);
+GridTable grid_class_table(const GridPlan& plan, const GridScores& scores, int64_t labeled);
+// One row per variant but the first: its Dice minus the first's, seed by seed, as mean and deviation, with
+// Student's t = mean / (deviation / sqrt(n)) where there are three seeds or more.
+GridTable grid_differences(const GridPlan& plan, const GridScores& scores);
 
 }  // namespace patchcl

@@ -194,6 +194,13 @@ std::string picture(const std::string& path) {
   return "<img alt=\"\" src=\"data:image/png;base64," + base64(bytes.data(), bytes.size()) + "\">";
 }
 
+std::string script(const std::string& name, std::string json, const std::string& code) {
+  // Text in it that looks like the end of the script.
+  for (size_t at = json.find("</"); at != std::string::npos; at = json.find("</", at))
+    json.replace(at, 2, "<\\/");
+  return "<script>\n(() => {\nconst " + name + " = " + json + ";\n" + code + "})();\n</script>\n";
+}
+
 std::string histogram(const std::vector<double>& values, int bins) {
   double most = 0;
   for (double v : values)

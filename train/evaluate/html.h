@@ -30,6 +30,8 @@ std::string plot(const std::vector<Curve>& lines, const std::string& x_axis);
 std::string base64(const uint8_t* bytes, size_t n);
 // A PNG file, within the page. Throws Error(io).
 std::string picture(const std::string& path);
+// A script over `json` under that name, in a scope of its own.
+std::string script(const std::string& name, std::string json, const std::string& code);
 // Curves over 0, 1, 2, ... on a logarithmic axis.
 std::string curves(const std::vector<Series>& series, const std::string& x_axis);
 // The distribution of values as a small picture, to stand in a table's cell.

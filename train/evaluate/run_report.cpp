@@ -7,7 +7,6 @@
 #include <sstream>
 
 #include "tensor/file.h"
-#include "train/evaluate/html.h"
 #include "train/evaluate/table.h"
 
 namespace patchcl {
@@ -165,6 +164,12 @@ void add_pictures(html::Page& page, const std::string& title, const std::vector<
 }
 
 }  // namespace
+
+html::Curve validation_curve(const std::string& folder) {
+  for (const html::Curve& c : read_curves(fs::path(folder) / "metrics.jsonl").of("Dice "))
+    if (c.name == "mean") return c;
+  return {};
+}
 
 void write_run_report(const std::string& folder, const std::string& results) {
   const fs::path dir(folder);

@@ -13,7 +13,7 @@
 #include "train/evaluate/run_report.h"
 #include "train/evaluate/table.h"
 #include "train/loop/memory_plan.h"
-#include "train/loop/progress.h"
+#include "train/evaluate/progress.h"
 #include "train/loop/stop_signals.h"
 #include "train/methods/uncertainty_sheet.h"
 #include "train/setup/batches.h"

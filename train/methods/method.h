@@ -39,6 +39,8 @@ struct LossTerms {
 
 using NamedPicture = std::pair<std::string, Canvas>;
 
+struct DrawnWindows;  // train/methods/patch_regions.h
+
 class Method {
  public:
   virtual ~Method() = default;
@@ -72,6 +74,8 @@ class Method {
       const TrainState&, const Batch&, const std::vector<std::string>& /*class_names*/) {
     return {};
   }
+  // The windows that loss() takes of this batch; null where it takes none. Changes nothing.
+  virtual std::shared_ptr<const DrawnWindows> windows(const TrainState&, const Batch&) { return {}; }
   // State beyond the stores (queues, thresholds) for bit-exact resume.
   virtual void save(TensorFile&) const {}
   virtual void load(const TensorFile&) {}

@@ -13,6 +13,13 @@ struct SeenImages {
   PatchImages batch;
 };
 
+// What a step's sampler sees and draws, for people.
+struct DrawnWindows {
+  SeenImages seen;
+  PatchOptions options;
+  SampledPatches drawn;
+};
+
 // Labels as confidence, 0 everywhere where the weight is 0: (m,H,W,K) on the host.
 Tensor confidence_of(const Tensor& labels, const Tensor& weight, int64_t K);
 

@@ -237,27 +237,33 @@ Patches PatchCl::draw_patches(const Step& step, const Tensor& target) {
   return out;
 }
 
-std::vector<NamedPicture> PatchCl::pictures(
-    const TrainState& s, const Batch& b, const std::vector<std::string>& class_names) {
+std::shared_ptr<const DrawnWindows> PatchCl::windows(const TrainState& s, const Batch& b) {
   Tape tape(*s.arena, {.grad = false});
   LossTerms log;
   Step step{tape, s, b, log};
-  const Place host = step.place(/*host_only=*/true);
   Tensor target;
   if (b.unlabeled() > 0) {
     const Var images = step.unlabeled(b.images(), "unlabelled images");
     target = step.predict(*s.teacher, images, looking_mode(), site::teacher).probabilities;
   }
-  const SeenImages seen(step, target, classes_, host);
-  AreaFilter filter = *filter_;
+  const SeenImages seen(
+      step, o_.patches.labeled_only ? Tensor() : target, classes_, step.place(/*host_only=*/true));
+  AreaFilter filter = warming_up(s) ? AreaFilter(AreaFilterMode::off, classes_) : *filter_;
   Rng rng = step.host_rng(site::patches);
-  const SampledPatches drawn =
-      sample_patches(seen.batch, o_.patches_per_class * classes_, o_.patches, filter, rng);
+  const int64_t budget = o_.patches_per_class * classes_;
+  return std::make_shared<DrawnWindows>(
+      seen, o_.patches, sample_patches(seen.batch, budget, o_.patches, filter, rng));
+}
+
+std::vector<NamedPicture> PatchCl::pictures(
+    const TrainState& s, const Batch& b, const std::vector<std::string>& class_names) {
+  const auto w = windows(s, b);
   // One labelled image and up to three unlabelled ones.
   std::vector<int64_t> shown{0};
-  for (int64_t i = b.labeled; i < seen.batch.n && shown.size() < 4; ++i) shown.push_back(i);
+  for (int64_t i = b.labeled; i < w->seen.batch.n && shown.size() < 4; ++i) shown.push_back(i);
   const std::string when = "step " + std::to_string(s.iteration);
-  return {{"patches", patch_sheet(seen.batch, shown, drawn, o_.patches, class_names, "patches, " + when)},
+  return {
+      {"patches", patch_sheet(w->seen.batch, shown, w->drawn, o_.patches, class_names, "patches, " + when)},
       {"queue", embedding_map(*queue_, class_names, "queue embeddings, " + when)}};
 }
 

@@ -34,6 +34,7 @@ class PatchCl : public SemiSupervised {
   void declare(ParamLayout& layout, const UNetConfig& config) override;
   void save(TensorFile& file) const override;
   void load(const TensorFile& file) override;
+  std::shared_ptr<const DrawnWindows> windows(const TrainState& s, const Batch& b) override;
   std::vector<NamedPicture> pictures(
       const TrainState& s, const Batch& b, const std::vector<std::string>& class_names) override;
 

@@ -1,4 +1,4 @@
-#include "train/loop/progress.h"
+#include "train/evaluate/progress.h"
 
 #include <sys/ioctl.h>
 #include <unistd.h>

@@ -1,0 +1,91 @@
+#include "train/commands/grid_page.h"
+
+#include <algorithm>
+
+#include "train/evaluate/html.h"
+#include "train/evaluate/run_report.h"
+
+namespace patchcl {
+
+namespace {
+
+void add_table(html::Page& page, const std::string& heading, const GridTable& table) {
+  page.heading(heading);
+  std::vector<TableRow> rows = table.rows;
+  for (TableRow& row : rows)
+    for (std::string& cell : row) cell = html::escape(cell);
+  page.table(table.head, rows);
+}
+
+// The mean over the runs of a row, at the steps that all of them have validated.
+html::Curve mean_curve(const std::string& name, const std::vector<html::Curve>& runs) {
+  html::Curve mean{name, {}, {}};
+  for (size_t i = 0; !runs.empty() && i < runs[0].x.size(); ++i) {
+    double sum = 0;
+    const auto known = [&](const html::Curve& c) { return i < c.x.size() && c.x[i] == runs[0].x[i]; };
+    if (!std::all_of(runs.begin(), runs.end(), known)) break;
+    for (const html::Curve& c : runs) sum += c.y[i];
+    mean.x.push_back(runs[0].x[i]);
+    mean.y.push_back(sum / double(runs.size()));
+  }
+  return mean;
+}
+
+void add_curves(html::Page& page, const GridPlan& plan, const std::vector<GridCell>& cells) {
+  for (const int64_t labeled : plan.labeled) {
+    std::vector<html::Curve> lines;
+    for (const GridVariant& v : plan.variants) {
+      std::vector<html::Curve> runs;
+      for (const GridCell& c : cells)
+        if (c.variant->name == v.name && c.labeled == labeled) runs.push_back(validation_curve(c.folder));
+      std::erase_if(runs, [](const html::Curve& c) { return c.x.empty(); });
+      if (runs.empty()) continue;
+      const std::string count = runs.size() > 1 ? ", mean of " + std::to_string(runs.size()) : "";
+      lines.push_back(mean_curve(v.name + count, runs));
+    }
+    if (lines.empty()) continue;
+    page.heading("Validation Dice, " + std::to_string(labeled) + " labelled");
+    page.figure(html::plot(lines, "step"), "");
+  }
+}
+
+void add_runs(html::Page& page, const GridScores& scores, const std::vector<GridCell>& cells,
+    const std::filesystem::path& folder) {
+  std::vector<TableRow> rows;
+  size_t missing = 0;
+  for (const GridCell& c : cells) {
+    std::string dice = "<span class=\"bad\">missing</span>";
+    const auto found = scores.find({c.variant->name, c.labeled});
+    if (found != scores.end())
+      for (const GridScore& s : found->second)
+        if (s.seed == c.seed) dice = fixed(100 * s.dice, 2);
+    missing += dice[0] == '<';
+    const std::string report = (c.folder.lexically_relative(folder) / "report.html").generic_string();
+    rows.push_back({html::escape(c.variant->name), std::to_string(c.labeled), std::to_string(c.seed), dice,
+        std::filesystem::exists(c.folder / "report.html")
+            ? "<a href=\"" + html::escape(report) + "\">report</a>"
+            : ""});
+  }
+  page.heading("Runs");
+  page.paragraph(
+      std::to_string(rows.size() - missing) + " of " + std::to_string(rows.size()) + " are there.");
+  page.table({"method", "labelled", "seed", "Dice %", ""}, rows);
+}
+
+}  // namespace
+
+void write_grid_page(const GridPlan& plan, const GridScores& scores, const std::vector<GridCell>& cells,
+    const std::filesystem::path& folder) {
+  html::Page page("Grid " + std::filesystem::absolute(folder).filename().string());
+  add_table(page, "Scores of the " + plan.weights + " weights: mean and deviation over seeds",
+      grid_table(plan, scores));
+  for (const int64_t l : plan.labeled)
+    add_table(page, "By class, " + std::to_string(l) + " labelled", grid_class_table(plan, scores, l));
+  if (plan.variants.size() > 1)
+    add_table(page, "Differences, paired by seed", grid_differences(plan, scores));
+  add_curves(page, plan, cells);
+  add_runs(page, scores, cells, folder);
+  page.save((folder / "report.html").string());
+}
+
+}  // namespace patchcl

@@ -1,0 +1,20 @@
+// report.html of a grid: its tables, the validation curves of its runs, and which of them are missing.
+#pragma once
+#include <filesystem>
+
+#include "train/commands/grid.h"
+
+namespace patchcl {
+
+// One run of a grid.
+struct GridCell {
+  const GridVariant* variant;
+  int64_t labeled, seed;
+  std::filesystem::path folder;
+};
+
+// Writes FOLDER/report.html. Error(io) when that fails.
+void write_grid_page(const GridPlan& plan, const GridScores& scores, const std::vector<GridCell>& cells,
+    const std::filesystem::path& folder);
+
+}  // namespace patchcl
