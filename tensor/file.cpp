@@ -129,9 +129,8 @@ AppendFile::AppendFile(const std::string& path)
 
 AppendFile::~AppendFile() { close(fd_); }
 
-void AppendFile::write_line(const std::string& line) {
-  const std::string whole = line + "\n";
-  if (!write_all(fd_, whole.data(), whole.size())) stop("cannot write");
+void AppendFile::write(const std::string& bytes) {
+  if (!write_all(fd_, bytes.data(), bytes.size())) stop("cannot write");
 }
 
 void AppendFile::sync() {

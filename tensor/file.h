@@ -50,7 +50,8 @@ class AppendFile {
   ~AppendFile();
   AppendFile(const AppendFile&) = delete;
   // Error(io) naming the path.
-  void write_line(const std::string& line);
+  void write(const std::string& bytes);
+  void write_line(const std::string& line) { write(line + "\n"); }
   void sync();  // to the disk
 
  private:

@@ -66,7 +66,7 @@ struct ModelReport {
 // Supervised terms count as one: do the others help or fight it?
 std::vector<TermReport> report_terms(
     const ParamLayout& layout, const std::vector<TermGradient>& terms, std::vector<std::string>& layers) {
-  const auto supervised = [](const std::string& name) { return name == "ce" || name == "dice"; };
+  const auto supervised = [](const std::string& name) { return name == "ce" || name == "dice_loss"; };
   std::vector<double> direction(size_t(layout.flat_size()));
   for (const TermGradient& t : terms)
     if (supervised(t.name))

@@ -26,7 +26,7 @@ struct TermText {
 };
 constexpr TermText kTerms[] = {
     {"ce", "-mean_m log p(y(m))", "4.4", "losses/cross_entropy.h"},
-    {"dice", "mean_k [1 - 2 sum p y / (sum p^2 + sum y^2)]", "4.4", "losses/dice.h"},
+    {"dice_loss", "mean_k [1 - 2 sum p y / (sum p^2 + sum y^2)]", "4.4", "losses/dice.h"},
     {"consistency", "student against the teacher's p' on unlabelled images", "1.12",
         "train/methods/semi_supervised.cpp"},
     {"contrast", "mean_t [-<t,mu_i>/tau + log(e^a_i + psi/K sum_j e^d_ij)]", "1.7",

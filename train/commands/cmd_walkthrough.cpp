@@ -102,7 +102,7 @@ void print_entropy(Example& e) {
 
 void print_losses(Example& e) {
   std::printf("CE            %.6f\nDice          %.6f\nL_sup         %.6f   (CE + Dice) / 2\n", e.term("ce"),
-      e.term("dice"), (e.term("ce") + e.term("dice")) / 2);
+      e.term("dice_loss"), (e.term("ce") + e.term("dice_loss")) / 2);
   std::printf("L_cons        %.6f\nweight        %.6f   gamma w(t)\n", e.term("consistency"),
       e.term("consistency_weight"));
   std::printf("L_plg         %.6f\nbeta          %.6f\n", e.term("contrast"), kBeta);

@@ -50,14 +50,15 @@ void cut_log(const std::string& path, int64_t iteration) {
   if (kept != text) write_text(path, kept);
 }
 
-RunLog::RunLog(const std::string& folder, int64_t iteration)
-    : csv_path_(folder + "/metrics.csv"), audit_path_(folder + "/audit.jsonl") {
+RunLog::RunLog(const std::string& folder, int64_t iteration, bool events)
+    : folder_(folder), csv_path_(folder + "/metrics.csv"), audit_path_(folder + "/audit.jsonl") {
   const std::string jsonl = folder + "/metrics.jsonl";
   for (const std::string& path : {jsonl, csv_path_, audit_path_}) cut_log(path, iteration);
   jsonl_ = std::make_unique<AppendFile>(jsonl);
   csv_ = std::make_unique<AppendFile>(csv_path_);
   const std::string table = read_text(csv_path_, ExitCode::io);
   columns_ = split(table.substr(0, table.find('\n')));
+  if (events) events_ = std::make_unique<EventFile>(folder, iteration);
 }
 
 void RunLog::write(int64_t iteration, const Values& values) {
@@ -74,6 +75,8 @@ void RunLog::write(int64_t iteration, const Values& values) {
 }
 
 void RunLog::write_row(int64_t iteration, const Values& values) {
+  for (const auto& [name, v] : values)
+    if (events_) events_->scalar(iteration, name, v);
   std::ostringstream row;
   row.precision(9);
   widen(values);
@@ -112,6 +115,16 @@ void RunLog::write_validation(
   for (size_t k = 0; k < scores.classes.size(); ++k)
     dice.push_back({"validation_dice_" + header_cell(class_names[k + 1]), scores.classes[k].dice});
   write_row(iteration, dice);
+  if (events_) write_overlays(iteration);
+}
+
+void RunLog::write_overlays(int64_t iteration) {
+  std::error_code none;
+  std::vector<std::filesystem::path> all;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/overlays", none))
+    if (entry.path().extension() == ".png") all.push_back(entry.path());
+  std::sort(all.begin(), all.end());
+  for (const auto& path : all) events_->picture(iteration, "overlays/" + path.stem().string(), path.string());
 }
 
 void RunLog::write_audit(const std::string& json) {

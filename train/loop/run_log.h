@@ -9,6 +9,7 @@
 
 #include "tensor/file.h"
 #include "train/evaluate/metrics.h"
+#include "train/loop/event_file.h"
 
 namespace patchcl {
 
@@ -17,13 +18,13 @@ void cut_log(const std::string& path, int64_t iteration);
 
 class RunLog {
  public:
-  // In `folder`; rows behind `iteration` go.
-  RunLog(const std::string& folder, int64_t iteration);
+  // In `folder`; rows behind `iteration` go. With `events`, also for TensorBoard (event_file.h).
+  RunLog(const std::string& folder, int64_t iteration, bool events = false);
 
   using Values = std::vector<std::pair<std::string, double>>;
   // All: Error(io) when the disk is full.
   void write(int64_t iteration, const Values& values);
-  // The scores; in the table their Dice, a row of its own.
+  // The scores; in the table their Dice, a row of its own; for TensorBoard with the folder's overlays.
   void write_validation(
       int64_t iteration, const Summary& scores, const std::vector<std::string>& class_names);
   // `json`: a spot check of the gradient.
@@ -34,8 +35,10 @@ class RunLog {
  private:
   void write_row(int64_t iteration, const Values& values);
   void widen(const Values& values);
-  std::string csv_path_, audit_path_;
+  void write_overlays(int64_t iteration);
+  std::string folder_, csv_path_, audit_path_;
   std::unique_ptr<AppendFile> jsonl_, csv_, audit_;
+  std::unique_ptr<EventFile> events_;
   std::vector<std::string> columns_;  // of the table
 };
 

@@ -200,7 +200,7 @@ void Trainer::open_folder() {
     fs::remove(config_.out + of_a_shorter_run);
   record_run(config_.out, config_.data, dataset_);
   std::printf("%s", dataset_.describe().c_str());
-  log_ = std::make_unique<RunLog>(config_.out, learner_->iteration());
+  log_ = std::make_unique<RunLog>(config_.out, learner_->iteration(), config_.tensorboard);
 }
 
 // All steps were done before; a kill may have come before the results.

@@ -107,7 +107,7 @@ Var Bcp::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) {
     dice = add(dice, parts[1].dice);
   }
   log.terms.push_back({"ce", ce});
-  log.terms.push_back({"dice", dice});
+  log.terms.push_back({"dice_loss", dice});
   return affine(add(ce, dice), 0.5);
 }
 

@@ -81,6 +81,7 @@ struct TrainConfig {
   MathMode math = MathMode::f32;
   bool graph = false;
   bool anomaly = false;
+  bool tensorboard = false;
 
   // All of them but the method's, `resume` and `weights`, which a resumed run has no use for.
   void declare(OptionList& options);
