@@ -53,7 +53,7 @@ ifneq (,$(HAVE_COMPILER))
 endif
 
 # --- Flags --------------------------------------------------------------------------------------------------------
-CONFIG := $(if $(SAN),san,$(if $(DEBUG),debug,release))$(if $(filter 1,$(CUDA)),-cuda)$(if $(filter emulated,$(CUDA)),-emulated)$(if $(filter 0,$(HDF5)),-nohdf5)$(if $(filter 0,$(NIFTI)),-nonifti)$(if $(filter 0,$(TIFF)),-notiff)
+CONFIG := $(if $(SAN),san,$(if $(DEBUG),debug,release))$(if $(filter 1,$(CUDA)),-cuda)$(if $(filter emulated,$(CUDA)),-emulated)$(if $(filter 0,$(HDF5)),-nohdf5)$(if $(filter 0,$(NIFTI)),-nonifti)$(if $(filter 0,$(TIFF)),-notiff)$(if $(SHARED),-shared)
 B := build/$(CONFIG)
 CPPFLAGS += -I. $(INCLUDE_DIRS) -MMD -MP
 CXXFLAGS ?= $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,$(if $(DEBUG),-O0 -g,-O3 -g1))
@@ -61,7 +61,7 @@ comma := ,
 # A line a file, "  c++  tensor/arena.cpp"; V=1 shows the commands.
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
 LDFLAGS += $(LIBRARY_DIRS) $(foreach d,$(abspath $(wildcard $(BUNDLE)/lib)),-L$(d) -Wl$(comma)-rpath$(comma)$(d))
-override CXXFLAGS += -std=c++20 -Wall -Wextra -pthread
+override CXXFLAGS += -std=c++20 -Wall -Wextra -pthread $(if $(SHARED),-fPIC)
 LDLIBS += $(if $(filter 1,$(HDF5)),$(HDF5_LIB)) $(if $(filter 1,$(NIFTI)),-lniftiio -lznz) $(if $(filter 1,$(TIFF)),-ltiff) -llodepng -ljpeg -lz
 
 # --- Sources: every .cpp and .cu of a module; NAME.simd.cpp once per instruction set; NAME_absent.cpp stands in for a
@@ -128,6 +128,14 @@ $(foreach isa,$(ISAS),$(eval $(call simd_rule,$(isa))))
 $(B)/%.cu.o: %.cu
 	@mkdir -p $(@D)
 	$(call say,cuda,$<) $(if $(filter emulated,$(CUDA)),$(CXX) $(CPPFLAGS) $(CXXFLAGS) -x c++,$(NVCC) $(NVCCFLAGS) -DWITH_CUDA -I. -MMD -MP -MF $(@:.o=.d)) -c $< -o $@
+
+# The Python module, from objects of its own that a shared library can hold. MODULE=FILE says where it goes.
+PYTHON ?= python3
+MODULE ?= $(abspath train/python/patchcl)/_patchcl$(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))' 2> /dev/null)
+python:
+	@$(MAKE) --no-print-directory SHARED=1 CUDA=0 python-module
+python-module: $(OBJ)
+	$(call say,link,$(MODULE)) $(CXX) $(filter-out -MMD -MP,$(CPPFLAGS)) $(CXXFLAGS) -fvisibility=hidden -shared $(shell $(PYTHON) -m pybind11 --includes) train/python/module.cc $(OBJ) $(LDFLAGS) -o '$(MODULE)' $(LDLIBS)
 
 test: info house-rules build/patchcl build/tests
 	build/tests
@@ -215,5 +223,5 @@ info:
 clean:
 	rm -rf build
 
-.PHONY: all build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-mutations campaigns demo bench docs gpu-check gpu-bench gpu-bundle deps install info clean format format-check
+.PHONY: all python python-module build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-mutations campaigns demo bench docs gpu-check gpu-bench gpu-bundle deps install info clean format format-check
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/commands/main.d

@@ -95,3 +95,35 @@ TEST_F(Interop, OnnxRuntimeComputesTheNetwork) {
     EXPECT_LT(apart, 1e-5) << network;
   }
 }
+
+namespace {
+// Where `make python` has been.
+std::string python_with_module() {
+  for (const auto& file : std::filesystem::directory_iterator("train/python/patchcl"))
+    if (file.path().extension() == ".so") return "PYTHONPATH=train/python " + python_with("numpy");
+  return {};
+}
+}  // namespace
+
+TEST_F(Interop, ThePythonModulePredictsAsTheProgramDoes) {
+  const std::string python = python_with_module();
+  if (python.empty()) GTEST_SKIP() << "no module: make python";
+  train("");
+  const std::string code =
+      "import patchcl\nn = patchcl.Network('" + (folder_ / "run") +
+      "')\np = n.predict((x[0, 0] * 255).round().astype(np.uint8), True).transpose(2, 0, 1)";
+  EXPECT_EQ(difference(python, code), 0);
+}
+
+TEST(PythonModule, TheNotebookRuns) {
+  const std::string python = python_with_module();
+  if (python.empty()) GTEST_SKIP() << "no module: make python";
+  TemporaryFolder folder;
+  write_text(folder / "cells.py",
+      "import json\nfor c in json.load(open('docs/patchcl.ipynb'))['cells']:\n"
+      "    if c['cell_type'] == 'code': exec(''.join(c['source']), globals())\n");
+  const std::string out = folder / "out.txt";
+  EXPECT_EQ(std::system((python + " " + (folder / "cells.py") + " > " + out + " 2>&1").c_str()), 0)
+      << read_text(out);
+  EXPECT_TRUE(contains(read_text(out), "README.md")) << "the message of an error";
+}
