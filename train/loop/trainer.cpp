@@ -199,7 +199,7 @@ void Trainer::open_folder() {
   for (const char* of_a_shorter_run : {"/results.json", "/results.md"})
     fs::remove(config_.out + of_a_shorter_run);
   record_run(config_.out, config_.data, dataset_);
-  std::printf("%s", dataset_.describe().c_str());
+  std::printf("%s%s", config_.describe().c_str(), dataset_.describe().c_str());
   log_ = std::make_unique<RunLog>(config_.out, learner_->iteration(), config_.tensorboard);
 }
 

@@ -198,6 +198,15 @@ void declare_read_options(OptionList& o, ReadOptions& read) {
       "Masks number objects (glands): 0 background, any other number class 1");
 }
 
+std::string TrainConfig::describe() const {
+  std::ostringstream s;
+  const std::string cpu = std::string("CPU (") + isa_name(isa()) + ")";
+  s << "run: " << method << ", " << iters << " steps of " << batch << " images, "
+    << (device == DeviceChoice::cuda ? "GPU" : cpu) << ", " << threads << " thread"
+    << (threads == 1 ? "" : "s") << ", into " << printable(out) << "\n";
+  return s.str();
+}
+
 DatasetOptions TrainConfig::dataset_options() const {
   return {.labeled = labeled, .validation = val, .tune = tune, .border = border, .fold = fold, .read = read};
 }

@@ -88,6 +88,8 @@ struct TrainConfig {
   // Threads and device as this machine has them; sets the process's threads, kernels and math mode.
   // Error(usage) for what does not fit together.
   void resolve();
+  // "run: base, 3000 steps of 12 images, CPU (avx512), 2 threads, into runs/last", once resolved.
+  std::string describe() const;
   DatasetOptions dataset_options() const;
   LearnerOptions learner_options(const Dataset& data) const;
   RunShape run_shape() const;
