@@ -9,7 +9,6 @@
 #include "train/loop/trainer.h"
 #include "train/methods/ad_mt.h"
 #include "train/methods/mixing.h"
-#include "train/methods/patch_regions.h"
 #include "train/setup/checkpoint.h"
 #include "train/setup/learner.h"
 
@@ -112,26 +111,6 @@ TEST(Base, IsPatchClWithoutContrast) {
     const Batch batch = random_batch(base, memory);
     EXPECT_EQ(base.step(batch), patchcl.step(batch)) << i;
   }
-}
-
-TEST(PatchRegions, WeightsAreTheClasssShareOfItsWindow) {
-  const Arena memory("test");
-  const int64_t K = 2, side = 2;
-  std::vector<float> image(16, 1), confidence(32, 0);
-  for (int64_t m = 0; m < 16; ++m) confidence[size_t(m * K + 1)] = float(m);
-  const PatchImages batch{1, 4, 4, 1, K, image.data(), confidence.data()};
-  Learner learner("patchcl", {}, small());
-  Tape tape(memory, {.grad = false});
-  LossTerms log;
-  const Batch none;
-  const Step step{tape, learner.state(), none, log};
-  const std::vector<Patch> drawn{{.image = 0, .top = 1, .left = 2, .label = 1}, {.top = 2, .left = 0}};
-  const Regions r = regions_of(step, batch, drawn, side);
-  const float sum = 6 + 7 + 10 + 11, want[] = {6 / sum, 7 / sum, 10 / sum, 11 / sum, 0.25, 0.25, 0.25, 0.25};
-  for (int64_t i = 0; i < 8; ++i) EXPECT_FLOAT_EQ(r.weights.data<float>()[i], want[i]) << i;
-  EXPECT_EQ(r.classes, (std::vector<int32_t>{1, 0}));
-  EXPECT_EQ(r.windows.item(1), 1);
-  EXPECT_EQ(r.windows.item(2), 2);
 }
 
 TEST(Mixing, CutMixBoxesLieInTheImageAndHaveOneSizeBeforeTheyAreCut) {

@@ -121,6 +121,8 @@ std::vector<Choice> choices() {
       {"patchcl_region", "patchcl",
           {{"embed", "region"}, {"contrast", "prototype"}, {"tau", "0.2"}, {"head-norm", "true"},
               {"sampling", "sure"}, {"replacement", "false"}, {"near-foreground", "true"}}},
+      {"patchcl_attention", "patchcl",
+          {{"embed", "attention"}, {"embed-level", "1"}, {"contrast", "prototype"}, {"tau", "0.2"}}},
       {"patchcl_region_mixed", "patchcl",
           {{"embed", "region"}, {"pooled-covariance", "true"}, {"contrast-ramp", "true"},
               {"consistency", "dice"}, {"confidence", "0.3"}, {"mix", "both"}}},

@@ -5,7 +5,8 @@ namespace patchcl {
 namespace {
 const Names<Contrast> kContrast{{"off", Contrast::off}, {"info-nce", Contrast::info_nce},
     {"guided", Contrast::guided}, {"prototype", Contrast::prototype}};
-const Names<Embed> kEmbed{{"patch", Embed::patch}, {"region", Embed::region}};
+const Names<Embed> kEmbed{
+    {"patch", Embed::patch}, {"region", Embed::region}, {"attention", Embed::attention}};
 const Names<HardNegatives> kHardNegatives{{"off", HardNegatives::off},
     {"truncated", HardNegatives::truncated}, {"released", HardNegatives::released}};
 const Names<AreaFilterMode> kAreaFilter{{"off", AreaFilterMode::off},
@@ -18,7 +19,10 @@ void ContrastOptions::declare(OptionList& o) {
   o.choose("contrast", contrast, kContrast,
       "Contrastive loss; prototype: the guided one against class means, lambda 0 and psi the classes");
   o.choose("embed", embed, kEmbed,
-      "What is compared: patches of their own, or windows of the decoder's map pooled by their class");
+      "What is compared: patches of their own, windows of the decoder's map pooled by their class, or plain "
+      "patches whose encoder map is pooled so");
+  o.add("embed-level", embed_level, "Level of the encoder that --embed attention pools, 0 the finest",
+      kNotNegative);
   o.add("contrast-weight", weight, "Weight of the contrastive loss", kNotNegative);
   o.add("contrast-ramp", ramped, "The weight grows with that of the consistency loss");
   o.add("warm-up-contrast", in_warm_up, "Contrast in the warm-up too");

@@ -8,11 +8,12 @@
 namespace patchcl {
 
 enum class Contrast { off, info_nce, guided, prototype };
-enum class Embed { patch, region };
+enum class Embed { patch, region, attention };
 
 struct ContrastOptions {
   Contrast contrast = Contrast::guided;
   Embed embed = Embed::patch;
+  int64_t embed_level = 3;  // of the encoder, for attention
   double weight = 0.5;      // beta of METHODS 1.12
   bool ramped = false;      // beta grows with w(t)
   bool in_warm_up = true;   // false: the warm-up is supervised only, an ablation of 1.12

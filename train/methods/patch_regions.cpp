@@ -66,4 +66,30 @@ Regions regions_of(
   return r;
 }
 
+Tensor attention_of(const Step& step, const PatchImages& b, const std::vector<Patch>& drawn,
+    const std::vector<PatchView>& views, int64_t side, int64_t level) {
+  const int64_t n = int64_t(drawn.size()), cells = side >> level;
+  const Tensor weights = Arena("attention").zeros({n, cells, cells}, DType::f32);
+  step.work([&] {
+    parallel_for(n, [&](int64_t i) {
+      const Patch& p = drawn[size_t(i)];
+      std::vector<double> mean(size_t(cells * cells));
+      double sum = 0;
+      for (int64_t r = 0; r < cells << level; ++r)
+        for (int64_t c = 0; c < cells << level; ++c) {
+          const int64_t y = views.empty() ? r : views[size_t(i)].row(r),
+                        x = views.empty() ? c : views[size_t(i)].column(c),
+                        m = (p.image * b.height + p.top + y) * b.width + p.left + x;
+          const double confidence = double(b.confidence[m * b.classes + p.label]);
+          mean[size_t((r >> level) * cells + (c >> level))] += confidence;
+          sum += confidence;
+        }
+      float* w = weights.data<float>() + i * cells * cells;
+      for (const double of_cell : mean)
+        *w++ = sum > 0 ? float(of_cell / sum) : 1 / float(cells * cells);  // EQ: 1.13 V2 weight of a cell
+    });
+  });
+  return weights;
+}
+
 }  // namespace patchcl

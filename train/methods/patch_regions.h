@@ -1,6 +1,7 @@
 // What the sampler sees of a step, and windows as regions of a map (METHODS 1.13, V1).
 #pragma once
 #include "train/methods/patch_sampler.h"
+#include "train/methods/patch_view.h"
 #include "train/methods/step.h"
 
 namespace patchcl {
@@ -32,5 +33,11 @@ struct Regions {
 };
 // Of `drawn` windows; in a plan their number alone counts.
 Regions regions_of(const Step& step, const PatchImages& batch, const std::vector<Patch>& drawn, int64_t side);
+
+// Weights (n,h,w) of the cells of an encoder's map of patches, h = w = side / 2^level: the mean of C_k over
+// the pixels of a cell, as a share of the patch's sum; alike where that is 0. `views`: how the patches were
+// seen, or empty (METHODS 1.13, V2).
+Tensor attention_of(const Step& step, const PatchImages& batch, const std::vector<Patch>& drawn,
+    const std::vector<PatchView>& views, int64_t side, int64_t level);
 
 }  // namespace patchcl

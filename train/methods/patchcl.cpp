@@ -2,9 +2,7 @@
 
 #include <algorithm>
 
-#include "autograd/ops/cast.h"
 #include "autograd/ops/region_pool.h"
-#include "autograd/ops/shape.h"
 #include "losses/info_nce.h"
 #include "tensor/bfloat16.h"
 #include "tensor/parallel.h"
@@ -18,9 +16,6 @@ namespace {
 
 AddMethod patchcl_method{{40, "patchcl",
     "pseudo-label guided contrast of patches (Basak and Yin 2023), on a mean teacher", make<PatchCl>}};
-
-// A map of bf16 as f32.
-Var widened(const Var& map) { return cast(map, precise(map.dtype())); }
 
 Tensor host_floats(const Shape& s) { return Arena("contrast").zeros(s, DType::f32); }
 
@@ -78,8 +73,12 @@ void PatchCl::forbid_without_effect() const {
     options().forbid({"warm-up-tau", "warm-up-lambda", "warm-up-psi", "lambda", "psi", "hard-negatives",
                          "pooled-covariance"},
         "with --contrast prototype, which knows the means of the classes and --tau");
+  if (o_.embed != Embed::attention)
+    options().forbid(
+        {"embed-level"}, "without --embed attention, which pools the encoder's map of that level");
   if (o_.embed == Embed::patch) return;
-  options().forbid({"attended-patches"}, "with --embed region, which weighs pixels by confidence");
+  options().forbid({"attended-patches"}, "with --embed region or attention, which weigh by confidence");
+  if (o_.embed == Embed::attention) return;
   if (copy_paste_ || o_.contrast == Contrast::info_nce)
     fail(ExitCode::usage, "options", "--embed region with ",
         copy_paste_ ? "--copy-paste, whose images are neither labelled nor not; try --mix with --consistency "
@@ -90,10 +89,15 @@ void PatchCl::forbid_without_effect() const {
 void PatchCl::declare(ParamLayout& layout, const UNetConfig& config) {
   SemiSupervised::declare(layout, config);
   classes_ = config.classes;
-  const bool region = o_.embed == Embed::region;
-  const int64_t in = region ? config.widths.front() : config.widths.back();
-  head_ =
-      std::make_unique<ProjectionHead>(layout, in, region ? o_.dimension : in, o_.dimension, o_.head_norm);
+  const int64_t levels = int64_t(config.widths.size());
+  if (o_.embed == Embed::attention && o_.embed_level >= levels)
+    fail(ExitCode::usage, "options", "--embed-level ", o_.embed_level, " of a network of ", levels,
+        " levels, which are 0 to ", levels - 1);
+  int64_t in = config.widths.back();
+  if (o_.embed == Embed::region) in = config.widths.front();
+  if (o_.embed == Embed::attention) in = config.widths[size_t(o_.embed_level)];
+  const int64_t hidden = o_.embed == Embed::patch ? in : o_.dimension;
+  head_ = std::make_unique<ProjectionHead>(layout, in, hidden, o_.dimension, o_.head_norm);
   queue_ = std::make_unique<EmbeddingQueue>(classes_, o_.dimension, o_.queue);
   filter_ = std::make_unique<AreaFilter>(o_.area_filter, classes_, o_.area_target);
 }
@@ -117,8 +121,8 @@ Var PatchCl::contrast(Step& step, const Passes& passes) {
   if (patches.classes.empty()) return {};
   const Tensor keys = enqueue(step, patches);
   if (!enough_classes(step)) return {};
-  const Var embeddings =
-      embed(step.tape, step.s, *step.s.student, step.upload(patches.plain, "patches"), /*training=*/true);
+  const Var embeddings = embed(step, *step.s.student, step.upload(patches.plain, "patches"),
+      patches.plain_attention, /*training=*/true);
   return against_classes(step, embeddings, patches, keys, patches.classes);
 }
 
@@ -146,36 +150,6 @@ Var PatchCl::against_classes(Step& step, const Var& embeddings, const Patches& l
   return guided_contrastive(embeddings, anchors, statistics(step, keys, looked), o);
 }
 
-// Windows of what the student saw and of what the teacher saw. Both maps are of this step's passes, but the
-// teacher has to look at the labelled images once more.
-Var PatchCl::region_contrast(Step& step, const Passes& passes) {
-  Tensor seen = passes.target.probabilities;
-  if (passes.mixed.labels) {
-    const Shape& s = passes.mixed.labels.shape();
-    seen = Arena("contrast").empty({s[0], s[1], s[2], classes_}, DType::f32);
-    step.work([&] { seen = confidence_of(passes.mixed.labels, passes.mixed.weight, classes_); });
-  }
-  const Regions shown = draw_regions(step, seen, site::patches),
-                looked = draw_regions(step, passes.target.probabilities, site::teacher_windows);
-  if (shown.classes.size() < 2 || looked.classes.size() < 2) return {};
-  const Tensor keys = enqueue_regions(step, passes.target.map, looked);
-  if (!enough_classes(step)) return {};
-  Pass pass(step.tape, *step.s.student, /*training=*/true, step.s.rng, site::patch_pass);
-  pass.set_norm(NormMode::batch_only);
-  const Var rows = region_pool(widened(passes.student_map), step.upload(shown.windows, "windows"),
-      step.upload(shown.weights, "weights of their pixels"));
-  return against_classes(step, head_->embed(pass, rows), {{}, {}, looked.classes}, keys, shown.classes);
-}
-
-Regions PatchCl::draw_regions(const Step& step, const Tensor& target, uint32_t site) {
-  const Place host = step.place(/*host_only=*/true);
-  const SeenImages seen(step, o_.patches.labeled_only ? Tensor() : target, classes_, host);
-  const int64_t budget = o_.patches_per_class * classes_;
-  std::vector<Patch> drawn(static_cast<size_t>(budget));
-  step.work([&] { drawn = sample(step, seen.batch, budget, site); });
-  return regions_of(step, seen.batch, drawn, o_.patches.side);
-}
-
 // During the warm-up there is no area filter (METHODS 1.9); nor for the teacher's windows, which would teach
 // it twice.
 std::vector<Patch> PatchCl::sample(
@@ -184,21 +158,6 @@ std::vector<Patch> PatchCl::sample(
   Rng rng = step.host_rng(site);
   const bool filtered = !warming_up(step.s) && site == site::patches;
   return sample_patches(batch, budget, o_.patches, filtered ? *filter_ : everything, rng).positive;
-}
-
-Tensor PatchCl::enqueue_regions(Step& step, const Tensor& unlabeled_map, const Regions& looked) {
-  Tape forward_only(step.tape.arena(), {.grad = false, .check_finite = step.tape.options().check_finite});
-  const Step teacher{forward_only, step.s, step.b, step.log};
-  const Var images = teacher.labeled(step.b.images(), "labelled images");
-  const Tensor labeled_map = step.predict(*step.s.teacher, images, looking_mode(), site::second_teacher).map;
-  Var map = widened(forward_only.constant(labeled_map, "teacher's map"));
-  if (unlabeled_map && !o_.patches.labeled_only)
-    map = concat({map, widened(forward_only.constant(unlabeled_map, "teacher's map"))}, 0);
-  Pass pass(forward_only, *step.s.teacher, /*training=*/false, step.s.rng, site::patch_pass);
-  pass.set_norm(NormMode::batch_only);
-  const Var rows =
-      region_pool(map, teacher.upload(looked.windows, "windows"), teacher.upload(looked.weights, "weights"));
-  return push(step, head_->embed(pass, rows).value(), looked.classes);
 }
 
 Tensor PatchCl::push(Step& step, const Tensor& embeddings, const std::vector<int32_t>& classes) {
@@ -215,7 +174,8 @@ Patches PatchCl::draw_patches(const Step& step, const Tensor& target) {
   const int64_t budget = o_.patches_per_class * classes_, side = o_.patches.side,
                 channels = step.b.images().shape()[3];
   // The GPU's work stays there; from it come the means of the windows.
-  const Place place = step.place(/*host_only=*/looks_at_pixels(o_.patches.sampling));
+  const bool attention = o_.embed == Embed::attention, attended = o_.attended && !attention;
+  const Place place = step.place(/*host_only=*/attention || looks_at_pixels(o_.patches.sampling));
   const SeenImages seen(step, o_.patches.labeled_only ? Tensor() : target, classes_, place);
   std::vector<Patch> drawn(static_cast<size_t>(budget));  // a plan's: as many as there can be
   step.work([&] { drawn = sample(step, seen.batch, budget, site::patches); });
@@ -231,9 +191,12 @@ Patches PatchCl::draw_patches(const Step& step, const Tensor& target) {
   out.plain = place.memory.empty(shape, DType::f32);
   out.augmented = place.memory.empty(shape, DType::f32);
   step.work([&] {
-    cut_patches(seen.batch, drawn, o_.attended, out.plain);
-    view_patches(seen.batch, drawn, views, o_.attended, out.augmented);
+    cut_patches(seen.batch, drawn, attended, out.plain);
+    view_patches(seen.batch, drawn, views, attended, out.augmented);
   });
+  if (!attention) return out;
+  out.plain_attention = attention_of(step, seen.batch, drawn, {}, side, o_.embed_level);
+  out.augmented_attention = attention_of(step, seen.batch, drawn, views, side, o_.embed_level);
   return out;
 }
 
@@ -268,17 +231,23 @@ std::vector<NamedPicture> PatchCl::pictures(
 }
 
 Var PatchCl::embed(
-    Tape& tape, const TrainState& s, const ParamStore& weights, const Var& patches, bool training) const {
-  Pass pass(tape, weights, training, s.rng, site::patch_pass);
+    Step& step, const ParamStore& weights, const Var& patches, const Tensor& attention, bool training) const {
+  Pass pass(step.tape, weights, training, step.s.rng, site::patch_pass);
   pass.set_norm(NormMode::batch_only);
-  return head_->forward(pass, s.model->encode(pass, patches));
+  if (!attention) return head_->forward(pass, step.s.model->encode(pass, patches));
+  const Var map = widened(step.s.model->encoder_maps(pass, patches)[size_t(o_.embed_level)]);
+  const Tensor whole = Arena("contrast").zeros({attention.shape()[0], 3}, DType::i32);
+  for (int64_t i = 0; i < attention.shape()[0]; ++i) whole.data<int32_t>()[3 * i] = int32_t(i);
+  const Var rows = region_pool(map, step.upload(whole, "whole patches"), step.upload(attention, "attention"));
+  return head_->embed(pass, rows);
 }
 
 Tensor PatchCl::enqueue(Step& step, const Patches& patches) {
   Tape forward_only(step.tape.arena(), {.grad = false, .check_finite = step.tape.options().check_finite});
-  const Step teacher{forward_only, step.s, step.b, step.log};
+  Step teacher{forward_only, step.s, step.b, step.log};
   const Var input = teacher.upload(patches.augmented, "augmented patches");
-  const Tensor embeddings = embed(forward_only, step.s, *step.s.teacher, input, /*training=*/false).value();
+  const Tensor embeddings =
+      embed(teacher, *step.s.teacher, input, patches.augmented_attention, /*training=*/false).value();
   return push(step, embeddings, patches.classes);
 }
 

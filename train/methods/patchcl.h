@@ -13,6 +13,7 @@
 // would spoil those that segmentation uses, and gradients through running ones drive the two apart until
 // segmentation fails. During the warm-up only labelled images take part.
 #pragma once
+#include "autograd/ops/cast.h"
 #include "layers/projection_head.h"
 #include "losses/embedding_queue.h"
 #include "train/methods/contrast_options.h"
@@ -21,11 +22,16 @@
 
 namespace patchcl {
 
-// The patches of a step in two views, (n,P,P,C), and their classes.
+// The patches of a step in two views, (n,P,P,C), and their classes. With --embed attention the weights of the
+// cells of an encoder's map, (n,h,w), else none.
 struct Patches {
   Tensor plain, augmented;
   std::vector<int32_t> classes;
+  Tensor plain_attention = {}, augmented_attention = {};
 };
+
+// A map of bf16 as f32.
+inline Var widened(const Var& map) { return cast(map, precise(map.dtype())); }
 
 class PatchCl : public SemiSupervised {
  public:
@@ -63,8 +69,8 @@ class PatchCl : public SemiSupervised {
   // The teacher's embeddings of windows of labelled and unlabelled images, pushed to the queues.
   Tensor enqueue_regions(Step& step, const Tensor& unlabeled_map, const Regions& looked);
   void pool_covariances(std::vector<Moments>& moments) const;
-  Var embed(
-      Tape& tape, const TrainState& s, const ParamStore& weights, const Var& patches, bool training) const;
+  Var embed(Step& step, const ParamStore& weights, const Var& patches, const Tensor& attention,
+      bool training) const;
   Var against_queue(Step& step, const Var& embeddings, const Var& classes, const Tensor& keys) const;
 
   ContrastOptions o_;
