@@ -53,7 +53,7 @@ ifneq (,$(HAVE_COMPILER))
 endif
 
 # --- Flags --------------------------------------------------------------------------------------------------------
-CONFIG := $(if $(SAN),san,$(if $(DEBUG),debug,release))$(if $(filter 1,$(CUDA)),-cuda)$(if $(filter emulated,$(CUDA)),-emulated)$(if $(filter 0,$(HDF5)),-nohdf5)$(if $(filter 0,$(NIFTI)),-nonifti)$(if $(filter 0,$(TIFF)),-notiff)$(if $(SHARED),-shared)
+CONFIG := $(if $(FUZZ),fuzz,$(if $(SAN),san,$(if $(DEBUG),debug,release)))$(if $(filter 1,$(CUDA)),-cuda)$(if $(filter emulated,$(CUDA)),-emulated)$(if $(filter 0,$(HDF5)),-nohdf5)$(if $(filter 0,$(NIFTI)),-nonifti)$(if $(filter 0,$(TIFF)),-notiff)$(if $(SHARED),-shared)
 B := build/$(CONFIG)
 CPPFLAGS += -I. $(INCLUDE_DIRS) -MMD -MP
 CXXFLAGS ?= $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,$(if $(DEBUG),-O0 -g,-O3 -g1))
@@ -163,6 +163,17 @@ campaigns: build/patchcl
 	tests/campaigns/syscalls.sh kill $(EVERY) patchcl
 	tests/campaigns/syscalls.sh fail $(EVERY)
 
+# Every reader fuzzed by coverage, with AddressSanitizer and UBSan, RUNS executions each (docs/reliability.md); needs
+# clang++ 16 or newer with libFuzzer.
+RUNS ?= 100000
+CLANG ?= $(firstword $(shell command -v clang++-19 clang++-18 clang++-17 clang++-16 clang++))
+SANITIZE := -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined
+fuzz:
+	@$(MAKE) --no-print-directory FUZZ=1 CUDA=0 CXX="$(CLANG)" CXXFLAGS="-O1 -g $(SANITIZE) -fsanitize=fuzzer-no-link" fuzz-program
+	tests/fuzz/run.sh $(RUNS)
+fuzz-program: $(OBJ)
+	$(call say,link,$(B)/fuzz) $(CXX) $(CPPFLAGS) $(CXXFLAGS) $(LDFLAGS) -fsanitize=fuzzer tests/fuzz/fuzz.cc $(OBJ) -o $(B)/fuzz $(LDLIBS)
+
 # The figures of the README's section on speed; PyTorch takes part where python3 can import it.
 bench: info build/patchcl
 	build/patchcl bench
@@ -223,5 +234,5 @@ info:
 clean:
 	rm -rf build
 
-.PHONY: all python python-module build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-mutations campaigns demo bench docs gpu-check gpu-bench gpu-bundle deps install info clean format format-check
+.PHONY: all fuzz fuzz-program python python-module build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-mutations campaigns demo bench docs gpu-check gpu-bench gpu-bundle deps install info clean format format-check
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/commands/main.d
