@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 
 #include "data/formats/image.h"
+#include "tensor/file.h"
 
 namespace patchcl {
 
@@ -43,6 +45,17 @@ constexpr uint8_t kFont[95][5] = {{0x00, 0x00, 0x00, 0x00, 0x00}, {0x00, 0x00, 0
     {0x0c, 0x50, 0x50, 0x50, 0x3c}, {0x44, 0x64, 0x54, 0x4c, 0x44}, {0x00, 0x08, 0x36, 0x41, 0x00},
     {0x00, 0x00, 0x7f, 0x00, 0x00}, {0x00, 0x41, 0x36, 0x08, 0x00}, {0x08, 0x04, 0x08, 0x10, 0x08}};
 constexpr uint8_t kUnknownGlyph[5] = {0x7f, 0x41, 0x41, 0x41, 0x7f};
+
+// Text as XML and HTML hold it; control characters are left out.
+std::string in_markup(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '<') out += "&lt;";
+    else if (c == '&') out += "&amp;";
+    else if (uint8_t(c) >= ' ') out += c;
+  }
+  return out;
+}
 
 uint8_t to_byte(double v) { return uint8_t(std::lround(255 * std::clamp(v, 0.0, 1.0))); }
 }  // namespace
@@ -103,11 +116,17 @@ void Canvas::line(int64_t x0, int64_t y0, int64_t x1, int64_t y1, Color c) {
 }
 
 void Canvas::text(int64_t x, int64_t y, const std::string& s, Color c, int64_t scale) {
-  for (const char character : s) {
+  if (!s.empty()) captions_.push_back({x, y, s, c, scale});
+}
+
+void Canvas::draw(const Caption& caption) {
+  const int64_t y = caption.y, scale = caption.scale;
+  int64_t x = caption.x;
+  for (const char character : caption.text) {
     const uint8_t* glyph = character >= 32 && character <= 126 ? kFont[character - 32] : kUnknownGlyph;
     for (int64_t i = 0; i < 5; ++i)
       for (int64_t j = 0; j < 7; ++j)
-        if (glyph[i] >> j & 1) fill(x + i * scale, y + j * scale, scale, scale, c);
+        if (glyph[i] >> j & 1) fill(x + i * scale, y + j * scale, scale, scale, caption.color);
     x += 6 * scale;
   }
 }
@@ -155,9 +174,37 @@ void Canvas::heat(
 void Canvas::paste(int64_t x, int64_t y, const Canvas& other) {
   for (int64_t j = 0; j < other.height_; ++j)
     for (int64_t i = 0; i < other.width_; ++i) set(x + i, y + j, other.at(i, j));
+  for (Caption c : other.captions_) {
+    c.x += x;
+    c.y += y;
+    captions_.push_back(c);
+  }
 }
 
-void Canvas::save(const std::string& path) const { write_png(path, rgb_.data(), height_, width_, 3); }
+std::string Canvas::svg() const {
+  const Bytes png = png_of(rgb_.data(), height_, width_, 3);
+  const std::string size =
+      " width=\"" + std::to_string(width_) + "\" height=\"" + std::to_string(height_) + "\"";
+  std::string s = "<svg xmlns=\"http://www.w3.org/2000/svg\"" + size + " viewBox=\"0 0 " +
+                  std::to_string(width_) + " " + std::to_string(height_) +
+                  "\" font-family=\"sans-serif\">\n<image" + size +
+                  " style=\"image-rendering:pixelated\" href=\"data:image/png;base64," +
+                  base64(png.data(), png.size()) + "\"/>\n";
+  for (const Caption& c : captions_) {
+    char color[8];
+    std::snprintf(color, sizeof color, "#%02x%02x%02x", c.color[0], c.color[1], c.color[2]);
+    s += "<text x=\"" + std::to_string(c.x) + "\" y=\"" + std::to_string(c.y + 7 * c.scale) + "\" fill=\"" +
+         color + "\" font-size=\"" + std::to_string(10 * c.scale) + "\">" + in_markup(c.text) + "</text>\n";
+  }
+  return s + "</svg>\n";
+}
+
+void Canvas::save(const std::string& path) const {
+  if (path.ends_with(".svg")) return write_text(path, svg());
+  Canvas flat = *this;
+  for (const Caption& c : captions_) flat.draw(c);
+  write_png(path, flat.rgb_.data(), height_, width_, 3);
+}
 
 Canvas sheet(const std::vector<Canvas>& pictures, const std::vector<std::string>& captions, int64_t columns,
     const std::string& title) {

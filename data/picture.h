@@ -1,5 +1,5 @@
 // Canvas: a small RGB picture to draw images, label overlays, heat maps and captions on, for sheets in run
-// folders.
+// folders. Captions stay text: an SVG holds them as such, over the picture as PNG; a PNG has them in pixels.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -27,7 +27,8 @@ class Canvas {
   void rectangle(int64_t x, int64_t y, int64_t w, int64_t h, Color c, int64_t thickness = 1);
   void fill(int64_t x, int64_t y, int64_t w, int64_t h, Color c, double alpha = 1);
   void line(int64_t x0, int64_t y0, int64_t x1, int64_t y1, Color c);
-  // Characters of 5x7 pixels times `scale`, 6 apart. Printable ASCII; others draw a box.
+  // Characters of 5x7 pixels times `scale`, 6 apart, on top of all else. In pixels only ASCII can be
+  // printed; others are a box.
   void text(int64_t x, int64_t y, const std::string& s, Color c = kWhite, int64_t scale = 1);
   static int64_t text_width(const std::string& s, int64_t scale = 1) { return int64_t(s.size()) * 6 * scale; }
 
@@ -42,10 +43,19 @@ class Canvas {
       int64_t zoom = 1);
   void paste(int64_t x, int64_t y, const Canvas& other);
 
-  // Throws Error(io) naming the path.
+  // By extension: .svg, or PNG. Throws Error(io) naming the path.
   void save(const std::string& path) const;
 
  private:
+  struct Caption {
+    int64_t x, y;
+    std::string text;
+    Color color;
+    int64_t scale;
+  };
+  void draw(const Caption& c);
+  std::string svg() const;
+  std::vector<Caption> captions_;
   int64_t width_, height_;
   std::vector<uint8_t> rgb_;
 };

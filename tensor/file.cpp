@@ -141,6 +141,17 @@ void AppendFile::stop(const char* what) const {
   fail(ExitCode::io, "file", what, " ", path_, ": ", std::strerror(errno), "; is the disk full?");
 }
 
+std::string base64(const uint8_t* bytes, size_t n) {
+  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (size_t i = 0; i < n; i += 3) {
+    uint32_t group = 0;
+    for (size_t k = 0; k < 3; ++k) group = group << 8 | (i + k < n ? bytes[i + k] : 0);
+    for (size_t k = 0; k < 4; ++k) text += i + k > n ? '=' : kDigits[group >> (18 - 6 * k) & 63];
+  }
+  return text;
+}
+
 std::string printable(const std::string& text) {
   std::string all;
   for (const char c : text) {

@@ -60,6 +60,8 @@ class AppendFile {
   int fd_ = -1;
 };
 
+// Bytes as text, for pages and pictures that hold a file.
+std::string base64(const uint8_t* bytes, size_t n);
 // A name or message as a terminal may print it: control characters but the end of a line as \x1b.
 std::string printable(const std::string& text);
 // A name for a file in a folder of ours, from an id that may hold anything: no folders, at most 200 bytes.

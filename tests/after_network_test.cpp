@@ -147,7 +147,7 @@ TEST(AfterNetwork, PredictWritesProbabilitiesOverlaysAndNnUNetsNames) {
       EXPECT_EQ(at[int(mask.values[size_t(i)])], *std::max_element(at, at + 3));
     }
   }
-  EXPECT_TRUE(std::filesystem::exists(folder / "pictures/tile_0001.png"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "pictures/tile_0001.svg"));
 }
 
 TEST(AfterNetwork, WhatDoesNotFitTogetherIsRefused) {

@@ -33,7 +33,7 @@ uint32_t remainder_of(const std::string& bytes) {
 
 const std::string kRun =
     "train --data phantom:cases=4,val=1,size=32 --size 32 --batch 2 --widths 4 8 --dropout 0.1 0.2 --iters 4 "
-    "--val-every 2 --log-every 1 --threads 1 --tensorboard true --out ";
+    "--val-every 2 --log-every 1 --threads 1 --tensorboard true --png true --out ";
 
 }  // namespace
 

@@ -165,12 +165,12 @@ TEST(Faults, AnOverlayStaysInItsFolder) {
   v.channels = 1;
   v.image.assign(64, 0.5f);
   const std::vector<uint8_t> mask(64, 1);
-  draw_overlay(folder / "overlays", v, mask);
-  EXPECT_FALSE(fs::exists(folder / "x.png"));
-  EXPECT_TRUE(fs::exists(folder / "overlays/_.._x.png"));
+  draw_overlay(folder / "overlays", v, mask, {}, ".svg");
+  EXPECT_FALSE(fs::exists(folder / "x.svg"));
+  EXPECT_TRUE(fs::exists(folder / "overlays/_.._x.svg"));
   v.id = std::string(300, 'a') + "/b";
-  draw_overlay(folder / "overlays", v, mask);
-  EXPECT_TRUE(fs::exists(folder / ("overlays/" + std::string(200, 'a') + ".png")));
+  draw_overlay(folder / "overlays", v, mask, {}, ".svg");
+  EXPECT_TRUE(fs::exists(folder / ("overlays/" + std::string(200, 'a') + ".svg")));
 }
 
 TEST(Faults, NamesAreQuotedWhereTheyMustBe) {

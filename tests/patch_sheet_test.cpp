@@ -1,6 +1,10 @@
 // Pictures of sampling and queues: right geometry, harmless on empty queues.
 #include <gtest/gtest.h>
 
+#include "data/formats/readers.h"
+#include "tensor/file.h"
+#include "tests/command_line.h"
+
 #include "tensor/random.h"
 #include "train/methods/patch_sheet.h"
 
@@ -40,6 +44,23 @@ TEST(EmbeddingMap, DrawsEmptyAndFilledQueues) {
   };
   EXPECT_EQ(coloured(empty), 0);
   EXPECT_GT(coloured(filled), 20);
+}
+
+TEST(Canvas, CaptionsAreTextInAnSvgAndPixelsInAPng) {
+  const test::TemporaryFolder folder;
+  Canvas inner(60, 20);
+  inner.text(2, 3, "a < b", kWhite);
+  Canvas outer(80, 40);
+  outer.paste(10, 15, inner);
+  outer.save(folder / "a.svg");
+  const std::string svg = read_text(folder / "a.svg");
+  EXPECT_NE(svg.find("<text x=\"12\" y=\"25\" fill=\"#ffffff\" font-size=\"10\">a &lt; b</text>"),
+      std::string::npos)
+      << svg;
+  outer.save(folder / "a.png");
+  const Grid png = read_grid(folder / "a.png");
+  EXPECT_EQ(png.width, 80);
+  EXPECT_GT(std::count(png.values.begin(), png.values.end(), 255), 20) << "white pixels of the letters";
 }
 
 TEST(PatchSheet, FramesWindowsOnTheConfidenceOfTheirClass) {

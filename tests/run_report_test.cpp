@@ -40,9 +40,10 @@ TEST_F(RunReport, IsWrittenByTrainingAndHoldsAllParts) {
   EXPECT_EQ(text.find("src=\"http"), std::string::npos);  // needs nothing else
 }
 
-// Every picture is the file: base64 of a PNG begins with its signature.
-TEST_F(RunReport, PicturesArePngFilesWithinThePage) {
-  const std::string text = page(), beginning = "src=\"data:image/png;base64,iVBORw0KGgo";
+// Every picture is the file: base64 of a PNG begins with its signature. Its captions are text.
+TEST_F(RunReport, PicturesAreFilesWithinThePage) {
+  const std::string text = page(), beginning = "href=\"data:image/png;base64,iVBORw0KGgo";
+  EXPECT_NE(text.find(">prediction</text>"), std::string::npos);
   size_t pictures = 0, files = 0;
   for (size_t at = text.find(beginning); at != std::string::npos; at = text.find(beginning, at + 1))
     ++pictures;

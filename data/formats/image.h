@@ -40,6 +40,8 @@ Grid read_jpeg(std::span<const uint8_t> bytes, const std::string& name, Use use)
 Grid read_bmp(std::span<const uint8_t> bytes, const std::string& name, Use use);
 Grid read_tiff(std::span<const uint8_t> bytes, const std::string& name, Use use);
 
+// The file that values (h,w,channels) of 8 bits make, grey or RGB.
+Bytes png_of(const uint8_t* values, int64_t h, int64_t w, int64_t channels);
 // values (h,w,channels) of 8 or 16 bits, grey or RGB. Error(io) naming the path.
 void write_png(const std::string& path, const uint8_t* values, int64_t h, int64_t w, int64_t channels);
 void write_png(const std::string& path, const uint16_t* values, int64_t h, int64_t w, int64_t channels);

@@ -34,16 +34,16 @@ unsigned sample(const unsigned char* p, unsigned bits, size_t i) {
   return unsigned(p[at / 8]) >> (8 - bits - at % 8) & ((1u << bits) - 1);
 }
 
-void write(const std::string& path, const Bytes& rows, int64_t h, int64_t w, int64_t channels, int bits) {
+Bytes encoded(const Bytes& rows, int64_t h, int64_t w, int64_t channels, int bits) {
   lodepng::State state;
   state.encoder.auto_convert = 0;  // what is 16-bit grey stays so, whatever its values
   state.info_raw.colortype = state.info_png.color.colortype = channels == 3 ? LCT_RGB : LCT_GREY;
   state.info_raw.bitdepth = state.info_png.color.bitdepth = unsigned(bits);
   Bytes out;
   if (const unsigned error = lodepng::encode(out, rows, unsigned(w), unsigned(h), state))
-    fail(ExitCode::internal, "image", path, ": ", h, "x", w, "x", channels,
+    fail(ExitCode::internal, "image", "numbers of ", h, "x", w, "x", channels,
         " cannot be written as PNG: ", lodepng_error_text(error));
-  write_bytes(path, out);
+  return out;
 }
 }  // namespace
 
@@ -88,8 +88,12 @@ Grid read_png(std::span<const uint8_t> b, const std::string& name, Use use) {
   return grid;
 }
 
+Bytes png_of(const uint8_t* values, int64_t h, int64_t w, int64_t channels) {
+  return encoded(Bytes(values, values + h * w * channels), h, w, channels, 8);
+}
+
 void write_png(const std::string& path, const uint8_t* values, int64_t h, int64_t w, int64_t channels) {
-  write(path, Bytes(values, values + h * w * channels), h, w, channels, 8);
+  write_bytes(path, png_of(values, h, w, channels));
 }
 
 void write_png(const std::string& path, const uint16_t* values, int64_t h, int64_t w, int64_t channels) {
@@ -99,7 +103,7 @@ void write_png(const std::string& path, const uint16_t* values, int64_t h, int64
     rows.push_back(uint8_t(values[i] >> 8));
     rows.push_back(uint8_t(values[i]));
   }
-  write(path, rows, h, w, channels, 16);
+  write_bytes(path, encoded(rows, h, w, channels, 16));
 }
 
 }  // namespace patchcl

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/resize.h"
+#include "tensor/file.h"
 #include "train/audit/step_page_script.h"
 #include "train/evaluate/html.h"
 #include "train/methods/patch_page.h"
@@ -81,8 +82,8 @@ ordered_json map_of(const Tensor& t) {
   const double most = *std::max_element(size.begin(), size.end());
   std::vector<uint8_t> bytes;
   for (const double v : size) bytes.push_back(most > 0 ? uint8_t(std::lround(255 * v / most)) : 0);
-  return {{"n", n}, {"height", h}, {"width", w}, {"most", most},
-      {"values", html::base64(bytes.data(), bytes.size())}};
+  return {
+      {"n", n}, {"height", h}, {"width", w}, {"most", most}, {"values", base64(bytes.data(), bytes.size())}};
 }
 
 bool is_map(const Tape::Node& n) {

@@ -57,7 +57,7 @@ int eval(const EvalFlags& flags) {
     for (size_t i = 0; i < names.size(); ++i)
       legend.push_back(names[i] + " Dice " + fixed(scores.classes[i].dice, 3));
     if (!flags.inference.overlays.empty())
-      draw_overlay(flags.inference.overlays, v, prediction.classes, legend);
+      draw_overlay(flags.inference.overlays, v, prediction.classes, legend, flags.inference.picture_type());
     if (flags.objects) images.push_back(count_objects(v, prediction.of_network, object_options));
     line.update(++done);
   };

@@ -16,7 +16,7 @@ namespace patchcl {
 namespace {
 
 struct InspectOptions {
-  std::string weights, image, out = "patches.png", page;
+  std::string weights, image, out = "patches.svg", page;
   int64_t slice = -1;
   uint64_t seed = 1337;
   PatchOptions patches;
@@ -74,7 +74,7 @@ int inspect(const InspectOptions& o) {
 
 AddCommand inspect_command{{50, "inspect", "Draw where PatchCL takes its patches from in one image",
     "  patchcl inspect --weights runs/last/best.safetensors --image patient001_frame01.nii.gz --out "
-    "sheet.png\n"
+    "sheet.svg\n"
     "  patchcl inspect --weights runs/last --image patient001_frame01.nii.gz --html patches.html   to play "
     "with",
     [](CLI::App& app) {
@@ -83,7 +83,7 @@ AddCommand inspect_command{{50, "inspect", "Draw where PatchCL takes its patches
       app.add_option("--image", o->image, "Image or volume: .h5, .nii, .nii.gz, .png, .jpg, .bmp")
           ->required();
       app.add_option("--slice", o->slice, "Slice of a volume; -1: the middle one")->capture_default_str();
-      app.add_option("--out", o->out, "PNG to write")->capture_default_str();
+      app.add_option("--out", o->out, "Picture to write: .svg or .png")->capture_default_str();
       app.add_option("--html", o->page,
           "Also write a page to play with: the windows' entropy, confidence and weight for any side and "
           "stride");

@@ -144,7 +144,8 @@ int predict(const PredictFlags& flags) {
     write_mask(flags, masks[i].string(), mask, v, info);
     if (flags.probabilities) save_probabilities(masks[i], all);
     if (!flags.inference.overlays.empty())
-      draw_overlay(flags.inference.overlays, v, mask.classes, foreground_names(info));
+      draw_overlay(
+          flags.inference.overlays, v, mask.classes, foreground_names(info), flags.inference.picture_type());
     written.say(files[i].string(), masks[i].string());
   }
   return int(ExitCode::ok);

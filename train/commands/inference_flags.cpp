@@ -20,6 +20,7 @@ void InferenceFlags::add(CLI::App& app) {
       "--tta", turns, "Mean of the probabilities over the eight flips and quarter turns of the input");
   app.add_flag("--largest-component", largest_component, "Of each class only the largest component stays");
   app.add_option("--overlays", overlays, "Also draw each case's middle slice with its mask into this folder");
+  app.add_flag("--png", png, "Draw them as PNG, not as SVG")->needs("--overlays");
   app.add_option("--size", size, "Side of the network's input; 0: that of the weights")
       ->check(CLI::Range(int64_t(0), int64_t(kSides.most)))
       ->capture_default_str();

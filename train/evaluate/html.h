@@ -27,8 +27,7 @@ struct Curve {
   std::vector<double> x, y;
 };
 std::string plot(const std::vector<Curve>& lines, const std::string& x_axis);
-std::string base64(const uint8_t* bytes, size_t n);
-// A PNG file, within the page. Throws Error(io).
+// A PNG or SVG file, within the page. Throws Error(io).
 std::string picture(const std::string& path);
 // A script over `json` under that name, in a scope of its own.
 std::string script(const std::string& name, std::string json, const std::string& code);

@@ -57,7 +57,7 @@ std::string to_json(const Summary& s, const std::vector<std::string>& names) {
 }
 
 void draw_overlay(const std::string& dir, const Volume& v, const std::vector<uint8_t>& prediction,
-    const std::vector<std::string>& legend) {
+    const std::vector<std::string>& legend, const std::string& extension) {
   std::error_code ignored;
   std::filesystem::create_directories(dir, ignored);
   const int64_t h = v.height, w = v.width, zoom = std::max<int64_t>(1, 256 / std::max(h, w)),
@@ -86,7 +86,7 @@ void draw_overlay(const std::string& dir, const Volume& v, const std::vector<uin
     page.fill(4, y, 8, 8, class_color(int64_t(i) + 1));
     page.text(16, y, legend[i]);
   }
-  page.save(dir + "/" + file_name_of(v.id) + ".png");
+  page.save(dir + "/" + file_name_of(v.id) + extension);
 }
 
 }  // namespace patchcl

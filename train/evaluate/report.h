@@ -17,9 +17,9 @@ std::string to_table(const Summary& s, const std::vector<std::string>& class_nam
 nlohmann::ordered_json scores_json(const Scores& s);
 std::string to_json(const Summary& s, const std::vector<std::string>& class_names);
 
-// DIR/<case>.png: the middle slice as it is, with the reference, and with the prediction. Below, what is said
-// of each foreground class beside its colour.
+// DIR/<case> with that extension, .svg or .png: the middle slice as it is, with the reference, and with the
+// prediction. Below, what is said of each foreground class beside its colour.
 void draw_overlay(const std::string& dir, const Volume& v, const std::vector<uint8_t>& prediction,
-    const std::vector<std::string>& legend = {});
+    const std::vector<std::string>& legend, const std::string& extension);
 
 }  // namespace patchcl

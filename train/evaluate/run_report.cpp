@@ -141,7 +141,7 @@ std::vector<fs::path> pictures_in(const fs::path& folder, bool by_step) {
   std::vector<fs::path> all;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(folder, none))
-    if (entry.path().extension() == ".png") all.push_back(entry.path());
+    if (entry.path().extension() == ".png" || entry.path().extension() == ".svg") all.push_back(entry.path());
   std::sort(all.begin(), all.end());
   if (!by_step) return all;
   std::map<std::string, std::pair<int64_t, fs::path>> last;

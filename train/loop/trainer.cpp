@@ -276,7 +276,7 @@ void Trainer::score() {
   const std::string folder = config_.out + "/overlays";
   int64_t drawn = 0;
   const auto draw = [&](const Volume& v, const Segmentation& prediction, const CaseScores&) {
-    if (drawn++ < 4) draw_overlay(folder, v, prediction.classes);
+    if (drawn++ < 4) draw_overlay(folder, v, prediction.classes, {}, config_.picture_type());
   };
   // Dice alone decides; distances cost seconds per volume and wait for results or `patchcl eval`.
   validation_ = validate(
@@ -317,7 +317,7 @@ void Trainer::audit(const Batch& batch) {
 
 void Trainer::draw_pictures(const Batch& batch) {
   const fs::path folder = fs::path(config_.out) / "pictures";
-  const std::string when = std::to_string(learner_->iteration()) + ".png";
+  const std::string when = std::to_string(learner_->iteration()) + config_.picture_type();
   const TrainState& state = learner_->state();
   std::vector<NamedPicture> all = learner_->method().pictures(state, batch, info_.class_names);
   for (NamedPicture& picture : uncertainty_sheet(state, batch)) all.push_back(std::move(picture));

@@ -3,8 +3,8 @@
 // One step:  batch -> begin_step -> backward -> update -> end_step (train/setup/learner.h)
 // Run folder: run.lock (one process at a time), config.toml (what ran), run.json (which program, called how),
 // metrics.jsonl and metrics.csv (numbers only, so that equal runs have equal files), last.safetensors and
-// last.1.safetensors (checkpoints), best.safetensors (weights of the best validation), overlays/*.png,
-// pictures/*.png (what the method sees), results.md and results.json.
+// last.1.safetensors (checkpoints), best.safetensors (weights of the best validation), overlays/*.svg,
+// pictures/*.svg (what the method sees), results.md and results.json.
 #pragma once
 #include <memory>
 #include <string>

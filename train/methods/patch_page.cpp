@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tensor/file.h"
 #include "train/evaluate/html.h"
 
 namespace patchcl {
@@ -163,7 +164,7 @@ ofProgram();
 )";
 
 std::string base64_of(const float* values, int64_t n) {
-  return html::base64(reinterpret_cast<const uint8_t*>(values), size_t(n) * sizeof(float));
+  return base64(reinterpret_cast<const uint8_t*>(values), size_t(n) * sizeof(float));
 }
 
 // The first window of a foreground class, where there is one.

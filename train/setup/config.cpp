@@ -148,7 +148,8 @@ void TrainConfig::declare(OptionList& o) {
       kNotNegative);
   o.add("audit-every", audit_every,
       "Steps between spot checks of the gradient in f64 (audit.jsonl); 0: never", kNotNegative);
-  o.add("tensorboard", tensorboard, "Also write events for TensorBoard: losses, scores, overlays");
+  o.add("tensorboard", tensorboard, "Also write events for TensorBoard: losses, scores; with --png overlays");
+  o.add("png", png, "Pictures as PNG, not as SVG with text that stays text");
   o.add("threads", threads, "CPU threads; 0: all. Results do not depend on it", kNotNegative);
   o.choose(
       "kernels", kernels, kKernelNames, "Reference loops, direct sums, or fast (Winograd where it wins)");

@@ -81,7 +81,7 @@ struct TrainConfig {
   MathMode math = MathMode::f32;
   bool graph = false;
   bool anomaly = false;
-  bool tensorboard = false;
+  bool tensorboard = false, png = false;
 
   // All of them but the method's, `resume` and `weights`, which a resumed run has no use for.
   void declare(OptionList& options);
@@ -90,6 +90,7 @@ struct TrainConfig {
   void resolve();
   // "run: base, 3000 steps of 12 images, CPU (avx512), 2 threads, into runs/last", once resolved.
   std::string describe() const;
+  std::string picture_type() const { return png ? ".png" : ".svg"; }
   DatasetOptions dataset_options() const;
   LearnerOptions learner_options(const Dataset& data) const;
   RunShape run_shape() const;
