@@ -12,6 +12,7 @@
 #include "tests/command_line.h"
 #include "tests/small_data.h"
 #include "train/commands/grid.h"
+#include "train/commands/inference_flags.h"
 #include "train/evaluate/report.h"
 #include "train/evaluate/table.h"
 
@@ -165,11 +166,13 @@ TEST(Faults, AnOverlayStaysInItsFolder) {
   v.channels = 1;
   v.image.assign(64, 0.5f);
   const std::vector<uint8_t> mask(64, 1);
-  draw_overlay(folder / "overlays", v, mask, {}, ".svg");
+  InferenceFlags flags;
+  flags.overlays = folder / "overlays";
+  draw_overlay(flags.overlay_of(v.id), v, mask, {});
   EXPECT_FALSE(fs::exists(folder / "x.svg"));
   EXPECT_TRUE(fs::exists(folder / "overlays/_.._x.svg"));
   v.id = std::string(300, 'a') + "/b";
-  draw_overlay(folder / "overlays", v, mask, {}, ".svg");
+  draw_overlay(flags.overlay_of(v.id), v, mask, {});
   EXPECT_TRUE(fs::exists(folder / ("overlays/" + std::string(200, 'a') + ".svg")));
 }
 

@@ -34,7 +34,8 @@ class RunReport : public testing::Test {
 TEST_F(RunReport, IsWrittenByTrainingAndHoldsAllParts) {
   const std::string text = page();
   for (const char* part : {"Scores of the last weights", "Validation Dice by class", "Learning rate",
-           "Held-out cases", "uncertainty-4", "What ran", "Options, all of them", "uafs=&quot;decoder&quot;"})
+           "the best and the worst", "One held-out case over time", "first-2", "first-4", " Dice 0.",
+           "uncertainty-4", "What ran", "Options, all of them", "uafs=&quot;decoder&quot;"})
     EXPECT_NE(text.find(part), std::string::npos) << part;
   EXPECT_NE(text.find("<polyline"), std::string::npos);
   EXPECT_EQ(text.find("src=\"http"), std::string::npos);  // needs nothing else

@@ -25,8 +25,9 @@ std::string colors_of(const Grid& label) {
   std::vector<std::vector<double>> colors;
   const size_t n = size_t(label.channels);
   for (size_t i = 0; i < label.values.size() && colors.size() < 8; i += n) {
-    const std::vector<double> color(&label.values[i], &label.values[i] + n);
-    if (std::find(colors.begin(), colors.end(), color) == colors.end()) colors.push_back(color);
+    const double* const at = &label.values[i];
+    const auto same = [&](const std::vector<double>& c) { return std::equal(c.begin(), c.end(), at); };
+    if (std::none_of(colors.begin(), colors.end(), same)) colors.emplace_back(at, at + n);
   }
   std::ostringstream text;
   for (size_t k = 0; k < colors.size(); ++k)

@@ -2,7 +2,7 @@
 # Fuzzes every target, from tests/fuzz/corpus; a line for each with what was executed.
 # Usage: tests/fuzz/run.sh [EXECUTIONS [TARGET...]]
 # What is found goes to build/fuzz/found. A single input may take 5 s, and no allocation more than 64 MB + 40 times the
-# largest input (libFuzzer's malloc limit).
+# largest input (libFuzzer's malloc limit), but for those of libhdf5.
 set -u
 cd "$(dirname "$0")/../.."
 runs=${1:-10000}
@@ -18,7 +18,10 @@ for target in $targets; do
   work=build/fuzz/corpus/$target
   mkdir -p "$work" "tests/fuzz/corpus/$target"
   begin=$(date +%s)
-  if TARGET=$target $program -runs="$runs" -max_len=16384 -timeout=5 -malloc_limit_mb=65 -rss_limit_mb=3000 -print_final_stats=1 \
+  # libhdf5 asks for what a damaged heap claims (seen: 620 MB) before it finds the file too short; it touches none of it.
+  most=65
+  [ "$target" = h5 ] && most=2500
+  if TARGET=$target $program -runs="$runs" -max_len=16384 -timeout=5 -malloc_limit_mb=$most -rss_limit_mb=3000 -print_final_stats=1 \
     -artifact_prefix="$found/$target-" "$work" "tests/fuzz/corpus/$target" > "build/fuzz/$target.log" 2>&1; then
     verdict="nothing found"
   else

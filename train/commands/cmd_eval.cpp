@@ -53,11 +53,8 @@ int eval(const EvalFlags& flags) {
   ProgressLine line(count, {.item = "case", .out = stderr});
   int64_t done = 0;
   const auto see = [&](const Volume& v, const Segmentation& prediction, const CaseScores& scores) {
-    std::vector<std::string> legend;
-    for (size_t i = 0; i < names.size(); ++i)
-      legend.push_back(names[i] + " Dice " + fixed(scores.classes[i].dice, 3));
     if (!flags.inference.overlays.empty())
-      draw_overlay(flags.inference.overlays, v, prediction.classes, legend, flags.inference.picture_type());
+      draw_overlay(flags.inference.overlay_of(v.id), v, prediction.classes, dice_legend(names, scores));
     if (flags.objects) images.push_back(count_objects(v, prediction.of_network, object_options));
     line.update(++done);
   };

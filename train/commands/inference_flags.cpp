@@ -1,3 +1,4 @@
+#include "tensor/file.h"
 #include "train/commands/inference_flags.h"
 
 #include <CLI/CLI.hpp>
@@ -77,6 +78,10 @@ ObjectOptions InferenceFlags::objects(const ModelInfo& info, ObjectOptions o) co
   o.border_class = info.classes_without_border();
   o.border_width = info.border;
   return o;
+}
+
+std::string InferenceFlags::overlay_of(const std::string& id) const {
+  return overlays + "/" + file_name_of(id) + (png ? ".png" : ".svg");
 }
 
 InferenceOptions InferenceFlags::resolve(const ModelInfo& info) const {

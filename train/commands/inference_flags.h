@@ -16,7 +16,7 @@ struct InferenceFlags {
   std::vector<std::string> weights;  // of networks that predict together
   std::string fit = "auto", overlays;
   bool png = false;  // type of those
-  std::string picture_type() const { return png ? ".png" : ".svg"; }
+  std::string overlay_of(const std::string& id) const;
   int64_t size = 0;  // 0: what the weights were trained at
   int64_t batch = 8;
   double overlap = 0.5;

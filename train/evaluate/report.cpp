@@ -56,10 +56,17 @@ std::string to_json(const Summary& s, const std::vector<std::string>& names) {
   return j.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-void draw_overlay(const std::string& dir, const Volume& v, const std::vector<uint8_t>& prediction,
-    const std::vector<std::string>& legend, const std::string& extension) {
+std::vector<std::string> dice_legend(const std::vector<std::string>& foreground, const CaseScores& scores) {
+  std::vector<std::string> legend;
+  for (size_t k = 0; k < scores.classes.size(); ++k)
+    legend.push_back(foreground[k] + " Dice " + fixed(scores.classes[k].dice, 3));
+  return legend;
+}
+
+void draw_overlay(const std::string& path, const Volume& v, const std::vector<uint8_t>& prediction,
+    const std::vector<std::string>& legend) {
   std::error_code ignored;
-  std::filesystem::create_directories(dir, ignored);
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
   const int64_t h = v.height, w = v.width, zoom = std::max<int64_t>(1, 256 / std::max(h, w)),
                 slice = v.depth / 2;
   const float* image = v.image.data() + slice * h * w * v.channels;
@@ -86,7 +93,7 @@ void draw_overlay(const std::string& dir, const Volume& v, const std::vector<uin
     page.fill(4, y, 8, 8, class_color(int64_t(i) + 1));
     page.text(16, y, legend[i]);
   }
-  page.save(dir + "/" + file_name_of(v.id) + extension);
+  page.save(path);
 }
 
 }  // namespace patchcl

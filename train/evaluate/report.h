@@ -17,9 +17,11 @@ std::string to_table(const Summary& s, const std::vector<std::string>& class_nam
 nlohmann::ordered_json scores_json(const Scores& s);
 std::string to_json(const Summary& s, const std::vector<std::string>& class_names);
 
-// DIR/<case> with that extension, .svg or .png: the middle slice as it is, with the reference, and with the
-// prediction. Below, what is said of each foreground class beside its colour.
-void draw_overlay(const std::string& dir, const Volume& v, const std::vector<uint8_t>& prediction,
-    const std::vector<std::string>& legend, const std::string& extension);
+// The middle slice as it is, with the reference, and with the prediction, as .svg or .png. Below, what is
+// said of each foreground class beside its colour. Makes the folder.
+void draw_overlay(const std::string& path, const Volume& v, const std::vector<uint8_t>& prediction,
+    const std::vector<std::string>& legend);
+// "RV Dice 0.812" for each class.
+std::vector<std::string> dice_legend(const std::vector<std::string>& foreground, const CaseScores& scores);
 
 }  // namespace patchcl

@@ -157,6 +157,22 @@ std::vector<fs::path> pictures_in(const fs::path& folder, bool by_step) {
   return all;
 }
 
+int64_t step_of(const fs::path& picture) {
+  const std::string stem = picture.stem().string();
+  const size_t dash = stem.rfind('-');
+  return dash == std::string::npos ? 0 : std::atoll(stem.c_str() + dash + 1);
+}
+
+// Of the overlays those of one case at several steps, in their order, or the others.
+std::vector<fs::path> those(std::vector<fs::path> overlays, bool over_time) {
+  std::erase_if(
+      overlays, [&](const fs::path& p) { return p.stem().string().starts_with("first-") != over_time; });
+  if (over_time)
+    std::sort(overlays.begin(), overlays.end(),
+        [](const fs::path& a, const fs::path& b) { return step_of(a) < step_of(b); });
+  return overlays;
+}
+
 void add_pictures(html::Page& page, const std::string& title, const std::vector<fs::path>& pictures) {
   if (pictures.empty()) return;
   page.heading(title);
@@ -180,7 +196,9 @@ void write_run_report(const std::string& folder, const std::string& results) {
   html::Page page("Run " + fs::absolute(dir / ".").parent_path().filename().string());
   add_scores(page, json_in(results.empty() ? text_of(dir / "results.json") : results));
   add_curves(page, read_curves(dir / "metrics.jsonl"));
-  add_pictures(page, "Held-out cases: image, reference, prediction", pictures_in(dir / "overlays", false));
+  const std::vector<fs::path> overlays = pictures_in(dir / "overlays", false);
+  add_pictures(page, "Held-out cases: the best and the worst", those(overlays, /*over_time=*/false));
+  add_pictures(page, "One held-out case over time", those(overlays, /*over_time=*/true));
   add_pictures(page, "What the method sees", pictures_in(dir / "pictures", true));
   add_what_ran(page, json_in(text_of(dir / "run.json")));
   page.heading("Options, all of them");

@@ -124,7 +124,11 @@ void RunLog::write_overlays(int64_t iteration) {
   for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/overlays", none))
     if (entry.path().extension() == ".png") all.push_back(entry.path());
   std::sort(all.begin(), all.end());
-  for (const auto& path : all) events_->picture(iteration, "overlays/" + path.stem().string(), path.string());
+  for (const auto& path : all) {
+    const std::string name = path.stem().string(), now = "first-" + std::to_string(iteration);
+    if (name.starts_with("first-") && name != now) continue;
+    events_->picture(iteration, "overlays/" + name.substr(0, name.find('-')), path.string());
+  }
 }
 
 void RunLog::write_audit(const std::string& json) {

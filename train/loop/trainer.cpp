@@ -9,6 +9,7 @@
 #include "data/stream/fold_file.h"
 #include "tensor/file.h"
 #include "train/audit/run_audit.h"
+#include "train/evaluate/held_out_pictures.h"
 #include "train/evaluate/report.h"
 #include "train/evaluate/run_report.h"
 #include "train/evaluate/table.h"
@@ -273,15 +274,15 @@ void Trainer::after_step(const Batch& batch, ProgressLine& line) {
 void Trainer::score() {
   const MetricOptions metrics = MetricOptions::ssl4mis();
   const InferenceOptions inference{.fit = info_.fit, .size = config_.size, .border = info_.border};
-  const std::string folder = config_.out + "/overlays";
-  int64_t drawn = 0;
-  const auto draw = [&](const Volume& v, const Segmentation& prediction, const CaseScores&) {
-    if (drawn++ < 4) draw_overlay(folder, v, prediction.classes, {}, config_.picture_type());
+  HeldOutPictures pictures({info_.class_names.begin() + 1, info_.class_names.end()});
+  const auto see = [&](const Volume& v, const Segmentation& s, const CaseScores& scores) {
+    pictures.see(v, s.classes, scores);
   };
   // Dice alone decides; distances cost seconds per volume and wait for results or `patchcl eval`.
   validation_ = validate(
       learner_->unet(), learner_->student(), dataset_.validation_cases(),
-      [&](int64_t i) { return dataset_.validation(i); }, inference, metrics, learner_->activations(), draw);
+      [&](int64_t i) { return dataset_.validation(i); }, inference, metrics, learner_->activations(), see);
+  pictures.draw(config_.out + "/overlays", config_.picture_type(), config_.pictured(learner_->iteration()));
 }
 
 // The phase behind that of the last step starts from the best of it, the optimiser's state included.

@@ -199,6 +199,12 @@ void declare_read_options(OptionList& o, ReadOptions& read) {
       "Masks number objects (glands): 0 background, any other number class 1");
 }
 
+int64_t TrainConfig::pictured(int64_t step) const {
+  if (step == iters || val_every == 0) return step;
+  const int64_t validations = (iters / val_every + 7) / 8;
+  return step % (val_every * std::max<int64_t>(validations, 1)) == 0 ? step : 0;
+}
+
 std::string TrainConfig::describe() const {
   std::ostringstream s;
   const std::string cpu = std::string("CPU (") + isa_name(isa()) + ")";

@@ -90,6 +90,9 @@ struct TrainConfig {
   void resolve();
   // "run: base, 3000 steps of 12 images, CPU (avx512), 2 threads, into runs/last", once resolved.
   std::string describe() const;
+  // `step` where the first held-out case is pictured after it, about eight times in a run and at its end;
+  // else 0.
+  int64_t pictured(int64_t step) const;
   std::string picture_type() const { return png ? ".png" : ".svg"; }
   DatasetOptions dataset_options() const;
   LearnerOptions learner_options(const Dataset& data) const;
