@@ -192,6 +192,7 @@ void write_tables(const GridPlan& plan, const std::vector<Cell>& cells, const fs
   std::string tables = in_markdown(grid_table(plan, scores));
   for (int64_t l : plan.labeled) tables += "\n" + in_markdown(grid_class_table(plan, scores, l));
   if (plan.variants.size() > 1) tables += "\n" + in_markdown(grid_differences(plan, scores));
+  fs::create_directories(out);
   write_text((out / "table.md").string(), tables);
   write_text((out / "runs.json").string(), runs.dump(2) + "\n");
   write_grid_page(plan, scores, cells, out);
