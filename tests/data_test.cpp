@@ -10,6 +10,7 @@
 #include "data/layouts/phantom.h"
 #include "tensor/error.h"
 #include "tests/command_line.h"
+#include "tests/json_output.h"
 #include "tests/small_data.h"
 
 using namespace patchcl;
@@ -304,7 +305,7 @@ TEST(DataCheck, ListsEveryProblem) {
   write_h5(data + "/data/slices/patient002_frame01_slice_3.h5", {24, 20}, &kFlat, nullptr);
   const Outcome o = run_patchcl("data check --json " + data);
   EXPECT_EQ(o.code, 3);
-  const auto problems = nlohmann::json::parse(o.output).at("problems");
+  const auto problems = json_in(o).at("problems");
   EXPECT_EQ(problems.size(), 3u) << problems.dump(1);
 }
 

@@ -9,6 +9,7 @@
 
 #include "data/formats/readers.h"
 #include "tests/command_line.h"
+#include "tests/json_output.h"
 #include "train/evaluate/inference.h"
 #include "train/setup/model_file.h"
 
@@ -214,7 +215,7 @@ TEST(Eval, PrintsTheSameNumbersAsTableJsonAndCsv) {
   EXPECT_EQ(lines, 1 + 2 * 3 + 3 + 1);
   const Outcome bare = run_patchcl(command + " --preset ssl4mis --json -");
   ASSERT_EQ(bare.code, 0) << bare.output;
-  EXPECT_EQ(nlohmann::json::parse(bare.output)["conventions"], describe(MetricOptions::ssl4mis()));
+  EXPECT_EQ(json_in(bare)["conventions"], describe(MetricOptions::ssl4mis()));
 }
 
 TEST(Eval, BadInputIsNamed) {

@@ -6,6 +6,7 @@
 
 #include "data/stream/dataset.h"
 #include "tests/command_line.h"
+#include "tests/json_output.h"
 #include "tests/small_data.h"
 
 using namespace patchcl;
@@ -84,11 +85,11 @@ TEST(InstanceMasks, BorderIsLearntRememberedAndGrownOver) {
       "eval --data " + data + " --instance-masks true --val 1 --json - --weights " + weights;
   const Outcome classes = run_patchcl(evaluation);
   ASSERT_EQ(classes.code, 0) << classes.output;
-  const nlohmann::json scores = nlohmann::json::parse(classes.output)["mean_of_cases"];
+  const nlohmann::json scores = json_in(classes)["mean_of_cases"];
   EXPECT_EQ(scores.size(), 1u) << classes.output;  // the border is no class to score
   const Outcome objects = run_patchcl(evaluation + " --objects --min-size 1");
   ASSERT_EQ(objects.code, 0) << objects.output;
-  const nlohmann::json pooled = nlohmann::json::parse(objects.output)["pooled"];
+  const nlohmann::json pooled = json_in(objects)["pooled"];
   EXPECT_EQ(pooled["tp"].get<int>() + pooled["fn"].get<int>(), 2) << objects.output;
   const std::string predict =
       "predict --weights " + weights + " " + data + "/images/gland3.png " + folder / "p.png";
@@ -98,7 +99,7 @@ TEST(InstanceMasks, BorderIsLearntRememberedAndGrownOver) {
   const Outcome scored =
       run_patchcl("score " + data + "/masks/gland3.png " + folder / "p.png --instances --json -");
   ASSERT_EQ(scored.code, 0) << scored.output;
-  const nlohmann::json again = nlohmann::json::parse(scored.output)["pooled"];
+  const nlohmann::json again = json_in(scored)["pooled"];
   EXPECT_EQ(again["tp"], pooled["tp"]);
   EXPECT_EQ(again["dice"], pooled["dice"]);
   EXPECT_EQ(run_patchcl(evaluation + " --objects --border-class 1").code, int(ExitCode::usage));

@@ -8,6 +8,7 @@
 #include "tensor/error.h"
 #include "tensor/io.h"
 #include "tests/command_line.h"
+#include "tests/json_output.h"
 #include "train/audit/run_audit.h"
 
 using namespace patchcl;
@@ -58,7 +59,7 @@ TEST_P(EveryRun, IsAuditedFromItsCheckpoint) {
   ASSERT_EQ(run_patchcl(options(GetParam(), run, "")).code, 0);
   const Outcome o = run_patchcl("audit run --json " + run);
   EXPECT_EQ(o.code, 0) << o.output;
-  const auto j = nlohmann::json::parse(o.output);
+  const auto j = json_in(o);
   EXPECT_EQ(j.at("verdict"), "ok");
   EXPECT_NE(j.at("what").get<std::string>().find("step 9 of 9"), std::string::npos) << j.at("what");
 }

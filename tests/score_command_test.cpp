@@ -7,6 +7,7 @@
 #include "data/formats/image.h"
 #include "data/formats/readers.h"
 #include "tests/command_line.h"
+#include "tests/json_output.h"
 #include "train/evaluate/metrics.h"
 
 using namespace patchcl;
@@ -33,7 +34,7 @@ void save(const std::string& path, int64_t depth, const std::vector<uint8_t>& va
 json scored(const std::string& arguments) {
   const Outcome o = run_patchcl("score " + arguments + " --json -");
   EXPECT_EQ(o.code, 0) << o.output;
-  return o.code == 0 ? json::parse(o.output) : json{};
+  return o.code == 0 ? json_in(o) : json{};
 }
 
 }  // namespace
