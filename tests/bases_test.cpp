@@ -230,7 +230,10 @@ TEST(Bcp, TheTeacherBeginsAsTheStudentOfTheBestWeights) {
   const Arena memory("test");
   Learner learner("bcp", {{"pre-training", "0.5"}}, small());
   learner.go_to(0);
+  const Tensor& teacher = learner.teacher()->values();
+  const std::vector<float> at_first(teacher.data<float>(), teacher.data<float>() + teacher.numel());
   for (int i = 0; i < 4; ++i) learner.step(random_batch(learner, memory));
+  EXPECT_EQ(std::memcmp(teacher.raw(), at_first.data(), teacher.bytes()), 0) << "it waits in pre-training";
   const auto differ = [&] {
     const Tensor &s = learner.student().values(), &t = learner.teacher()->values();
     return std::memcmp(s.raw(), t.raw(), s.bytes()) != 0;
