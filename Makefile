@@ -219,7 +219,7 @@ install: build/patchcl
 	install -D -m 755 $(B)/patchcl $(DESTDIR)$(PREFIX)/bin/patchcl
 	install -d $(DESTDIR)$(PREFIX)/share/patchcl/experiments $(DESTDIR)$(PREFIX)/share/doc/patchcl
 	install -m 644 train/experiments/*.plan $(DESTDIR)$(PREFIX)/share/patchcl/experiments
-	install -m 755 train/convert_weights.py $(DESTDIR)$(PREFIX)/share/patchcl
+	install -m 755 train/convert_weights.py train/export_onnx.py $(DESTDIR)$(PREFIX)/share/patchcl
 	install -m 644 README.md LICENSE CITATION.cff docs/*.md $(DESTDIR)$(PREFIX)/share/doc/patchcl
 
 info:

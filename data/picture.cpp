@@ -46,17 +46,6 @@ constexpr uint8_t kFont[95][5] = {{0x00, 0x00, 0x00, 0x00, 0x00}, {0x00, 0x00, 0
     {0x00, 0x00, 0x7f, 0x00, 0x00}, {0x00, 0x41, 0x36, 0x08, 0x00}, {0x08, 0x04, 0x08, 0x10, 0x08}};
 constexpr uint8_t kUnknownGlyph[5] = {0x7f, 0x41, 0x41, 0x41, 0x7f};
 
-// Text as XML and HTML hold it; control characters are left out.
-std::string in_markup(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '<') out += "&lt;";
-    else if (c == '&') out += "&amp;";
-    else if (uint8_t(c) >= ' ') out += c;
-  }
-  return out;
-}
-
 uint8_t to_byte(double v) { return uint8_t(std::lround(255 * std::clamp(v, 0.0, 1.0))); }
 }  // namespace
 
@@ -194,7 +183,8 @@ std::string Canvas::svg() const {
     char color[8];
     std::snprintf(color, sizeof color, "#%02x%02x%02x", c.color[0], c.color[1], c.color[2]);
     s += "<text x=\"" + std::to_string(c.x) + "\" y=\"" + std::to_string(c.y + 7 * c.scale) + "\" fill=\"" +
-         color + "\" font-size=\"" + std::to_string(10 * c.scale) + "\">" + in_markup(c.text) + "</text>\n";
+         color + "\" font-size=\"" + std::to_string(10 * c.scale) + "\">" + in_markup(printable(c.text)) +
+         "</text>\n";
   }
   return s + "</svg>\n";
 }

@@ -152,6 +152,18 @@ std::string base64(const uint8_t* bytes, size_t n) {
   return text;
 }
 
+std::string in_markup(const std::string& text) {
+  std::string out;
+  for (char c : text) {
+    if (c == '<') out += "&lt;";
+    else if (c == '>') out += "&gt;";
+    else if (c == '&') out += "&amp;";
+    else if (c == '"') out += "&quot;";
+    else out += c;
+  }
+  return out;
+}
+
 std::string printable(const std::string& text) {
   std::string all;
   for (const char c : text) {

@@ -62,6 +62,8 @@ class AppendFile {
 
 // Bytes as text, for pages and pictures that hold a file.
 std::string base64(const uint8_t* bytes, size_t n);
+// Text as HTML and SVG hold it.
+std::string in_markup(const std::string& text);
 // A name or message as a terminal may print it: control characters but the end of a line as \x1b.
 std::string printable(const std::string& text);
 // A name for a file in a folder of ours, from an id that may hold anything: no folders, at most 200 bytes.

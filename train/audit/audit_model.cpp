@@ -6,12 +6,14 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "tensor/file.h"
 #include "train/audit/audit_commands.h"
 #include "train/audit/audit_setup.h"
 #include "train/evaluate/html.h"
 #include "train/evaluate/progress.h"
 #include "train/audit/parameter_audit.h"
 #include "train/audit/run_audit.h"
+#include "train/audit/term_report.h"
 
 namespace patchcl {
 namespace {
@@ -33,24 +35,11 @@ struct ReportOptions {
   }
 };
 
-// What a loss term does to one layer: the norm of its weighted gradient, and its direction against the first
-// term's.
-struct Contribution {
-  double norm, cosine;
-};
-
-struct TermReport {
-  std::string name;
-  double value, weight;
-  std::vector<Contribution> layers;
-};
-
 struct ModelReport {
   std::string what;
   double loss = 0, seconds = 0;
   std::vector<ParameterCheck> checks;
-  std::vector<std::string> layers;
-  std::vector<TermReport> terms;
+  TermsReport terms;
   int count(const std::string& verdict) const {
     return int(std::count_if(
         checks.begin(), checks.end(), [&](const ParameterCheck& c) { return c.verdict() == verdict; }));
@@ -62,41 +51,6 @@ struct ModelReport {
     return n;
   }
 };
-
-// Supervised terms count as one: do the others help or fight it?
-std::vector<TermReport> report_terms(
-    const ParamLayout& layout, const std::vector<TermGradient>& terms, std::vector<std::string>& layers) {
-  const auto supervised = [](const std::string& name) { return name == "ce" || name == "dice_loss"; };
-  std::vector<double> direction(size_t(layout.flat_size()));
-  for (const TermGradient& t : terms)
-    if (supervised(t.name))
-      for (size_t i = 0; i < direction.size(); ++i) direction[i] += t.weight * t.gradient.data<double>()[i];
-  std::vector<TermReport> reports;
-  for (const TermGradient& t : terms) {
-    TermReport r{t.name, t.value, t.weight, {}};
-    std::vector<double> squares, products, reference;
-    layers.clear();
-    for (const ParamInfo& p : layout.parameters()) {
-      if (layers.empty() || layers.back() != layer_of(p.name)) {
-        layers.push_back(layer_of(p.name));
-        squares.push_back(0);
-        products.push_back(0);
-        reference.push_back(0);
-      }
-      for (int64_t i = p.offset; i < p.offset + p.shape.numel(); ++i) {
-        const double g = t.weight * t.gradient.data<double>()[i];
-        squares.back() += g * g;
-        products.back() += g * direction[size_t(i)];
-        reference.back() += direction[size_t(i)] * direction[size_t(i)];
-      }
-    }
-    for (size_t k = 0; k < layers.size(); ++k)
-      r.layers.push_back({std::sqrt(squares[k]),
-          products[k] / std::sqrt(squares[k] * reference[k])});  // NaN: nothing to compare
-    reports.push_back(std::move(r));
-  }
-  return reports;
-}
 
 void print(const ModelReport& r) {
   std::printf("%s\nloss %.9g\n\n", r.what.c_str(), r.loss);
@@ -110,11 +64,11 @@ void print(const ModelReport& r) {
   std::printf(
       "\n%-20s %12s %12s   norm of the weighted gradient and cosine to the supervised one, by layer\n",
       "term", "value", "weight");
-  for (const TermReport& t : r.terms) {
+  for (const TermReport& t : r.terms.terms) {
     std::printf("%-20s %12.6g %12.6g\n", t.name.c_str(), t.value, t.weight);
-    for (size_t k = 0; k < r.layers.size(); ++k)
+    for (size_t k = 0; k < r.terms.layers.size(); ++k)
       if (t.layers[k].norm > 0) {
-        std::printf("    %-24s %10.3g", r.layers[k].c_str(), t.layers[k].norm);
+        std::printf("    %-24s %10.3g", r.terms.layers[k].c_str(), t.layers[k].norm);
         if (std::isnan(t.layers[k].cosine)) std::printf("       -\n");
         else std::printf("  %+6.3f\n", t.layers[k].cosine);
       }
@@ -131,10 +85,10 @@ nlohmann::json to_json(const ModelReport& r) {
     j["parameters"].push_back({{"name", c.name}, {"shape", c.shape.str()}, {"gradient_norm", c.norm},
         {"error_over_tolerance", c.error_over_tolerance}, {"probes", c.judged}, {"kinks", c.kinks},
         {"verdict", c.verdict()}, {"where", c.where}});
-  for (const TermReport& t : r.terms) {
+  for (const TermReport& t : r.terms.terms) {
     nlohmann::json layers;
-    for (size_t k = 0; k < r.layers.size(); ++k)
-      layers[r.layers[k]] = {{"norm", t.layers[k].norm}, {"cosine_to_supervised", t.layers[k].cosine}};
+    for (size_t k = 0; k < r.terms.layers.size(); ++k)
+      layers[r.terms.layers[k]] = {{"norm", t.layers[k].norm}, {"cosine_to_supervised", t.layers[k].cosine}};
     j["terms"].push_back({{"name", t.name}, {"value", t.value}, {"weight", t.weight}, {"layers", layers}});
   }
   return j;
@@ -160,19 +114,7 @@ void save_page(const ModelReport& r, const AuditedStep& audited, const std::stri
       "Worst probe of each tensor over its tolerance, worst first; beyond the dashed line it fails.");
 
   page.heading("Which loss term moves which layer?");
-  std::vector<html::Series> norms, cosines;
-  for (const TermReport& t : r.terms) {
-    norms.push_back({t.name, {}});
-    cosines.push_back({t.name, {}});
-    for (const Contribution& c : t.layers) {
-      norms.back().values.push_back(c.norm);
-      cosines.back().values.push_back(c.cosine);
-    }
-  }
-  page.figure(html::bars(r.layers, norms), "Norm of each term's weighted gradient by layer.");
-  page.figure(html::heat(r.layers, cosines),
-      "Cosine of each term's gradient to the supervised one: along it (blue) a term helps, against it (red) "
-      "it fights.");
+  add_term_figures(page, r.terms);
 
   if (!audited.history.empty()) {
     page.heading("How did the gradients develop?");
@@ -192,11 +134,11 @@ void save_page(const ModelReport& r, const AuditedStep& audited, const std::stri
     const auto check = std::find_if(
         r.checks.begin(), r.checks.end(), [&](const ParameterCheck& c) { return c.name == infos[i].name; });
     if (check == r.checks.end()) continue;
-    rows.push_back({html::escape(infos[i].name), infos[i].shape.str(),
+    rows.push_back({in_markup(infos[i].name), infos[i].shape.str(),
         html::histogram(values(step.student().value(int(i)))),
         html::histogram(values(step.student().grad(int(i)))),
         check->ok() ? check->verdict() : "<span class=\"bad\">" + check->verdict() + "</span>",
-        html::escape(check->where)});
+        in_markup(check->where)});
   }
   page.table({"parameter", "shape", "values", "gradient", "verdict", "worst probe"}, rows);
   page.save(path);
@@ -208,7 +150,7 @@ template <class Prepare> int audit(const ReportOptions& o, const Prepare& prepar
   StepAudit& step = *audited.step;
   ModelReport r;
   r.what = audited.what;
-  r.terms = report_terms(step.layout(), step.terms(), r.layers);
+  r.terms = report_terms(step.layout(), step.terms());
   r.loss = step.gradient();
   std::optional<ProgressLine> line;
   ParameterAuditOptions options = o.audit;

@@ -5,6 +5,7 @@
 
 #include "autograd/spec.h"
 #include "tensor/device.h"
+#include "tensor/file.h"
 #include "train/audit/audit_commands.h"
 #include "train/evaluate/html.h"
 
@@ -86,8 +87,8 @@ void save_page(const std::vector<OpResult>& results, const std::string& path) {
     labels.push_back(r.op + (r.kernels == "fast" ? "" : " " + r.kernels));
     error.values.push_back(w ? w->error_over_tolerance : 0);
     const std::string mark = r.verdict == "ok" ? "ok" : "<span class=\"bad\">" + r.verdict + "</span>";
-    rows.push_back({html::escape(r.op), r.kernels, std::to_string(r.cases), std::to_string(r.checks.size()),
-        mark, w ? html::escape(w->label + ": " + w->check + " " + w->where) : ""});
+    rows.push_back({in_markup(r.op), r.kernels, std::to_string(r.cases), std::to_string(r.checks.size()),
+        mark, w ? in_markup(w->label + ": " + w->check + " " + w->where) : ""});
   }
   page.figure(html::bars(labels, {error}, {.limit = 1}),
       "Error over tolerance by op; the dashed line is where an op fails.");

@@ -8,6 +8,7 @@
 #include "data/resize.h"
 #include "tensor/file.h"
 #include "train/audit/step_page_script.h"
+#include "train/audit/term_report.h"
 #include "train/evaluate/html.h"
 #include "train/methods/patch_page.h"
 #include "train/methods/patch_regions.h"
@@ -18,30 +19,30 @@ namespace patchcl {
 namespace {
 
 using nlohmann::ordered_json;
-constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
 constexpr int64_t kMapSide = 64;  // of the pictures of values and gradients, at most
 
-// What a term of the loss is, where it is told and where it is computed.
+// What a term of the loss is, by the op that made it or by its name; where it is told, where it is computed.
 struct TermText {
-  const char *name, *formula, *section, *source;
+  const char *of, *formula, *section, *source;
 };
 constexpr TermText kTerms[] = {
-    {"ce", "-mean_m log p(y(m))", "4.4", "losses/cross_entropy.h"},
-    {"dice_loss", "mean_k [1 - 2 sum p y / (sum p^2 + sum y^2)]", "4.4", "losses/dice.h"},
-    {"consistency", "student against the teacher's p' on unlabelled images", "1.12",
-        "train/methods/semi_supervised.cpp"},
-    {"contrast", "mean_t [-<t,mu_i>/tau + log(e^a_i + psi/K sum_j e^d_ij)]", "1.7",
+    {"cross_entropy", "-mean_m log p(y(m))", "4.4", "losses/cross_entropy.h"},
+    {"dice", "mean_k [1 - 2 sum p y / (sum p^2 + sum y^2)]", "4.4", "losses/dice.h"},
+    {"mean_squared_error", "mean (p - p')^2, p' the teacher's", "4.4", "losses/consistency.h"},
+    {"guided_contrastive", "mean_t [-<t,mu_i>/tau + log(e^a_i + psi/K sum_j e^d_ij)]", "1.7",
         "losses/guided_contrastive.h"},
+    {"info_nce", "-mean_t log( e^{<t,k>/tau} / (e^{<t,k>/tau} + sum_n e^{<t,n>/tau}) )", "1.11",
+        "losses/info_nce.h"},
+    {"pixel_contrast", "supervised contrast of pixels", "2.3", "losses/pixel_contrast.h"},
+    {"affinity_contrast", "patches of one foreground ratio are alike", "3.2", "losses/affinity_contrast.h"},
     {"strong", "cross-entropy and Dice against pseudo-labels", "7.5", "train/methods/unimatch.cpp"},
     {"perturbed", "the same of perturbed features", "7.5", "train/methods/unimatch.cpp"},
     {"pdcr", "patches of one foreground ratio are alike", "3.2", "losses/affinity_contrast.h"},
-    {"global_contrast", "InfoNCE of two views of an image", "2.2", "losses/info_nce.h"},
-    {"local_contrast", "supervised contrast of pixels", "2.3", "losses/pixel_contrast.h"},
 };
 
-TermText text_of(const std::string& name) {
+TermText text_of(const std::string& op, const std::string& name) {
   for (const TermText& t : kTerms)
-    if (name.starts_with(t.name)) return t;
+    if (op == t.of || name.starts_with(t.of)) return t;
   return {"", "", "", ""};
 }
 
@@ -53,8 +54,8 @@ std::string number(double v) {
 
 // A file of the sources, as a link where they are at hand.
 std::string link(const StepPage& page, const std::string& file, const std::string& shown) {
-  if (page.sources.empty() || file.empty()) return html::escape(shown);
-  return "<a href=\"file://" + html::escape(page.sources + "/" + file) + "\">" + html::escape(shown) + "</a>";
+  if (page.sources.empty() || file.empty()) return in_markup(shown);
+  return "<a href=\"file://" + in_markup(page.sources + "/" + file) + "\">" + in_markup(shown) + "</a>";
 }
 
 double root_mean_square(const Tensor& t) {
@@ -146,60 +147,25 @@ ordered_json embeddings(const Tape& tape) {
   return points;
 }
 
-// The cosine of each term's gradient with the first one's, layer by layer.
-std::vector<html::Series> cosines(const ParamLayout& layout, const std::vector<TermGradient>& terms) {
-  std::vector<html::Series> all;
-  for (size_t t = 1; t < terms.size(); ++t) {
-    std::vector<double> along, norm_a, norm_b;
-    std::string layer;
-    const double *a = terms[0].gradient.data<double>(), *b = terms[t].gradient.data<double>();
-    for (const ParamInfo& p : layout.parameters()) {
-      if (along.empty() || layer_of(p.name) != layer)
-        for (auto* sums : {&along, &norm_a, &norm_b}) sums->push_back(0);
-      layer = layer_of(p.name);
-      for (int64_t i = p.offset; i < p.offset + p.shape.numel(); ++i) {
-        along.back() += a[i] * b[i];
-        norm_a.back() += a[i] * a[i];
-        norm_b.back() += b[i] * b[i];
-      }
-    }
-    for (size_t i = 0; i < along.size(); ++i) along[i] /= std::sqrt(norm_a[i] * norm_b[i]);
-    all.push_back({terms[t].name + " with " + terms[0].name, along});
-  }
-  return all;
-}
-
-void add_terms(
-    html::Page& out, const StepPage& page, StepAudit& step, const std::vector<TermGradient>& terms) {
+// `ops`: the op that made each term.
+void add_terms(html::Page& out, const StepPage& page, const TermsReport& report,
+    const std::vector<std::string>& ops, double loss) {
   out.heading("What the loss is made of");
   std::vector<std::vector<std::string>> rows;
   double sum = 0;
-  for (const TermGradient& t : terms) {
-    const TermText text = text_of(t.name);
+  for (size_t i = 0; i < report.terms.size(); ++i) {
+    const TermReport& t = report.terms[i];
+    const TermText text = text_of(ops[i], t.name);
     const std::string section = std::string("docs/methods.md ") + text.section;
-    rows.push_back({html::escape(t.name), html::escape(text.formula), number(t.value), number(t.weight),
+    rows.push_back({in_markup(t.name), in_markup(text.formula), number(t.value), number(t.weight),
         number(t.value * t.weight), *text.section ? link(page, "docs/methods.md", section) : "",
         link(page, text.source, text.source)});
     sum += t.value * t.weight;
   }
   rows.push_back({"<b>sum</b>", "", "", "", "<b>" + number(sum) + "</b>", "", ""});
   out.table({"term", "formula", "value", "weight", "contribution", "told in", "computed in"}, rows);
-  out.paragraph("The weight is dL/d(term), read off the tape. The step's loss: " + number(step.gradient()));
-  std::vector<std::string> layers;
-  std::vector<html::Series> norms;
-  for (const TermGradient& t : terms) {
-    norms.push_back({t.name, {}});
-    layers.clear();
-    for (const LayerNorm& l : norms_by_layer(step.layout(), t.gradient)) {
-      layers.push_back(l.layer);
-      norms.back().values.push_back(std::abs(t.weight) * l.norm);
-    }
-  }
-  out.figure(html::bars(layers, norms),
-      "How strongly each term, with its weight, pulls at each layer: norm of its gradient.");
-  if (terms.size() > 1)
-    out.figure(html::heat(layers, cosines(step.layout(), terms)),
-        "Whether terms pull the same way: cosine of their gradients. Blue: along, red: against.");
+  out.paragraph("The weight is dL/d(term), read off the tape. The step's loss: " + number(loss));
+  add_term_figures(out, report);
 }
 
 std::vector<std::string> image_names(const Batch& batch) {
@@ -222,7 +188,7 @@ void write_step_page(StepAudit& step, const StepPage& page, const std::string& p
     names.resize(size_t(w->seen.batch.n));
     out.raw(patch_widget(w->seen.batch, w->options, w->drawn.positive, page.class_names, names));
   }
-  const std::vector<TermGradient> terms = step.terms();
+  const TermsReport report = report_terms(step.layout(), step.terms());
   const Arena arena("explain");
   Tape tape(arena, {.keep = true});
   LossTerms log;
@@ -232,15 +198,18 @@ void write_step_page(StepAudit& step, const StepPage& page, const std::string& p
   const ordered_json points = embeddings(tape);
   if (!points.empty()) {
     out.heading("Where the windows lie as embeddings");
-    out.raw(kEmbeddingMarkup +
-            html::script("data",
-                ordered_json{{"points", points}, {"names", page.class_names}}.dump(-1, ' ', false, kReplace),
-                kEmbeddingScript));
+    const ordered_json data{{"points", points}, {"names", page.class_names}};
+    out.raw(kEmbeddingMarkup + html::script("data", data, kEmbeddingScript));
   }
-  add_terms(out, page, step, terms);
+  std::vector<std::string> made_by;
+  for (const auto& [name, term] : log.terms) {
+    const Tape::Node& node = tape.nodes()[size_t(term.id())];
+    made_by.push_back(node.op ? node.op->name() : "");
+  }
+  add_terms(out, page, report, made_by, total.value().item());
   out.heading("The gradient flows back");
   const ordered_json data{{"ops", backward_ops(tape)}, {"sources", page.sources}};
-  out.raw(kBackwardMarkup + html::script("data", data.dump(-1, ' ', false, kReplace), kBackwardScript));
+  out.raw(kBackwardMarkup + html::script("data", data, kBackwardScript));
   out.save(path);
 }
 

@@ -39,8 +39,6 @@ struct GridFlags {
   bool tables_only = false;
 };
 
-using Cell = GridCell;
-
 // Runs this program with other arguments, its output in `log`. Returns its exit code.
 int run_self(std::vector<std::string> arguments, const fs::path& log) {
   arguments.insert(arguments.begin(), "patchcl");
@@ -69,10 +67,10 @@ std::vector<std::string> threads_of_a_job(const GridFlags& flags) {
   return {"--threads", std::to_string(std::max(1, int(std::thread::hardware_concurrency()) / flags.jobs))};
 }
 
-fs::path scores_file(const Cell& c) { return c.folder / "scores.json"; }
+fs::path scores_file(const GridCell& c) { return c.folder / "scores.json"; }
 
 // A run that has begun goes on with its own options.
-std::vector<std::string> train_command(const Cell& c, const GridPlan& plan, const GridFlags& flags) {
+std::vector<std::string> train_command(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
   if (fs::exists(c.folder / "last.safetensors")) return {"train", "--resume", c.folder.string()};
   std::vector<std::string> train{"train"};
   append(train, plan.train);
@@ -84,7 +82,7 @@ std::vector<std::string> train_command(const Cell& c, const GridPlan& plan, cons
 }
 
 // Trains and scores one cell; the exit code of what failed, or 0.
-int run(const Cell& c, const GridPlan& plan, const GridFlags& flags) {
+int run(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
   fs::create_directories(c.folder);
   const fs::path log = c.folder / "grid.log";
   std::vector<std::string> train = train_command(c, plan, flags);
@@ -119,42 +117,23 @@ std::optional<GridScore> read_scores(const fs::path& path) {
   }
 }
 
-// How long the runs that are left will take, from those of this process that are done.
-class GridClock {
- public:
-  explicit GridClock(size_t all) : left_(all), start_(std::chrono::steady_clock::now()) {}
-  void skip() { --left_; }
-  void finish() {
-    --left_;
-    ++done_;
-  }
-  std::string left() const {
-    if (done_ == 0) return {};
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_;
-    return "  ETA " + duration(elapsed.count() / double(done_) * double(left_));
-  }
-
- private:
-  size_t left_, done_ = 0;
-  std::chrono::steady_clock::time_point start_;
-};
-
 // Runs what is not there yet, `jobs` at a time in the order of `cells`; the exit code of one that failed, or
 // 0. Stops at the first exception.
-int run_all(const std::vector<Cell>& cells, const GridPlan& plan, const GridFlags& flags) {
+int run_all(const std::vector<GridCell>& cells, const GridPlan& plan, const GridFlags& flags) {
   std::mutex mutex;
   size_t next = 0;
   int failed = 0;
   std::exception_ptr stopped;
-  GridClock clock(cells.size());
+  TimeLeft time(cells.size());
   const auto work = [&] {
     for (std::unique_lock lock(mutex); next < cells.size() && !stopped;) {
-      const Cell& c = cells[next++];
+      const GridCell& c = cells[next++];
       if (read_scores(scores_file(c))) {
-        clock.skip();
+        time.skip();
         continue;
       }
-      std::printf("%zu/%zu %s%s\n", next, cells.size(), c.folder.c_str(), clock.left().c_str());
+      const std::string eta = time.known() ? "  ETA " + time.left() : "";
+      std::printf("%zu/%zu %s%s\n", next, cells.size(), c.folder.c_str(), eta.c_str());
       std::fflush(stdout);
       lock.unlock();
       std::exception_ptr error;
@@ -165,7 +144,7 @@ int run_all(const std::vector<Cell>& cells, const GridPlan& plan, const GridFlag
         error = std::current_exception();
       }
       lock.lock();
-      clock.finish();
+      time.finish();
       if (code != 0) failed = code;
       if (error) stopped = error;
     }
@@ -177,10 +156,10 @@ int run_all(const std::vector<Cell>& cells, const GridPlan& plan, const GridFlag
   return failed;
 }
 
-void write_tables(const GridPlan& plan, const std::vector<Cell>& cells, const fs::path& out) {
+void write_tables(const GridPlan& plan, const std::vector<GridCell>& cells, const fs::path& out) {
   GridScores scores;
   ordered_json runs = ordered_json::array();
-  for (const Cell& c : cells) {
+  for (const GridCell& c : cells) {
     std::optional<GridScore> s = read_scores(scores_file(c));
     if (!s) continue;
     s->seed = c.seed;
@@ -208,7 +187,7 @@ int grid(const GridFlags& flags) {
     append(options, words(flags.more));
     check_train_options(options);
   }
-  std::vector<Cell> cells;
+  std::vector<GridCell> cells;
   for (int64_t seed : plan.seeds)  // seeds outermost: a first complete table comes early
     for (int64_t labeled : plan.labeled)
       for (const GridVariant& v : plan.variants)

@@ -106,19 +106,17 @@ void write_mask(const PredictFlags& flags, const std::string& path, const Segmen
 // A line for each mask, with the time that the others will take.
 class WrittenMasks {
  public:
-  explicit WrittenMasks(size_t all) : all_(all), start_(std::chrono::steady_clock::now()) {}
+  explicit WrittenMasks(size_t all) : all_(all), time_(all) {}
   void say(const std::string& image, const std::string& mask) {
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_;
-    ++done_;
-    const double left = elapsed.count() / double(done_) * double(all_ - done_);
-    std::printf("%zu/%zu %s -> %s, %s left\n", done_, all_, printable(image).c_str(), printable(mask).c_str(),
-        duration(left).c_str());
+    time_.finish();
+    std::printf("%zu/%zu %s -> %s, %s left\n", ++done_, all_, printable(image).c_str(),
+        printable(mask).c_str(), time_.left().c_str());
     std::fflush(stdout);
   }
 
  private:
   size_t all_, done_ = 0;
-  std::chrono::steady_clock::time_point start_;
+  TimeLeft time_;
 };
 
 int predict(const PredictFlags& flags) {

@@ -6,7 +6,6 @@
 #include <cstdio>
 
 #include "losses/dot.h"
-#include "tensor/device.h"
 #include "losses/guided_contrastive.h"
 #include "train/commands/command.h"
 #include "train/commands/walkthrough_step.h"
@@ -193,7 +192,6 @@ AddCommand command{
           for (const Section& s : kSections) names.push_back(s.name);
           app.add_option("section", *wanted, "One section; all when left out")->check(CLI::IsMember(names));
           return [wanted] {
-            set_kernels(Kernels::naive);  // the definitions: the same digits on every machine
             Example example;
             for (const Section& s : kSections) {
               if (!wanted->empty() && *wanted != s.name) continue;

@@ -1,3 +1,4 @@
+#include "tensor/file.h"
 #include "train/commands/grid_page.h"
 
 #include <algorithm>
@@ -13,7 +14,7 @@ void add_table(html::Page& page, const std::string& heading, const GridTable& ta
   page.heading(heading);
   std::vector<TableRow> rows = table.rows;
   for (TableRow& row : rows)
-    for (std::string& cell : row) cell = html::escape(cell);
+    for (std::string& cell : row) cell = in_markup(cell);
   page.table(table.head, rows);
 }
 
@@ -61,10 +62,9 @@ void add_runs(html::Page& page, const GridScores& scores, const std::vector<Grid
         if (s.seed == c.seed) dice = fixed(100 * s.dice, 2);
     missing += dice[0] == '<';
     const std::string report = (c.folder.lexically_relative(folder) / "report.html").generic_string();
-    rows.push_back({html::escape(c.variant->name), std::to_string(c.labeled), std::to_string(c.seed), dice,
-        std::filesystem::exists(c.folder / "report.html")
-            ? "<a href=\"" + html::escape(report) + "\">report</a>"
-            : ""});
+    rows.push_back({in_markup(c.variant->name), std::to_string(c.labeled), std::to_string(c.seed), dice,
+        std::filesystem::exists(c.folder / "report.html") ? "<a href=\"" + in_markup(report) + "\">report</a>"
+                                                          : ""});
   }
   page.heading("Runs");
   page.paragraph(

@@ -1,8 +1,8 @@
-#include "tensor/file.h"
 #include "train/commands/inference_flags.h"
 
 #include <CLI/CLI.hpp>
 
+#include "tensor/file.h"
 #include "tensor/parallel.h"
 #include "train/evaluate/table.h"
 #include "train/setup/config.h"

@@ -15,7 +15,7 @@ constexpr double kEma = 0.9, kBeta = 0.5;
 const GuidedContrastiveOptions kLoss{.tau = 1, .lambda = 10, .psi = 1};
 }  // namespace walkthrough
 
-// Trained up to it.
+// Trained up to it; from here on the process computes with the naive kernels.
 std::unique_ptr<StepAudit> walkthrough_step();
 
 }  // namespace patchcl

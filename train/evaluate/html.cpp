@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "tensor/file.h"
 
@@ -29,11 +30,11 @@ std::string line(double x1, double y1, double x2, double y2, const std::string& 
 std::string rect(
     double x, double y, double w, double h, const std::string& fill, const std::string& hint = {}) {
   return std::string("<rect") + attribute("x", x) + attribute("y", y) + attribute("width", w) +
-         attribute("height", h) + " fill=\"" + fill + "\"><title>" + escape(hint) + "</title></rect>";
+         attribute("height", h) + " fill=\"" + fill + "\"><title>" + in_markup(hint) + "</title></rect>";
 }
 std::string text(double x, double y, const std::string& s, const char* anchor = "start") {
   return std::string("<text") + attribute("x", x) + attribute("y", y) + " text-anchor=\"" + anchor + "\">" +
-         escape(s) + "</text>";
+         in_markup(s) + "</text>";
 }
 std::string svg(double w, double h, const std::string& content) {
   return std::string("<svg xmlns=\"http://www.w3.org/2000/svg\"") + attribute("width", w) +
@@ -91,18 +92,6 @@ double widest(const std::vector<std::string>& labels) {
 }
 
 }  // namespace
-
-std::string escape(const std::string& text) {
-  std::string out;
-  for (char c : text) {
-    if (c == '<') out += "&lt;";
-    else if (c == '>') out += "&gt;";
-    else if (c == '&') out += "&amp;";
-    else if (c == '"') out += "&quot;";
-    else out += c;
-  }
-  return out;
-}
 
 std::string bars(
     const std::vector<std::string>& labels, const std::vector<Series>& series, const BarOptions& options) {
@@ -184,7 +173,8 @@ std::string picture(const std::string& path) {
   return "<img alt=\"\" src=\"data:image/png;base64," + base64(bytes.data(), bytes.size()) + "\">";
 }
 
-std::string script(const std::string& name, std::string json, const std::string& code) {
+std::string script(const std::string& name, const nlohmann::ordered_json& data, const std::string& code) {
+  std::string json = data.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   // Text in it that looks like the end of the script.
   for (size_t at = json.find("</"); at != std::string::npos; at = json.find("</", at))
     json.replace(at, 2, "<\\/");
@@ -235,7 +225,7 @@ Page::Page(const std::string& title) {
   body_ =
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width\"><title>" +
-      escape(title) + "</title>\n<style>" +
+      in_markup(title) + "</title>\n<style>" +
       "body{font:14px/1.5 sans-serif;max-width:1100px;margin:2em auto;padding:0 "
       "1em;color:#222}h1,h2{font-weight:600}"
       "table{border-collapse:collapse;font-size:13px}td,th{padding:2px "
@@ -245,18 +235,18 @@ Page::Page(const std::string& title) {
       "auto}"
       "figcaption{color:#555;max-width:70em}.wide{overflow-x:auto}.bad{color:#c00;font-weight:600}"
       "</style></head><body>\n<h1>" +
-      escape(title) + "</h1>\n";
+      in_markup(title) + "</h1>\n";
 }
-void Page::heading(const std::string& text) { body_ += "<h2>" + escape(text) + "</h2>\n"; }
-void Page::paragraph(const std::string& text) { body_ += "<p>" + escape(text) + "</p>\n"; }
-void Page::preformatted(const std::string& text) { body_ += "<pre>" + escape(text) + "</pre>\n"; }
+void Page::heading(const std::string& text) { body_ += "<h2>" + in_markup(text) + "</h2>\n"; }
+void Page::paragraph(const std::string& text) { body_ += "<p>" + in_markup(text) + "</p>\n"; }
+void Page::preformatted(const std::string& text) { body_ += "<pre>" + in_markup(text) + "</pre>\n"; }
 void Page::raw(const std::string& text) { body_ += text; }
 void Page::figure(const std::string& svg, const std::string& caption) {
-  body_ += "<figure>" + svg + "<figcaption>" + escape(caption) + "</figcaption></figure>\n";
+  body_ += "<figure>" + svg + "<figcaption>" + in_markup(caption) + "</figcaption></figure>\n";
 }
 void Page::table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows) {
   body_ += "<div class=\"wide\"><table><tr>";
-  for (const std::string& h : header) body_ += "<th>" + escape(h) + "</th>";
+  for (const std::string& h : header) body_ += "<th>" + in_markup(h) + "</th>";
   body_ += "</tr>\n";
   for (const auto& row : rows) {
     body_ += "<tr>";

@@ -1,12 +1,11 @@
 // A report as one HTML file that needs nothing else: tables, and figures drawn as inline SVG.
 #pragma once
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 namespace patchcl::html {
-
-std::string escape(const std::string& text);
 
 struct Series {
   std::string name;
@@ -29,8 +28,8 @@ struct Curve {
 std::string plot(const std::vector<Curve>& lines, const std::string& x_axis);
 // A PNG or SVG file, within the page. Throws Error(io).
 std::string picture(const std::string& path);
-// A script over `json` under that name, in a scope of its own.
-std::string script(const std::string& name, std::string json, const std::string& code);
+// A script over `data` under that name, in a scope of its own.
+std::string script(const std::string& name, const nlohmann::ordered_json& data, const std::string& code);
 // Curves over 0, 1, 2, ... on a logarithmic axis.
 std::string curves(const std::vector<Series>& series, const std::string& x_axis);
 // The distribution of values as a small picture, to stand in a table's cell.
@@ -46,7 +45,7 @@ class Page {
   void preformatted(const std::string& text);
   void raw(const std::string& markup);  // as it is: scripts and what they act on
   void figure(const std::string& svg, const std::string& caption);
-  // Cells are HTML: escape() what may hold markup.
+  // Cells are HTML: in_markup() of what may hold markup.
   void table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows);
   // Throws Error(io).
   void save(const std::string& path) const;

@@ -30,6 +30,10 @@ std::string duration(double seconds) {
   return s;
 }
 
+std::string TimeLeft::left() const {
+  return duration(seconds_between(start_, std::chrono::steady_clock::now()) / double(done_) * double(left_));
+}
+
 std::string fitted(const std::string& line, size_t width) {
   if (line.size() <= width) return line;
   const size_t end = line.rfind("  ", width);

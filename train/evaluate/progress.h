@@ -41,6 +41,23 @@ class ProgressLine {
 
 std::string duration(double seconds);  // "1 h 02 min", "3 min 20 s", "12 s"
 
+// How long what is left will take, from what was finished since this was made.
+class TimeLeft {
+ public:
+  explicit TimeLeft(size_t all) : left_(all), start_(std::chrono::steady_clock::now()) {}
+  void skip() { --left_; }  // it was done before
+  void finish() {
+    --left_;
+    ++done_;
+  }
+  bool known() const { return done_ > 0; }
+  std::string left() const;  // once known
+
+ private:
+  size_t left_, done_ = 0;
+  std::chrono::steady_clock::time_point start_;
+};
+
 // As many parts of `line`, kept apart by two spaces, as `width` columns hold; of the first what fits.
 std::string fitted(const std::string& line, size_t width);
 

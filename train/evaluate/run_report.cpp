@@ -97,7 +97,7 @@ void add_what_ran(html::Page& page, const ordered_json& runs) {
       std::string words = name;
       std::replace(words.begin(), words.end(), '_', ' ');
       const std::string shown = value.is_string() ? value.get<std::string>() : value.dump();
-      rows.push_back({html::escape(words), html::escape(value.is_array() ? words_of(value) : shown)});
+      rows.push_back({in_markup(words), in_markup(value.is_array() ? words_of(value) : shown)});
     }
   }
   page.table({"", ""}, rows);
@@ -120,7 +120,7 @@ void add_scores(html::Page& page, const ordered_json& scores) {
   page.heading("Scores of the last weights on the held-out cases");
   std::vector<std::vector<std::string>> rows;
   const auto add = [&](const std::string& name, const ordered_json& s) {
-    std::vector<std::string> row{html::escape(name)};
+    std::vector<std::string> row{in_markup(name)};
     for (const auto& [key, digits] : {std::pair{"dice", 4}, {"jaccard", 4}, {"hd95", 2}, {"asd", 2}}) {
       const bool known = s.is_object() && s.contains(key) && s[key].is_number();
       row.push_back(known ? fixed(s[key].get<double>(), digits) : "-");
@@ -136,6 +136,13 @@ void add_scores(html::Page& page, const ordered_json& scores) {
   if (conventions.is_string()) page.paragraph(conventions.get<std::string>());
 }
 
+// "patches-400.svg" is of step 400; 0 where the name has none.
+int64_t step_of(const fs::path& picture) {
+  const std::string stem = picture.stem().string();
+  const size_t dash = stem.rfind('-');
+  return dash == std::string::npos ? 0 : std::atoll(stem.c_str() + dash + 1);
+}
+
 // The pictures of a folder in the order of their names; of those that differ in a step only the last.
 std::vector<fs::path> pictures_in(const fs::path& folder, bool by_step) {
   std::vector<fs::path> all;
@@ -146,21 +153,13 @@ std::vector<fs::path> pictures_in(const fs::path& folder, bool by_step) {
   if (!by_step) return all;
   std::map<std::string, std::pair<int64_t, fs::path>> last;
   for (const fs::path& p : all) {
-    const std::string stem = p.stem().string();
-    const size_t dash = stem.rfind('-');
-    const std::string kind = stem.substr(0, dash);
-    const int64_t step = dash == std::string::npos ? 0 : std::atoll(stem.c_str() + dash + 1);
+    const std::string stem = p.stem().string(), kind = stem.substr(0, stem.rfind('-'));
+    const int64_t step = step_of(p);
     if (!last.count(kind) || step >= last[kind].first) last[kind] = {step, p};
   }
   all.clear();
   for (const auto& [kind, step] : last) all.push_back(step.second);
   return all;
-}
-
-int64_t step_of(const fs::path& picture) {
-  const std::string stem = picture.stem().string();
-  const size_t dash = stem.rfind('-');
-  return dash == std::string::npos ? 0 : std::atoll(stem.c_str() + dash + 1);
 }
 
 // Of the overlays those of one case at several steps, in their order, or the others.

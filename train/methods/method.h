@@ -74,7 +74,7 @@ class Method {
       const TrainState&, const Batch&, const std::vector<std::string>& /*class_names*/) {
     return {};
   }
-  // The windows that loss() takes of this batch; null where it takes none. Changes nothing.
+  // The windows that loss() draws, on the images as they are; null where it draws none. Changes nothing.
   virtual std::shared_ptr<const DrawnWindows> windows(const TrainState&, const Batch&) { return {}; }
   // State beyond the stores (queues, thresholds) for bit-exact resume.
   virtual void save(TensorFile&) const {}

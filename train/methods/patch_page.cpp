@@ -9,8 +9,6 @@ namespace patchcl {
 
 namespace {
 
-constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
-
 const char* const kAbout =
     "<p>The network says of each pixel m how likely class k is, C(m). Its entropy h(m) = -C log2 C - (1-C) "
     "log2(1-C) is 0 where it is sure and 1 where C = 1/2. A window is one of the class with probability "
@@ -195,7 +193,7 @@ std::string patch_widget(const PatchImages& batch, const PatchOptions& options,
   const int64_t pixels = batch.n * batch.pixels();
   data["images"] = base64_of(batch.images, pixels * batch.channels);
   data["probabilities"] = base64_of(batch.confidence, pixels * batch.classes);
-  return kAbout + std::string(kControls) + html::script("data", data.dump(-1, ' ', false, kReplace), kScript);
+  return kAbout + std::string(kControls) + html::script("data", data, kScript);
 }
 
 void write_patch_page(const PatchImages& batch, const PatchOptions& options, const std::vector<Patch>& drawn,

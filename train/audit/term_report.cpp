@@ -1,0 +1,57 @@
+#include "train/audit/term_report.h"
+
+#include <cmath>
+
+namespace patchcl {
+
+TermsReport report_terms(const ParamLayout& layout, const std::vector<TermGradient>& terms) {
+  const auto supervised = [](const std::string& name) { return name == "ce" || name == "dice_loss"; };
+  std::vector<double> direction(size_t(layout.flat_size()));
+  for (const TermGradient& t : terms)
+    if (supervised(t.name))
+      for (size_t i = 0; i < direction.size(); ++i) direction[i] += t.weight * t.gradient.data<double>()[i];
+  TermsReport report;
+  std::vector<std::string>& layers = report.layers;
+  for (const TermGradient& t : terms) {
+    TermReport r{t.name, t.value, t.weight, {}};
+    std::vector<double> squares, products, reference;
+    layers.clear();
+    for (const ParamInfo& p : layout.parameters()) {
+      if (layers.empty() || layers.back() != layer_of(p.name)) {
+        layers.push_back(layer_of(p.name));
+        squares.push_back(0);
+        products.push_back(0);
+        reference.push_back(0);
+      }
+      for (int64_t i = p.offset; i < p.offset + p.shape.numel(); ++i) {
+        const double g = t.weight * t.gradient.data<double>()[i];
+        squares.back() += g * g;
+        products.back() += g * direction[size_t(i)];
+        reference.back() += direction[size_t(i)] * direction[size_t(i)];
+      }
+    }
+    for (size_t k = 0; k < layers.size(); ++k)
+      r.layers.push_back({std::sqrt(squares[k]),
+          products[k] / std::sqrt(squares[k] * reference[k])});  // NaN: nothing to compare
+    report.terms.push_back(std::move(r));
+  }
+  return report;
+}
+
+void add_term_figures(html::Page& page, const TermsReport& report) {
+  std::vector<html::Series> norms, cosines;
+  for (const TermReport& t : report.terms) {
+    norms.push_back({t.name, {}});
+    cosines.push_back({t.name, {}});
+    for (const Contribution& c : t.layers) {
+      norms.back().values.push_back(c.norm);
+      cosines.back().values.push_back(c.cosine);
+    }
+  }
+  page.figure(html::bars(report.layers, norms), "Norm of each term's weighted gradient by layer.");
+  page.figure(html::heat(report.layers, cosines),
+      "Cosine of each term's gradient to the supervised one: along it (blue) a term helps, against it (red) "
+      "it fights.");
+}
+
+}  // namespace patchcl
