@@ -33,21 +33,26 @@ Points columns(const Points& x, const std::vector<int64_t>& index) {
   return y;
 }
 
-// Steps 3 to 7 of the released scheme.
+// Steps 3 to 7 of the released scheme, or of the one where what is not hard is replaced.
 Moments released_moments(const Slab& slab, const ClassGaussian& positive, const ClassGaussian& negative,
     const Moments& own, const HardNegativeOptions& o, Rng& rng) {
   const Points drawn = draw_in_slab(negative, slab, 3 * o.samples, o.blocks, rng);
   if (drawn.cols() < kFewest) return own;
-  const VectorXd from_negative = negative.distances(drawn);
+  const bool replaced = o.scheme == HardNegatives::replaced;
+  const VectorXd from = replaced ? positive.distances(drawn) : negative.distances(drawn);
   std::vector<int64_t> order(size_t(drawn.cols()));
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(
-      order.begin(), order.end(), [&](int64_t a, int64_t b) { return from_negative[a] < from_negative[b]; });
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return from[a] < from[b]; });
   order.resize(std::min(order.size(), size_t(o.samples)));
   Points pool = columns(drawn, order);
+  const VectorXd from_positive = positive.distances(pool);
+  const double hardest = positive.distances(slab.nearest_negative)[0];
+  std::vector<int64_t> hard;
+  for (int64_t i = 0; i < pool.cols(); ++i)
+    if (from_positive[i] <= hardest) hard.push_back(i);
+  const int64_t not_hard = pool.cols() - int64_t(hard.size());
+  if (replaced && !hard.empty()) pool = columns(pool, hard);
   const int64_t kept = pool.cols();
-  const int64_t not_hard =
-      (positive.distances(pool).array() > positive.distances(slab.nearest_negative)[0]).count();
   pool.conservativeResize(Eigen::NoChange, kept + not_hard);
   for (int64_t i = kept; i < pool.cols(); ++i) {
     const double w = rng.uniform(o.beta - 0.2, o.beta + 0.2);

@@ -9,6 +9,8 @@
 //   mu~ = mu_n + c (E[s] - <v,mu_n>),   Sigma~ = Sigma_n - c c^T (w - Var[s]).
 // released: rejection in blocks of 1000, at most `blocks`; the third closest to n of 3m points stays; points
 //   farther from p than a_n are not hard, and for each a random mix of two others joins them; L2-normalised.
+// replaced: the same, but the points closest to p stay, and those that are not hard leave before the mixes of
+//   the others join (ours: what the release seems to have meant); where none is hard all stay.
 // Left out of `truncated`: the release's sort towards the negative mean, which removes the hardness again.
 // Host code in double: constants of the loss, no gradient.
 #pragma once
@@ -20,7 +22,7 @@
 
 namespace patchcl {
 
-enum class HardNegatives { off, truncated, released };
+enum class HardNegatives { off, truncated, released, replaced };
 
 struct HardNegativeOptions {
   HardNegatives scheme = HardNegatives::truncated;

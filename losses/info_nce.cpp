@@ -31,11 +31,13 @@ void InfoNce::forward_cpu(const Forward& f) const {
     const int32_t *anchor_class = f.x[3].data<int32_t>(), *negative_class = f.x[4].data<int32_t>();
     T* dz = f.aux[0].data<T>();
     const double anchors = std::max<double>(1, double(n - std::count(anchor_class, anchor_class + n, -1)));
+    const int64_t first = denominator_ == Denominator::all ? 0 : 1;
     double loss = 0;
     for (int64_t i = 0; i < n; ++i) {
       T* z = dz + i * (m + 1);
+      const auto no_part = [&] { std::fill(z, z + m + 1, T(0)); };
       if (anchor_class[i] < 0) {
-        std::fill(z, z + m + 1, T(0));
+        no_part();
         continue;
       }
       const T* qi = q + i * D;
@@ -50,9 +52,13 @@ void InfoNce::forward_cpu(const Forward& f) const {
                              : T(-INFINITY);
           },
           /*chunk=*/512);
-      const T top = *std::max_element(z, z + m + 1);
+      const T top = first > m ? T(-INFINITY) : *std::max_element(z + first, z + m + 1);
+      if (top == T(-INFINITY)) {
+        no_part();
+        continue;
+      }
       double sum = 0;
-      for (int64_t j = 0; j <= m; ++j) sum += double(z[j] = std::exp(z[j] - top));
+      for (int64_t j = 0; j <= m; ++j) sum += double(z[j] = j < first ? T(0) : std::exp(z[j] - top));
       loss += std::log(sum) + double(top - positive);  // EQ: 1.11 InfoNCE
       for (int64_t j = 0; j <= m; ++j)
         z[j] = T((double(z[j]) / sum - (j == 0)) / anchors);  // EQ: 1.11 InfoNCE, dL/dz
@@ -92,9 +98,9 @@ void InfoNce::backward_cpu(const Backward& b) const {
 }
 
 Var info_nce(const Var& anchors, const Var& positives, const Var& negatives, const Var& anchor_class,
-    const Var& negative_class, double tau, Loc loc) {
-  return anchors.tape().apply(
-      std::make_shared<InfoNce>(tau), {anchors, positives, negatives, anchor_class, negative_class}, loc);
+    const Var& negative_class, double tau, Denominator denominator, Loc loc) {
+  return anchors.tape().apply(std::make_shared<InfoNce>(tau, denominator),
+      {anchors, positives, negatives, anchor_class, negative_class}, loc);
 }
 
 }  // namespace patchcl

@@ -41,6 +41,7 @@ template <class T> struct AnchorRow {
   InfoNceInputs<T> c;
   T* dz;
   double* losses;
+  int64_t first;  // that the logarithm counts: 1 leaves out the positive
   template <int kLanes> __device__ void operator()(int64_t i, cuda::Lanes<kLanes> lanes) const {
     T* z = dz + i * (c.m + 1);
     if (c.anchor_class[i] < 0) {
@@ -49,23 +50,29 @@ template <class T> struct AnchorRow {
       return;
     }
     const T positive = c.score(i, c.k + i * c.D);
-    T top = positive;
+    T top = -INFINITY;
     lanes.each(c.m + 1, [&](int64_t j) {
       z[j] = j == 0 ? positive : c.negative_score(i, j - 1);
-      top = z[j] > top ? z[j] : top;
+      top = j >= first && z[j] > top ? z[j] : top;
     });
     top = lanes.max(top);
-    const double sum = lanes.total(c.m + 1, [&](int64_t j) { return z[j] = ::exp(z[j] - top); });
+    if (top == T(-INFINITY)) {
+      lanes.each(c.m + 1, [&](int64_t j) { z[j] = 0; });
+      if (lanes.lane == 0) losses[i] = 0;
+      return;
+    }
+    const double sum =
+        lanes.total(c.m + 1, [&](int64_t j) { return z[j] = j < first ? T(0) : ::exp(z[j] - top); });
     const double anchors = c.anchors();
     lanes.each(c.m + 1, [&](int64_t j) { z[j] = T((double(z[j]) / sum - (j == 0)) / anchors); });
     if (lanes.lane == 0) losses[i] = (::log(sum) + double(top - positive)) / anchors;
   }
 };
 
-template <class T> void launch_forward(const Forward& f, double tau) {
+template <class T> void launch_forward(const Forward& f, double tau, int64_t first) {
   const InfoNceInputs<T> c(f.x, tau);
   auto* losses = static_cast<double*>(f.workspace.raw());
-  cuda::for_each_row(c.n, c.m + 1, AnchorRow<T>{c, f.aux[0].data<T>(), losses});
+  cuda::for_each_row(c.n, c.m + 1, AnchorRow<T>{c, f.aux[0].data<T>(), losses, first});
   cuda::add_up(losses, c.n, f.y.data<T>());
 }
 
@@ -105,7 +112,8 @@ template <class T> void launch_backward(const Backward& b, double tau) {
 }  // namespace
 
 void InfoNce::forward_cuda(const Forward& f) const {
-  dispatch(f.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(f, tau_); });
+  const int64_t first = denominator_ == Denominator::all ? 0 : 1;
+  dispatch(f.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(f, tau_, first); });
 }
 
 void InfoNce::backward_cuda(const Backward& b) const {

@@ -7,14 +7,19 @@
 //   dL/dn_j = sum_i pi_ij q_i / (tau A),                      A = number of anchors that take part.
 // Rows of class -1 take no part, as anchor or negative: so the shapes can stay fixed from step to step. An
 // anchor without a negative has loss 0 and gradient exactly 0. Keys from a teacher come in as constants.
+// Denominator::negatives leaves e^{z_i+} out of the logarithm, as Boserup and Selvan do (METHODS 1.3): then
+// pi_+ = 0, pi_j = softmax over j alone, and the loss may be negative.
 #pragma once
 #include "autograd/tape.h"
 
 namespace patchcl {
 
+enum class Denominator { all, negatives };
+
 class InfoNce final : public Op {
  public:
-  explicit InfoNce(double tau) : tau_(tau) {}
+  explicit InfoNce(double tau, Denominator denominator = Denominator::all)
+      : tau_(tau), denominator_(denominator) {}
   const char* name() const override { return "info_nce"; }
   Shape shape(const Shapes& x) const override;
   Saves saves() const override { return {.inputs = 0b00111, .output = false}; }
@@ -34,11 +39,13 @@ class InfoNce final : public Op {
 
  private:
   double tau_;
+  Denominator denominator_;
 };
 
 // anchors (n,D), positives (n,D): positives[i] belongs to anchors[i]; negatives (m,D); classes i32 (n) and
 // (m).
 Var info_nce(const Var& anchors, const Var& positives, const Var& negatives, const Var& anchor_class,
-    const Var& negative_class, double tau, Loc loc = Loc::current());
+    const Var& negative_class, double tau, Denominator denominator = Denominator::all,
+    Loc loc = Loc::current());
 
 }  // namespace patchcl

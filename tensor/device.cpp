@@ -76,6 +76,20 @@ const char* isa_name(Isa i) {
   return names[int(i)];
 }
 
+bool has_bf16() {
+#if defined(__x86_64__)
+  static const bool cpu_has = __builtin_cpu_supports("avx512bf16");
+  return cpu_has && isa() == Isa::avx512;
+#else
+  return false;
+#endif
+}
+
+std::string instructions() {
+  const bool products = math_mode() == MathMode::bf16 && has_bf16();
+  return std::string(isa_name(isa())) + (products ? "+bf16" : "");
+}
+
 bool cuda_available(std::string* why) { return cuda::available(why); }
 
 size_t free_memory(Device d) {

@@ -17,9 +17,10 @@ void set_kernels(Kernels k);
 const std::vector<std::string>& kernel_names();  // in the order of the values
 Kernels parse_kernels(const std::string& name);  // throws Error(usage)
 
-// How the GPU multiplies matrices and convolutions. f32: every product in full. tf32: tensor cores, whose
-// factors keep 10 bits of the mantissa. bf16: the network's activations are kept in bf16 (tensor/bfloat16.h),
-// its parameters, statistics and losses in f32. Both are faster and coarser, so only when asked for.
+// How matrices and convolutions are multiplied. f32: every product in full. tf32: the GPU's tensor cores,
+// whose factors keep 10 bits of the mantissa. bf16: on the GPU the network's activations are kept in bf16
+// (tensor/bfloat16.h), on the CPU the factors of its 3x3 convolutions; parameters, statistics and losses are
+// f32. Both are faster and coarser, so only when asked for.
 enum class MathMode { f32, tf32, bf16 };
 MathMode math_mode();
 void set_math_mode(MathMode m);
@@ -32,6 +33,10 @@ enum class Isa { plain, avx2, avx512 };
 Isa isa();
 void set_isa(Isa i);  // for tests; throws Error(usage) when the CPU lacks it
 const char* isa_name(Isa i);
+// Whether the CPU has AVX-512's own products of bf16, and isa() is avx512.
+bool has_bf16();
+// What rounds the CPU's numbers: the instruction set, and its products of bf16 where --math asks for them.
+std::string instructions();
 
 // True when this program was built with CUDA and a GPU answers. Otherwise `why` says what is missing.
 bool cuda_available(std::string* why = nullptr);

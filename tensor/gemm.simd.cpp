@@ -1,4 +1,4 @@
-// gemm_block(), gemm_block_f64(): C is cut into register tiles of Rows x Vectors; each holds its sums in
+// gemm_block() and its siblings: C is cut into register tiles of Rows x Vectors; each holds its sums in
 // registers while k runs, and every element of A is broadcast to as many multiply-adds as the tile has
 // vectors.
 #include "tensor/gemm.h"
@@ -6,38 +6,84 @@
 namespace patchcl::PATCHCL_ISA {
 namespace {
 
-template <class T> struct Operands {
-  static constexpr int64_t lanes = kLanes * 4 / sizeof(T);
+// What a kind of product reads, sums and does.
+struct F32 {
+  using Factor = float;
+  using Sum = float;
+  using Factors = Vec;
+  using Sums = Vec;
+  static constexpr int64_t lanes = kLanes;
+  SIMD_INLINE Factors read(const float* p) { return load(p); }
+  SIMD_INLINE Factors broadcast(float v) { return splat(v); }
+  SIMD_INLINE void add(Sums& sum, Factors a, Factors b) { sum += a * b; }
+};
+struct F64 {
+  using Factor = double;
+  using Sum = double;
+  using Factors = Vec64;
+  using Sums = Vec64;
+  static constexpr int64_t lanes = kLanes / 2;
+  SIMD_INLINE Factors read(const double* p) { return load(p); }
+  SIMD_INLINE Factors broadcast(double v) { return splat(v); }
+  SIMD_INLINE void add(Sums& sum, Factors a, Factors b) { sum += a * b; }
+};
+struct Bf16Pairs {
+  using Factor = uint32_t;
+  using Sum = float;
+  using Factors = Bits;
+  using Sums = Vec;
+  static constexpr int64_t lanes = kLanes;
+  SIMD_INLINE Factors read(const uint32_t* p) { return load(p); }
+  SIMD_INLINE Factors broadcast(uint32_t v) { return v - Bits{}; }
+  SIMD_INLINE void add(Sums& sum, Factors a, Factors b) {
+    sum += Vec(a & 0xffff0000) * Vec(b & 0xffff0000);
+    sum += Vec(a << 16) * Vec(b << 16);
+  }
+};
+#if defined(__AVX512F__)
+// An instruction of its own instead of the compiler's function, which would want all of this file compiled
+// for processors that have it.
+struct Bf16Native : Bf16Pairs {
+  SIMD_INLINE void add(Sums& sum, Factors a, Factors b) {
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  }
+};
+#else
+using Bf16Native = Bf16Pairs;
+#endif
+
+template <class Kind> struct Operands {
   int64_t k;
-  const T* a;
+  const typename Kind::Factor* a;
   int64_t a_row, a_column;
-  const T* b;
+  const typename Kind::Factor* b;
   int64_t ldb;
-  T* c;
+  typename Kind::Sum* c;
   int64_t ldc;
   bool accumulate;
 };
 
-template <int Rows, int Vectors, class T> SIMD_INLINE void tile(const Operands<T>& p, int64_t i, int64_t j) {
-  using V = decltype(splat(T()));
-  constexpr int64_t lanes = Operands<T>::lanes;
-  V sum[Rows][Vectors];
-  T* c = p.c + i * p.ldc + j;
+template <int Rows, int Vectors, class Kind>
+SIMD_INLINE void tile(const Operands<Kind>& p, int64_t i, int64_t j) {
+  constexpr int64_t lanes = Kind::lanes;
+  typename Kind::Sums sum[Rows][Vectors];
+  auto* c = p.c + i * p.ldc + j;
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) sum[r][v] = p.accumulate ? load(c + r * p.ldc + v * lanes) : V{};
-  const T* a = p.a + i * p.a_row;
-  const T* b = p.b + j;
+    for (int v = 0; v < Vectors; ++v)
+      sum[r][v] = p.accumulate ? load(c + r * p.ldc + v * lanes) : typename Kind::Sums{};
+  const auto* a = p.a + i * p.a_row;
+  const auto* b = p.b + j;
   for (int64_t k = 0; k < p.k; ++k, a += p.a_column, b += p.ldb) {
-    V right[Vectors];
+    typename Kind::Factors right[Vectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) right[v] = load(b + v * lanes);
+    for (int v = 0; v < Vectors; ++v) right[v] = Kind::read(b + v * lanes);
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
-      const V left = splat(a[r * p.a_row]);
+      const typename Kind::Factors left = Kind::broadcast(a[r * p.a_row]);
 #pragma GCC unroll 4
-      for (int v = 0; v < Vectors; ++v) sum[r][v] += left * right[v];
+      for (int v = 0; v < Vectors; ++v) Kind::add(sum[r][v], left, right[v]);
     }
   }
 #pragma GCC unroll 16
@@ -47,15 +93,15 @@ template <int Rows, int Vectors, class T> SIMD_INLINE void tile(const Operands<T
 }
 
 // The tile for a number of rows that is known only now.
-template <int Rows, int Vectors, class T>
-void tile_of(const Operands<T>& p, int64_t i, int64_t j, int64_t rows) {
+template <int Rows, int Vectors, class Kind>
+void tile_of(const Operands<Kind>& p, int64_t i, int64_t j, int64_t rows) {
   if (rows == Rows) return tile<Rows, Vectors>(p, i, j);
   if constexpr (Rows > 1) tile_of<Rows - 1, Vectors>(p, i, j, rows);
 }
 
 // All rows of a column panel, in tiles of nearly equal height: a low one has too few sums to hide the latency
 // of adding.
-template <int MaxRows, int Vectors, class T> void panel(const Operands<T>& p, int64_t m, int64_t j) {
+template <int MaxRows, int Vectors, class Kind> void panel(const Operands<Kind>& p, int64_t m, int64_t j) {
   const int64_t tiles = (m + MaxRows - 1) / MaxRows;
   for (int64_t t = 0, i = 0; t < tiles; ++t) {
     const int64_t end = m * (t + 1) / tiles;
@@ -64,8 +110,8 @@ template <int MaxRows, int Vectors, class T> void panel(const Operands<T>& p, in
   }
 }
 
-template <class T> void block(const Operands<T>& p, int64_t m, int64_t n) {
-  constexpr int64_t lanes = Operands<T>::lanes;
+template <class Kind> void block(const Operands<Kind>& p, int64_t m, int64_t n) {
+  constexpr int64_t lanes = Kind::lanes;
   int64_t j = 0;
   // Tiles that fill the register file: up to 24 of AVX-512's 32 registers hold sums, 12 of AVX2's 16, 8 of
   // SSE's 16.
@@ -83,12 +129,18 @@ template <class T> void block(const Operands<T>& p, int64_t m, int64_t n) {
 
 void gemm_block(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_column,
     const float* b, int64_t ldb, float* c, int64_t ldc, bool accumulate) {
-  block<float>({k, a, a_row, a_column, b, ldb, c, ldc, accumulate}, m, n);
+  block<F32>({k, a, a_row, a_column, b, ldb, c, ldc, accumulate}, m, n);
 }
 
 void gemm_block_f64(int64_t m, int64_t n, int64_t k, const double* a, int64_t a_row, int64_t a_column,
     const double* b, int64_t ldb, double* c, int64_t ldc, bool accumulate) {
-  block<double>({k, a, a_row, a_column, b, ldb, c, ldc, accumulate}, m, n);
+  block<F64>({k, a, a_row, a_column, b, ldb, c, ldc, accumulate}, m, n);
+}
+
+void gemm_block_bf16(int64_t m, int64_t n, int64_t pairs, const uint32_t* a, int64_t a_row, int64_t a_column,
+    const uint32_t* b, int64_t ldb, float* c, int64_t ldc, bool accumulate, bool native) {
+  if (native) block<Bf16Native>({pairs, a, a_row, a_column, b, ldb, c, ldc, accumulate}, m, n);
+  else block<Bf16Pairs>({pairs, a, a_row, a_column, b, ldb, c, ldc, accumulate}, m, n);
 }
 
 }  // namespace patchcl::PATCHCL_ISA

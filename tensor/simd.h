@@ -30,6 +30,8 @@ constexpr int kLanes = 4;
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef float VecUnaligned __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 typedef double Vec64 __attribute__((vector_size(kLanes * 4)));  // half as many lanes
+typedef uint32_t Bits __attribute__((vector_size(kLanes * 4)));
+typedef uint32_t BitsUnaligned __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 typedef double Vec64Unaligned __attribute__((vector_size(kLanes * 4), aligned(8), may_alias));
 
 // Internal linkage on purpose: each file keeps the copy compiled for its own instruction set.
@@ -37,6 +39,8 @@ typedef double Vec64Unaligned __attribute__((vector_size(kLanes * 4), aligned(8)
 SIMD_INLINE Vec load(const float* p) { return *reinterpret_cast<const VecUnaligned*>(p); }
 SIMD_INLINE void store(float* p, Vec v) { *reinterpret_cast<VecUnaligned*>(p) = v; }
 SIMD_INLINE Vec splat(float v) { return v - Vec{}; }
+SIMD_INLINE Bits load(const uint32_t* p) { return *reinterpret_cast<const BitsUnaligned*>(p); }
+SIMD_INLINE void store(uint32_t* p, Bits v) { *reinterpret_cast<BitsUnaligned*>(p) = v; }
 SIMD_INLINE Vec64 load(const double* p) { return *reinterpret_cast<const Vec64Unaligned*>(p); }
 SIMD_INLINE void store(double* p, Vec64 v) { *reinterpret_cast<Vec64Unaligned*>(p) = v; }
 SIMD_INLINE Vec64 splat(double v) { return v - Vec64{}; }

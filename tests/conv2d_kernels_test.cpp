@@ -91,6 +91,9 @@ class Convolution {
     return r;
   }
 
+  // The first number of the data becomes NaN, of the kind whose mantissa is full.
+  void spoil() { std::memset(x_[0].raw(), 0x7f, sizeof(float)), std::memset(x_[0].raw(), 0xff, 3); }
+
  private:
   Tensor random(const Shape& shape) {
     const Tensor t = arena_.empty(shape, DType::f32);
@@ -135,7 +138,14 @@ const std::vector<Case> kCases = {
 struct Tolerance {
   double forward, data, weight;
 };
-constexpr Tolerance kDirect{2e-6, 2e-6, 2e-6}, kWinograd{1.2e-5, 1.2e-5, 1.6e-4};
+constexpr Tolerance kDirect{2e-6, 2e-6, 2e-6}, kWinograd{1.2e-5, 1.2e-5, 1.6e-4},
+    kWinogradBf16{2.5e-2, 2.5e-2, 3e-2};
+
+// --math bf16 for a scope.
+struct Bf16 {
+  Bf16() { set_math_mode(MathMode::bf16); }
+  ~Bf16() { set_math_mode(MathMode::f32); }
+};
 
 class KernelTest : public testing::TestWithParam<Isa> {
  protected:
@@ -169,6 +179,31 @@ TEST_P(KernelTest, DirectEqualsNaive) { compare(Kernels::direct, kDirect); }
 
 TEST_P(KernelTest, WinogradEqualsNaive) { compare(Kernels::fast, kWinograd); }
 
+TEST_P(KernelTest, WinogradWithBf16FactorsIsCloseToNaive) {
+  const Bf16 math;
+  compare(Kernels::fast, kWinogradBf16);
+}
+
+// Otherwise the test above would pass with a setting that nobody reads.
+TEST_P(KernelTest, Bf16FactorsRoundMoreCoarselyThanF32) {
+  const Case c{1, 16, 16, {32}, 32, 3};
+  const Results want = Convolution(c).run(Kernels::naive, false);
+  const Bf16 math;
+  const Results got = Convolution(c).run(Kernels::fast, false);
+  EXPECT_GT(relative_error(got.y, want.y), 1e-3);
+  EXPECT_GT(relative_error(got.dx[0], want.dx[0]), 1e-3);
+  EXPECT_GT(relative_error(got.dx[1], want.dx[1]), 1e-3);
+}
+
+TEST_P(KernelTest, ANanStaysOneInBf16) {
+  const Case c{1, 8, 8, {16}, 16, 3};
+  const Bf16 math;
+  Convolution conv(c);
+  conv.spoil();
+  const Results got = conv.run(Kernels::fast, false);
+  EXPECT_TRUE(std::isnan(got.y.data<float>()[0]));
+}
+
 TEST_P(KernelTest, InferenceEqualsNaive) {
   for (const Case& c : kCases)
     for (auto [kernels, tolerance] :
@@ -181,13 +216,16 @@ TEST_P(KernelTest, InferenceEqualsNaive) {
 TEST_P(KernelTest, ThreadsDoNotChangeABit) {
   const int before = threads();
   for (const Case& c : kCases)
-    for (Kernels k : {Kernels::direct, Kernels::fast}) {
+    for (const auto& [k, math] : {std::pair(Kernels::direct, MathMode::f32), {Kernels::fast, MathMode::f32},
+             {Kernels::fast, MathMode::bf16}}) {
       Convolution conv(c);
+      set_math_mode(math);
       set_threads(1);
       const Results one = conv.run(k, false);
       set_threads(3);
       const Results three = conv.run(k, false);
       set_threads(before);
+      set_math_mode(MathMode::f32);
       EXPECT_EQ(0, std::memcmp(one.y.raw(), three.y.raw(), one.y.bytes())) << c << " y";
       for (size_t i = 0; i < one.dx.size(); ++i)
         EXPECT_EQ(0, std::memcmp(one.dx[i].raw(), three.dx[i].raw(), one.dx[i].bytes()))

@@ -42,7 +42,7 @@ TEST(Docs, TheWalkthroughPrintsWhatItSays) {
     EXPECT_EQ(shell(command.substr(2)).second, expected) << command;
     ++blocks;
   }
-  EXPECT_EQ(blocks, 7);
+  EXPECT_EQ(blocks, 10);
 }
 
 TEST(Docs, TheWalkthroughsExercisesHaveTests) {

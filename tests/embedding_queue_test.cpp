@@ -138,13 +138,26 @@ TEST(HardNegatives, MoveTowardsThePositiveClassInEveryScheme) {
     return s;
   };
   Rng rng(6);
-  for (HardNegatives scheme : {HardNegatives::truncated, HardNegatives::released}) {
+  for (HardNegatives scheme : {HardNegatives::truncated, HardNegatives::released, HardNegatives::replaced}) {
     const Moments m = hard_negatives(newest(q, 0, 12), newest(q, 1, 64), p, n, own, {.scheme = scheme}, rng);
     EXPECT_GT(similarity(m), similarity(own) + 0.02) << int(scheme);
   }
   EXPECT_EQ(
       hard_negatives(newest(q, 0, 12), newest(q, 1, 64), p, n, own, {.scheme = HardNegatives::off}, rng).mean,
       own.mean);
+}
+
+// As released they stay in the pool, and their mixes are of easy ones too.
+TEST(HardNegatives, AreHarderWhereThoseThatAreNotLeave) {
+  const EmbeddingQueue q = filled(2, 8, 300, 300, /*noise=*/0.3);
+  const Moments own = q.moments(1);
+  const ClassGaussian p(q.moments(0)), n(own);
+  const auto distance = [&](HardNegatives scheme) {
+    Rng rng(6);
+    const Moments m = hard_negatives(newest(q, 0, 12), newest(q, 1, 64), p, n, own, {.scheme = scheme}, rng);
+    return p.distances(Eigen::Map<const Eigen::VectorXd>(m.mean.data(), 8))[0];
+  };
+  EXPECT_LT(distance(HardNegatives::replaced), distance(HardNegatives::released));
 }
 
 TEST(HardNegatives, CoincidingPairFallsBackToTheQueue) {

@@ -9,6 +9,7 @@
 #include <limits>
 #include <vector>
 
+#include "tensor/bfloat16.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
 #include "tensor/random.h"
@@ -60,6 +61,41 @@ TEST(Gemm, EqualsThreeLoopsForEveryShapeTransposeAndIsa) {
           }
   }
   set_isa(best);
+}
+
+// Factors that bf16 holds exactly: then the sums are those of f32.
+TEST(Gemm, Bf16BlocksAreThoseOfTheirNumbersForEveryIsa) {
+  const Isa best = isa();
+  Rng rng(3);
+  for (const auto [m, n, pairs] : {std::array<int64_t, 3>{1, 16, 1}, {7, 48, 5}, {17, 112, 33}}) {
+    const auto draw = [&](int64_t count) {
+      std::vector<bf16> x(static_cast<size_t>(count));
+      for (bf16& e : x) e = bf16(float(rng.normal()));
+      return x;
+    };
+    const int64_t k = 2 * pairs;
+    const std::vector<bf16> a = draw(m * k), b = draw(k * n);  // b: (pairs, n, 2)
+    std::vector<double> want(size_t(m * n), 0.5);
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < n; ++j)
+        for (int64_t q = 0; q < k; ++q)
+          want[size_t(i * n + j)] +=
+              double(a[size_t(i * k + q)]) * double(b[size_t(((q / 2) * n + j) * 2 + q % 2)]);
+    const auto* left = reinterpret_cast<const uint32_t*>(a.data());
+    const auto* right = reinterpret_cast<const uint32_t*>(b.data());
+    for (Isa i : {Isa::plain, Isa::avx2, Isa::avx512}) {
+      if (i > best) continue;
+      set_isa(i);
+      for (const bool native : {false, true}) {
+        if (native && !has_bf16()) continue;
+        std::vector<float> c(size_t(m * n), 0.5f);
+        ISA_PICK(gemm_block_bf16)(m, n, pairs, left, pairs, 1, right, n, c.data(), n, true, native);
+        for (size_t e = 0; e < c.size(); ++e)
+          ASSERT_NEAR(double(c[e]), want[e], 2e-6 * std::sqrt(double(k)) * 4) << isa_name(i) << native;
+      }
+    }
+    set_isa(best);
+  }
 }
 
 TEST(Gemm, IsBitEqualForAnyThreadCount) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "tensor/device.h"
 #include "train/methods/patchcl.h"
@@ -17,7 +18,14 @@ constexpr int64_t kClasses = 3, kImages = 4, kLabeled = 2, kSide = 32, kPatchSid
 class OpenPatchCl : public PatchCl {
  public:
   using PatchCl::draw_patches;
+  using PatchCl::intra_inter;
   using PatchCl::statistics;
+  Tensor known;  // stands for what the teacher makes of windows without a class
+
+ protected:
+  Tensor teacher_embeddings(Step& step, const Tensor& patches, const Tensor& attention) const override {
+    return known ? known : PatchCl::teacher_embeddings(step, patches, attention);
+  }
 };
 
 // A PatchCL of eight steps, the first four of them warm-up, before one of its steps.
@@ -136,4 +144,65 @@ TEST_F(PatchClParts, NegativeClassWithoutSlabKeepsItsOwnMoments) {
   for (int64_t d = 0; d < kDimension; ++d)
     EXPECT_EQ(s.negative_mean.value().data<float>()[1 * kDimension + d], 0.5f)
         << "row (0,1) is class 1's mean";
+}
+
+namespace {
+using Vectors = std::vector<std::vector<double>>;
+
+Tensor rows_of(const Arena& arena, const Vectors& v) {
+  const Tensor t = arena.empty({int64_t(v.size()), kDimension}, DType::f32);
+  for (size_t i = 0; i < v.size(); ++i)
+    for (size_t d = 0; d < size_t(kDimension); ++d)
+      t.data<float>()[i * size_t(kDimension) + d] = float(v[i][d]);
+  return t;
+}
+
+// log sum_q e^{<a,q>/tau} - mean_p <a,p>/tau, from the definition; 0 without a negative.
+double pulled_and_pushed(
+    const std::vector<double>& a, const Vectors& positive, const Vectors& negative, double tau) {
+  const auto similarity = [&](const std::vector<double>& q) { return (a[0] * q[0] + a[1] * q[1]) / tau; };
+  double sum = 0, mean = 0;
+  for (const auto& q : negative) sum += std::exp(similarity(q));
+  for (const auto& p : positive) mean += similarity(p) / double(positive.size());
+  return sum > 0 ? std::log(sum) - mean : 0;
+}
+}  // namespace
+
+using IntraInter = PatchClParts;
+
+TEST_F(IntraInter, IsItsDefinitionOnKnownEmbeddings) {
+  OpenPatchCl& method = make({{"contrast", "intra-inter"}, {"tau", "0.7"}});
+  Step step = step_at(5);
+  const std::vector<int32_t> classes{0, 0, 1, 2, 2}, classes_without{1, 0, 2, 0};
+  const Vectors anchors{{1, 0}, {0.6, 0.8}, {0, 1}, {-1, 0}, {-0.8, 0.6}},
+      keys{{0.8, 0.6}, {1, 0}, {0.6, -0.8}, {0, -1}, {-0.6, 0.8}},
+      without{{0.3, 0.2}, {-0.5, 0.1}, {0.9, 0.1}, {0, 0.4}};
+  method.known = rows_of(arena_, without);
+  Patches patches;
+  patches.classes = classes;
+  patches.classes_without = classes_without;
+  patches.without = method.known;
+  double want = 0;
+  for (int32_t k = 0; k < int32_t(kClasses); ++k) {
+    Vectors own, absent, others;
+    for (size_t i = 0; i < keys.size(); ++i) (classes[i] == k ? own : others).push_back(keys[i]);
+    for (size_t i = 0; i < without.size(); ++i)
+      if (classes_without[i] == k) absent.push_back(without[i]);
+    for (size_t i = 0; i < anchors.size(); ++i) {
+      if (classes[i] != k) continue;
+      want += (pulled_and_pushed(anchors[i], own, absent, 0.7) +
+                  pulled_and_pushed(anchors[i], own, others, 0.7)) /
+              double(own.size());
+    }
+  }
+  const Var got = method.intra_inter(
+      step, tape_->constant(rows_of(arena_, anchors), "anchors"), patches, rows_of(arena_, keys));
+  EXPECT_NEAR(double(got.value().data<float>()[0]), want / double(kClasses), 1e-5);
+}
+
+TEST_F(IntraInter, DrawsWindowsThatDoNotShowTheClass) {
+  OpenPatchCl& method = make({{"contrast", "intra-inter"}});
+  const Patches p = method.draw_patches(step_at(5), undecided());
+  EXPECT_EQ(p.without.shape()[0], int64_t(p.classes_without.size()));
+  EXPECT_EQ(p.classes_without.size(), p.classes.size());
 }

@@ -115,6 +115,7 @@ std::vector<Choice> choices() {
   }
   const std::vector<Choice> more{{"patchcl_all_tensors", "patchcl", {{"hard-negatives", "off"}}},
       {"patchcl_info_nce", "patchcl", {{"contrast", "info-nce"}}},
+      {"patchcl_intra_inter", "patchcl", {{"contrast", "intra-inter"}}},
       {"local_contrast_global", "local-contrast", {{"global-share", "1"}, {"local-share", "0"}}},
       {"local_contrast_blocks", "local-contrast",
           {{"pixels", "block"}, {"block", "16"}, {"form", "paper"}, {"head-relu", "true"}}},

@@ -27,6 +27,20 @@ WinogradPoints<float> points(float* data, int64_t rows, int64_t columns) {
 }
 WinogradPoints<const float> read_only(const WinogradPoints<float>& p) { return {p.data, p.point, p.pitch}; }
 
+// The same for a factor of products that sum over its rows or its channels; never more cells than in f32.
+enum class Along { rows, channels };
+WinogradPoints<float> factor(float* data, int64_t rows, int64_t channels, Along along) {
+  if (math_mode() != MathMode::bf16) return points(data, rows, channels);
+  const bool pairs_of_rows = along == Along::rows;
+  WinogradPoints<float> p =
+      pairs_of_rows ? points(data, (rows + 1) / 2, channels) : points(data, rows, channels / 2);
+  p.form = pairs_of_rows ? WinogradForm::bf16_rows : WinogradForm::bf16_channels;
+  p.native = has_bf16();
+  return p;
+}
+
+const uint32_t* pairs(const float* cells) { return reinterpret_cast<const uint32_t*>(cells); }
+
 int64_t tile_count(const Conv2dSizes& s) { return s.n * ((s.h + 3) / 4) * ((s.w + 3) / 4); }
 WinogradTiles tiles(const Conv2dSizes& s, int64_t first, int64_t count) { return {s.h, s.w, first, count}; }
 
@@ -79,22 +93,26 @@ void write_block(const WinogradPass& p, const ChannelBlock& b, const WinogradTil
 // M[k] = V[k] U[k] for all points.
 void multiply(const WinogradPoints<float>& v, const WinogradPoints<float>& u, const WinogradPoints<float>& m,
     int64_t tiles, int64_t cin, int64_t cout) {
-  const auto gemm = ISA_PICK(gemm_block);
-  for (int64_t k = 0; k < kPoints; ++k)
-    gemm(tiles, cout, cin, v.data + k * v.point, v.pitch, 1, u.data + k * u.point, u.pitch,
-        m.data + k * m.point, m.pitch,
-        /*accumulate=*/false);
+  for (int64_t k = 0; k < kPoints; ++k) {
+    const float *a = v.data + k * v.point, *b = u.data + k * u.point;
+    float* c = m.data + k * m.point;
+    if (v.form == WinogradForm::f32)
+      ISA_PICK(gemm_block)(tiles, cout, cin, a, v.pitch, 1, b, u.pitch, c, m.pitch, /*accumulate=*/false);
+    else ISA_PICK(gemm_block_bf16)
+    (tiles, cout, cin / 2, pairs(a), v.pitch, 1, pairs(b), u.pitch, c, m.pitch, /*accumulate=*/false,
+        v.native);
+  }
 }
 
 void run_shallow(const WinogradPass& p, float* workspace) {
   const Conv2dSizes& s = p.s;
   const int64_t most = shallow_tiles(s), all = tile_count(s);
-  const WinogradPoints<float> u = points(workspace, s.cin, s.cout);
+  const WinogradPoints<float> u = factor(workspace, s.cin, s.cout, Along::rows);
   parallel_for(s.cin / 16, [&](int64_t block) {
     WinogradWeight w = p.weight;
     w.w += block * 16 * (w.transposed ? 1 : w.pitch);
     w.rows = 16;
-    w.u = {u.data + block * 16 * u.pitch, u.point, u.pitch};
+    w.u = u.from_row(block * 16);
     ISA_PICK(winograd_weight)(w);
   });
   const int64_t v_size = kPoints * point_size(most, s.cin), m_size = kPoints * point_size(most, s.cout);
@@ -103,7 +121,8 @@ void run_shallow(const WinogradPass& p, float* workspace) {
   parallel_for(chunks(all, most), [&](int64_t task) {
     float* mine = scratch + thread_index() * (v_size + m_size);
     const WinogradTiles t = tiles(s, task * most, std::min(most, all - task * most));
-    const WinogradPoints<float> v = points(mine, most, s.cin), m = points(mine + v_size, most, s.cout);
+    const WinogradPoints<float> v = factor(mine, most, s.cin, Along::channels),
+                                m = points(mine + v_size, most, s.cout);
     ISA_PICK(winograd_input)({t, p.x, v});
     multiply(v, u, m, t.count, s.cin, s.cout);
     for (const ChannelBlock& b : out)
@@ -118,7 +137,7 @@ void transform_input(const Conv2dSizes& s, ConvSources<const float> x, int64_t f
       count,
       [&](int64_t begin, int64_t end) {
         ISA_PICK(winograd_input)
-        ({tiles(s, first + begin, end - begin), x, {v.data + begin * v.pitch, v.point, v.pitch}});
+        ({tiles(s, first + begin, end - begin), x, v.from_row(begin)});
       },
       kTransformTiles);
 }
@@ -126,7 +145,7 @@ void transform_input(const Conv2dSizes& s, ConvSources<const float> x, int64_t f
 void run_deep(const WinogradPass& p, float* workspace) {
   const Conv2dSizes& s = p.s;
   const int64_t most = deep_tiles(s), all = tile_count(s);
-  const WinogradPoints<float> v = points(workspace, most, s.cin);
+  const WinogradPoints<float> v = factor(workspace, most, s.cin, Along::channels);
   const int64_t outputs = deep_outputs(s), task_tiles = deep_task_tiles(s);
   const int64_t u_size = kPoints * point_size(s.cin, outputs),
                 m_size = kPoints * point_size(task_tiles, outputs);
@@ -140,7 +159,7 @@ void run_deep(const WinogradPass& p, float* workspace) {
     parallel_for(int64_t(out.size()) * spans, [&](int64_t task) {
       const ChannelBlock& b = out[size_t(task / spans)];
       float* mine = scratch + thread_index() * (u_size + m_size);
-      const WinogradPoints<float> u = points(mine, s.cin, b.count),
+      const WinogradPoints<float> u = factor(mine, s.cin, b.count, Along::rows),
                                   m = points(mine + u_size, task_tiles, b.count);
       WinogradWeight w = p.weight;
       w.w += (b.to->begin + b.first) * (w.transposed ? w.pitch : 1);
@@ -150,7 +169,7 @@ void run_deep(const WinogradPass& p, float* workspace) {
       const int64_t end = count * (task % spans + 1) / spans;
       for (int64_t first = count * (task % spans) / spans; first < end; first += task_tiles) {
         const WinogradTiles t = tiles(s, start + first, std::min(task_tiles, end - first));
-        multiply({v.data + first * v.pitch, v.point, v.pitch}, u, m, t.count, s.cin, b.count);
+        multiply(v.from_row(first), u, m, t.count, s.cin, b.count);
         write_block(p, b, t, read_only(m));
       }
     });
@@ -189,9 +208,13 @@ void sum_bias(const Conv2dSizes& s, int64_t parts, const float* partial, ConvGra
 // dU[k] (+)= V[k]^T Z[k]: channels [row, row + rows) of V times all of Z.
 void multiply_transposed(int64_t k, const WinogradPoints<float>& v, const WinogradPoints<float>& z,
     const WinogradPoints<float>& du, int64_t tiles, int64_t row, int64_t rows, bool accumulate) {
-  ISA_PICK(gemm_block)
-  (rows, z.pitch, tiles, v.data + k * v.point + row, 1, v.pitch, z.data + k * z.point, z.pitch,
-      du.data + k * du.point + row * du.pitch, du.pitch, accumulate);
+  const float *a = v.data + k * v.point + row, *b = z.data + k * z.point;
+  float* c = du.data + k * du.point + row * du.pitch;
+  if (v.form == WinogradForm::f32)
+    ISA_PICK(gemm_block)(rows, z.pitch, tiles, a, 1, v.pitch, b, z.pitch, c, du.pitch, accumulate);
+  else ISA_PICK(gemm_block_bf16)
+  (rows, z.pitch, (tiles + 1) / 2, pairs(a), 1, v.pitch, pairs(b), z.pitch, c, du.pitch, accumulate,
+      v.native);
 }
 
 // dw from the sum of `groups` transformed gradients, `group` elements apart.
@@ -213,7 +236,8 @@ void weight_shallow(const Conv2dSizes& s, ConvSources<const float> x, const floa
   float* scratch = bias + groups * s.cout;
   parallel_for(groups, [&](int64_t g) {
     float* mine = scratch + thread_index() * (v_size + z_size);
-    const WinogradPoints<float> v = points(mine, most, s.cin), z = points(mine + v_size, most, s.cout);
+    const WinogradPoints<float> v = factor(mine, most, s.cin, Along::rows),
+                                z = factor(mine + v_size, most, s.cout, Along::rows);
     const WinogradPoints<float> du = points(workspace + g * du_size, s.cin, s.cout);
     std::fill_n(bias + g * s.cout, s.cout, 0.f);
     const int64_t begin = all * g / groups, end = all * (g + 1) / groups;
@@ -233,8 +257,8 @@ void weight_shallow(const Conv2dSizes& s, ConvSources<const float> x, const floa
 void weight_deep(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,
     float* workspace) {
   const int64_t most = deep_tiles(s), all = tile_count(s), parts = chunks(most, kTransformTiles);
-  const WinogradPoints<float> v = points(workspace, most, s.cin),
-                              z = points(workspace + kPoints * v.point, most, s.cout);
+  const WinogradPoints<float> v = factor(workspace, most, s.cin, Along::rows),
+                              z = factor(workspace + kPoints * v.point, most, s.cout, Along::rows);
   float* bias = z.data + kPoints * z.point;
   const WinogradPoints<float> du = points(bias + parts * s.cout, s.cin, s.cout);
   std::fill_n(bias, parts * s.cout, 0.f);
@@ -245,7 +269,7 @@ void weight_deep(const Conv2dSizes& s, ConvSources<const float> x, const float* 
         count,
         [&](int64_t begin, int64_t end) {
           ISA_PICK(winograd_gradient)
-          ({tiles(s, start + begin, end - begin), dy, s.cout, {z.data + begin * z.pitch, z.point, z.pitch},
+          ({tiles(s, start + begin, end - begin), dy, s.cout, z.from_row(begin),
               bias + begin / kTransformTiles * s.cout});
         },
         kTransformTiles);

@@ -88,6 +88,65 @@ template <class T, class Read, class Write> SIMD_INLINE void transform(Read read
   }
 }
 
+// Rounds to bf16, to nearest, ties to even; a NaN stays one. In the lower half of each lane.
+SIMD_INLINE Bits to_bf16(Vec v) {
+  const Bits u = (Bits)v;
+  return v == v ? (u + 0x7fff + (u >> 16 & 1)) >> 16 : u >> 16 | 0x40;
+}
+
+// Rounds kLanes numbers to as many bf16: lower half of each lane, or side by side in half a register.
+typedef uint16_t Halves __attribute__((vector_size(kLanes * 2)));
+typedef uint16_t HalvesUnaligned __attribute__((vector_size(kLanes * 2), aligned(2), may_alias));
+template <bool Native> SIMD_INLINE Halves narrowed(Vec v) {
+#if defined(__AVX512F__)
+  if constexpr (Native) {  // by name, as in tensor/gemm.simd.cpp
+    Halves h;
+    asm("vcvtneps2bf16 %1, %0" : "=v"(h) : "v"(v));
+    return h;
+  }
+#endif
+  return __builtin_convertvector(to_bf16(v), Halves);
+}
+
+// Where the transform of one row goes, from one channel on.
+template <WinogradForm Form, bool Native> class Destination {
+ public:
+  SIMD_INLINE Destination of(const WinogradPoints<float>& to, int64_t row, int64_t channel) {
+    const bool halved = Form == WinogradForm::bf16_channels;
+    Destination d;
+    d.at_ = to.from_row(row).data + (halved ? channel / 2 : channel);
+    d.point_ = to.point;
+    d.odd_ = row & 1;
+    return d;
+  }
+  __attribute__((always_inline)) void put(int64_t k, int64_t channel, Vec value) const {
+    float* cells = at_ + k * point_;
+    if constexpr (Form == WinogradForm::f32) store(cells + channel, value);
+    else if constexpr (Form == WinogradForm::bf16_channels)
+      *reinterpret_cast<HalvesUnaligned*>(cells + channel / 2) = narrowed<Native>(value);
+    else {
+      uint32_t* pair = reinterpret_cast<uint32_t*>(cells + channel);
+      const Bits half = __builtin_convertvector(narrowed<Native>(value), Bits);
+      store(pair, odd_ ? load(pair) | half << 16 : half);
+    }
+  }
+
+ private:
+  float* at_ = nullptr;
+  int64_t point_ = 0;
+  bool odd_ = false;
+};
+
+// fn(a Destination) for the form of these points; its value does not matter.
+template <class F> SIMD_INLINE void with_form(const WinogradPoints<float>& p, F fn) {
+  using Form = WinogradForm;
+  if (p.form == Form::f32) fn(Destination<Form::f32, false>());
+  if (p.form == Form::bf16_channels && p.native) fn(Destination<Form::bf16_channels, true>());
+  if (p.form == Form::bf16_channels && !p.native) fn(Destination<Form::bf16_channels, false>());
+  if (p.form == Form::bf16_rows && p.native) fn(Destination<Form::bf16_rows, true>());
+  if (p.form == Form::bf16_rows && !p.native) fn(Destination<Form::bf16_rows, false>());
+}
+
 // fn(number within the range, image, row of the tile, column of the tile), the latter in pixels of y.
 template <class F> SIMD_INLINE void for_tiles(const WinogradTiles& t, F fn) {
   const int64_t across = t.across(), per_image = t.per_image();
@@ -111,17 +170,15 @@ struct InputPatch {
   }
 };
 
-}  // namespace
-
-void winograd_input(const WinogradInput& p) {
+template <class V> void input(const WinogradInput& p) {
   for_tiles(p.tiles, [&](int64_t k, int64_t image, int64_t row, int64_t column) {
     for (const ConvSource<const float>& x : p.x) {
       const InputPatch d{x.data + ((image * p.tiles.h + row - 1) * p.tiles.w + column - 1) * x.count,
           p.tiles.h, p.tiles.w, x.count, row - 1, column - 1};
-      float* v = p.v.data + k * p.v.pitch + x.begin;
+      const V v = V::of(p.v, k, x.begin);
       const bool inside = d.inside(6);
       for (int64_t c = 0; c < x.count; c += kLanes) {
-        const auto write = [&](int i, int j, Vec value) { store(v + (i * 6 + j) * p.v.point + c, value); };
+        const auto write = [&](int i, int j, Vec value) { v.put(i * 6 + j, c, value); };
         if (inside) transform<InputTransform>([&](int i, int j) { return d.read<true>(i, j, c); }, write);
         else transform<InputTransform>([&](int i, int j) { return d.read<false>(i, j, c); }, write);
       }
@@ -129,15 +186,15 @@ void winograd_input(const WinogradInput& p) {
   });
 }
 
-void winograd_gradient(const WinogradGradient& p) {
+template <class Z> void gradient(const WinogradGradient& p) {
   for_tiles(p.tiles, [&](int64_t k, int64_t image, int64_t row, int64_t column) {
     const InputPatch d{p.dy + ((image * p.tiles.h + row) * p.tiles.w + column) * p.channels, p.tiles.h,
         p.tiles.w, p.channels, row, column};
-    float* z = p.z.data + k * p.z.pitch;
+    const Z z = Z::of(p.z, k, 0);
     const bool inside = d.inside(4);
     for (int64_t c = 0; c < p.channels; c += kLanes) {
       Vec sum = {};
-      const auto write = [&](int i, int j, Vec value) { store(z + (i * 6 + j) * p.z.point + c, value); };
+      const auto write = [&](int i, int j, Vec value) { z.put(i * 6 + j, c, value); };
       const auto count = [&](Vec value) { return sum += value, value; };
       if (inside)
         transform<GradientTransform>([&](int i, int j) { return count(d.read<true>(i, j, c)); }, write);
@@ -147,11 +204,9 @@ void winograd_gradient(const WinogradGradient& p) {
   });
 }
 
-void winograd_weight(const WinogradWeight& p) {
+template <class U> void weight(const WinogradWeight& p) {
   const auto write_at = [&](int64_t row, int64_t column) {
-    return [=, &p](int i, int j, Vec value) {
-      store(p.u.data + (i * 6 + j) * p.u.point + row * p.u.pitch + column, value);
-    };
+    return [u = U::of(p.u, row, column)](int i, int j, Vec value) { u.put(i * 6 + j, 0, value); };
   };
   for (int64_t row = 0; row < p.rows; row += kLanes)
     for (int64_t column = 0; column < p.columns; column += kLanes) {
@@ -171,6 +226,20 @@ void winograd_weight(const WinogradWeight& p) {
         transform<WeightTransform>(
             [&](int i, int j) { return taps[i * 3 + j][r]; }, write_at(row + r, column));
     }
+}
+
+}  // namespace
+
+void winograd_input(const WinogradInput& p) {
+  with_form(p.v, [&](auto form) { input<decltype(form)>(p); });
+}
+
+void winograd_gradient(const WinogradGradient& p) {
+  with_form(p.z, [&](auto form) { gradient<decltype(form)>(p); });
+}
+
+void winograd_weight(const WinogradWeight& p) {
+  with_form(p.u, [&](auto form) { weight<decltype(form)>(p); });
 }
 
 void winograd_output(const WinogradOutput& p) {

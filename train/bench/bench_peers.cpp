@@ -92,9 +92,9 @@ namespace {
 
 using Environment = std::vector<std::pair<std::string, std::string>>;
 struct Setting {
-  std::string name, layout;
+  std::string name, layout;  // layout of PyTorch's tensors; "" is this program itself, in f32
   Environment environment;
-  std::string math = "f32", mode = "eager";  // on the GPU
+  std::string math = "f32", mode = "eager";
 };
 
 // The malloc settings keep PyTorch's activations in one heap of huge pages instead of mapping and unmapping
@@ -104,7 +104,9 @@ const Environment kTunedMalloc{{"GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"},
     {"MALLOC_MMAP_THRESHOLD_", "1099511627776"}};
 const std::vector<Setting> kSettings = {{"PyTorch", "contiguous", {}},
     {"PyTorch, channels_last", "channels_last", {}}, {"PyTorch, tuned malloc", "contiguous", kTunedMalloc},
-    {"PyTorch, channels_last, tuned malloc", "channels_last", kTunedMalloc}};
+    {"PyTorch, channels_last, tuned malloc", "channels_last", kTunedMalloc},
+    {"patchcl bf16 against its f32,", "", {}, "bf16"},
+    {"PyTorch bf16, channels_last, tuned malloc", "channels_last", kTunedMalloc, "bf16"}};
 
 // On the GPU, each kind of arithmetic against the same of ours.
 std::vector<Setting> gpu_settings() {
@@ -139,21 +141,24 @@ void compare_one(const CompareOptions& o, const std::string& python, const Setti
     c.batch = images;
     c.size = o.size;
     try {
-      if (python.empty()) fail(ExitCode::usage, "bench", "no python3 here can import torch");
-      if (access(o.script.c_str(), R_OK))
-        fail(ExitCode::usage, "bench", "no ", o.script, " here: run it from the repository");
-      std::vector<std::string> our_command{
-          "/proc/self/exe", "bench", "serve", "--batch", batch, "--size", size, "--threads", team};
-      std::vector<std::string> their_command{python, o.script, setting.layout, batch, size, team};
-      if (o.device == Device::cuda) {
-        for (const char* a : {"--device", "cuda", "--graph", "--math", setting.math.c_str()})
-          our_command.push_back(a);
-        for (const std::string& a : {std::string("cuda"), setting.math, setting.mode})
-          their_command.push_back(a);
+      const std::string device = o.device == Device::cuda ? "cuda" : "cpu";
+      const auto us = [&](const std::string& math) {
+        std::vector<std::string> command{"/proc/self/exe", "bench", "serve", "--batch", batch, "--size", size,
+            "--threads", team, "--device", device, "--math", math};
+        if (o.device == Device::cuda) command.push_back("--graph");
+        return command;
+      };
+      std::vector<std::string> their_command = us("f32");
+      if (!setting.layout.empty()) {
+        if (python.empty()) fail(ExitCode::usage, "bench", "no python3 here can import torch");
+        if (access(o.script.c_str(), R_OK))
+          fail(ExitCode::usage, "bench", "no ", o.script, " here: run it from the repository");
+        their_command = {
+            python, o.script, setting.layout, batch, size, team, device, setting.math, setting.mode};
       }
-      Peer ours(our_command, {});
+      Peer ours(us(setting.math), {});
       Peer theirs(their_command, setting.environment);
-      c.version = theirs.greeting().substr(0, theirs.greeting().find(' '));
+      if (!setting.layout.empty()) c.version = theirs.greeting().substr(0, theirs.greeting().find(' '));
       std::vector<double> a, b, ratio;
       ours.run(what);  // the first of each warms up
       theirs.run(what);

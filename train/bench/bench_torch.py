@@ -1,6 +1,6 @@
 """SSL4MIS's 2-D UNet in PyTorch, the peer of `patchcl bench`: reads "train" or "infer" per line, prints the seconds it took.
 
-Usage: bench_torch.py contiguous|channels_last BATCH SIZE THREADS [cuda f32|tf32|bf16 eager|compile|graph]
+Usage: bench_torch.py contiguous|channels_last BATCH SIZE THREADS [cpu|cuda f32|tf32|bf16 eager|compile|graph]
 The network is METHODS 4.3 (bilinear upsampling, 1,813,764 parameters); the step is cross-entropy and Dice, backward, SGD
 with momentum and weight decay, written the way a PyTorch user would.
 """

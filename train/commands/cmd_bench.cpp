@@ -121,7 +121,7 @@ AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, trainin
       OptionList list;
       list.choose("device", o->device, kDeviceNames,
           "cpu, or cuda: whole steps in f32, TF32 and bf16 (and `profile`)");
-      list.choose("math", o->math, kMathNames, "of the GPU's profile");
+      list.choose("math", o->math, kMathNames, "of the profile");
       list.declare_to(app);
       app.add_flag("--graph", o->graph, "of `serve`: record a step and replay it")->group("");
       app.add_flag("--skip-kernels", o->skip_kernels, "no kernel table");

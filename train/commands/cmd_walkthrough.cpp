@@ -8,6 +8,7 @@
 #include "losses/dot.h"
 #include "losses/guided_contrastive.h"
 #include "train/commands/command.h"
+#include "train/commands/walkthrough_papers.h"
 #include "train/commands/walkthrough_step.h"
 #include "train/methods/patch_entropy.h"
 
@@ -166,9 +167,11 @@ void print_update(Example& e) {
       e.step.teacher().values().data<double>()[at], kEma);
 }
 
+// Of the step, or of numbers of its own.
 struct Section {
   const char *name, *help;
-  void (*print)(Example&);
+  void (*print)(Example&) = nullptr;
+  void (*print_alone)() = nullptr;
 };
 const Section kSections[] = {
     {"images", "What goes in", print_images},
@@ -178,6 +181,9 @@ const Section kSections[] = {
     {"contrast", "The guided contrastive loss, anchor by anchor", print_contrast},
     {"backward", "Gradient norms by term and layer", print_backward},
     {"update", "One weight of student and teacher", print_update},
+    {"local", "Supervised local contrast (Hu et al.) of six pixels", nullptr, print_local_contrast},
+    {"affinity", "Graded contrast (PDCR) of three windows", nullptr, print_affinity},
+    {"gate", "Features weighted by certainty (UAFS)", nullptr, print_gate},
 };
 
 AddCommand command{
@@ -192,11 +198,12 @@ AddCommand command{
           for (const Section& s : kSections) names.push_back(s.name);
           app.add_option("section", *wanted, "One section; all when left out")->check(CLI::IsMember(names));
           return [wanted] {
-            Example example;
+            std::unique_ptr<Example> example;
             for (const Section& s : kSections) {
               if (!wanted->empty() && *wanted != s.name) continue;
               if (wanted->empty()) std::printf("\n== %s: %s\n\n", s.name, s.help);
-              s.print(example);
+              if (s.print && !example) example = std::make_unique<Example>();
+              s.print ? s.print(*example) : s.print_alone();
             }
             return int(ExitCode::ok);
           };

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "tensor/device.h"
 #include "tensor/file.h"
 #include "tensor/parallel.h"
 #include "train/evaluate/table.h"
@@ -36,10 +37,14 @@ void InferenceFlags::add(CLI::App& app) {
       ->check(CLI::Range(int64_t(1), int64_t(kBatches.most)))
       ->capture_default_str();
   app.add_option("--threads", threads, "CPU threads; 0: all cores")->capture_default_str();
+  app.add_option("--math", math, "f32, or bf16: factors of 8 bits, faster and coarser")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
 }
 
 std::vector<std::unique_ptr<Model>> InferenceFlags::load(const Arena& arena) const {
   if (threads > 0) set_threads(threads);
+  set_math_mode(parse_math(math));
   std::vector<std::unique_ptr<Model>> models;
   for (const std::string& path : weights) {
     models.push_back(load_model(path, arena));

@@ -21,6 +21,7 @@ struct InferenceFlags {
   int64_t batch = 8;
   double overlap = 0.5;
   int threads = 0;  // 0: all cores
+  std::string math = "f32";
   bool turns = false, largest_component = false;
 
   void add(CLI::App& app);

@@ -4,11 +4,12 @@ namespace patchcl {
 
 namespace {
 const Names<Contrast> kContrast{{"off", Contrast::off}, {"info-nce", Contrast::info_nce},
-    {"guided", Contrast::guided}, {"prototype", Contrast::prototype}};
+    {"guided", Contrast::guided}, {"prototype", Contrast::prototype}, {"intra-inter", Contrast::intra_inter}};
 const Names<Embed> kEmbed{
     {"patch", Embed::patch}, {"region", Embed::region}, {"attention", Embed::attention}};
 const Names<HardNegatives> kHardNegatives{{"off", HardNegatives::off},
-    {"truncated", HardNegatives::truncated}, {"released", HardNegatives::released}};
+    {"truncated", HardNegatives::truncated}, {"released", HardNegatives::released},
+    {"replaced", HardNegatives::replaced}};
 const Names<AreaFilterMode> kAreaFilter{{"off", AreaFilterMode::off},
     {"corrected", AreaFilterMode::corrected}, {"released", AreaFilterMode::released}};
 
@@ -17,7 +18,8 @@ const Names<AreaFilterMode> kAreaFilter{{"off", AreaFilterMode::off},
 void ContrastOptions::declare(OptionList& o) {
   o.group("Contrast");
   o.choose("contrast", contrast, kContrast,
-      "Contrastive loss; prototype: the guided one against class means, lambda 0 and psi the classes");
+      "Contrastive loss; prototype: the guided one against class means, lambda 0 and psi the classes; "
+      "intra-inter: Boserup and Selvan's, against windows without the class and those of other classes");
   o.choose("embed", embed, kEmbed,
       "What is compared: patches of their own, windows of the decoder's map pooled by their class, or plain "
       "patches whose encoder map is pooled so");

@@ -7,7 +7,7 @@
 
 namespace patchcl {
 
-enum class Contrast { off, info_nce, guided, prototype };
+enum class Contrast { off, info_nce, guided, prototype, intra_inter };
 enum class Embed { patch, region, attention };
 
 struct ContrastOptions {

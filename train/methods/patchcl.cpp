@@ -73,17 +73,27 @@ void PatchCl::forbid_without_effect() const {
     options().forbid({"warm-up-tau", "warm-up-lambda", "warm-up-psi", "lambda", "psi", "hard-negatives",
                          "pooled-covariance"},
         "with --contrast prototype, which knows the means of the classes and --tau");
+  if (o_.contrast == Contrast::intra_inter)
+    options().forbid({"warm-up-tau", "warm-up-lambda", "warm-up-psi", "lambda", "psi", "hard-negatives",
+                         "pooled-covariance"},
+        "with --contrast intra-inter, which knows the windows of its step and --tau");
   if (o_.embed != Embed::attention)
     options().forbid(
         {"embed-level"}, "without --embed attention, which pools the encoder's map of that level");
   if (o_.embed == Embed::patch) return;
+  if (o_.contrast == Contrast::intra_inter)
+    fail(ExitCode::usage, "options",
+        "--contrast intra-inter compares patches; leave --embed out, or try prototype or guided with it");
   options().forbid({"attended-patches"}, "with --embed region or attention, which weigh by confidence");
   if (o_.embed == Embed::attention) return;
-  if (copy_paste_ || o_.contrast == Contrast::info_nce)
-    fail(ExitCode::usage, "options", "--embed region with ",
-        copy_paste_ ? "--copy-paste, whose images are neither labelled nor not; try --mix with --consistency "
-                      "dice"
-                    : "--contrast info-nce, which wants two views of a window; try prototype or guided");
+  if (copy_paste_)
+    fail(ExitCode::usage, "options",
+        "--embed region with --copy-paste, whose images are neither labelled nor not; try --mix with "
+        "--consistency dice");
+  if (o_.contrast == Contrast::info_nce)
+    fail(ExitCode::usage, "options",
+        "--embed region with --contrast info-nce, which wants two views of a window; try prototype or "
+        "guided");
 }
 
 void PatchCl::declare(ParamLayout& layout, const UNetConfig& config) {
@@ -120,9 +130,11 @@ Var PatchCl::contrast(Step& step, const Passes& passes) {
   const Patches patches = draw_patches(step, passes.target.probabilities);
   if (patches.classes.empty()) return {};
   const Tensor keys = enqueue(step, patches);
-  if (!enough_classes(step)) return {};
+  const bool queues = o_.contrast != Contrast::intra_inter;
+  if (queues && !enough_classes(step)) return {};
   const Var embeddings = embed(step, *step.s.student, step.upload(patches.plain, "patches"),
       patches.plain_attention, /*training=*/true);
+  if (!queues) return intra_inter(step, embeddings, patches, keys);
   return against_classes(step, embeddings, patches, keys, patches.classes);
 }
 
@@ -152,12 +164,12 @@ Var PatchCl::against_classes(Step& step, const Var& embeddings, const Patches& l
 
 // During the warm-up there is no area filter (METHODS 1.9); nor for the teacher's windows, which would teach
 // it twice.
-std::vector<Patch> PatchCl::sample(
+SampledPatches PatchCl::sample(
     const Step& step, const PatchImages& batch, int64_t budget, uint32_t site) const {
   AreaFilter everything(AreaFilterMode::off, classes_);
   Rng rng = step.host_rng(site);
   const bool filtered = !warming_up(step.s) && site == site::patches;
-  return sample_patches(batch, budget, o_.patches, filtered ? *filter_ : everything, rng).positive;
+  return sample_patches(batch, budget, o_.patches, filtered ? *filter_ : everything, rng);
 }
 
 Tensor PatchCl::push(Step& step, const Tensor& embeddings, const std::vector<int32_t>& classes) {
@@ -177,8 +189,10 @@ Patches PatchCl::draw_patches(const Step& step, const Tensor& target) {
   const bool attention = o_.embed == Embed::attention, attended = o_.attended && !attention;
   const Place place = step.place(/*host_only=*/attention || looks_at_pixels(o_.patches.sampling));
   const SeenImages seen(step, o_.patches.labeled_only ? Tensor() : target, classes_, place);
-  std::vector<Patch> drawn(static_cast<size_t>(budget));  // a plan's: as many as there can be
-  step.work([&] { drawn = sample(step, seen.batch, budget, site::patches); });
+  const std::vector<Patch> most(static_cast<size_t>(budget));  // a plan's: as many as there can be
+  SampledPatches sampled{most, most};
+  step.work([&] { sampled = sample(step, seen.batch, budget, site::patches); });
+  const std::vector<Patch>& drawn = sampled.positive;
   Patches out;
   if (drawn.empty()) return out;
   Rng rng = step.host_rng(site::patch_view);
@@ -194,6 +208,7 @@ Patches PatchCl::draw_patches(const Step& step, const Tensor& target) {
     cut_patches(seen.batch, drawn, attended, out.plain);
     view_patches(seen.batch, drawn, views, attended, out.augmented);
   });
+  if (o_.contrast == Contrast::intra_inter) add_without(step, seen, sampled.negative, place.memory, rng, out);
   if (!attention) return out;
   out.plain_attention = attention_of(step, seen.batch, drawn, {}, side, o_.embed_level);
   out.augmented_attention = attention_of(step, seen.batch, drawn, views, side, o_.embed_level);
@@ -242,13 +257,16 @@ Var PatchCl::embed(
   return head_->embed(pass, rows);
 }
 
-Tensor PatchCl::enqueue(Step& step, const Patches& patches) {
+Tensor PatchCl::teacher_embeddings(Step& step, const Tensor& patches, const Tensor& attention) const {
   Tape forward_only(step.tape.arena(), {.grad = false, .check_finite = step.tape.options().check_finite});
   Step teacher{forward_only, step.s, step.b, step.log};
-  const Var input = teacher.upload(patches.augmented, "augmented patches");
-  const Tensor embeddings =
-      embed(teacher, *step.s.teacher, input, patches.augmented_attention, /*training=*/false).value();
-  return push(step, embeddings, patches.classes);
+  const Var input = teacher.upload(patches, "augmented patches");
+  return embed(teacher, *step.s.teacher, input, attention, /*training=*/false).value();
+}
+
+Tensor PatchCl::enqueue(Step& step, const Patches& patches) {
+  return push(
+      step, teacher_embeddings(step, patches.augmented, patches.augmented_attention), patches.classes);
 }
 
 // Each class's covariance becomes the mean of those that are ready: the spread within a class.

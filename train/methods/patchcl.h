@@ -28,6 +28,9 @@ struct Patches {
   Tensor plain, augmented;
   std::vector<int32_t> classes;
   Tensor plain_attention = {}, augmented_attention = {};
+  // With --contrast intra-inter: windows that do not show the class (b = 0), as the teacher sees them.
+  Tensor without = {};
+  std::vector<int32_t> classes_without = {};
 };
 
 // A map of bf16 as f32.
@@ -57,6 +60,9 @@ class PatchCl : public SemiSupervised {
   virtual Regions draw_regions(const Step& step, const Tensor& target, uint32_t site);
   // The embeddings as f32 on the host, in the queues of their classes.
   virtual Tensor push(Step& step, const Tensor& embeddings, const std::vector<int32_t>& classes);
+  virtual Tensor teacher_embeddings(Step& step, const Tensor& patches, const Tensor& attention) const;
+  // Boserup and Selvan's loss (METHODS 1.3) of embeddings with these keys of the same windows.
+  Var intra_inter(Step& step, const Var& embeddings, const Patches& patches, const Tensor& keys) const;
   virtual bool ready(int64_t k) const { return queue_->size(k) >= o_.queue_ready; }
 
  private:
@@ -65,7 +71,9 @@ class PatchCl : public SemiSupervised {
   Var against_classes(Step& step, const Var& embeddings, const Patches& looked, const Tensor& keys,
       const std::vector<int32_t>& classes);
   Var region_contrast(Step& step, const Passes& passes);
-  std::vector<Patch> sample(const Step& step, const PatchImages& batch, int64_t budget, uint32_t site) const;
+  SampledPatches sample(const Step& step, const PatchImages& batch, int64_t budget, uint32_t site) const;
+  void add_without(const Step& step, const SeenImages& seen, const std::vector<Patch>& drawn,
+      const Arena& memory, Rng& rng, Patches& patches) const;
   // The teacher's embeddings of windows of labelled and unlabelled images, pushed to the queues.
   Tensor enqueue_regions(Step& step, const Tensor& unlabeled_map, const Regions& looked);
   void pool_covariances(std::vector<Moments>& moments) const;

@@ -32,7 +32,7 @@ Regions PatchCl::draw_regions(const Step& step, const Tensor& target, uint32_t s
   const SeenImages seen(step, o_.patches.labeled_only ? Tensor() : target, classes_, host);
   const int64_t budget = o_.patches_per_class * classes_;
   std::vector<Patch> drawn(static_cast<size_t>(budget));
-  step.work([&] { drawn = sample(step, seen.batch, budget, site); });
+  step.work([&] { drawn = sample(step, seen.batch, budget, site).positive; });
   return regions_of(step, seen.batch, drawn, o_.patches.side);
 }
 

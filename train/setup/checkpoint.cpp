@@ -63,14 +63,14 @@ const Tensor& at(const TensorFile& file, const std::string& name, const std::str
 }
 
 // Which instructions round a run's numbers.
-std::string instructions(const Learner& learner) {
-  return learner.options().device == Device::cuda ? "gpu" : isa_name(isa());
+std::string instructions_of(const Learner& learner) {
+  return learner.options().device == Device::cuda ? "gpu" : instructions();
 }
 
 // Another CPU rounds otherwise: the run would go on, but not as if it had never stopped.
 void refuse_other_bits(const TensorFile& file, const Learner& learner, const std::string& path) {
   const auto then = file.metadata.find("instructions");
-  const std::string now = instructions(learner);
+  const std::string now = instructions_of(learner);
   if (then == file.metadata.end() || then->second == now || then->second == "gpu" || now == "gpu") return;
   fail(ExitCode::checkpoint, "checkpoint", path, " was trained with the CPU's ", then->second,
       " instructions, here they are ", now,
@@ -142,7 +142,7 @@ void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& lea
   file.metadata["best_iteration"] = std::to_string(progress.best_iteration);
   file.metadata["config"] = config;
   file.metadata["data"] = data;
-  file.metadata["instructions"] = instructions(learner);
+  file.metadata["instructions"] = instructions_of(learner);
 
   const fs::path last = fs::path(dir) / "last.safetensors", previous = fs::path(dir) / "last.1.safetensors";
   // A second name for the old checkpoint: there is a whole one under `last` at every moment.

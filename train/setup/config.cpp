@@ -155,7 +155,7 @@ void TrainConfig::declare(OptionList& o) {
       "kernels", kernels, kKernelNames, "Reference loops, direct sums, or fast (Winograd where it wins)");
   o.choose("device", device, kDeviceNames, "Where it runs");
   o.choose("math", math, kMathNames,
-      "On the GPU: tf32 (tensor cores, factors of 10 bits) or bf16 (activations of 8 bits)");
+      "f32; bf16: factors of 8 bits, faster and coarser; on the GPU alone tf32 (factors of 10 bits)");
   o.add("graph", graph, "On the GPU, all methods but patchcl: record a step's kernels once and replay them");
   o.add("anomaly", anomaly, "Check every value of every op and stop at the first that is not finite (slow)");
 }
@@ -181,8 +181,8 @@ void TrainConfig::resolve() {
     fail(ExitCode::usage, "options", "--whole-batch has no effect without --whole-share; leave it out");
   const Device there = device_of(device);
   device = there == Device::cuda ? DeviceChoice::cuda : DeviceChoice::cpu;
-  if (math != MathMode::f32 && there == Device::cpu)
-    fail(ExitCode::usage, "options", "--math ", name_of(math, kMathNames), " is for the GPU; leave it out");
+  if (math == MathMode::tf32 && there == Device::cpu)
+    fail(ExitCode::usage, "options", "--math tf32 is for the GPU; on the CPU there are f32 and bf16");
   if (threads > 0) set_threads(threads);
   threads = patchcl::threads();
   set_kernels(kernels);
@@ -207,7 +207,7 @@ int64_t TrainConfig::pictured(int64_t step) const {
 
 std::string TrainConfig::describe() const {
   std::ostringstream s;
-  const std::string cpu = std::string("CPU (") + isa_name(isa()) + ")";
+  const std::string cpu = "CPU (" + instructions() + ")";
   s << "run: " << method << ", " << iters << " steps of " << batch << " images, "
     << (device == DeviceChoice::cuda ? "GPU" : cpu) << ", " << threads << " thread"
     << (threads == 1 ? "" : "s") << ", into " << printable(out) << "\n";

@@ -38,7 +38,7 @@ void record_run(const std::string& folder, const std::string& data, const Datase
     if (before.is_array()) record = before;
   }
   record.push_back({{"version", kVersion}, {"commit", kCommit}, {"compiler", kCompiler},
-      {"instructions", isa_name(isa())}, {"command", command_line()}, {"data", data},
+      {"instructions", instructions()}, {"command", command_line()}, {"data", data},
       {"data_fingerprint", dataset.fingerprint()}, {"training_cases", dataset.cases()},
       {"labeled_cases", dataset.labeled_cases()}, {"images", dataset.items()},
       {"labeled_images", dataset.labeled_items()}, {"validation_cases", dataset.validation_cases()}});

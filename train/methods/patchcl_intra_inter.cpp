@@ -1,0 +1,80 @@
+// PatchCL with the loss of the ancestor whose entropy sampler it took (Boserup and Selvan 2022; METHODS 1.3):
+// windows that do not show a class are its negatives too.
+//
+//   L_intra(c) = mean_a [ log sum_{q in N_c} e^{<a,q>/tau} - <a,m_c>/tau ],  N_c the windows with b = 0 for c
+//   L_inter(c) = the same against the windows of all other classes,          m_c the mean of those of c
+//   L = mean over the classes c of L_intra(c) + L_inter(c)
+// where a are the student's embeddings, m and q the teacher's. Theirs averages -<a,p> over the positives p,
+// which is -<a,m_c>, and compares raw patches by default; ours compares embeddings.
+#include "autograd/ops/arith.h"
+#include "autograd/ops/pointwise.h"
+#include "losses/info_nce.h"
+#include "train/methods/patchcl.h"
+
+namespace patchcl {
+
+void PatchCl::add_without(const Step& step, const SeenImages& seen, const std::vector<Patch>& drawn,
+    const Arena& memory, Rng& rng, Patches& patches) const {
+  const int64_t side = o_.patches.side, channels = seen.batch.channels;
+  std::vector<PatchView> views;
+  for (const Patch& p : drawn) {
+    views.push_back(draw_view(side, channels, rng));
+    patches.classes_without.push_back(int32_t(p.label));
+  }
+  patches.without = memory.empty({int64_t(drawn.size()), side, side, channels}, DType::f32);
+  step.work([&] { view_patches(seen.batch, drawn, views, o_.attended, patches.without); });
+}
+
+namespace {
+
+// One list for one class: `member` where the entry is of it, else `other`.
+Tensor marked(const std::vector<int32_t>& classes, int32_t k, int32_t member, int32_t other) {
+  const Tensor t = Arena("contrast").empty({int64_t(classes.size())}, DType::i32);
+  for (size_t i = 0; i < classes.size(); ++i) t.data<int32_t>()[i] = classes[i] == k ? member : other;
+  return t;
+}
+
+// Row i: the mean of the keys of row i's class.
+Tensor means_of_classes(const Tensor& keys, const std::vector<int32_t>& classes) {
+  const int64_t n = keys.shape()[0], D = keys.shape()[1];
+  const Tensor means = Arena("contrast").zeros({n, D}, DType::f32);
+  for (int64_t i = 0; i < n; ++i) {
+    double members = 0;
+    std::vector<double> sum(static_cast<size_t>(D));
+    for (int64_t j = 0; j < n; ++j) {
+      if (classes[size_t(j)] != classes[size_t(i)]) continue;
+      ++members;
+      for (int64_t d = 0; d < D; ++d) sum[size_t(d)] += double(keys.data<float>()[j * D + d]);
+    }
+    for (int64_t d = 0; d < D; ++d) means.data<float>()[i * D + d] = float(sum[size_t(d)] / members);
+  }
+  return means;
+}
+
+}  // namespace
+
+Var PatchCl::intra_inter(
+    Step& step, const Var& embeddings, const Patches& patches, const Tensor& keys) const {
+  // An anchor's class is 0 and its negatives' 1 in each of these, whatever the class is.
+  constexpr int32_t kAnchor = 0, kNegative = 1, kNoPart = -1;
+  if (patches.classes_without.empty()) return {};
+  const Tensor without = on_host(teacher_embeddings(step, patches.without, {}));
+  Tensor means = Arena("contrast").zeros(keys.shape(), DType::f32);
+  step.work([&] { means = means_of_classes(keys, patches.classes); });
+  const Var positives = step.upload(means, "means of the classes"), others = step.upload(keys, "keys"),
+            absent = step.upload(without, "windows without the class");
+  Var sum;
+  for (int32_t k = 0; k < int32_t(classes_); ++k) {
+    const Var anchors = step.upload(marked(patches.classes, k, kAnchor, kNoPart), "anchors of a class"),
+              not_k = step.upload(marked(patches.classes_without, k, kNegative, kNoPart), "b = 0"),
+              of_others = step.upload(marked(patches.classes, k, kNoPart, kNegative), "of other classes");
+    for (const auto& [negatives, of] : {std::pair(absent, not_k), std::pair(others, of_others)}) {
+      const Var term = info_nce(embeddings, positives, negatives, anchors, of, o_.guided.tau,
+          Denominator::negatives);  // EQ: 1.3 intra and inter loss
+      sum = sum ? add(sum, term) : term;
+    }
+  }
+  return affine(sum, 1 / double(classes_), 0);
+}
+
+}  // namespace patchcl
