@@ -333,3 +333,11 @@ TEST(MethodOptions, ReadTheirOwnAndRefuseOthers) {
   EXPECT_NE(message("mean-techer", {}).find("did you mean 'mean-teacher'"), std::string::npos);
   EXPECT_NE(message("patchcl", {{"sampling", "entropi"}}).find("did you mean 'entropy'"), std::string::npos);
 }
+
+// `patchcl bench methods` gives every registered method a batch that it can take.
+TEST(MethodsAtWork, EachHasItsStepInTheBench) {
+  const patchcl::test::Outcome o = patchcl::test::run_patchcl("bench methods --batch 4 --size 32 --pairs 1");
+  EXPECT_EQ(o.code, 0) << o.output;
+  for (const std::string& name : program_methods())
+    EXPECT_NE(o.output.find("| " + name + " |"), std::string::npos) << name;
+}

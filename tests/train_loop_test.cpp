@@ -21,6 +21,7 @@
 #include "tensor/io.h"
 #include "tests/command_line.h"
 #include "tests/small_data.h"
+#include "tests/training_runs.h"
 
 using namespace patchcl;
 using namespace patchcl::test;
@@ -36,43 +37,6 @@ std::string options(const std::string& method, int iterations, const std::string
          "--dropout 0.1 0.2"
          " --val-every 20 --log-every 1 --seed 5 --method " +
          method + if_read(method, "queue-ready", "8") + " --iters " + std::to_string(iterations) + " " + more;
-}
-
-// Weights, teacher, optimiser, queues: all tensors of the two checkpoints, bit by bit.
-void expect_equal_checkpoints(const std::string& a, const std::string& b) {
-  const Arena memory("test");
-  const TensorFile x = load_tensors(a, memory), y = load_tensors(b, memory);
-  ASSERT_EQ(x.tensors.size(), y.tensors.size());
-  for (const auto& [name, t] : x.tensors) {
-    ASSERT_TRUE(y.tensors.contains(name)) << name;
-    const Tensor& u = y.tensors.at(name);
-    ASSERT_EQ(t.shape(), u.shape()) << name;
-    EXPECT_EQ(std::memcmp(t.raw(), u.raw(), t.bytes()), 0) << name;
-  }
-}
-
-// Starts `build/patchcl arguments`, waits until `folder`/metrics.csv has a line of `iteration`, sends `sig`;
-// its exit code.
-int interrupt_at(int iteration, int sig, const std::string& arguments, const std::string& folder) {
-  const pid_t child = fork();
-  if (child == 0) {
-    if (!freopen("/dev/null", "w", stdout)) _exit(120);
-    std::istringstream words(arguments);
-    std::vector<std::string> all{"patchcl"};
-    for (std::string w; words >> w;) all.push_back(w);
-    std::vector<char*> argv;
-    for (std::string& w : all) argv.push_back(w.data());
-    argv.push_back(nullptr);
-    execv("build/patchcl", argv.data());
-    _exit(127);
-  }
-  const std::string table = folder + "/metrics.csv", row = "\n" + std::to_string(iteration) + ",";
-  for (int i = 0; i < 6000 && !(std::filesystem::exists(table) && contains(read_text(table), row)); ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  kill(child, sig);
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 class EveryTraining : public testing::TestWithParam<std::string> {};
@@ -103,19 +67,6 @@ TEST_P(EveryTraining, StoppedByASignalAndResumedIsBitEqualToOneGo) {
 
 TEST_P(EveryTraining, StoppedOnWholeImagesBehindWindowsAndResumedIsBitEqualToOneGo) {
   expect_as_in_one_go(GetParam(), 55, "--window 16 --whole-share 0.6");
-}
-
-TEST(TrainLoop, ARunOfTheDefaultNetworkGoesOnWithOtherThreadsInAnotherFolder) {
-  TemporaryFolder folder;
-  const std::string small =
-      "train --data phantom:cases=4,val=1,size=32,slices=3 --size 32 --batch 2 --iters 60 "
-      "--val-every 0 --log-every 1 --device cpu --threads 2 --out ";
-  ASSERT_EQ(run_patchcl(small + (folder / "one")).code, 0);
-  ASSERT_EQ(interrupt_at(3, SIGTERM, small + (folder / "run"), folder / "run"), 9);
-  const Outcome o = run_patchcl(
-      "train --resume " + (folder / "run") + " --threads 1 --device cpu --out " + (folder / "other"));
-  EXPECT_EQ(o.code, 0) << o.output;
-  expect_equal_checkpoints(folder / "one/last.safetensors", folder / "other/last.safetensors");
 }
 
 TEST(TrainLoop, AFinishedRunThatIsResumedChangesNothing) {

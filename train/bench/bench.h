@@ -98,7 +98,8 @@ class Peer {
   ~Peer();
   Peer(const Peer&) = delete;
   double run(const std::string& what);
-  double peak_bytes() const;  // resident memory at its highest so far
+  double peak_bytes() const;   // resident memory at its highest so far
+  double cpu_seconds() const;  // of all its threads
   const std::string& greeting() const { return greeting_; }
 
  private:
@@ -110,12 +111,13 @@ class Peer {
 // `steps`.
 void serve(Network& network, int steps);
 
-// Ours against one PyTorch setting, taken in turn; medians, and the median of the pairs' ratios.
+// Ours against one setting of a peer, taken in turn; medians, and the median of the pairs' ratios.
 struct Comparison {
   std::string peer, version, what;  // "PyTorch channels_last", "1.13.0a0", "train"
   int64_t batch = 0, size = 0;
   double ours = 0, theirs = 0, ratio = 0;  // seconds, seconds, theirs / ours
   double our_bytes = 0, their_bytes = 0;
+  double others = 0;    // share of the machine that neither of the two took
   std::string not_run;  // the reason, else empty
 };
 struct CompareOptions {
@@ -123,7 +125,7 @@ struct CompareOptions {
   int64_t size = 256;
   Device device = Device::cpu;  // the GPU: every peer in f32 and TF32, PyTorch in bf16 too
   int pairs = 9;                // at most
-  std::string script = "train/bench/bench_torch.py";
+  std::string torch_script = "train/bench/bench_torch.py", onnx_script = "train/bench/bench_onnx.py";
 };
 std::vector<Comparison> compare(const CompareOptions& options);
 

@@ -44,7 +44,9 @@ std::vector<MethodTime> measure_methods(
   const Dataset data = Dataset::open("phantom:cases=8,val=1,slices=4");
   // Every image has a label, so that supervised steps can use all of them; the others look at the first half.
   const Sampler sampler(1, data.items(), 0, batch, 0);
-  Loader loader(data, sampler, {.seed = 1, .augment = {.size = size}, .views = {{}, kStrongView}});
+  // As many views as the greediest method takes.
+  Loader loader(
+      data, sampler, {.seed = 1, .augment = {.size = size}, .views = {{}, kStrongView, kStrongView}});
   Batch images = loader.next();
   images.labeled = batch / 2;
   std::vector<std::unique_ptr<MethodStep>> steps;

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <sstream>
 #include <thread>
 
 #include "tensor/device.h"
@@ -71,6 +72,18 @@ double Peer::run(const std::string& what) {
   return std::stod(read_line());
 }
 
+double Peer::cpu_seconds() const {
+  std::ifstream stat("/proc/" + std::to_string(pid_) + "/stat");
+  std::string line;
+  std::getline(stat, line);
+  std::istringstream fields(line.substr(line.rfind(')') + 1));  // the name before may hold blanks
+  std::string skipped;
+  for (int i = 0; i < 11; ++i) fields >> skipped;
+  double user = 0, system = 0;
+  fields >> user >> system;
+  return (user + system) / double(sysconf(_SC_CLK_TCK));
+}
+
 double Peer::peak_bytes() const {
   std::ifstream status("/proc/" + std::to_string(pid_) + "/status");
   for (std::string line; std::getline(status, line);)
@@ -91,10 +104,12 @@ void serve(Network& network, int steps) {
 namespace {
 
 using Environment = std::vector<std::pair<std::string, std::string>>;
+enum class PeerKind { torch, onnx, itself };
 struct Setting {
-  std::string name, layout;  // layout of PyTorch's tensors; "" is this program itself, in f32
-  Environment environment;
+  std::string name, variant;  // PyTorch's layout, or the engine that runs ONNX
+  Environment environment = {};
   std::string math = "f32", mode = "eager";
+  PeerKind kind = PeerKind::torch;
 };
 
 // The malloc settings keep PyTorch's activations in one heap of huge pages instead of mapping and unmapping
@@ -102,11 +117,14 @@ struct Setting {
 const Environment kTunedMalloc{{"GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"},
     {"MALLOC_TOP_PAD_", "1073741824"}, {"MALLOC_TRIM_THRESHOLD_", "1099511627776"},
     {"MALLOC_MMAP_THRESHOLD_", "1099511627776"}};
-const std::vector<Setting> kSettings = {{"PyTorch", "contiguous", {}},
-    {"PyTorch, channels_last", "channels_last", {}}, {"PyTorch, tuned malloc", "contiguous", kTunedMalloc},
+const std::vector<Setting> kSettings = {{"PyTorch", "contiguous"},
+    {"PyTorch, channels_last", "channels_last"}, {"PyTorch, tuned malloc", "contiguous", kTunedMalloc},
     {"PyTorch, channels_last, tuned malloc", "channels_last", kTunedMalloc},
-    {"patchcl bf16 against its f32,", "", {}, "bf16"},
-    {"PyTorch bf16, channels_last, tuned malloc", "channels_last", kTunedMalloc, "bf16"}};
+    {"PyTorch bf16, channels_last, tuned malloc", "channels_last", kTunedMalloc, "bf16"},
+    {"ONNX Runtime", "onnxruntime", {}, "f32", "eager", PeerKind::onnx},
+    {"OpenVINO", "openvino", {}, "f32", "eager", PeerKind::onnx},
+    {"OpenVINO bf16", "openvino", {}, "bf16", "eager", PeerKind::onnx},
+    {"this program in f32, ours in bf16", "", {}, "bf16", "eager", PeerKind::itself}};
 
 // On the GPU, each kind of arithmetic against the same of ours.
 std::vector<Setting> gpu_settings() {
@@ -119,65 +137,101 @@ std::vector<Setting> gpu_settings() {
   return all;
 }
 
-// A Python that imports torch: the user's own first, then Debian's.
-std::string find_python() {
+// A Python that imports these: the user's own first, then Debian's.
+std::string find_python(const std::string& modules) {
   for (const char* python : {"python3", "/usr/bin/python3"})
-    if (std::system((std::string(python) + " -c 'import torch' >/dev/null 2>&1").c_str()) == 0) return python;
-  return {};
+    if (std::system((std::string(python) + " -c 'import " + modules + "' >/dev/null 2>&1").c_str()) == 0)
+      return python;
+  fail(ExitCode::usage, "bench", "no python3 here can import ", modules);
+}
+
+// The command of a server of steps.
+std::vector<std::string> ours(const CompareOptions& o, int64_t images, const std::string& math) {
+  std::vector<std::string> command{"/proc/self/exe", "bench", "serve", "--batch", std::to_string(images),
+      "--size", std::to_string(o.size), "--threads", std::to_string(threads()), "--device",
+      o.device == Device::cuda ? "cuda" : "cpu", "--math", math};
+  if (o.device == Device::cuda) command.push_back("--graph");
+  return command;
+}
+std::vector<std::string> theirs(const CompareOptions& o, int64_t images, const Setting& setting) {
+  if (setting.kind == PeerKind::itself) return ours(o, images, "f32");
+  const bool torch = setting.kind == PeerKind::torch;
+  const std::string script = torch ? o.torch_script : o.onnx_script;
+  if (access(script.c_str(), R_OK))
+    fail(ExitCode::usage, "bench", "no ", script, " here: run it from the repository");
+  return {find_python(torch ? "torch" : "onnx, numpy, " + setting.variant), script, setting.variant,
+      std::to_string(images), std::to_string(o.size), std::to_string(threads()),
+      o.device == Device::cuda ? "cuda" : "cpu", setting.math, setting.mode};
 }
 
 // A comparison stops early after so many seconds, but not before so many pairs: the large batches take long.
 constexpr double kSeconds = 8;
 constexpr int kLeastPairs = 3;
 
-void compare_one(const CompareOptions& o, const std::string& python, const Setting& setting, int64_t images,
-    std::vector<Comparison>& all) {
-  const std::string batch = std::to_string(images), size = std::to_string(o.size),
-                    team = std::to_string(threads());
+// Seconds that all cores together were busy since the machine started; 0 where no /proc tells.
+double busy_seconds() {
+  std::ifstream stat("/proc/stat");
+  std::string cpu;
+  double user = 0, nice = 0, system = 0, idle = 0, waiting = 0, interrupts = 0, soft = 0, stolen = 0;
+  stat >> cpu >> user >> nice >> system >> idle >> waiting >> interrupts >> soft >> stolen;
+  return (user + nice + system + interrupts + soft + stolen) / double(sysconf(_SC_CLK_TCK));
+}
+
+// What others than the two peers took of the machine while they were compared, as a share.
+class Others {
+ public:
+  Others(const Peer& a, const Peer& b) : a_(a), b_(b), start_(now()), busy_(busy_seconds() - known()) {}
+  double share() const {
+    const double cores = double(sysconf(_SC_NPROCESSORS_ONLN));
+    return (busy_seconds() - known() - busy_) / ((now() - start_) * cores);
+  }
+
+ private:
+  double known() const { return a_.cpu_seconds() + b_.cpu_seconds(); }
+  const Peer &a_, &b_;
+  double start_, busy_;
+};
+// Above this a ratio says more about the others.
+constexpr double kMostOfOthers = 0.1;
+
+void compare_one(
+    const CompareOptions& o, const Setting& setting, int64_t images, std::vector<Comparison>& all) {
   for (const char* what : {"train", "infer"}) {
+    if (setting.kind == PeerKind::onnx && what == std::string("train")) continue;
     Comparison c;
     c.peer = setting.name;
     c.what = what;
     c.batch = images;
     c.size = o.size;
     try {
-      const std::string device = o.device == Device::cuda ? "cuda" : "cpu";
-      const auto us = [&](const std::string& math) {
-        std::vector<std::string> command{"/proc/self/exe", "bench", "serve", "--batch", batch, "--size", size,
-            "--threads", team, "--device", device, "--math", math};
-        if (o.device == Device::cuda) command.push_back("--graph");
-        return command;
-      };
-      std::vector<std::string> their_command = us("f32");
-      if (!setting.layout.empty()) {
-        if (python.empty()) fail(ExitCode::usage, "bench", "no python3 here can import torch");
-        if (access(o.script.c_str(), R_OK))
-          fail(ExitCode::usage, "bench", "no ", o.script, " here: run it from the repository");
-        their_command = {
-            python, o.script, setting.layout, batch, size, team, device, setting.math, setting.mode};
-      }
-      Peer ours(us(setting.math), {});
-      Peer theirs(their_command, setting.environment);
-      if (!setting.layout.empty()) c.version = theirs.greeting().substr(0, theirs.greeting().find(' '));
+      Peer mine(ours(o, images, setting.math), {});
+      Peer other(theirs(o, images, setting), setting.environment);
+      if (setting.kind != PeerKind::itself)
+        c.version = other.greeting().substr(0, other.greeting().find(' '));
       std::vector<double> a, b, ratio;
-      ours.run(what);  // the first of each warms up
-      theirs.run(what);
+      mine.run(what);  // the first of each warms up
+      other.run(what);
+      const Others others(mine, other);
       const double start = now();
       for (int pair = 0; pair < o.pairs && (pair < kLeastPairs || now() - start < kSeconds); ++pair) {
-        a.push_back(ours.run(what));
-        b.push_back(theirs.run(what));
+        a.push_back(mine.run(what));
+        b.push_back(other.run(what));
         ratio.push_back(b.back() / a.back());
       }
+      c.others = others.share();
+      if (c.others > kMostOfOthers)
+        fail(ExitCode::usage, "bench", "others took ", int(100 * c.others),
+            " % of the machine; run it where nothing else runs");
       c.ours = median(a);
       c.theirs = median(b);
       c.ratio = median(ratio);
-      c.our_bytes = ours.peak_bytes();
-      c.their_bytes = theirs.peak_bytes();
+      c.our_bytes = mine.peak_bytes();
+      c.their_bytes = other.peak_bytes();
     } catch (const Error& e) {
       c.not_run = e.what();
     }
     all.push_back(c);
-    std::fprintf(stderr, "%s %s, batch %s: %s\n", setting.name.c_str(), what, batch.c_str(),
+    std::fprintf(stderr, "%s %s, batch %lld: %s\n", setting.name.c_str(), what, (long long)images,
         c.not_run.empty() ? "done" : c.not_run.c_str());
   }
 }
@@ -185,11 +239,10 @@ void compare_one(const CompareOptions& o, const std::string& python, const Setti
 }  // namespace
 
 std::vector<Comparison> compare(const CompareOptions& o) {
-  const std::string python = find_python();
   std::vector<Comparison> all;
   for (int64_t batch : o.batches)
     for (const Setting& setting : o.device == Device::cuda ? gpu_settings() : kSettings)
-      compare_one(o, python, setting, batch, all);
+      compare_one(o, setting, batch, all);
   return all;
 }
 

@@ -65,13 +65,13 @@ void comparison_table(std::ostream& s, const Results& r) {
     const std::string side = std::to_string(c.size);
     rows.push_back({c.peer + " " + c.version, std::to_string(c.batch) + " of " + side + "x" + side, c.what});
     TableRow figures{fixed(c.ours * 1e3, 1), fixed(c.theirs * 1e3, 1), fixed(c.ratio, 2),
-        fixed(c.our_bytes / 1048576, 0), fixed(c.their_bytes / 1048576, 0)};
-    if (!c.not_run.empty()) figures = {"not run: " + c.not_run, "", "", "", ""};
+        fixed(c.our_bytes / 1048576, 0), fixed(c.their_bytes / 1048576, 0), fixed(c.others * 100, 0)};
+    if (!c.not_run.empty()) figures = {"not run: " + c.not_run, "", "", "", "", ""};
     rows.back().insert(rows.back().end(), figures.begin(), figures.end());
   }
   s << "Whole UNet; medians of pairs taken in turn; ratio = theirs / ours:\n\n"
-    << markdown_table(
-           {"peer", "images", "what", "ours, ms", "theirs, ms", "ratio", "our peak memory, MiB", "theirs"},
+    << markdown_table({"peer", "images", "what", "ours, ms", "theirs, ms", "ratio", "our peak memory, MiB",
+                          "theirs", "others, % of the machine"},
            rows)
     << '\n';
 }
@@ -87,8 +87,9 @@ nlohmann::json to_json(const Results& r) {
     nlohmann::json row{{"peer", c.peer}, {"what", c.what}, {"batch", c.batch}, {"size", c.size}};
     if (!c.not_run.empty()) row["not_run"] = c.not_run;
     else
-      row.update({{"version", c.version}, {"our_seconds", c.ours}, {"their_seconds", c.theirs},
-          {"ratio", c.ratio}, {"our_peak_bytes", c.our_bytes}, {"their_peak_bytes", c.their_bytes}});
+      row.update(
+          {{"version", c.version}, {"our_seconds", c.ours}, {"their_seconds", c.theirs}, {"ratio", c.ratio},
+              {"our_peak_bytes", c.our_bytes}, {"their_peak_bytes", c.their_bytes}, {"others", c.others}});
     j["comparisons"].push_back(row);
   }
   return j;
