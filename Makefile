@@ -53,10 +53,10 @@ ifneq (,$(HAVE_COMPILER))
 endif
 
 # --- Flags --------------------------------------------------------------------------------------------------------
-CONFIG := $(if $(FUZZ),fuzz,$(if $(SAN),san,$(if $(DEBUG),debug,release)))$(if $(filter 1,$(CUDA)),-cuda)$(if $(filter emulated,$(CUDA)),-emulated)$(if $(filter 0,$(HDF5)),-nohdf5)$(if $(filter 0,$(NIFTI)),-nonifti)$(if $(filter 0,$(TIFF)),-notiff)$(if $(SHARED),-shared)
+CONFIG := $(if $(FUZZ),fuzz,$(if $(SAN),san,$(if $(RACES),races,$(if $(DEBUG),debug,release))))$(if $(filter 1,$(CUDA)),-cuda)$(if $(filter emulated,$(CUDA)),-emulated)$(if $(filter 0,$(HDF5)),-nohdf5)$(if $(filter 0,$(NIFTI)),-nonifti)$(if $(filter 0,$(TIFF)),-notiff)$(if $(SHARED),-shared)
 B := build/$(CONFIG)
 CPPFLAGS += -I. $(INCLUDE_DIRS) -MMD -MP
-CXXFLAGS ?= $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,$(if $(DEBUG),-O0 -g,-O3 -g1))
+CXXFLAGS ?= $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,$(if $(RACES),-O1 -g -fsanitize=thread,$(if $(DEBUG),-O0 -g,-O3 -g1)))
 comma := ,
 # A line a file, "  c++  tensor/arena.cpp"; V=1 shows the commands.
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
@@ -156,12 +156,14 @@ $(B)/tests/emulated: $(OBJ) $(B)/tests/emulated_gpu_test.o $(B)/tests/main.o
 test-mutations: info
 	+tests/mutate.sh "$(MUTANTS)"
 
-# Kills and fails a training at each of its file system calls (docs/reliability.md); EVERY=10 takes each tenth.
+# Kills commands and fails their file system calls and allocations, one at a time, and cuts the power
+# (docs/reliability.md); EVERY=10 takes each tenth point. Of allocations there are some hundred times as many.
 EVERY ?= 1
 campaigns: build/patchcl
-	tests/campaigns/syscalls.sh kill $(EVERY)
-	tests/campaigns/syscalls.sh kill $(EVERY) patchcl
-	tests/campaigns/syscalls.sh fail $(EVERY)
+	tests/campaigns/run.sh kill $(EVERY)
+	tests/campaigns/run.sh fail $(EVERY)
+	tests/campaigns/run.sh power $(EVERY)
+	tests/campaigns/run.sh memory $(EVERY)00
 
 # Every reader fuzzed by coverage, with AddressSanitizer and UBSan, RUNS executions each (docs/reliability.md); needs
 # clang++ 16 or newer with libFuzzer.

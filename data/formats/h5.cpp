@@ -174,6 +174,7 @@ template <class T> void write_array(hid_t file, const std::string& path, const c
   const Handle options(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   H5Pset_chunk(options, rank, chunk.data());
   H5Pset_deflate(options, 4);
+  H5Pset_obj_track_times(options, false);  // the same numbers are the same bytes, whenever they are written
   const Handle set(H5Dcreate2(file, name, stored, space, H5P_DEFAULT, options, H5P_DEFAULT), H5Dclose);
   if (set < 0 || H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()) < 0)
     fail(ExitCode::internal, "h5", path, ": HDF5 refuses to write '", name, "'");

@@ -7,6 +7,8 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <exception>
 #include <filesystem>
 #include <iostream>
 #include <new>
@@ -92,6 +94,26 @@ void open_standard_streams() {
     if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) std::_Exit(int(ExitCode::io));
 }
 
+constexpr const char* kNoMemory = "[memory] the system has none left; lower --batch or --size";
+
+// Memory may end where no exception gets out: before main, and in functions of the standard library that
+// throw none, as those that list a folder. Takes no memory itself; other ends are as they would have been.
+std::terminate_handler g_otherwise;
+void end_without_memory() {
+  try {
+    if (const std::exception_ptr e = std::current_exception()) std::rethrow_exception(e);
+  } catch (const std::bad_alloc&) {
+    for (const char* part : {"error: ", kNoMemory, "\n"})
+      if (write(STDERR_FILENO, part, std::strlen(part)) < 0) break;
+    std::_Exit(int(ExitCode::device));
+  } catch (...) {}
+  g_otherwise();
+}
+// Before all other objects of the program.
+__attribute__((constructor(101))) void catch_the_end() {
+  g_otherwise = std::set_terminate(end_without_memory);
+}
+
 int report(ExitCode code, const std::string& message) {
   std::fprintf(stderr, "error: %s\n", printable(message).c_str());
   return int(code);
@@ -103,7 +125,7 @@ int guarded(int argc, char** argv) {
   } catch (const Error& e) {
     return report(e.code(), e.what());
   } catch (const std::bad_alloc&) {
-    return report(ExitCode::device, "[memory] the system has none left; lower --batch or --size");
+    return report(ExitCode::device, kNoMemory);
   } catch (const std::length_error&) {
     return report(
         ExitCode::device, "[memory] more was asked for than any machine has; lower --batch or --size");
