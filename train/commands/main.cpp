@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -96,21 +97,24 @@ void open_standard_streams() {
 
 constexpr const char* kNoMemory = "[memory] the system has none left; lower --batch or --size";
 
-// Memory may end where no exception gets out: before main, and in functions of the standard library that
-// throw none, as those that list a folder. Takes no memory itself; other ends are as they would have been.
+// Memory may end where no exception gets out: before main, in functions of the standard library that throw
+// none, as those that list a folder, and in those of CLI11. That is told without memory; other ends are as
+// they would have been.
+std::atomic<bool> g_memory_ended{false};
 std::terminate_handler g_otherwise;
+void memory_ends() {
+  g_memory_ended = true;
+  throw std::bad_alloc();
+}
 void end_without_memory() {
-  try {
-    if (const std::exception_ptr e = std::current_exception()) std::rethrow_exception(e);
-  } catch (const std::bad_alloc&) {
-    for (const char* part : {"error: ", kNoMemory, "\n"})
-      if (write(STDERR_FILENO, part, std::strlen(part)) < 0) break;
-    std::_Exit(int(ExitCode::device));
-  } catch (...) {}
-  g_otherwise();
+  if (!g_memory_ended) g_otherwise();
+  for (const char* part : {"error: ", kNoMemory, "\n"})
+    if (write(STDERR_FILENO, part, std::strlen(part)) < 0) break;
+  std::_Exit(int(ExitCode::device));
 }
 // Before all other objects of the program.
-__attribute__((constructor(101))) void catch_the_end() {
+__attribute__((constructor(101))) void watch_memory() {
+  std::set_new_handler(memory_ends);
   g_otherwise = std::set_terminate(end_without_memory);
 }
 
