@@ -1,6 +1,7 @@
 # make              build/patchcl; with its GPU side where there is a GPU, or with CUDA=1 (nvcc takes some minutes)
 # make demo         train on generated heart slices, print a results table, draw pictures
 # make test         all tests                    make info    what was found, and why something was not
+# make test-threads        threads under ThreadSanitizer
 # make test-emulated-gpu   the GPU side on a machine without a GPU
 # make deps         install missing Debian packages (demo and test do this by themselves); PREFIX=FOLDER without root
 # make install      to PREFIX (/usr/local)
@@ -151,6 +152,16 @@ emulated-programs: $(B)/patchcl $(B)/tests/emulated
 $(B)/tests/emulated: $(OBJ) $(B)/tests/emulated_gpu_test.o $(B)/tests/main.o
 	$(call say,link,$@) $(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
 
+# ThreadSanitizer over the team of threads, the loader, and a short training on both.
+test-threads:
+	@$(MAKE) --no-print-directory RACES=1 CUDA=0 races-programs
+	build/races/tests/threads --gtest_brief=1 --gtest_filter='*Parallel*:*ForAnyNumberOfWorkers*'
+	rm -rf build/races/run
+	build/races/patchcl train --data phantom:cases=4,val=1,size=32,slices=2 --labeled 2 --size 16 --batch 2 --widths 2,4 --dropout 0,0.1 --threads 2 --iters 4 --method patchcl --device cpu --out build/races/run
+races-programs: $(B)/patchcl $(B)/tests/threads
+$(B)/tests/threads: $(OBJ) $(B)/tests/parallel_test.o $(B)/tests/data_test.o $(B)/tests/main.o
+	$(call say,link,$@) $(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
+
 # Puts wrong lines into the sources, one after the other, and demands that the audit or a test finds each.
 # MUTANTS=WORD takes those with the word in their lines.
 test-mutations: info
@@ -236,5 +247,5 @@ info:
 clean:
 	rm -rf build
 
-.PHONY: all fuzz fuzz-program python python-module build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-mutations campaigns demo bench docs gpu-check gpu-bench gpu-bundle deps install info clean format format-check
+.PHONY: all fuzz fuzz-program python python-module build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-threads races-programs test-mutations campaigns demo bench docs gpu-check gpu-bench gpu-bundle deps install info clean format format-check
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/commands/main.d

@@ -19,8 +19,6 @@ import shutil
 import sys
 
 VARIANTS = ["strict", "empty", "torn", "zeros", "mixed"]
-CALL = re.compile(r'^(\w+)\((.*)\)\s+= (\d+)')
-STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 
 
 class File:
@@ -74,7 +72,7 @@ class Disk:
 
     def do(self, call, arguments, result):
         """True where the call changes the disk."""
-        strings = [bytes.fromhex(s.replace("\\x", "")) for s in STRING.findall(arguments)]
+        strings = [bytes.fromhex(s.replace("\\x", "")) for s in arguments.split('"')[1::2]]
         paths = [os.fsdecode(s) for s in strings]
         fd = re.match(r"\d+", arguments)
         what = self.open.get(int(fd.group())) if fd else None
@@ -146,9 +144,10 @@ class Disk:
 
 def calls_of(trace):
     for line in open(trace):
-        found = CALL.match(line)
-        if found:
-            yield found.group(1), found.group(2), int(found.group(3))
+        call, _, rest = line.partition("(")
+        arguments, _, result = rest.rpartition(" = ")
+        if result.strip().isdigit():  # else it failed, or is no call
+            yield call, arguments.rstrip(" )"), int(result)
 
 
 def iteration_of(checkpoint):
@@ -169,8 +168,9 @@ def replay(trace, last):
 def main():
     trace = os.path.abspath(sys.argv[2])
     if sys.argv[1] == "points":
-        for number in range(1, replay(trace, -1)[1] + 1):
-            for variant in VARIANTS:
+        changes = replay(trace, -1)[1]
+        for variant in VARIANTS:
+            for number in range(1, changes + 1):
                 print(variant, number)
         print("strict end")
         return 0

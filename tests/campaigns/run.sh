@@ -24,14 +24,15 @@ export OMP_NUM_THREADS=1
 hearts="phantom:cases=4,val=1,size=32,slices=2"
 small="--size 16 --batch 2 --widths 2,4 --dropout 0,0.1 --threads 1 --device cpu"
 train="train --iters 6 --data $hearts --labeled 2 $small --log-every 1 --val-every 2 --audit-every 2 --out run --method"
+net="--threads 1 --weights w.safetensors"
 table="
 train             supervised  empty          $train supervised
 resume            supervised  half           train --resume run
 train-patchcl     patchcl     empty          $train patchcl
 resume-patchcl    patchcl     half-patchcl   train --resume run
 grid              grid        half-grid      grid hearts.plan --out run
-predict           predict     data           predict --threads 1 --weights w.safetensors images run --probabilities --overlays run/overlays
-eval              eval        data           eval --threads 1 --weights w.safetensors --data h5 --json run/s.json --csv run/s.csv --overlays run
+predict           predict     data           predict $net images run --probabilities --overlays run/overlays
+eval              eval        data           eval $net --data h5 --json run/s.json --csv run/s.csv --overlays run
 convert-png       png         data           data convert h5 run --as png
 convert-nnunet    nnunet      data           data convert h5 run --as nnunet
 convert-ssl4mis   ssl4mis     data           data convert nnunet run --as ssl4mis
