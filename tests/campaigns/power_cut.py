@@ -177,7 +177,8 @@ def main():
     variant, number = sys.argv[3], sys.argv[4]
     disk, _ = replay(trace, -1 if number == "end" else int(number))
     for entry in os.scandir("."):
-        shutil.rmtree(entry.path) if entry.is_dir() else os.remove(entry.path)
+        if entry.name != "log":  # where the words go
+            shutil.rmtree(entry.path) if entry.is_dir() else os.remove(entry.path)
     disk.write(disk.root, ".", variant, random.Random(number))
     last = "run/last.safetensors"
     there = iteration_of(open(last, "rb").read()) if os.path.exists(last) else 0
