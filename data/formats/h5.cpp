@@ -245,7 +245,7 @@ void write_h5(const std::string& path, const std::vector<int64_t>& dims, const s
     const std::lock_guard lock(library());
     const Handle access(in_memory(), H5Pclose);
     const Handle file(H5Fcreate(new_name().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
-    if (file < 0) fail(ExitCode::internal, "h5", path, ": HDF5 refuses to make a file in memory");
+    if (file < 0) fail(ExitCode::device, "h5", path, ": HDF5 finds no memory for a file in it");
     if (image) write_array(file, path, "image", dims, *image, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE);
     if (label) write_array(file, path, "label", dims, *label, H5T_STD_U8LE, H5T_NATIVE_UINT8);
     H5Fflush(file, H5F_SCOPE_LOCAL);

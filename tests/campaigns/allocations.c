@@ -49,6 +49,10 @@ void* calloc(size_t count, size_t size) { return FAILS() ? NULL : __libc_calloc(
 void* realloc(void* old, size_t size) { return FAILS() ? NULL : __libc_realloc(old, size); }
 void* memalign(size_t alignment, size_t size) { return FAILS() ? NULL : __libc_memalign(alignment, size); }
 void* aligned_alloc(size_t alignment, size_t size) { return FAILS() ? NULL : __libc_memalign(alignment, size); }
+char* strdup(const char* text) {  // whose caller may be one of those
+  char* const copy = FAILS() ? NULL : __libc_malloc(strlen(text) + 1);
+  return copy ? strcpy(copy, text) : NULL;
+}
 int posix_memalign(void** out, size_t alignment, size_t size) {
   void* const p = FAILS() ? NULL : __libc_memalign(alignment, size);
   if (p) *out = p;
