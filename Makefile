@@ -1,6 +1,7 @@
 # make              build/patchcl; with its GPU side where there is a GPU, or with CUDA=1 (nvcc takes some minutes)
 # make demo         train on generated heart slices, print a results table, draw pictures
 # make test         all tests                    make info    what was found, and why something was not
+# make test-threads        threads under ThreadSanitizer
 # make test-emulated-gpu   the GPU side on a machine without a GPU
 # make deps         install missing Debian packages (demo and test do this by themselves); PREFIX=FOLDER without root
 # make install      to PREFIX (/usr/local)
@@ -53,10 +54,10 @@ ifneq (,$(HAVE_COMPILER))
 endif
 
 # --- Flags --------------------------------------------------------------------------------------------------------
-CONFIG := $(if $(FUZZ),fuzz,$(if $(SAN),san,$(if $(DEBUG),debug,release)))$(if $(filter 1,$(CUDA)),-cuda)$(if $(filter emulated,$(CUDA)),-emulated)$(if $(filter 0,$(HDF5)),-nohdf5)$(if $(filter 0,$(NIFTI)),-nonifti)$(if $(filter 0,$(TIFF)),-notiff)$(if $(SHARED),-shared)
+CONFIG := $(if $(FUZZ),fuzz,$(if $(SAN),san,$(if $(RACES),races,$(if $(DEBUG),debug,release))))$(if $(filter 1,$(CUDA)),-cuda)$(if $(filter emulated,$(CUDA)),-emulated)$(if $(filter 0,$(HDF5)),-nohdf5)$(if $(filter 0,$(NIFTI)),-nonifti)$(if $(filter 0,$(TIFF)),-notiff)$(if $(SHARED),-shared)
 B := build/$(CONFIG)
 CPPFLAGS += -I. $(INCLUDE_DIRS) -MMD -MP
-CXXFLAGS ?= $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,$(if $(DEBUG),-O0 -g,-O3 -g1))
+CXXFLAGS ?= $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,$(if $(RACES),-O1 -g -fsanitize=thread,$(if $(DEBUG),-O0 -g,-O3 -g1)))
 comma := ,
 # A line a file, "  c++  tensor/arena.cpp"; V=1 shows the commands.
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
@@ -151,17 +152,29 @@ emulated-programs: $(B)/patchcl $(B)/tests/emulated
 $(B)/tests/emulated: $(OBJ) $(B)/tests/emulated_gpu_test.o $(B)/tests/main.o
 	$(call say,link,$@) $(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
 
+# ThreadSanitizer over the team of threads, the loader, and a short training on both.
+test-threads:
+	@$(MAKE) --no-print-directory RACES=1 CUDA=0 races-programs
+	build/races/tests/threads --gtest_brief=1 --gtest_filter='*Parallel*:*ForAnyNumberOfWorkers*'
+	rm -rf build/races/run
+	build/races/patchcl train --data phantom:cases=4,val=1,size=32,slices=2 --labeled 2 --size 16 --batch 2 --widths 2,4 --dropout 0,0.1 --threads 2 --iters 4 --method patchcl --device cpu --out build/races/run
+races-programs: $(B)/patchcl $(B)/tests/threads
+$(B)/tests/threads: $(OBJ) $(B)/tests/parallel_test.o $(B)/tests/data_test.o $(B)/tests/main.o
+	$(call say,link,$@) $(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
+
 # Puts wrong lines into the sources, one after the other, and demands that the audit or a test finds each.
 # MUTANTS=WORD takes those with the word in their lines.
 test-mutations: info
 	+tests/mutate.sh "$(MUTANTS)"
 
-# Kills and fails a training at each of its file system calls (docs/reliability.md); EVERY=10 takes each tenth.
+# Kills commands and fails their file system calls and allocations, one at a time, and cuts the power
+# (docs/reliability.md); EVERY=10 takes each tenth point. Of allocations there are some hundred times as many.
 EVERY ?= 1
 campaigns: build/patchcl
-	tests/campaigns/syscalls.sh kill $(EVERY)
-	tests/campaigns/syscalls.sh kill $(EVERY) patchcl
-	tests/campaigns/syscalls.sh fail $(EVERY)
+	tests/campaigns/run.sh kill $(EVERY)
+	tests/campaigns/run.sh fail $(EVERY)
+	tests/campaigns/run.sh power $(EVERY)
+	tests/campaigns/run.sh memory $(EVERY)00
 
 # Every reader fuzzed by coverage, with AddressSanitizer and UBSan, RUNS executions each (docs/reliability.md); needs
 # clang++ 16 or newer with libFuzzer.
@@ -234,5 +247,5 @@ info:
 clean:
 	rm -rf build
 
-.PHONY: all fuzz fuzz-program python python-module build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-mutations campaigns demo bench docs gpu-check gpu-bench gpu-bundle deps install info clean format format-check
+.PHONY: all fuzz fuzz-program python python-module build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-threads races-programs test-mutations campaigns demo bench docs gpu-check gpu-bench gpu-bundle deps install info clean format format-check
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/commands/main.d

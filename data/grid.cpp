@@ -1,12 +1,13 @@
 #include "data/grid.h"
 
 #include <cmath>
-#include <sstream>
+
+#include "tensor/text.h"
 
 namespace patchcl {
 
 std::string Grid::size_text() const {
-  std::ostringstream s;
+  TextOut s;
   if (depth > 1) s << depth << " slices of ";
   s << height << 'x' << width;
   if (channels > 1) s << ", " << channels << " channels";

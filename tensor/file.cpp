@@ -60,6 +60,14 @@ bool write_all(int fd, const void* data, size_t bytes) {
   }
   return true;
 }
+
+// New names in a folder reach the disk with it. Some file systems refuse; the data is safe by then.
+void sync_folder(const std::string& folder) {
+  const int dir = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (dir < 0) return;
+  fsync(dir);
+  close(dir);
+}
 }  // namespace
 
 Bytes read_bytes(const std::string& path, ExitCode code, uint64_t limit) {
@@ -93,14 +101,7 @@ void AtomicFile::commit() {
   if (close(std::exchange(fd_, -1)) != 0) stop("cannot close");
   if (rename(temporary_.c_str(), path_.c_str()) != 0) stop("cannot rename to its name");
   committed_ = true;
-  // The rename itself must reach the disk: flush the folder. Some file systems refuse; the data is safe by
-  // then.
-  const std::string folder = std::filesystem::absolute(path_).parent_path();
-  const int dir = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (dir >= 0) {
-    fsync(dir);
-    close(dir);
-  }
+  sync_folder(std::filesystem::absolute(path_).parent_path());  // for the rename
 }
 
 void AtomicFile::stop(const char* what) const {
@@ -120,6 +121,19 @@ void write_text(const std::string& path, const std::string& text) {
 
 void update_text(const std::string& path, const std::string& text) {
   if (!std::filesystem::exists(path) || read_text(path, ExitCode::io) != text) write_text(path, text);
+}
+
+void make_folders(const std::string& path) {
+  std::filesystem::path folder = std::filesystem::absolute(path);
+  if (!folder.has_filename()) folder = folder.parent_path();  // "masks/"
+  std::error_code error;
+  if (std::filesystem::is_directory(folder, error) || folder == folder.root_path()) return;
+  make_folders(folder.parent_path());
+  std::filesystem::create_directory(folder, error);
+  if (error)
+    fail(ExitCode::io, "file", "cannot create the folder ", path, ": ", error.message(),
+        "; choose another place");
+  sync_folder(folder.parent_path());
 }
 
 AppendFile::AppendFile(const std::string& path)

@@ -43,6 +43,10 @@ void write_text(const std::string& path, const std::string& text);
 // Likewise, but a file that holds this text already is left alone.
 void update_text(const std::string& path, const std::string& text);
 
+// The folder and those above it, each flushed into the one above: what is written into it outlives a power
+// cut. Error(io) naming it.
+void make_folders(const std::string& path);
+
 // A file that grows by whole lines: what a run logs. A kill may leave a part of its last line.
 class AppendFile {
  public:

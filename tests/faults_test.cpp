@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "tensor/file.h"
+#include "tensor/text.h"
 #include "tests/command_line.h"
 #include "tests/small_data.h"
 #include "train/commands/grid.h"
@@ -126,6 +127,59 @@ TEST(Faults, MemoryThatRunsOutIsExitCode8) {
     refused += o.code == 8;
   }
   EXPECT_GT(refused, 0);
+}
+
+// The memory of a stream's text ends: a table cut short must not pass for the whole.
+TEST(Faults, ATextThatFindsNoMemoryIsNoShorterText) {
+  struct NoMemory : std::streambuf {
+    int overflow(int) override { throw std::bad_alloc(); }
+    int underflow() override { throw std::bad_alloc(); }
+  } none;
+  TextOut out;
+  out.basic_ios::rdbuf(&none);
+  EXPECT_THROW(out << "text", std::bad_alloc);
+  TextIn in("a plan");
+  in.basic_ios::rdbuf(&none);
+  std::string line;
+  EXPECT_THROW(std::getline(in, line), std::bad_alloc);
+}
+
+// One allocation after the other, before main too.
+TEST(Faults, AnAllocationThatFailsIsExitCode8AndNoWrongPicture) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "AddressSanitizer has allocations of its own";
+#endif
+  TemporaryFolder folder;
+  const std::string library = folder / "allocations.so";
+  if (std::system(("cc -shared -fPIC -o " + library + " tests/campaigns/allocations.c -ldl").c_str()) != 0)
+    GTEST_SKIP() << "no C compiler";
+  const auto convert = [&](const std::string& to, const std::string& environment) {
+    return run_patchcl("data convert phantom:cases=1,val=1,size=32,slices=1 " + (folder / to) + " --as png",
+        environment + " LD_PRELOAD=" + library);
+  };
+  ASSERT_EQ(convert("whole", "FAIL_AT=0 TRACE=" + (folder / "count")).code, 0);
+  const std::string picture = "/images/phantom000_slice_001.png";
+  const int all = std::stoi(read_text(folder / "count")), step = all / 40 + 1;
+  int refused = 0;
+  for (int k = 1; k < all; k += step) {
+    const std::string to = std::to_string(k);
+    const Outcome o = convert(to, "FAIL_AT=" + to);
+    EXPECT_TRUE(o.code == 0 || (o.code == 8 && contains(o.output, "[memory]"))) << k << ": " << o.output;
+    if (fs::exists(folder / (to + picture)))
+      EXPECT_EQ(read_bytes(folder / (to + picture)), read_bytes(folder / ("whole" + picture))) << k;
+    refused += o.code == 8;
+  }
+  EXPECT_GT(refused, 0);
+}
+
+TEST(Faults, AGridWhoseScoresCannotBeReadEndsInWords) {
+  TemporaryFolder folder;
+  write_file(folder / "p.plan", "labeled 2\nseeds 1 2\ntrain" + kHearts + "\nvariant a\n");
+  for (const char* seed : {"1", "2"})
+    fs::create_directories(folder / ("grid/a/labeled-2/seed-" + std::string(seed) + "/scores.json"));
+  const Outcome o = run_patchcl("grid " + (folder / "p.plan") + " --jobs 2 --out " + (folder / "grid"));
+  EXPECT_EQ(o.code, 3) << o.output;
+  EXPECT_TRUE(contains(o.output, "scores.json: is no file")) << o.output;
 }
 
 TEST(Faults, AGridScoresAnewWhatIsTorn) {

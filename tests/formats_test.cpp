@@ -1,10 +1,14 @@
 // What a file of each format means: scaling, axes, ranges, checksums.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstring>
+#include <ctime>
+#include <thread>
 
 #include "data/stream/dataset.h"
 #include "tensor/error.h"
+#include "tensor/file.h"
 #include "tests/command_line.h"
 #include "tests/small_data.h"
 
@@ -135,6 +139,15 @@ class H5 : public testing::Test {
 };
 
 // SSL4MIS normalises volumes before it cuts them: a dark slice must stay dark.
+TEST_F(H5, TheSameNumbersAreTheSameBytesALaterSecond) {
+  const auto image = smooth_image(1, 24, 20, 3);
+  write_h5(folder_ / "a.h5", {24, 20}, &image, nullptr);
+  const std::time_t then = std::time(nullptr);
+  while (std::time(nullptr) == then) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  write_h5(folder_ / "b.h5", {24, 20}, &image, nullptr);
+  EXPECT_EQ(read_bytes(folder_ / "a.h5"), read_bytes(folder_ / "b.h5"));
+}
+
 TEST_F(H5, ASliceOfANormalisedVolumeIsNotNormalisedAgain) {
   EXPECT_EQ(seen(0.25, 0.75), (std::pair<float, float>{0.25f, 0.75f}));
   EXPECT_EQ(seen(0.125, 1), (std::pair<float, float>{0.125f, 1.f}));

@@ -20,6 +20,8 @@ const Sample kSamples[] = {
     {"jpeg_progressive", png, [](const TemporaryFolder&) { return encoded_jpeg(20, 24, true); }},
     {"bmp", png, [](const TemporaryFolder&) { return encoded_bmp(24); }},
     {"bmp_palette", png, [](const TemporaryFolder&) { return encoded_bmp(8); }},
+    {"tiff", tiff, [](const TemporaryFolder&) { return encoded_tiff(9, 8, 1, Bytes(72, 77)); }},
+    {"tiff_colour", tiff, [](const TemporaryFolder&) { return encoded_tiff(9, 8, 3, Bytes(216, 77)); }},
     {"nii", nifti, [](const TemporaryFolder& f) { return written(f, "a.nii"); }},
     {"nii_gz", nifti, [](const TemporaryFolder& f) { return written(f, "a.nii.gz"); }},
     {"h5", h5, [](const TemporaryFolder& f) { return written(f, "a.h5"); }},
@@ -92,6 +94,25 @@ TEST(HostileFiles, ThoseOfTheFolderAreRefusedWithoutMemoryForTheirClaims) {
     EXPECT_EQ(ends_within_memory(read, bytes), read == weights ? 6 : 3) << name;
 #endif
   }
+}
+
+TEST(HostileFiles, ATiffThatClaimsGigabytesIsRefusedWithoutMemoryForThem) {
+  if (!built_with(tiff)) GTEST_SKIP() << "built without the library";
+  const Bytes few(72, 77);
+  for (const Bytes& bytes : {encoded_tiff(60000, 60000, 1, few), encoded_tiff(60000, 60000, 3, few),
+           encoded_tiff(1u << 31, 1, 1, few)}) {
+#ifdef __SANITIZE_ADDRESS__
+    EXPECT_NE(refusal(tiff, bytes), "");
+#else
+    EXPECT_EQ(ends_within_memory(tiff, bytes), 3);
+#endif
+  }
+}
+
+TEST(HostileFiles, ATiffPageWhoseNextOneIsItselfIsNoEndlessVolume) {
+  if (!built_with(tiff)) GTEST_SKIP() << "built without the library";
+  const Bytes bytes = encoded_tiff(9, 8, 1, Bytes(72, 77), 8);
+  if (refusal(tiff, bytes).empty()) EXPECT_EQ(read_tiff(bytes, "x", Use::image).depth, 1);
 }
 
 TEST(HostileFiles, AClaimIsComparedWithTheFileAndWithTheLimit) {

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <jpeglib.h>
 #include "data/formats/gzip.h"
+#include "data/formats/image.h"
 #include "data/formats/limits.h"
 #include "data/formats/readers.h"
 #include "tests/command_line.h"
@@ -24,6 +25,7 @@ inline void nifti(const Bytes& b) { read_nifti(b, "x"); }
 inline void h5(const Bytes& b) {
   if (!read_h5(b, "x", "image")) fail(ExitCode::data, "h5", "x: no data set");
 }
+inline void tiff(const Bytes& b) { read_tiff(b, "x", Use::image); }
 // Weights as `eval` takes them: the description of the network too.
 inline void weights(const Bytes& b) {
   const Arena arena("test");
@@ -107,6 +109,23 @@ inline Bytes encoded_bmp(int bits) {
   for (int i = 0; i < 6; ++i) put(b, 0, 4);
   for (uint32_t k = 0; k < palette / 4; ++k) put(b, k * 0x010101, 4);
   for (uint32_t i = 0; i < 2 * row; ++i) b.push_back(uint8_t(10 * i));
+  return b;
+}
+
+// An unpacked TIFF page of 8 bits, one strip; `next` is where the file says that the next page is.
+inline Bytes encoded_tiff(uint32_t w, uint32_t h, uint32_t samples, const Bytes& pixels, uint32_t next = 0) {
+  const uint32_t packed = 1, photometric = samples == 3 ? 2 : 1, offset = 8 + 2 + 9 * 12 + 4;
+  Bytes b{'I', 'I', 42, 0, 8, 0, 0, 0, 9, 0};
+  for (const auto& [tag, value] :
+      {std::pair{256u, w}, {257u, h}, {258u, 8u}, {259u, packed}, {262u, photometric}, {273u, offset},
+          {277u, samples}, {278u, h}, {279u, uint32_t(pixels.size())}}) {
+    put(b, tag, 2);
+    put(b, tag == 258 || tag == 259 || tag == 262 || tag == 277 ? 3 : 4, 2);  // u16 or u32
+    put(b, 1, 4);
+    put(b, value, 4);
+  }
+  put(b, next, 4);
+  b.insert(b.end(), pixels.begin(), pixels.end());
   return b;
 }
 

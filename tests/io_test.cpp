@@ -9,6 +9,7 @@
 #include <fstream>
 #include <functional>
 
+#include "tensor/file.h"
 #include "tensor/io.h"
 
 using namespace patchcl;
@@ -144,5 +145,19 @@ TEST_F(SafeTensors, ADiskThatCannotFlushLeavesTheOldFile) {
   watch_fsync = nullptr;
   EXPECT_EQ(load_tensors(path_, arena_).metadata.at("note"), "x");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);
+}
+
+TEST_F(SafeTensors, AFolderIsFlushedIntoTheOneAbove) {
+  std::vector<std::string> flushed;
+  watch_fsync = [&](const std::string& path) {
+    flushed.push_back(path);
+    return 0;
+  };
+  for (int again = 0; again < 2; ++again) make_folders(folder_ / "a/b/");
+  watch_fsync = nullptr;
+  EXPECT_TRUE(fs::is_directory(folder_ / "a/b"));
+  EXPECT_EQ(flushed, (std::vector<std::string>{folder_, folder_ / "a"}));
+  write_text(folder_ / "file", "");
+  EXPECT_THROW(make_folders(folder_ / "file/c"), Error);
 }
 }  // namespace

@@ -174,6 +174,7 @@ template <class T> void write_array(hid_t file, const std::string& path, const c
   const Handle options(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   H5Pset_chunk(options, rank, chunk.data());
   H5Pset_deflate(options, 4);
+  H5Pset_obj_track_times(options, false);  // the same numbers are the same bytes, whenever they are written
   const Handle set(H5Dcreate2(file, name, stored, space, H5P_DEFAULT, options, H5P_DEFAULT), H5Dclose);
   if (set < 0 || H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()) < 0)
     fail(ExitCode::internal, "h5", path, ": HDF5 refuses to write '", name, "'");
@@ -244,7 +245,7 @@ void write_h5(const std::string& path, const std::vector<int64_t>& dims, const s
     const std::lock_guard lock(library());
     const Handle access(in_memory(), H5Pclose);
     const Handle file(H5Fcreate(new_name().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose);
-    if (file < 0) fail(ExitCode::internal, "h5", path, ": HDF5 refuses to make a file in memory");
+    if (file < 0) fail(ExitCode::device, "h5", path, ": HDF5 finds no memory for a file in it");
     if (image) write_array(file, path, "image", dims, *image, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE);
     if (label) write_array(file, path, "label", dims, *label, H5T_STD_U8LE, H5T_NATIVE_UINT8);
     H5Fflush(file, H5F_SCOPE_LOCAL);

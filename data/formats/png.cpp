@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <new>
 
 #include "data/formats/image.h"
 #include "data/formats/limits.h"
@@ -13,7 +14,10 @@ namespace patchcl {
 namespace {
 using Pixels = std::unique_ptr<unsigned char, void (*)(void*)>;
 
+constexpr unsigned kNoMemory = 83;  // lodepng's number for it
+
 void check(unsigned error, const std::string& name) {
+  if (error == kNoMemory) throw std::bad_alloc();
   if (error)
     fail(ExitCode::data, "image", name,
         ": PNG cannot be decoded, it is damaged or truncated: ", lodepng_error_text(error));
@@ -39,8 +43,14 @@ Bytes encoded(const Bytes& rows, int64_t h, int64_t w, int64_t channels, int bit
   state.encoder.auto_convert = 0;  // what is 16-bit grey stays so, whatever its values
   state.info_raw.colortype = state.info_png.color.colortype = channels == 3 ? LCT_RGB : LCT_GREY;
   state.info_raw.bitdepth = state.info_png.color.bitdepth = unsigned(bits);
-  Bytes out;
-  if (const unsigned error = lodepng::encode(out, rows, unsigned(w), unsigned(h), state))
+  Bytes out, again;
+  unsigned width = 0, height = 0;
+  unsigned error = lodepng::encode(out, rows, unsigned(w), unsigned(h), state);
+  // Where memory runs out while it packs, lodepng may lose bits and say nothing.
+  if (!error)
+    error = lodepng::decode(again, width, height, out, state.info_raw.colortype, state.info_raw.bitdepth);
+  if (error == kNoMemory || (!out.empty() && again != rows)) throw std::bad_alloc();
+  if (error)
     fail(ExitCode::internal, "image", "numbers of ", h, "x", w, "x", channels,
         " cannot be written as PNG: ", lodepng_error_text(error));
   return out;

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <sstream>
 
 #include "data/formats/h5.h"
 #include "data/formats/image.h"
 #include "data/formats/nifti.h"
 #include "tensor/error.h"
+#include "tensor/text.h"
 
 namespace patchcl {
 
@@ -29,7 +29,7 @@ std::string colors_of(const Grid& label) {
     const auto same = [&](const std::vector<double>& c) { return std::equal(c.begin(), c.end(), at); };
     if (std::none_of(colors.begin(), colors.end(), same)) colors.emplace_back(at, at + n);
   }
-  std::ostringstream text;
+  TextOut text;
   for (size_t k = 0; k < colors.size(); ++k)
     for (size_t c = 0; c < n; ++c) {
       if (k + c > 0) text << (c > 0 ? "," : ";");

@@ -5,10 +5,10 @@
 #include <cmath>
 #include <map>
 #include <set>
-#include <sstream>
 
 #include "data/formats/readers.h"
 #include "tensor/error.h"
+#include "tensor/text.h"
 
 namespace patchcl {
 
@@ -154,7 +154,7 @@ void Extent::add(double v) {
 
 std::string Extent::text() const {
   if (low > high) return "-";
-  std::ostringstream s;
+  TextOut s;
   s << low;
   if (high != low) s << " to " << high;
   return s.str();

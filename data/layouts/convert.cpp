@@ -59,13 +59,6 @@ class Writer {
   virtual void finish(const Layout& layout) = 0;
 
  protected:
-  void make_folders(const std::vector<std::string>& names) const {
-    for (const std::string& name : names) {
-      std::error_code error;
-      fs::create_directories(to_ + "/" + name, error);
-      if (error) fail(ExitCode::io, "data", "cannot create ", to_, "/", name, ": ", error.message());
-    }
-  }
   void write_text(const std::string& name, const std::string& text) const {
     write_bytes(to_ + "/" + name, Bytes(text.begin(), text.end()));
   }
@@ -106,7 +99,7 @@ class Ssl4misWriter : public Writer {
   using Writer::Writer;
   void write(const Case& c) override {
     refuse_colour(c, "SSL4MIS's layout");
-    make_folders({"data/slices"});
+    make_folders(to_ + "/data/slices");
     std::vector<double> image;
     const double range = c.image.high > c.image.low ? c.image.high - c.image.low : 1;  // as normalized() does
     for (const double v : c.image.values) image.push_back((v - c.image.low) / range);
@@ -135,11 +128,11 @@ class NnunetWriter : public Writer {
   void write(const Case& c) override {
     refuse_colour(c, "a file of nnU-Net");
     const std::string to = c.split == Split::test || c.label.empty() ? "Ts" : "Tr";
-    make_folders({"images" + to});
+    make_folders(to_ + "/images" + to);
     const std::string like = format_is_nifti(c.path) ? c.path : "";
     write_nifti(to_ + "/images" + to + "/" + c.id + "_0000.nii.gz", c.image, exact_type(c.image), like);
     if (c.label.empty()) return;
-    make_folders({"labels" + to});
+    make_folders(to_ + "/labels" + to);
     if (c.split != Split::test) split_.add(c.split, c.id);
     Grid label = c.image;
     label.values.assign(c.label.begin(), c.label.end());
@@ -175,7 +168,7 @@ class PngWriter : public Writer {
   void write(const Case& c) override {
     if (c.image.channels != 1 && c.image.channels != 3)
       fail(ExitCode::data, "data", c.path, " has ", c.image.channels, " channels; PNG has room for 1 or 3");
-    make_folders({"images", "masks"});
+    for (const char* name : {"/images", "/masks"}) make_folders(to_ + name);
     const auto whole = [&](double largest) {
       return std::all_of(c.image.values.begin(), c.image.values.end(),
           [&](double v) { return v >= 0 && v <= largest && v == std::floor(v); });

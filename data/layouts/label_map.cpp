@@ -1,16 +1,16 @@
 #include "data/layouts/label_map.h"
 
 #include <algorithm>
-#include <sstream>
 
 #include "tensor/error.h"
+#include "tensor/text.h"
 
 namespace patchcl {
 
 namespace {
 std::vector<std::string> parts(const std::string& text, char separator) {
   std::vector<std::string> all;
-  std::istringstream in(text);
+  TextIn in(text);
   for (std::string part; std::getline(in, part, separator);) all.push_back(part);
   return all;
 }
@@ -29,7 +29,7 @@ std::vector<double> numbers(const std::string& text, const std::string& option) 
 }
 
 template <class T> std::string listed(const std::vector<T>& values) {
-  std::ostringstream s;
+  TextOut s;
   for (size_t i = 0; i < values.size(); ++i) s << (i ? "," : "") << +values[i];
   return s.str();
 }

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 
 #include "data/layouts/phantom_anatomy.h"
 #include "tensor/error.h"
+#include "tensor/text.h"
 
 namespace patchcl {
 
@@ -105,7 +105,7 @@ PhantomOptions parse_phantom(const std::string& spec) {
   int64_t seed = int64_t(o.seed);
   const std::pair<const char*, int64_t*> keys[] = {
       {"cases", &o.cases}, {"val", &o.validation}, {"size", &o.size}, {"slices", &o.slices}, {"seed", &seed}};
-  std::istringstream list(spec.substr(std::min(spec.size(), std::string("phantom:").size())));
+  TextIn list(spec.substr(std::min(spec.size(), std::string("phantom:").size())));
   for (std::string entry; std::getline(list, entry, ',');) {
     const size_t equal = entry.find('=');
     const auto key = std::find_if(

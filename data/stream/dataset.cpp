@@ -6,12 +6,12 @@
 #include <map>
 #include <mutex>
 #include <set>
-#include <sstream>
 #include <utility>
 
 #include "data/formats/readers.h"
 #include "data/objects.h"
 #include "tensor/error.h"
+#include "tensor/text.h"
 
 namespace patchcl {
 
@@ -97,7 +97,7 @@ void Dataset::find_classes(const std::vector<Source>& labeled, int64_t classes) 
 }
 
 std::string Dataset::describe() const {
-  std::ostringstream s;
+  TextOut s;
   s << "data: " << layout_.name << ", " << cases_ << " training patients (" << layout_.train.size()
     << " files, " << items() << " images), " << labeled_cases_ << " of them labelled (" << labeled_items_
     << " images); " << validation_cases() << " held-out cases; " << channels_ << " channel(s), " << classes()

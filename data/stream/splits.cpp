@@ -4,9 +4,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
-#include <sstream>
 
 #include "tensor/error.h"
+#include "tensor/text.h"
 
 namespace patchcl {
 
@@ -50,7 +50,7 @@ struct FoldNumber {
 FoldNumber parse_fold(const std::string& text) {
   FoldNumber f{0, 0};
   char slash = 0;
-  std::istringstream in(text);
+  TextIn in(text);
   if (!(in >> f.number >> slash >> f.of) || slash != '/' || !in.eof() || f.number < 1 || f.number > f.of ||
       f.of < 2)
     fail(ExitCode::usage, "data", "--fold '", text, "' wants the number of a fold and of how many: 2/5");

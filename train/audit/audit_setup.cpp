@@ -4,6 +4,7 @@
 
 #include "tensor/device.h"
 #include "tensor/parallel.h"
+#include "tensor/text.h"
 #include "train/setup/batches.h"
 #include "train/setup/model_file.h"
 #include "train/setup/run_record.h"
@@ -54,7 +55,7 @@ AuditedStep AuditSetup::prepare() const {
     out.history.push_back(norms_by_layer(step.layout(), step.student().grads()));
   }
   const Phase& phase = step.learner().phase();
-  std::ostringstream s;
+  TextOut s;
   s << method << " on " << data << ", " << phase.labeled << " labelled + " << phase.unlabeled
     << " unlabelled images of " << size << 'x' << size << ", step " << steps << ", seed " << seed;
   out.what = s.str();

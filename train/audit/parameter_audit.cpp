@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "tensor/random.h"
+#include "tensor/text.h"
 
 namespace patchcl {
 namespace {
@@ -94,7 +95,7 @@ ParameterCheck audit_tensor(const ParamInfo& info, const Tensor& value, const Te
     check.felt |= p.felt;
     if (check.judged++ && p.ratio <= check.error_over_tolerance) return;
     check.error_over_tolerance = p.ratio;
-    std::ostringstream s;
+    TextOut s;
     s.precision(9);
     s << what << ": analytic " << analytic << ", numeric " << p.numeric;
     check.where = s.str();

@@ -2,11 +2,11 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "tensor/device.h"
 #include "tensor/parallel.h"
 #include "tensor/random.h"
+#include "tensor/text.h"
 #include "train/setup/batches.h"
 #include "train/setup/checkpoint.h"
 #include "train/setup/model_file.h"
@@ -49,7 +49,7 @@ AuditedStep prepare_run(const std::string& run, const std::string& moved) {
   BatchStream batches(step.learner(), c, data);
   step.set(batches.next(std::min(iteration, c.iters - 1)), iteration);
   const Phase& phase = step.learner().phase();
-  std::ostringstream s;
+  TextOut s;
   s << c.method << ", the step after step " << iteration << " of " << c.iters << " (" << path << "), "
     << phase.labeled + phase.unlabeled << " images of " << phase.size << 'x' << phase.size;
   out.what = s.str();

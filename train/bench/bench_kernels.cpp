@@ -1,9 +1,9 @@
-#include <sstream>
 
 #include "autograd/ops/conv2d.h"
 #include "tensor/arena.h"
 #include "tensor/device.h"
 #include "tensor/random.h"
+#include "tensor/text.h"
 #include "train/bench/bench.h"
 
 namespace patchcl::bench {
@@ -24,7 +24,7 @@ const std::vector<Layer> kLayers = {{{1}, 16, 256, 3, 1}, {{16}, 16, 256, 3, 2},
     {{256}, 128, 16, 1, 1}, {{128}, 64, 32, 1, 1}, {{64}, 32, 64, 1, 1}, {{32}, 16, 128, 1, 1}};
 
 std::string label(const Layer& l) {
-  std::ostringstream s;
+  TextOut s;
   for (size_t i = 0; i < l.in.size(); ++i) s << (i ? "+" : "") << l.in[i];
   s << " -> " << l.out << ", " << l.size << "x" << l.size << ", " << l.kernel << "x" << l.kernel;
   return s.str();

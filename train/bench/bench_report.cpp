@@ -2,9 +2,9 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "tensor/file.h"
+#include "tensor/text.h"
 #include "train/bench/bench.h"
 #include "train/evaluate/table.h"
 
@@ -102,7 +102,7 @@ void roofline(const Results& r, const std::string& folder) {
     points[k.kernels + ", " + k.pass] +=
         fixed(k.flop / k.bytes, 3) + " " + fixed(k.flop / k.seconds * 1e-9, 2) + "\n";
   if (points.empty()) return;
-  std::ostringstream g;
+  TextOut g;
   g << "set terminal svg size 900,600 background 'white'\nset output '" << folder
     << "/roofline.svg'\nset logscale xy\n"
     << "set xlabel 'operations per byte moved at least'\nset ylabel 'Gflop/s (direct-equivalent)'\nset key "
@@ -125,7 +125,7 @@ void roofline(const Results& r, const std::string& folder) {
 }  // namespace
 
 std::string markdown(const Results& r) {
-  std::ostringstream s;
+  TextOut s;
   s << r.machine.name << ", " << r.machine.isa << ", " << r.machine.threads
     << " threads: " << fixed(r.machine.flops * 1e-9, 0) << " Gflop/s of f32 multiply-adds, "
     << fixed(r.machine.bytes * 1e-9, 1) << " GB/s triad.\n\n";
@@ -135,8 +135,7 @@ std::string markdown(const Results& r) {
 }
 
 void write_report(const Results& r, const std::string& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
+  make_folders(folder);
   write_text(folder + "/bench.md", markdown(r));
   write_text(folder + "/bench.json", to_json(r).dump(2) + "\n");
   roofline(r, folder);

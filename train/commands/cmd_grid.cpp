@@ -83,7 +83,7 @@ std::vector<std::string> train_command(const GridCell& c, const GridPlan& plan, 
 
 // Trains and scores one cell; the exit code of what failed, or 0.
 int run(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
-  fs::create_directories(c.folder);
+  make_folders(c.folder);
   const fs::path log = c.folder / "grid.log";
   std::vector<std::string> train = train_command(c, plan, flags);
   append(train, threads_of_a_job(flags));
@@ -117,44 +117,56 @@ std::optional<GridScore> read_scores(const fs::path& path) {
   }
 }
 
-// Runs what is not there yet, `jobs` at a time in the order of `cells`; the exit code of one that failed, or
-// 0. Stops at the first exception.
-int run_all(const std::vector<GridCell>& cells, const GridPlan& plan, const GridFlags& flags) {
-  std::mutex mutex;
-  size_t next = 0;
-  int failed = 0;
-  std::exception_ptr stopped;
-  TimeLeft time(cells.size());
-  const auto work = [&] {
-    for (std::unique_lock lock(mutex); next < cells.size() && !stopped;) {
-      const GridCell& c = cells[next++];
-      if (read_scores(scores_file(c))) {
-        time.skip();
-        continue;
-      }
-      const std::string eta = time.known() ? "  ETA " + time.left() : "";
-      std::printf("%zu/%zu %s%s\n", next, cells.size(), c.folder.c_str(), eta.c_str());
-      std::fflush(stdout);
-      lock.unlock();
-      std::exception_ptr error;
-      int code = 0;
-      try {
-        code = run(c, plan, flags);
-      } catch (...) {
-        error = std::current_exception();
-      }
-      lock.lock();
-      time.finish();
-      if (code != 0) failed = code;
-      if (error) stopped = error;
+// What the jobs of a grid share: which cell is next, and how those before ended.
+class GridWork {
+ public:
+  GridWork(const std::vector<GridCell>& cells, const GridPlan& plan, const GridFlags& flags)
+      : cells_(cells), plan_(plan), flags_(flags), time_(cells.size()) {}
+
+  // Runs what is not there yet, `jobs` at a time in the order of the cells; the exit code of one that failed,
+  // or 0. Stops at the first exception.
+  int run_all() {
+    {
+      std::vector<std::jthread> others;
+      for (int i = 1; i < flags_.jobs; ++i) others.emplace_back([this] { work(); });
+      work();
     }
-  };
-  std::vector<std::thread> jobs;
-  for (int i = 0; i < flags.jobs; ++i) jobs.emplace_back(work);
-  for (std::thread& job : jobs) job.join();
-  if (stopped) std::rethrow_exception(stopped);
-  return failed;
-}
+    if (stopped_) std::rethrow_exception(stopped_);
+    return failed_;
+  }
+
+ private:
+  void work() {
+    std::unique_lock lock(mutex_);
+    try {
+      while (next_ < cells_.size() && !stopped_) run_next(lock);
+    } catch (...) {
+      if (!lock) lock.lock();
+      stopped_ = std::current_exception();
+    }
+  }
+  void run_next(std::unique_lock<std::mutex>& lock) {
+    const GridCell& c = cells_[next_++];
+    if (read_scores(scores_file(c))) return time_.skip();
+    const std::string eta = time_.known() ? "  ETA " + time_.left() : "";
+    std::printf("%zu/%zu %s%s\n", next_, cells_.size(), c.folder.c_str(), eta.c_str());
+    std::fflush(stdout);
+    lock.unlock();
+    const int code = run(c, plan_, flags_);
+    lock.lock();
+    time_.finish();
+    if (code != 0) failed_ = code;
+  }
+
+  const std::vector<GridCell>& cells_;
+  const GridPlan& plan_;
+  const GridFlags& flags_;
+  std::mutex mutex_;
+  size_t next_ = 0;
+  int failed_ = 0;
+  std::exception_ptr stopped_;
+  TimeLeft time_;
+};
 
 void write_tables(const GridPlan& plan, const std::vector<GridCell>& cells, const fs::path& out) {
   GridScores scores;
@@ -171,7 +183,7 @@ void write_tables(const GridPlan& plan, const std::vector<GridCell>& cells, cons
   std::string tables = in_markdown(grid_table(plan, scores));
   for (int64_t l : plan.labeled) tables += "\n" + in_markdown(grid_class_table(plan, scores, l));
   if (plan.variants.size() > 1) tables += "\n" + in_markdown(grid_differences(plan, scores));
-  fs::create_directories(out);
+  make_folders(out);
   write_text((out / "table.md").string(), tables);
   write_text((out / "runs.json").string(), runs.dump(2) + "\n");
   write_grid_page(plan, scores, cells, out);
@@ -194,7 +206,7 @@ int grid(const GridFlags& flags) {
         cells.push_back({&v, labeled, seed,
             fs::path(flags.out) / v.name / ("labeled-" + std::to_string(labeled)) /
                 ("seed-" + std::to_string(seed))});
-  const int failed = flags.tables_only ? 0 : run_all(cells, plan, flags);
+  const int failed = flags.tables_only ? 0 : GridWork(cells, plan, flags).run_all();
   write_tables(plan, cells, flags.out);
   return failed;
 }

@@ -59,7 +59,7 @@ fs::path mask_name(const fs::path& image) {
 std::vector<fs::path> targets(const PredictFlags& flags, const std::vector<fs::path>& files) {
   const bool into_folder =
       fs::is_directory(flags.input) || fs::is_directory(flags.output) || flags.output.ends_with('/');
-  if (into_folder) fs::create_directories(flags.output);
+  if (into_folder) make_folders(flags.output);
   std::vector<fs::path> masks;
   for (const fs::path& file : files) {
     const fs::path target = into_folder ? fs::path(flags.output) / mask_name(file) : fs::path(flags.output);
@@ -167,7 +167,7 @@ int predict_split(const PredictFlags& flags) {
   const auto models = flags.inference.load(arena);
   const Ensemble networks = ensemble_of(models);
   const InferenceOptions options = flags.inference.resolve(models.front()->info);
-  fs::create_directories(flags.output);
+  make_folders(flags.output);
   WrittenMasks written(cases.size());
   for (const Source& s : cases) {
     const Volume v = to_volume(s.id, s.path, s.image(), nullptr, "");

@@ -3,9 +3,9 @@
 #include <cmath>
 #include <iterator>
 #include <set>
-#include <sstream>
 
 #include "tensor/file.h"
+#include "tensor/text.h"
 
 namespace patchcl {
 
@@ -49,13 +49,13 @@ std::string student_t(const std::vector<double>& values) {
 }  // namespace
 
 std::vector<std::string> words(const std::string& text) {
-  std::istringstream in(text);
+  TextIn in(text);
   return {std::istream_iterator<std::string>(in), {}};
 }
 
 GridPlan parse_plan(const std::string& text, const std::string& path) {
   GridPlan plan;
-  std::istringstream lines(text);
+  TextIn lines(text);
   std::set<std::string> names;
   int number = 0;
   for (std::string raw; std::getline(lines, raw);) {

@@ -4,9 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <exception>
 #include <filesystem>
 #include <iostream>
 #include <new>
@@ -92,6 +95,29 @@ void open_standard_streams() {
     if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) std::_Exit(int(ExitCode::io));
 }
 
+constexpr const char* kNoMemory = "[memory] the system has none left; lower --batch or --size";
+
+// Memory may end where no exception gets out: before main, in functions of the standard library that throw
+// none, as those that list a folder, and in those of CLI11. That is told without memory; other ends are as
+// they would have been.
+std::atomic<bool> g_memory_ended{false};
+std::terminate_handler g_otherwise;
+void memory_ends() {
+  g_memory_ended = true;
+  throw std::bad_alloc();
+}
+void end_without_memory() {
+  if (!g_memory_ended) g_otherwise();
+  for (const char* part : {"error: ", kNoMemory, "\n"})
+    if (write(STDERR_FILENO, part, std::strlen(part)) < 0) break;
+  std::_Exit(int(ExitCode::device));
+}
+// Before all other objects of the program.
+__attribute__((constructor(101))) void watch_memory() {
+  std::set_new_handler(memory_ends);
+  g_otherwise = std::set_terminate(end_without_memory);
+}
+
 int report(ExitCode code, const std::string& message) {
   std::fprintf(stderr, "error: %s\n", printable(message).c_str());
   return int(code);
@@ -103,7 +129,7 @@ int guarded(int argc, char** argv) {
   } catch (const Error& e) {
     return report(e.code(), e.what());
   } catch (const std::bad_alloc&) {
-    return report(ExitCode::device, "[memory] the system has none left; lower --batch or --size");
+    return report(ExitCode::device, kNoMemory);
   } catch (const std::length_error&) {
     return report(
         ExitCode::device, "[memory] more was asked for than any machine has; lower --batch or --size");

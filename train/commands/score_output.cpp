@@ -6,6 +6,7 @@
 #include <map>
 
 #include "tensor/file.h"
+#include "tensor/text.h"
 #include "train/evaluate/report.h"
 #include "train/evaluate/table.h"
 
@@ -77,7 +78,7 @@ ordered_json to_json(const Counts& c) {
 }
 
 std::string to_csv(const Summary& summary, const std::vector<std::string>& names) {
-  std::ostringstream s;
+  TextOut s;
   s.precision(17);
   s << "case,class,dice,jaccard,hd95,asd,sensitivity,specificity\n";
   const auto line = [&](const std::string& id, const std::string& name, const Scores& v) -> std::ostream& {
@@ -166,7 +167,7 @@ void ScoreOutput::write(const ObjectSummary& summary, ordered_json about) const 
   size_t width = 30;
   for (const ObjectSummary::Image& image : summary.images) width = std::max(width, image.id.size());
   std::string text = padded("objects of image", width) + " |   F1 % Dice %  Hausd | TP,FP,FN\n";
-  std::ostringstream rows;
+  TextOut rows;
   rows.precision(17);
   rows << "image,f1,dice,hausdorff,tp,fp,fn\n";
   const auto add = [&](const std::string& name, const ObjectScores& s, const std::string& counts) {

@@ -65,8 +65,7 @@ std::vector<std::string> dice_legend(const std::vector<std::string>& foreground,
 
 void draw_overlay(const std::string& path, const Volume& v, const std::vector<uint8_t>& prediction,
     const std::vector<std::string>& legend) {
-  std::error_code ignored;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
+  make_folders(std::filesystem::absolute(path).parent_path());
   const int64_t h = v.height, w = v.width, zoom = std::max<int64_t>(1, 256 / std::max(h, w)),
                 slice = v.depth / 2;
   const float* image = v.image.data() + slice * h * w * v.channels;

@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "tensor/file.h"
+#include "tensor/text.h"
 #include "train/evaluate/table.h"
 
 namespace patchcl {
@@ -75,7 +75,7 @@ void read_metrics(const ordered_json& row, LoggedCurves& curves) {
 
 LoggedCurves read_curves(const fs::path& log) {
   LoggedCurves curves;
-  std::istringstream lines(text_of(log));
+  TextIn lines(text_of(log));
   for (std::string line; std::getline(lines, line);) read_metrics(json_in(line), curves);
   return curves;
 }

@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
+#include "tensor/text.h"
 #include "train/evaluate/report.h"
 
 namespace patchcl {
@@ -22,7 +22,7 @@ int64_t iteration_of(const std::string& line) {
 }
 
 std::vector<std::string> split(const std::string& line) {
-  std::istringstream in(line);
+  TextIn in(line);
   std::vector<std::string> cells;
   for (std::string cell; std::getline(in, cell, ',');) cells.push_back(cell);
   return cells;
@@ -62,7 +62,7 @@ RunLog::RunLog(const std::string& folder, int64_t iteration, bool events)
 }
 
 void RunLog::write(int64_t iteration, const Values& values) {
-  std::ostringstream json;
+  TextOut json;
   json.precision(9);
   json << "{\"iteration\":" << iteration;
   for (const auto& [name, v] : values) {
@@ -77,7 +77,7 @@ void RunLog::write(int64_t iteration, const Values& values) {
 void RunLog::write_row(int64_t iteration, const Values& values) {
   for (const auto& [name, v] : values)
     if (events_) events_->scalar(iteration, name, v);
-  std::ostringstream row;
+  TextOut row;
   row.precision(9);
   widen(values);
   row << iteration;
@@ -99,7 +99,7 @@ void RunLog::widen(const Values& values) {
   std::string table;
   for (const std::string& name : columns_) table += (table.empty() ? "" : ",") + name;
   table += "\n";
-  std::istringstream in(read_text(csv_path_, ExitCode::io));
+  TextIn in(read_text(csv_path_, ExitCode::io));
   std::string line;
   std::getline(in, line);  // the old header
   while (std::getline(in, line)) table += line + std::string(columns_.size() - before, ',') + "\n";

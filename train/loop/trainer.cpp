@@ -4,10 +4,10 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
-#include <sstream>
 
 #include "data/stream/fold_file.h"
 #include "tensor/file.h"
+#include "tensor/text.h"
 #include "train/audit/run_audit.h"
 #include "train/evaluate/held_out_pictures.h"
 #include "train/evaluate/report.h"
@@ -34,13 +34,6 @@ ModelInfo model_info(const TrainConfig& c, const LearnerOptions& o, const Datase
   info.fit = data.fit(c.size);
   info.border = c.border;
   return info;
-}
-
-void make_folder(const std::string& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error)
-    fail(ExitCode::io, "train", "cannot create ", folder, ": ", error.message(), "; choose another --out");
 }
 
 // The folds of this run for other programs, where the data set does not list them itself.
@@ -72,7 +65,7 @@ Trainer::Trainer(TrainConfig config)
   resolved_ = to_toml(config_, method);
   info_ = model_info(config_, options, dataset_);
 
-  make_folder(config_.out);
+  make_folders(config_.out);
   lock_ = std::make_unique<RunLock>(config_.out);
   if (!config_.resume.empty())
     progress_ = load_checkpoint(checkpoint_path(config_.resume), *learner_, resolved_, dataset_.fingerprint(),
@@ -125,7 +118,7 @@ void Trainer::log_step(const Var& loss, const LossTerms& log) {
     for (const auto& [name, v] : *list) values.push_back({name, v.value().item()});
   values.insert(values.end(), log.values.begin(), log.values.end());
   log_->write(learner_->iteration() + 1, values);
-  std::ostringstream text;
+  TextOut text;
   text.precision(4);
   for (const auto& [name, v] : values)
     if (name != "lr") text << (name == "loss" ? "" : "  ") << name << ' ' << v;
@@ -161,7 +154,7 @@ void Trainer::step_recorded(const Batch& batch, bool log_now) {
 
 // Runs the step again with every value checked, so that the message names the first op that went wrong.
 void Trainer::explain_non_finite(const Batch& batch) {
-  std::ostringstream s;
+  TextOut s;
   s << "; step " << learner_->iteration() + 1 << ", images:";
   for (size_t i = 0; i < batch.ids.size(); ++i) s << (i ? ", " : " ") << i << ' ' << batch.ids[i];
   s << "; the last checkpoint is untouched. Try a lower --lr, or look at the image";
@@ -323,7 +316,7 @@ void Trainer::draw_pictures(const Batch& batch) {
   std::vector<NamedPicture> all = learner_->method().pictures(state, batch, info_.class_names);
   for (NamedPicture& picture : uncertainty_sheet(state, batch)) all.push_back(std::move(picture));
   for (const auto& [name, canvas] : all) {
-    fs::create_directories(folder);
+    make_folders(folder);
     canvas.save((folder / (name + "-" + when)).string());
   }
 }

@@ -7,6 +7,8 @@
 #include <map>
 #include <numeric>
 
+#include "tensor/text.h"
+
 namespace patchcl {
 
 namespace {
@@ -52,7 +54,7 @@ void parse(const std::string& name, const std::string& text, const Range& range,
   std::vector<T> parsed;
   std::string rest = text;
   std::replace(rest.begin(), rest.end(), ',', ' ');
-  std::istringstream words(rest);
+  TextIn words(rest);
   for (std::string word; words >> word;) parse(name, word, range, parsed.emplace_back());
   if (parsed.empty()) no_value(name, text, "a list of numbers, such as 16,32,64");
   values = parsed;

@@ -5,9 +5,9 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
-#include <sstream>
 
 #include "tensor/device.h"
+#include "tensor/text.h"
 
 namespace patchcl {
 
@@ -32,7 +32,7 @@ bool is_free(const std::string& key) {
 
 std::map<std::string, std::string> options_of(const std::string& config) {
   std::map<std::string, std::string> m;
-  std::istringstream lines(config);
+  TextIn lines(config);
   for (std::string line; std::getline(lines, line);) {
     const size_t at = line.find('=');
     if (line.empty() || line[0] == '#' || at == std::string::npos) continue;
@@ -134,7 +134,7 @@ void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& lea
   if (learner.teacher()) put_weights(file, *learner.teacher(), iteration, "teacher.");
   put_optimizer(file, learner);
   learner.method().save(file);
-  std::ostringstream best;
+  TextOut best;
   best.precision(17);
   best << progress.best_dice;
   file.metadata["iteration"] = std::to_string(iteration);

@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
-#include <sstream>
 
 #include "data/stream/dataset.h"
 #include "tensor/file.h"
 #include "tensor/parallel.h"
+#include "tensor/text.h"
 #include "train/setup/checkpoint.h"
 
 namespace patchcl {
@@ -40,7 +40,7 @@ std::string joined(const std::vector<std::string>& words) {
 }
 
 std::vector<CLI::ConfigItem> items_of(const std::string& toml) {
-  std::istringstream in(toml);
+  TextIn in(toml);
   return CLI::ConfigTOML().from_config(in);
 }
 
@@ -206,7 +206,7 @@ int64_t TrainConfig::pictured(int64_t step) const {
 }
 
 std::string TrainConfig::describe() const {
-  std::ostringstream s;
+  TextOut s;
   const std::string cpu = "CPU (" + instructions() + ")";
   s << "run: " << method << ", " << iters << " steps of " << batch << " images, "
     << (device == DeviceChoice::cuda ? "GPU" : cpu) << ", " << threads << " thread"
