@@ -173,11 +173,15 @@ template <class T> void write_array(hid_t file, const std::string& path, const c
   const Handle space(H5Screate_simple(rank, extent.data(), nullptr), H5Sclose);
   const Handle options(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   H5Pset_chunk(options, rank, chunk.data());
-  H5Pset_deflate(options, 4);
+  // Mandatory and flushed here: else a chunk that cannot be packed, where memory ends, stays as it is and
+  // nobody is told.
+  const unsigned level = 4;
+  H5Pset_filter(options, H5Z_FILTER_DEFLATE, H5Z_FLAG_MANDATORY, 1, &level);
   H5Pset_obj_track_times(options, false);  // the same numbers are the same bytes, whenever they are written
   const Handle set(H5Dcreate2(file, name, stored, space, H5P_DEFAULT, options, H5P_DEFAULT), H5Dclose);
-  if (set < 0 || H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()) < 0)
-    fail(ExitCode::internal, "h5", path, ": HDF5 refuses to write '", name, "'");
+  if (set < 0 || H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()) < 0 || H5Dflush(set) < 0)
+    fail(ExitCode::device, "h5", path, ": HDF5 refuses to write '", name,
+        "' into memory; the system has none left");
 }
 
 // The file that these bytes are; `access` lives as long.

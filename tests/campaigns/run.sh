@@ -129,7 +129,7 @@ campaign() {  # of the table, in words
   points_of > points
   while read -r what number; do
     rm -rf try && cp -r "$folder" try
-    (cd try && disturbed "$what" "$number" "$@" > log 2>&1) 2> /dev/null
+    { (cd try && disturbed "$what" "$number" "$@" > log 2>&1); } 2> /dev/null
     check $? "$@"
   done < points
   echo "campaign $mode $command: $((points - before)) points"
