@@ -26,6 +26,8 @@ template <class T> std::string print(const std::vector<T>& values) {
   return all;
 }
 
+constexpr double kBeyondUse = 1e9;  // a bound up there only keeps numbers computable
+
 [[noreturn]] void no_value(const std::string& name, const std::string& text, const std::string& wanted) {
   fail(ExitCode::usage, "options", "--", name, " '", text, "' is not ", wanted);
 }
@@ -38,8 +40,13 @@ void parse(const std::string& name, const std::string& text, const Range& range,
   if (error == std::errc::result_out_of_range) no_value(name, text, "a number that fits");
   if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(double(parsed)))
     no_value(name, text, whole ? "a whole number" : "a number");
-  if (!range.holds(double(parsed))) no_value(name, text, range.text());
-  value = parsed;
+  if (range.holds(double(parsed))) {
+    value = parsed;
+    return;
+  }
+  no_value(name, text,
+      double(parsed) > range.most && range.most >= kBeyondUse ? "at most " + print(range.most)
+                                                              : range.text());
 }
 void parse(const std::string&, const std::string& text, const Range&, std::string& value) { value = text; }
 void parse(const std::string& name, const std::string& text, const Range&, bool& value) {
@@ -103,8 +110,7 @@ std::string in_quotes(const std::string& text) {
 }  // namespace
 
 std::string Range::text() const {
-  const bool low = least > -std::numeric_limits<double>::infinity(),
-             high = most < std::numeric_limits<double>::infinity();
+  const bool low = least > -std::numeric_limits<double>::infinity(), high = most < kBeyondUse;
   if (low && high) return std::string("in ") + (open ? "(" : "[") + print(least) + "," + print(most) + "]";
   if (low) return (open ? "above " : "at least ") + print(least);
   if (high) return "at most " + print(most);
