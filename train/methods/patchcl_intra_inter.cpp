@@ -58,9 +58,13 @@ Var PatchCl::intra_inter(
   // An anchor's class is 0 and its negatives' 1 in each of these, whatever the class is.
   constexpr int32_t kAnchor = 0, kNegative = 1, kNoPart = -1;
   if (patches.classes_without.empty()) return {};
-  const Tensor without = on_host(teacher_embeddings(step, patches.without, {}));
+  const Tensor embedded = teacher_embeddings(step, patches.without, {});
+  Tensor without = Arena("contrast").zeros(embedded.shape(), DType::f32);
   Tensor means = Arena("contrast").zeros(keys.shape(), DType::f32);
-  step.work([&] { means = means_of_classes(keys, patches.classes); });
+  step.work([&] {
+    without = on_host(embedded);
+    means = means_of_classes(keys, patches.classes);
+  });
   const Var positives = step.upload(means, "means of the classes"), others = step.upload(keys, "keys"),
             absent = step.upload(without, "windows without the class");
   Var sum;
