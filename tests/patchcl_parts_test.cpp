@@ -200,9 +200,24 @@ TEST_F(IntraInter, IsItsDefinitionOnKnownEmbeddings) {
   EXPECT_NEAR(double(got.value().data<float>()[0]), want / double(kClasses), 1e-5);
 }
 
+// Class 0 on the left, 1 on the right, in black and white columns: image times confidence is black, but for the
+// noise of a view, exactly where a window does not show its class.
 TEST_F(IntraInter, DrawsWindowsThatDoNotShowTheClass) {
-  OpenPatchCl& method = make({{"contrast", "intra-inter"}});
+  OpenPatchCl& method = make({{"contrast", "intra-inter"}, {"patch-stride", "16"}, {"parity", "threshold"},
+      {"labeled-windows", "true"}});
+  for (int64_t i = 0; i < kImages * kSide * kSide; ++i) {
+    batch_.labels().data<uint8_t>()[i] = uint8_t(i % kSide >= kSide / 2);
+    batch_.images().data<float>()[i] = float(i % 2);
+  }
   const Patches p = method.draw_patches(step_at(5), undecided());
-  EXPECT_EQ(p.without.shape()[0], int64_t(p.classes_without.size()));
-  EXPECT_EQ(p.classes_without.size(), p.classes.size());
+  ASSERT_FALSE(p.classes_without.empty());
+  const int64_t pixels = kPatchSide * kPatchSide;
+  ASSERT_EQ(p.without.numel(), int64_t(p.classes_without.size()) * pixels);
+  for (size_t i = 0; i < p.classes_without.size(); ++i) {
+    const float* x = p.without.data<float>() + int64_t(i) * pixels;
+    double mean = 0, variance = 0;
+    for (int64_t m = 0; m < pixels; ++m) mean += double(x[m]) / double(pixels);
+    for (int64_t m = 0; m < pixels; ++m) variance += std::pow(double(x[m]) - mean, 2) / double(pixels);
+    EXPECT_LT(variance, 0.01) << i;
+  }
 }
