@@ -147,8 +147,8 @@ TEST(HardNegatives, MoveTowardsThePositiveClassInEveryScheme) {
       own.mean);
 }
 
-// As released they stay in the pool, and their mixes are of easy ones too. Hard points and their mixes lie within
-// an ellipsoid around the positive class, so their mean does; those of the others lie outside.
+// As released they stay in the pool, and their mixes are of easy ones too. Hard points and their mixes lie
+// within an ellipsoid around the positive class, so their mean does; those of the others lie outside.
 TEST(HardNegatives, AreHarderWhereThoseThatAreNotLeave) {
   const EmbeddingQueue q = filled(2, 8, 300, 300, /*noise=*/0.3);
   const Moments own = q.moments(1);

@@ -200,8 +200,8 @@ TEST_F(IntraInter, IsItsDefinitionOnKnownEmbeddings) {
   EXPECT_NEAR(double(got.value().data<float>()[0]), want / double(kClasses), 1e-5);
 }
 
-// Class 0 on the left, 1 on the right, in black and white columns: image times confidence is black, but for the
-// noise of a view, exactly where a window does not show its class.
+// Class 0 on the left, 1 on the right, in black and white columns: image times confidence is black, but for
+// the noise of a view, exactly where a window does not show its class.
 TEST_F(IntraInter, DrawsWindowsThatDoNotShowTheClass) {
   OpenPatchCl& method = make({{"contrast", "intra-inter"}, {"patch-stride", "16"}, {"parity", "threshold"},
       {"labeled-windows", "true"}});
