@@ -7,26 +7,18 @@ namespace patchcl::PATCHCL_ISA {
 namespace {
 
 // What a kind of product reads, sums and does.
-struct F32 {
-  using Factor = float;
-  using Sum = float;
-  using Factors = Vec;
-  using Sums = Vec;
-  static constexpr int64_t lanes = kLanes;
-  SIMD_INLINE Factors read(const float* p) { return load(p); }
-  SIMD_INLINE Factors broadcast(float v) { return splat(v); }
+template <class T, class Register> struct Plain {
+  using Factor = T;
+  using Sum = T;
+  using Factors = Register;
+  using Sums = Register;
+  static constexpr int64_t lanes = sizeof(Register) / sizeof(T);
+  SIMD_INLINE Factors read(const T* p) { return load(p); }
+  SIMD_INLINE Factors broadcast(T v) { return splat(v); }
   SIMD_INLINE void add(Sums& sum, Factors a, Factors b) { sum += a * b; }
 };
-struct F64 {
-  using Factor = double;
-  using Sum = double;
-  using Factors = Vec64;
-  using Sums = Vec64;
-  static constexpr int64_t lanes = kLanes / 2;
-  SIMD_INLINE Factors read(const double* p) { return load(p); }
-  SIMD_INLINE Factors broadcast(double v) { return splat(v); }
-  SIMD_INLINE void add(Sums& sum, Factors a, Factors b) { sum += a * b; }
-};
+using F32 = Plain<float, Vec>;
+using F64 = Plain<double, Vec64>;
 struct Bf16Pairs {
   using Factor = uint32_t;
   using Sum = float;

@@ -90,18 +90,21 @@ void write_block(const WinogradPass& p, const ChannelBlock& b, const WinogradTil
   ({t, m, p.end.from(b.to->begin + b.first), b.to->data + b.first, b.to->count, b.count, b.to->accumulate});
 }
 
+// C = [C] + A B by the kernel for factors of that form, over k rows of B, alone or in pairs.
+void product(const WinogradPoints<float>& form, int64_t m, int64_t n, int64_t k, const float* a,
+    int64_t a_row, int64_t a_column, const float* b, int64_t ldb, float* c, int64_t ldc, bool accumulate) {
+  if (form.form == WinogradForm::f32)
+    ISA_PICK(gemm_block)(m, n, k, a, a_row, a_column, b, ldb, c, ldc, accumulate);
+  else ISA_PICK(gemm_block_bf16)
+  (m, n, (k + 1) / 2, pairs(a), a_row, a_column, pairs(b), ldb, c, ldc, accumulate, form.native);
+}
+
 // M[k] = V[k] U[k] for all points.
 void multiply(const WinogradPoints<float>& v, const WinogradPoints<float>& u, const WinogradPoints<float>& m,
     int64_t tiles, int64_t cin, int64_t cout) {
-  for (int64_t k = 0; k < kPoints; ++k) {
-    const float *a = v.data + k * v.point, *b = u.data + k * u.point;
-    float* c = m.data + k * m.point;
-    if (v.form == WinogradForm::f32)
-      ISA_PICK(gemm_block)(tiles, cout, cin, a, v.pitch, 1, b, u.pitch, c, m.pitch, /*accumulate=*/false);
-    else ISA_PICK(gemm_block_bf16)
-    (tiles, cout, cin / 2, pairs(a), v.pitch, 1, pairs(b), u.pitch, c, m.pitch, /*accumulate=*/false,
-        v.native);
-  }
+  for (int64_t k = 0; k < kPoints; ++k)
+    product(v, tiles, cout, cin, v.data + k * v.point, v.pitch, 1, u.data + k * u.point, u.pitch,
+        m.data + k * m.point, m.pitch, /*accumulate=*/false);
 }
 
 void run_shallow(const WinogradPass& p, float* workspace) {
@@ -208,13 +211,8 @@ void sum_bias(const Conv2dSizes& s, int64_t parts, const float* partial, ConvGra
 // dU[k] (+)= V[k]^T Z[k]: channels [row, row + rows) of V times all of Z.
 void multiply_transposed(int64_t k, const WinogradPoints<float>& v, const WinogradPoints<float>& z,
     const WinogradPoints<float>& du, int64_t tiles, int64_t row, int64_t rows, bool accumulate) {
-  const float *a = v.data + k * v.point + row, *b = z.data + k * z.point;
-  float* c = du.data + k * du.point + row * du.pitch;
-  if (v.form == WinogradForm::f32)
-    ISA_PICK(gemm_block)(rows, z.pitch, tiles, a, 1, v.pitch, b, z.pitch, c, du.pitch, accumulate);
-  else ISA_PICK(gemm_block_bf16)
-  (rows, z.pitch, (tiles + 1) / 2, pairs(a), 1, v.pitch, pairs(b), z.pitch, c, du.pitch, accumulate,
-      v.native);
+  product(v, rows, z.pitch, tiles, v.data + k * v.point + row, 1, v.pitch, z.data + k * z.point, z.pitch,
+      du.data + k * du.point + row * du.pitch, du.pitch, accumulate);
 }
 
 // dw from the sum of `groups` transformed gradients, `group` elements apart.

@@ -94,7 +94,7 @@ SIMD_INLINE Bits to_bf16(Vec v) {
   return v == v ? (u + 0x7fff + (u >> 16 & 1)) >> 16 : u >> 16 | 0x40;
 }
 
-// Rounds kLanes numbers to as many bf16: lower half of each lane, or side by side in half a register.
+// As many bf16 side by side, in half a register.
 typedef uint16_t Halves __attribute__((vector_size(kLanes * 2)));
 typedef uint16_t HalvesUnaligned __attribute__((vector_size(kLanes * 2), aligned(2), may_alias));
 template <bool Native> SIMD_INLINE Halves narrowed(Vec v) {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <map>
 #include <sstream>
 #include <thread>
 
@@ -137,11 +138,13 @@ std::vector<Setting> gpu_settings() {
   return all;
 }
 
-// A Python that imports these: the user's own first, then Debian's.
+// A Python that imports these: the user's own first, then Debian's. Looked for once: imports take seconds.
 std::string find_python(const std::string& modules) {
+  static std::map<std::string, std::string> found;
+  if (found.contains(modules)) return found[modules];
   for (const char* python : {"python3", "/usr/bin/python3"})
     if (std::system((std::string(python) + " -c 'import " + modules + "' >/dev/null 2>&1").c_str()) == 0)
-      return python;
+      return found[modules] = python;
   fail(ExitCode::usage, "bench", "no python3 here can import ", modules);
 }
 

@@ -51,8 +51,7 @@ Regions regions_of(
     const Step& step, const PatchImages& batch, const std::vector<Patch>& drawn, int64_t side) {
   const int64_t n = int64_t(drawn.size());
   const Arena host("regions");
-  Regions r{host.empty({n, 3}, DType::i32), host.empty({n, side, side}, DType::f32), {}};
-  for (const Patch& p : drawn) r.classes.push_back(int32_t(p.label));
+  Regions r{host.empty({n, 3}, DType::i32), host.empty({n, side, side}, DType::f32), classes_of(drawn)};
   step.work([&] {
     for (int64_t i = 0; i < n; ++i) {
       const Patch& p = drawn[size_t(i)];

@@ -45,6 +45,13 @@ struct Patch {
   float entropy = 0, confidence = 0;  // Hbar, Cbar
 };
 
+// The classes that these were drawn for.
+inline std::vector<int32_t> classes_of(const std::vector<Patch>& patches) {
+  std::vector<int32_t> classes;
+  for (const Patch& p : patches) classes.push_back(int32_t(p.label));
+  return classes;
+}
+
 // These samplers read the pixels of windows, not only their means.
 inline bool looks_at_pixels(Sampling s) { return s == Sampling::cosine || s == Sampling::boxes; }
 

@@ -41,6 +41,12 @@ PatchView draw_view(int64_t side, int64_t channels, Rng& rng) {
   return v;
 }
 
+std::vector<PatchView> draw_views(size_t n, int64_t side, int64_t channels, Rng& rng) {
+  std::vector<PatchView> views;
+  for (size_t i = 0; i < n; ++i) views.push_back(draw_view(side, channels, rng));
+  return views;
+}
+
 void cut_patches(const PatchImages& b, const std::vector<Patch>& patches, bool attended, const Tensor& out) {
   if (b.gpu) {
     CUDA_ONLY(return cut_patches_cuda(b, patches, attended, out);)

@@ -39,6 +39,8 @@ struct PatchView {
   }
 };
 PatchView draw_view(int64_t side, int64_t channels, Rng& rng);
+// One for each of n patches, in order.
+std::vector<PatchView> draw_views(size_t n, int64_t side, int64_t channels, Rng& rng);
 
 // Each patch as it is and in its view, f32 (n,side,side,C) on the batch's device.
 void cut_patches(

@@ -69,14 +69,12 @@ void PatchCl::resolve(const RunShape& run) {
 }
 
 void PatchCl::forbid_without_effect() const {
-  if (o_.contrast == Contrast::prototype)
+  const bool prototype = o_.contrast == Contrast::prototype;
+  if (prototype || o_.contrast == Contrast::intra_inter)
     options().forbid({"warm-up-tau", "warm-up-lambda", "warm-up-psi", "lambda", "psi", "hard-negatives",
                          "pooled-covariance"},
-        "with --contrast prototype, which knows the means of the classes and --tau");
-  if (o_.contrast == Contrast::intra_inter)
-    options().forbid({"warm-up-tau", "warm-up-lambda", "warm-up-psi", "lambda", "psi", "hard-negatives",
-                         "pooled-covariance"},
-        "with --contrast intra-inter, which knows the windows of its step and --tau");
+        prototype ? "with --contrast prototype, which knows the means of the classes and --tau"
+                  : "with --contrast intra-inter, which knows the windows of its step and --tau");
   if (o_.embed != Embed::attention)
     options().forbid(
         {"embed-level"}, "without --embed attention, which pools the encoder's map of that level");
@@ -196,11 +194,8 @@ Patches PatchCl::draw_patches(const Step& step, const Tensor& target) {
   Patches out;
   if (drawn.empty()) return out;
   Rng rng = step.host_rng(site::patch_view);
-  std::vector<PatchView> views;
-  for (const Patch& p : drawn) {
-    views.push_back(draw_view(side, channels, rng));
-    out.classes.push_back(int32_t(p.label));
-  }
+  const std::vector<PatchView> views = draw_views(drawn.size(), side, channels, rng);
+  out.classes = classes_of(drawn);
   const Shape shape{int64_t(drawn.size()), side, side, channels};
   out.plain = place.memory.empty(shape, DType::f32);
   out.augmented = place.memory.empty(shape, DType::f32);

@@ -16,11 +16,8 @@ namespace patchcl {
 void PatchCl::add_without(const Step& step, const SeenImages& seen, const std::vector<Patch>& drawn,
     const Arena& memory, Rng& rng, Patches& patches) const {
   const int64_t side = o_.patches.side, channels = seen.batch.channels;
-  std::vector<PatchView> views;
-  for (const Patch& p : drawn) {
-    views.push_back(draw_view(side, channels, rng));
-    patches.classes_without.push_back(int32_t(p.label));
-  }
+  const std::vector<PatchView> views = draw_views(drawn.size(), side, channels, rng);
+  patches.classes_without = classes_of(drawn);
   patches.without = memory.empty({int64_t(drawn.size()), side, side, channels}, DType::f32);
   step.work([&] { view_patches(seen.batch, drawn, views, o_.attended, patches.without); });
 }
