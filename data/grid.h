@@ -12,6 +12,7 @@ struct Grid {
   int64_t depth = 1, height = 0, width = 0, channels = 1;
   std::vector<double> values;              // D*H*W*C; a double holds every stored type of the formats exactly
   double low = 0, high = 1;                // the values that become 0 and 1 in training
+  bool stored_as_f32 = false;              // SSL4MIS's preparation then reckoned in f32 too
   std::array<double, 3> spacing{1, 1, 1};  // mm along (slice, row, column); 1 when the file does not say
 
   int64_t numel() const { return depth * height * width * channels; }

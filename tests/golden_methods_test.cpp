@@ -43,8 +43,10 @@ OptionValues options_of(const std::string& method) {
       {"patchcl",
           {{"ema", "0.7"}, {"teacher-norm", "running"}, {"embedding", "6"}, {"contrast-weight", "0.3"},
               {"warm-up-tau", "0.7"}, {"warm-up-lambda", "3"}, {"warm-up-psi", "64"}, {"tau", "0.5"},
-              {"lambda", "4"}, {"psi", "16"}, {"info-nce-tau", "0.4"}, {"info-nce-negatives", "5"},
-              {"queue", "24"}, {"queue-ready", "20"}}}};
+              {"lambda", "4"}, {"psi", "16"}, {"queue", "24"}, {"queue-ready", "20"}}},
+      {"patchcl info-nce",
+          {{"ema", "0.7"}, {"teacher-norm", "running"}, {"embedding", "6"}, {"contrast-weight", "0.3"},
+              {"info-nce-tau", "0.4"}, {"info-nce-negatives", "5"}, {"queue", "24"}, {"queue-ready", "20"}}}};
   all.insert(all.end(), own.at(method).begin(), own.at(method).end());
   return all;
 }
@@ -91,7 +93,7 @@ class KnownMoments : public PatchCl {
         golden::tensor(Arena("patches"), {kPatches, kPatchSide, kPatchSide, 1}, DType::f32, cut);
     return out;
   }
-  ClassStatistics statistics(Step& step, const Tensor&, const Patches&) const override {
+  ClassStatistics statistics(Step& step, const Tensor&, const std::vector<int32_t>&) const override {
     const Var m = step.tape.constant(mean), S = step.tape.constant(covariance);
     const Tensor ready = step.tape.arena().empty({kClasses}, DType::u8);
     fill(ready, 1);
@@ -167,8 +169,9 @@ class KnownPatches : public PatchCl {
   Tensor enqueue(Step& step, const Patches& patches) override {
     return keys = PatchCl::enqueue(step, patches);
   }
-  ClassStatistics statistics(Step& step, const Tensor& k, const Patches& patches) const override {
-    const ClassStatistics s = PatchCl::statistics(step, k, patches);
+  ClassStatistics statistics(
+      Step& step, const Tensor& anchors, const std::vector<int32_t>& classes) const override {
+    const ClassStatistics s = PatchCl::statistics(step, anchors, classes);
     seen = {{"mean", s.mean.value()}, {"covariance", s.covariance.value()},
         {"negative_mean", s.negative_mean.value()}, {"negative_covariance", s.negative_covariance.value()}};
     return s;
@@ -187,7 +190,7 @@ class GoldenPatchCl : public testing::TestWithParam<std::string> {
   }
   std::unique_ptr<KnownPatches> make(const std::string& contrast) const {
     auto method = std::make_unique<KnownPatches>();
-    method->options().set(options_of("patchcl"));
+    method->options().set(options_of(contrast == "info-nce" ? "patchcl info-nce" : "patchcl"));
     method->options().set("contrast", contrast);
     const Shape s{kPatches, kPatchSide, kPatchSide, 1};
     method->known = {golden::images(arena_, s, DType::f32, "patchcl.plain"),

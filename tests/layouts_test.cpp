@@ -234,9 +234,10 @@ TEST(Layouts, SeveralChannelsAreStackedEachInItsOwnRange) {
   for (int64_t i = 0; i < s.height * s.width; ++i) EXPECT_NEAR(s.image[2 * i], s.image[2 * i + 1], 1e-6);
 }
 
-// SSL4MIS's files from the challenge's own: slices, names, split, and values to the last bit.
+// SSL4MIS's files from the challenge's own, volumes of integers stored as `type`: slices, names, split, and
+// values to the last bit.
 void expect_acdc(const std::vector<double>& image, const std::vector<uint8_t>& label, int64_t d, int64_t h,
-    int64_t w, double levels) {
+    int64_t w, double levels, NiftiType type) {
   TemporaryFolder folder;
   const std::string raw = folder / "raw", to = folder / "h5";
   Grid stored = grid_of(d, h, w, image);
@@ -245,11 +246,11 @@ void expect_acdc(const std::vector<double>& image, const std::vector<uint8_t>& l
     const std::string dir = raw + "/training/" + patient;
     std::filesystem::create_directories(dir);
     for (const char* frame : {"_frame01", "_frame12"}) {
-      write_nifti(dir + "/" + patient + frame + ".nii.gz", stored, NiftiType::i16);
+      write_nifti(dir + "/" + patient + frame + ".nii.gz", stored, type);
       write_nifti(dir + "/" + patient + frame + "_gt.nii.gz", grid_of(d, h, w, {label.begin(), label.end()}),
           NiftiType::u8);
     }
-    write_nifti(dir + "/" + patient + "_4d.nii.gz", stored, NiftiType::i16);
+    write_nifti(dir + "/" + patient + "_4d.nii.gz", stored, type);
   }
   EXPECT_EQ(ids(open_layout(raw).train), (Ids{"patient099_frame01", "patient099_frame02"}));
   convert_data(raw, to, Target::ssl4mis);
@@ -269,7 +270,11 @@ void expect_acdc(const std::vector<double>& image, const std::vector<uint8_t>& l
 TEST(Layouts, AcdcAsDownloadedBecomesSsl4misFilesToTheLastBit) {
   if (contains(refused([] { read_nifti_header("/nowhere.nii"); }), "built without")) GTEST_SKIP();
   if (contains(refused([] { read_h5("/nowhere.h5", "image"); }), "built without")) GTEST_SKIP();
-  expect_acdc(smooth_image(4, 24, 20, 5), square_label(4, 24, 20, 4), 4, 24, 20, 4095);
+  const std::vector<double> image = smooth_image(4, 24, 20, 5);
+  std::vector<double> rounded(image.begin(), image.end());
+  for (double& v : rounded) v = double(float(v));
+  expect_acdc(image, square_label(4, 24, 20, 4), 4, 24, 20, 4095, NiftiType::i16);
+  expect_acdc(rounded, square_label(4, 24, 20, 4), 4, 24, 20, 4095, NiftiType::f32);
 }
 
 // PATCHCL_ACDC names SSL4MIS's folder: the same of every volume of its val.list.
@@ -280,14 +285,19 @@ TEST(Layouts, RealAcdcVolumesComeBackToTheLastBit) {
     const std::string path = std::string(dir) + "/data/" + name + ".h5";
     const Grid image = read_h5(path, "image");
     const std::vector<uint8_t> label = to_label(read_h5(path, "label"), path);
+    const auto all = [&](auto holds) { return std::all_of(image.values.begin(), image.values.end(), holds); };
+    const bool f32 = all([](double v) { return double(float(v)) == v; });  // prepared from a volume of f32
     const auto whole = [&](double n) {
-      return std::all_of(
-          image.values.begin(), image.values.end(), [&](double v) { return std::round(v * n) / n == v; });
+      return all([&](double v) {
+        const double level = std::round(v * n) / n;
+        return (f32 ? double(float(level)) : level) == v;
+      });
     };
     double levels = 1;
     while (levels < 8192 && !whole(levels)) ++levels;
-    if (levels == 8192) continue;  // rounded to f32 in that file: no number of levels gives it back
-    expect_acdc(image.values, label, image.depth, image.height, image.width, levels);
+    ASSERT_LT(levels, 8192) << name << ": no number of levels gives its values";
+    const NiftiType type = f32 ? NiftiType::f32 : NiftiType::i16;
+    expect_acdc(image.values, label, image.depth, image.height, image.width, levels, type);
   }
 }
 

@@ -328,6 +328,10 @@ TEST(MethodOptions, ReadTheirOwnAndRefuseOthers) {
   EXPECT_NE(message("mean-teacher", {{"confidence", "0.9"}}).find("has no effect"), std::string::npos);
   EXPECT_EQ(message("mean-teacher", {{"confidence", "0.9"}, {"consistency", "ce"}}), "");
   EXPECT_NE(message("mean-teacher", {{"ema", "1.5"}}).find("--ema '1.5' is not in [0,1]"), std::string::npos);
+  EXPECT_NE(message("patchcl", {{"contrast", "info-nce"}, {"tau", "0.5"}}), "");
+  EXPECT_NE(message("patchcl", {{"info-nce-tau", "0.5"}}), "");
+  EXPECT_NE(message("patchcl", {{"contrast", "off"}, {"contrast-match", "0.1"}}), "");
+  EXPECT_NE(message("local-contrast", {{"ema", "0.9"}}), "");
   EXPECT_NE(message("patchcl", {{"queue", "1"}}).find("--queue '1' is not at least 2"), std::string::npos);
   EXPECT_NE(
       message("mean-teacher", {{"consistensy", "ce"}}).find("did you mean 'consistency'"), std::string::npos);

@@ -140,7 +140,7 @@ TEST_F(PatchClParts, NegativeClassWithoutSlabKeepsItsOwnMoments) {
   const Tensor keys = arena_.empty({1, kDimension}, DType::f32);
   std::copy(shared, shared + kDimension, keys.data<float>());
   Step step = step_at(0);
-  const ClassStatistics s = method.statistics(step, keys, {{}, {}, {0}});
+  const ClassStatistics s = method.statistics(step, keys, {0});
   for (int64_t d = 0; d < kDimension; ++d)
     EXPECT_EQ(s.negative_mean.value().data<float>()[1 * kDimension + d], 0.5f)
         << "row (0,1) is class 1's mean";

@@ -287,3 +287,11 @@ TEST(Pdcr, OptionsWithoutEffectAreErrors) {
   EXPECT_FALSE(refused({{"pdcr", "0.1"}, {"pdcr-patch", "hierarchy"}, {"pdcr-sides", "3,5"}}));
   EXPECT_FALSE(refused({{"pdcr-cross", "0.1"}, {"pdcr-width", "16"}, {"pdcr-unlabeled", "true"}}));
 }
+
+TEST(Pdcr, PositionsAreSinesOfBothAxes) {
+  float e[8];
+  encode_position(3, 50, e);
+  const double want[] = {std::sin(3.), std::cos(3.), std::sin(0.03), std::cos(0.03), std::sin(50.),
+      std::cos(50.), std::sin(0.5), std::cos(0.5)};
+  for (int c = 0; c < 8; ++c) EXPECT_NEAR(e[c], want[c], 1e-6) << c;
+}

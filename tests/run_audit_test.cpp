@@ -9,6 +9,7 @@
 #include "tensor/io.h"
 #include "tests/command_line.h"
 #include "tests/json_output.h"
+#include "tests/training_runs.h"
 #include "train/audit/run_audit.h"
 
 using namespace patchcl;
@@ -90,3 +91,31 @@ TEST(RunAudit, WhatIsNoRunIsRefused) {
 }
 
 }  // namespace
+
+// The weight of PatchCL's contrast: as asked for until step 200, then from the gradients measured there. A
+// run that is cut behind it ends in the same bits.
+TEST(RunAudit, TheContrastsWeightFollowsItsGradients) {
+  TemporaryFolder folder;
+  const std::string whole = folder / "whole", cut = folder / "cut";
+  const std::string more =
+      "--contrast-match 0.2 --contrast-weight 0.3 --queue-ready 2 --log-every 1 --iters 204";
+  const auto weights = [](const std::string& run) {
+    std::vector<double> w;
+    std::ifstream lines(run + "/metrics.jsonl");
+    for (std::string line; std::getline(lines, line);) {
+      const auto j = nlohmann::json::parse(line);
+      if (j.contains("contrast_weight")) w.push_back(j.at("contrast_weight"));
+    }
+    return w;
+  };
+  ASSERT_EQ(run_patchcl(options("patchcl", whole, more)).code, 0);
+  const std::vector<double> w = weights(whole);
+  ASSERT_EQ(w.size(), 204u);
+  for (size_t i = 0; i < 200; ++i) EXPECT_EQ(w[i], 0.3);
+  EXPECT_GT(w[200], 0);
+  EXPECT_NE(w[200], 0.3);
+  for (size_t i = 201; i < 204; ++i) EXPECT_EQ(w[i], w[200]);
+  EXPECT_EQ(interrupt_at(201, SIGINT, options("patchcl", cut, more), cut), 9);
+  ASSERT_EQ(run_patchcl("train --resume " + cut).code, 0);
+  expect_equal_checkpoints(whole + "/last.safetensors", cut + "/last.safetensors");
+}

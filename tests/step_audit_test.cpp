@@ -3,6 +3,8 @@
 
 #include "tests/golden.h"
 #include "train/audit/parameter_audit.h"
+#include "train/audit/term_report.h"
+#include "train/methods/matched_weight.h"
 
 using namespace patchcl;
 
@@ -115,8 +117,13 @@ std::vector<Choice> choices() {
   }
   const std::vector<Choice> more{{"patchcl_all_tensors", "patchcl", {{"hard-negatives", "off"}}},
       {"patchcl_info_nce", "patchcl", {{"contrast", "info-nce"}}},
+      {"patchcl_student_anchors", "patchcl", {{"hard-negative-anchors", "student"}}},
       {"patchcl_intra_inter", "patchcl", {{"contrast", "intra-inter"}}},
       {"local_contrast_global", "local-contrast", {{"global-share", "1"}, {"local-share", "0"}}},
+      {"local_contrast_byol", "local-contrast",
+          {{"global-share", "1"}, {"local-share", "0"}, {"global-form", "byol"}}},
+      {"local_contrast_simsiam", "local-contrast",
+          {{"global-share", "1"}, {"local-share", "0"}, {"global-form", "simsiam"}}},
       {"local_contrast_blocks", "local-contrast",
           {{"pixels", "block"}, {"block", "16"}, {"form", "paper"}, {"head-relu", "true"}}},
       {"patchcl_region", "patchcl",
@@ -128,7 +135,8 @@ std::vector<Choice> choices() {
           {{"embed", "region"}, {"pooled-covariance", "true"}, {"contrast-ramp", "true"},
               {"consistency", "dice"}, {"confidence", "0.3"}, {"mix", "both"}}},
       {"supervised_pdcr", "supervised",
-          {{"pdcr", "0.2"}, {"pdcr-decoder", "0.1"}, {"pdcr-cross", "0.3"}, {"pdcr-width", "6"}}},
+          {{"pdcr", "0.2"}, {"pdcr-decoder", "0.1"}, {"pdcr-cross", "0.3"}, {"pdcr-width", "6"},
+              {"pdcr-position", "true"}}},
       {"mean_teacher_pdcr", "mean-teacher",
           {{"pdcr", "0.2"}, {"pdcr-patch", "hierarchy"}, {"pdcr-affinity", "variation"},
               {"pdcr-levels", "0,2"}, {"pdcr-unlabeled", "true"}, {"pdcr-confidence", "0.3"}}},
@@ -175,4 +183,47 @@ TEST(StepAudit, LayersAreNamedByLevel) {
   EXPECT_EQ(layer_of("encoder.in_conv.conv_conv.0.weight"), "encoder.in_conv");
   EXPECT_EQ(layer_of("decoder.up2.conv1x1.bias"), "decoder.up2");
   EXPECT_EQ(layer_of("projection.3.bias"), "projection");
+}
+
+// After one measurement, on the encoder, which patches and images share.
+TEST(MatchedWeight, TheMeasuredShareIsTheOneAskedFor) {
+  const Arena arena("test");
+  const Batch batch = small_batch(arena);
+  const Choice matched{"matched", "patchcl", {{"contrast-match", "0.15"}}};
+  const auto measured = started(matched, batch), step = started(matched, batch);
+  step->method().see(shared_gradients(*measured));
+  set(*step, batch, 5);
+  double supervised = 0, contrast = 0;
+  const std::vector<TermGradient> terms = step->terms();
+  for (const ParamInfo& p : step->layout().parameters()) {
+    if (!p.name.starts_with("encoder.")) continue;
+    for (int64_t i = p.offset; i < p.offset + p.shape.numel(); ++i) {
+      double sum = 0;
+      for (const TermGradient& t : terms) {
+        const double g = t.weight * t.gradient.data<double>()[i];
+        if (t.name == "ce" || t.name == "dice_loss") sum += g;
+        if (t.name == "contrast") contrast = std::hypot(contrast, g);
+      }
+      supervised = std::hypot(supervised, sum);
+    }
+  }
+  EXPECT_NEAR(contrast / supervised, 0.15, 1e-9);
+}
+
+TEST(MatchedWeight, NormsAreAveragedAndKept) {
+  MatchedWeight a(0.5, 7), b(0.5, 7);
+  EXPECT_EQ(a.weight(), 7);
+  a.see({3, 0});  // no contrast in that step
+  EXPECT_EQ(a.weight(), 7);
+  a.see({2, 4});
+  EXPECT_DOUBLE_EQ(a.weight(), 0.5 * 2 / 4);
+  a.see({7, 1});
+  EXPECT_DOUBLE_EQ(a.weight(), 0.5 * 3 / 3.4);
+  TensorFile file;
+  a.save(file);
+  b.load(file);
+  EXPECT_EQ(b.weight(), a.weight());
+  EXPECT_FALSE(a.due(0));
+  EXPECT_FALSE(a.due(100));
+  EXPECT_TRUE(a.due(400));
 }

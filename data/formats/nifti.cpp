@@ -186,7 +186,10 @@ Grid read_nifti(std::span<const uint8_t> bytes, const std::string& name) {
     case NIFTI_TYPE_UINT16: unpack<uint16_t>(data.data(), slope, intercept, g); break;
     case NIFTI_TYPE_INT32: unpack<int32_t>(data.data(), slope, intercept, g); break;
     case NIFTI_TYPE_UINT32: unpack<uint32_t>(data.data(), slope, intercept, g); break;
-    case NIFTI_TYPE_FLOAT32: unpack<float>(data.data(), slope, intercept, g); break;
+    case NIFTI_TYPE_FLOAT32:
+      unpack<float>(data.data(), slope, intercept, g);
+      g.stored_as_f32 = true;
+      break;
     default: unpack<double>(data.data(), slope, intercept, g); break;
   }
   set_range_to_extremes(g);

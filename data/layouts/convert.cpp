@@ -94,15 +94,22 @@ class Writer {
   Lists split_;
 };
 
+// (v - low) / (high - low), in the arithmetic of the type that the file stores, as numpy does it.
+std::vector<double> in_unit_range(const Grid& g) {
+  std::vector<double> unit;
+  const double range = g.high > g.low ? g.high - g.low : 1;  // as normalized() does
+  for (const double v : g.values)
+    unit.push_back(g.stored_as_f32 ? double((float(v) - float(g.low)) / float(range)) : (v - g.low) / range);
+  return unit;
+}
+
 class Ssl4misWriter : public Writer {
  public:
   using Writer::Writer;
   void write(const Case& c) override {
     refuse_colour(c, "SSL4MIS's layout");
     make_folders(to_ + "/data/slices");
-    std::vector<double> image;
-    const double range = c.image.high > c.image.low ? c.image.high - c.image.low : 1;  // as normalized() does
-    for (const double v : c.image.values) image.push_back((v - c.image.low) / range);
+    const std::vector<double> image = in_unit_range(c.image);
     const int64_t h = c.image.height, w = c.image.width, n = c.slice_pixels();
     if (c.split != Split::train) {
       split_.add(c.split, c.id);

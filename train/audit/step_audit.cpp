@@ -14,12 +14,15 @@ LearnerOptions for_audit(LearnerOptions o) {
 }  // namespace
 
 StepAudit::StepAudit(const std::string& method, const OptionValues& values, LearnerOptions options)
-    : learner_(method, values, for_audit(std::move(options))) {}
+    : learner_(method, values, for_audit(std::move(options))) {
+  learner_.hold(&held_);
+}
 
 void StepAudit::set(const Batch& batch, int64_t iteration) {
   batch_ = in_f64(batch);
   batch_.host = nullptr;
   learner_.go_to(iteration);
+  held_.clear();
   method_state_ = {};
   method().save(method_state_);
   for (auto& [store, kept] : {std::pair{&student(), &student_buffers_}, {&teacher(), &teacher_buffers_}}) {

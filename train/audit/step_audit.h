@@ -2,8 +2,8 @@
 //
 // Repeatable means: before each evaluation the method's own state (queues, thresholds) and the running
 // statistics of batch norm are put back, and every draw depends on (seed, iteration) alone. What a step holds
-// constant (teacher, pseudo-labels, queue statistics) does not depend smoothly on the student, so differences
-// of the loss see what is differentiated.
+// constant (teacher, pseudo-labels, queue statistics) does not depend smoothly on the student, or is kept
+// from the first evaluation (Step::held), so differences of the loss see what is differentiated.
 #pragma once
 #include <string>
 #include <vector>
@@ -56,6 +56,7 @@ class StepAudit {
   Learner learner_;
   Batch batch_;
   TensorFile method_state_;
+  HeldTensors held_;
   Tensor student_buffers_, teacher_buffers_;
 };
 

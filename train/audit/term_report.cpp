@@ -4,8 +4,9 @@
 
 namespace patchcl {
 
+bool supervised(const std::string& term) { return term == "ce" || term == "dice_loss"; }
+
 TermsReport report_terms(const ParamLayout& layout, const std::vector<TermGradient>& terms) {
-  const auto supervised = [](const std::string& name) { return name == "ce" || name == "dice_loss"; };
   std::vector<double> direction(size_t(layout.flat_size()));
   for (const TermGradient& t : terms)
     if (supervised(t.name))
@@ -36,6 +37,26 @@ TermsReport report_terms(const ParamLayout& layout, const std::vector<TermGradie
     report.terms.push_back(std::move(r));
   }
   return report;
+}
+
+SharedGradients shared_gradients(StepAudit& step) {
+  const Arena host("gradients");
+  const Tensor sum = host.zeros({step.layout().flat_size()}, DType::f64);
+  std::vector<LayerNorm> contrast;
+  for (const TermGradient& t : step.terms()) {
+    if (t.name == "contrast") contrast = norms_by_layer(step.layout(), t.gradient);
+    if (!supervised(t.name)) continue;
+    for (int64_t i = 0; i < sum.numel(); ++i)
+      sum.data<double>()[i] += t.weight * t.gradient.data<double>()[i];
+  }
+  const std::vector<LayerNorm> reference = norms_by_layer(step.layout(), sum);
+  SharedGradients norms;
+  for (size_t k = 0; k < contrast.size(); ++k) {
+    if (contrast[k].norm == 0 || reference[k].norm == 0) continue;
+    norms.contrast = std::hypot(norms.contrast, contrast[k].norm);
+    norms.supervised = std::hypot(norms.supervised, reference[k].norm);
+  }
+  return norms;
 }
 
 void add_term_figures(html::Page& page, const TermsReport& report) {

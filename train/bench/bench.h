@@ -4,6 +4,7 @@
 #pragma once
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -62,14 +63,48 @@ class Network {
   // `graph`: steps are recorded once and replayed (train/loop/recorded_step.h).
   Network(int64_t batch, int64_t size, Device device = Device::cpu, bool graph = false);
   ~Network();
-  void train();  // forward, cross-entropy and Dice, backward, SGD: one step
-  void infer();  // forward alone, with running statistics and without gradients
-  void wait();   // for the GPU
+  void train();                  // forward, cross-entropy and Dice, backward, SGD: one step
+  void infer();                  // forward alone, with running statistics and without gradients
+  void wait();                   // for the GPU
+  double planned_bytes() const;  // of a step's activations
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// The supervised contrast of random vectors of 128 numbers and four labels, forward and backward.
+class ContrastStep {
+ public:
+  explicit ContrastStep(int64_t vectors);
+  ~ContrastStep();
+  void run();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// A training step by the size of images, their number and the threads; steps of more than `most_pixels` are
+// left out.
+struct StepTime {
+  int64_t size, batch;
+  int threads;
+  double seconds, bytes;  // the shortest; of activations
+};
+struct ScaleOptions {
+  double seconds = 0.5;  // for each
+  int64_t most_pixels = 1 << 22;
+};
+std::vector<StepTime> measure_scale(const std::vector<int64_t>& sizes, const std::vector<int64_t>& batches,
+    const std::vector<int>& threads, const ScaleOptions& options);
+// Cost and memory per pixel with the most threads; with two counts of threads, the first of which is 1, what
+// more cores would give.
+std::string scale_tables(const std::vector<StepTime>& all, const std::vector<int64_t>& sizes,
+    const std::vector<int64_t>& batches, const std::vector<int>& threads);
+// Of a step's seconds on one thread and on many; the speed-up of so many threads.
+double serial_share(double one, double many, int threads);
+double amdahl(double serial, int threads);
 
 // A training step of a semi-supervised method behind its warm-up, half of the batch labelled (of supervised:
 // all of it). The methods take turns, `rounds` times; median.
@@ -89,7 +124,8 @@ struct OpTime {
 };
 std::vector<OpTime> profile(Network& network, int steps);
 
-// A process that runs a network: it reads "train" or "infer" per line and answers with the seconds that took.
+// A process that does one of a few things: it reads which, "train" or "infer", and answers with the seconds
+// that took.
 class Peer {
  public:
   // Throws Error(usage) with the reason when it cannot start or does not greet with a line.
@@ -107,14 +143,15 @@ class Peer {
   int pid_, to_, from_;
   std::string greeting_, buffer_;
 };
-// Serves the other side of Peer on standard input and output until its end; each answer is the mean of
-// `steps`.
-void serve(Network& network, int steps);
+// Serves the other side of Peer on standard input and output until its end. run(what) does it `steps` times;
+// each answer is the mean.
+void serve(const std::function<void(const std::string& what)>& run, int steps);
 
 // Ours against one setting of a peer, taken in turn; medians, and the median of the pairs' ratios.
 struct Comparison {
-  std::string peer, version, what;  // "PyTorch channels_last", "1.13.0a0", "train"
-  int64_t batch = 0, size = 0;
+  std::string peer, version, what;         // "PyTorch channels_last", "1.13.0a0", "train"
+  std::string input;                       // "4 of 256x256"
+  int64_t batch = 0, size = 0;             // of images; of a contrast the vectors, and 0
   double ours = 0, theirs = 0, ratio = 0;  // seconds, seconds, theirs / ours
   double our_bytes = 0, their_bytes = 0;
   double others = 0;    // share of the machine that neither of the two took
@@ -125,9 +162,12 @@ struct CompareOptions {
   int64_t size = 256;
   Device device = Device::cpu;  // the GPU: every peer in f32 and TF32, PyTorch in bf16 too
   int pairs = 9;                // at most
-  std::string torch_script = "train/bench/bench_torch.py", onnx_script = "train/bench/bench_onnx.py";
+  std::string torch_script = "train/bench/bench_torch.py", onnx_script = "train/bench/bench_onnx.py",
+              contrast_script = "train/bench/bench_contrast.py";
 };
 std::vector<Comparison> compare(const CompareOptions& options);
+// The contrast of so many vectors against PyTorch, which keeps all pairs in one matrix; only `pairs` is read.
+std::vector<Comparison> compare_contrasts(const std::vector<int64_t>& vectors, const CompareOptions& options);
 
 struct Results {
   Machine machine;

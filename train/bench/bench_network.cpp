@@ -56,6 +56,8 @@ void Network::wait() {
   if (impl_->learner.options().device == Device::cuda) cuda::synchronize();
 }
 
+double Network::planned_bytes() const { return double(impl_->learner.planned_bytes()); }
+
 void Network::train() {
   Learner& learner = impl_->learner;
   learner.begin_step();

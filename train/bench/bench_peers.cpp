@@ -92,12 +92,11 @@ double Peer::peak_bytes() const {
   return 0;
 }
 
-void serve(Network& network, int steps) {
+void serve(const std::function<void(const std::string& what)>& run, int steps) {
   std::cout << "ready" << std::endl;
   for (std::string what; std::getline(std::cin, what);) {
     const double start = now();
-    for (int i = 0; i < steps; ++i) what == "train" ? network.train() : network.infer();
-    network.wait();
+    run(what);
     std::cout << (now() - start) / steps << std::endl;
   }
 }
@@ -105,12 +104,15 @@ void serve(Network& network, int steps) {
 namespace {
 
 using Environment = std::vector<std::pair<std::string, std::string>>;
-enum class PeerKind { torch, onnx, itself };
+enum class PeerKind { torch, onnx, itself, contrast };
 struct Setting {
   std::string name, variant;  // PyTorch's layout, or the engine that runs ONNX
   Environment environment = {};
   std::string math = "f32", mode = "eager";
   PeerKind kind = PeerKind::torch;
+
+  // Ours has no int8: its fastest arithmetic stands against it.
+  std::string our_math() const { return math == "int8" ? "bf16" : math; }
 };
 
 // The malloc settings keep PyTorch's activations in one heap of huge pages instead of mapping and unmapping
@@ -125,6 +127,8 @@ const std::vector<Setting> kSettings = {{"PyTorch", "contiguous"},
     {"ONNX Runtime", "onnxruntime", {}, "f32", "eager", PeerKind::onnx},
     {"OpenVINO", "openvino", {}, "f32", "eager", PeerKind::onnx},
     {"OpenVINO bf16", "openvino", {}, "bf16", "eager", PeerKind::onnx},
+    {"ONNX Runtime int8, ours in bf16", "onnxruntime", {}, "int8", "eager", PeerKind::onnx},
+    {"OpenVINO int8, ours in bf16", "openvino", {}, "int8", "eager", PeerKind::onnx},
     {"this program in f32, ours in bf16", "", {}, "bf16", "eager", PeerKind::itself}};
 
 // On the GPU, each kind of arithmetic against the same of ours.
@@ -148,7 +152,14 @@ std::string find_python(const std::string& modules) {
   fail(ExitCode::usage, "bench", "no python3 here can import ", modules);
 }
 
-// The command of a server of steps.
+// What a setting is asked for.
+std::vector<std::string> calls_of(const Setting& setting) {
+  if (setting.kind == PeerKind::contrast) return {"contrast"};
+  if (setting.kind == PeerKind::onnx) return {"infer"};
+  return {"train", "infer"};
+}
+
+// The command of a server of steps; `images` are vectors where it contrasts.
 std::vector<std::string> ours(const CompareOptions& o, int64_t images, const std::string& math) {
   std::vector<std::string> command{"/proc/self/exe", "bench", "serve", "--batch", std::to_string(images),
       "--size", std::to_string(o.size), "--threads", std::to_string(threads()), "--device",
@@ -156,12 +167,22 @@ std::vector<std::string> ours(const CompareOptions& o, int64_t images, const std
   if (o.device == Device::cuda) command.push_back("--graph");
   return command;
 }
-std::vector<std::string> theirs(const CompareOptions& o, int64_t images, const Setting& setting) {
-  if (setting.kind == PeerKind::itself) return ours(o, images, "f32");
-  const bool torch = setting.kind == PeerKind::torch;
-  const std::string script = torch ? o.torch_script : o.onnx_script;
+std::vector<std::string> ours(int64_t vectors) {
+  return {"/proc/self/exe", "bench", "serve", "--vectors", std::to_string(vectors), "--threads",
+      std::to_string(threads())};
+}
+std::string readable(const std::string& script) {
   if (access(script.c_str(), R_OK))
     fail(ExitCode::usage, "bench", "no ", script, " here: run it from the repository");
+  return script;
+}
+std::vector<std::string> theirs(const CompareOptions& o, int64_t images, const Setting& setting) {
+  if (setting.kind == PeerKind::itself) return ours(o, images, "f32");
+  if (setting.kind == PeerKind::contrast)
+    return {
+        find_python("torch"), readable(o.contrast_script), std::to_string(images), std::to_string(threads())};
+  const bool torch = setting.kind == PeerKind::torch;
+  const std::string script = readable(torch ? o.torch_script : o.onnx_script);
   return {find_python(torch ? "torch" : "onnx, numpy, " + setting.variant), script, setting.variant,
       std::to_string(images), std::to_string(o.size), std::to_string(threads()),
       o.device == Device::cuda ? "cuda" : "cpu", setting.math, setting.mode};
@@ -199,15 +220,17 @@ constexpr double kMostOfOthers = 0.1;
 
 void compare_one(
     const CompareOptions& o, const Setting& setting, int64_t images, std::vector<Comparison>& all) {
-  for (const char* what : {"train", "infer"}) {
-    if (setting.kind == PeerKind::onnx && what == std::string("train")) continue;
+  const bool contrast = setting.kind == PeerKind::contrast;
+  const std::string side = std::to_string(o.size), count = std::to_string(images);
+  for (const std::string& what : calls_of(setting)) {
     Comparison c;
     c.peer = setting.name;
     c.what = what;
+    c.input = contrast ? count + " vectors" : count + " of " + side + "x" + side;
     c.batch = images;
-    c.size = o.size;
+    c.size = contrast ? 0 : o.size;
     try {
-      Peer mine(ours(o, images, setting.math), {});
+      Peer mine(contrast ? ours(images) : ours(o, images, setting.our_math()), {});
       Peer other(theirs(o, images, setting), setting.environment);
       if (setting.kind != PeerKind::itself)
         c.version = other.greeting().substr(0, other.greeting().find(' '));
@@ -234,7 +257,7 @@ void compare_one(
       c.not_run = e.what();
     }
     all.push_back(c);
-    std::fprintf(stderr, "%s %s, batch %lld: %s\n", setting.name.c_str(), what, (long long)images,
+    std::fprintf(stderr, "%s %s, %s: %s\n", setting.name.c_str(), what.c_str(), c.input.c_str(),
         c.not_run.empty() ? "done" : c.not_run.c_str());
   }
 }
@@ -246,6 +269,13 @@ std::vector<Comparison> compare(const CompareOptions& o) {
   for (int64_t batch : o.batches)
     for (const Setting& setting : o.device == Device::cuda ? gpu_settings() : kSettings)
       compare_one(o, setting, batch, all);
+  return all;
+}
+
+std::vector<Comparison> compare_contrasts(const std::vector<int64_t>& vectors, const CompareOptions& o) {
+  std::vector<Comparison> all;
+  for (int64_t n : vectors)
+    compare_one(o, {"PyTorch, one matrix", "", {}, "f32", "eager", PeerKind::contrast}, n, all);
   return all;
 }
 

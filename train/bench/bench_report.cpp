@@ -62,15 +62,14 @@ void comparison_table(std::ostream& s, const Results& r) {
   if (r.comparisons.empty()) return;
   std::vector<TableRow> rows;
   for (const Comparison& c : r.comparisons) {
-    const std::string side = std::to_string(c.size);
-    rows.push_back({c.peer + " " + c.version, std::to_string(c.batch) + " of " + side + "x" + side, c.what});
+    rows.push_back({c.peer + " " + c.version, c.input, c.what});
     TableRow figures{fixed(c.ours * 1e3, 1), fixed(c.theirs * 1e3, 1), fixed(c.ratio, 2),
         fixed(c.our_bytes / 1048576, 0), fixed(c.their_bytes / 1048576, 0), fixed(c.others * 100, 0)};
     if (!c.not_run.empty()) figures = {"not run: " + c.not_run, "", "", "", "", ""};
     rows.back().insert(rows.back().end(), figures.begin(), figures.end());
   }
-  s << "Whole UNet; medians of pairs taken in turn; ratio = theirs / ours:\n\n"
-    << markdown_table({"peer", "images", "what", "ours, ms", "theirs, ms", "ratio", "our peak memory, MiB",
+  s << "Medians of pairs taken in turn; ratio = theirs / ours; train and infer are of the whole UNet:\n\n"
+    << markdown_table({"peer", "input", "what", "ours, ms", "theirs, ms", "ratio", "our peak memory, MiB",
                           "theirs", "others, % of the machine"},
            rows)
     << '\n';

@@ -17,7 +17,9 @@ struct BenchOptions {
   std::vector<std::string> kernels{"direct", "fast"};
   std::string out = "runs/bench";
   int threads = 0;
-  int64_t batch = 4;
+  int64_t batch = 4, served_vectors = 0;
+  std::vector<int64_t> vectors{3200, 12800}, sizes{64, 128, 256, 512, 1024};
+  int64_t most_pixels = 1 << 22;
   double seconds = 0.2;
   bool skip_kernels = false, skip_peers = false, graph = false;
   DeviceChoice device = DeviceChoice::cpu;
@@ -82,12 +84,93 @@ int run_methods(const BenchOptions& o) {
   return 0;
 }
 
+int run_contrasts(const BenchOptions& o) {
+  bench::Results r{.machine = bench::measure_machine(), .kernels = {}, .comparisons = {}};
+  r.comparisons = bench::compare_contrasts(o.vectors, o.compare);
+  return report(r, o.out);
+}
+
+// One thread and all; where there is one core, only that.
+int run_scale(const BenchOptions& o) {
+  const int most = threads();
+  const std::vector<int> counts = most > 1 ? std::vector<int>{1, most} : std::vector<int>{1};
+  bench::ScaleOptions options{.seconds = o.seconds, .most_pixels = o.most_pixels};
+  const auto times = bench::measure_scale(o.sizes, o.compare.batches, counts, options);
+  std::fputs(bench::scale_tables(times, o.sizes, o.compare.batches, counts).c_str(), stdout);
+  return 0;
+}
+
 int run_server(const BenchOptions& o) {
+  if (o.served_vectors > 0) {
+    bench::ContrastStep step(o.served_vectors);
+    bench::serve([&](const std::string&) { step.run(); }, 1);
+    return 0;
+  }
   set_math_mode(o.math);
   const Device device = device_of(o.device);
   bench::Network network(o.batch, o.compare.size, device, o.graph);
-  bench::serve(network, /*steps=*/device == Device::cuda ? 10 : 1);
+  const int steps = device == Device::cuda ? 10 : 1;
+  const auto run = [&](const std::string& what) {
+    for (int i = 0; i < steps; ++i) what == "train" ? network.train() : network.infer();
+    network.wait();
+  };
+  bench::serve(run, steps);
   return 0;
+}
+
+void declare(CLI::App& app, BenchOptions& o) {
+  app.add_option("--threads", o.threads, "threads; default: all")->check(CLI::PositiveNumber);
+  app.add_option("--size", o.compare.size, "image side of whole steps")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--batch", o.batch, "images per kernel call, or of the profile")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--kernels", o.kernels, "kernels to measure")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::IsMember(kernel_names()));
+  app.add_option("--batches", o.compare.batches, "batch sizes of whole steps")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--pairs", o.compare.pairs, "pairs of runs per comparison, fewer where they take long")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--seconds", o.seconds, "time for each kernel")->capture_default_str();
+  app.add_option("--out", o.out, "folder of the report")->capture_default_str();
+  OptionList list;
+  list.choose(
+      "device", o.device, kDeviceNames, "cpu, or cuda: whole steps in f32, TF32 and bf16 (and `profile`)");
+  list.choose("math", o.math, kMathNames, "of the profile");
+  list.declare_to(app);
+  app.add_flag("--graph", o.graph, "of `serve`: record a step and replay it")->group("");
+  app.add_flag("--skip-kernels", o.skip_kernels, "no kernel table");
+  app.add_flag("--skip-peers", o.skip_peers, "no comparison with PyTorch");
+}
+
+// Something else than the whole bench, by its name.
+struct BenchPart {
+  CLI::App* app;
+  int (*run)(const BenchOptions&);
+};
+
+std::vector<BenchPart> declare_parts(CLI::App& app, BenchOptions& o) {
+  CLI::App* const contrast = app.add_subcommand("contrast", "Supervised contrast of pixels against PyTorch");
+  contrast->add_option("--vectors", o.vectors, "how many are compared with each other")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  CLI::App* const scale =
+      app.add_subcommand("scale", "Training steps of these --batches by size and threads");
+  scale->add_option("--sizes", o.sizes, "sides of images")->delimiter(',')->capture_default_str();
+  scale->add_option("--most-pixels", o.most_pixels, "steps of more pixels are left out")
+      ->capture_default_str();
+  CLI::App* const serve =
+      app.add_subcommand("serve", "Answer \"train\" and \"infer\" on standard input with seconds")->group("");
+  serve->add_option("--vectors", o.served_vectors, "contrast so many instead of a network");
+  return {{app.add_subcommand("profile", "Time per op of a training step"), run_profile},
+      {app.add_subcommand("methods", "Training steps of every method, in turns"), run_methods},
+      {contrast, run_contrasts}, {scale, run_scale}, {serve, run_server}};
 }
 
 AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, training steps against PyTorch",
@@ -96,47 +179,19 @@ AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, trainin
     "  patchcl bench --skip-peers         only this program\n"
     "  patchcl bench profile --batch 4    where a training step spends its time\n"
     "  patchcl bench methods --batch 8    what PatchCL costs over mean-teacher\n"
+    "  patchcl bench contrast             local contrast of pixels against PyTorch's matrix\n"
+    "  patchcl bench scale                cost and memory per pixel, and what more cores would give\n"
     "  patchcl bench --device cuda        whole steps on the GPU against PyTorch there",
     [](CLI::App& app) {
       auto o = std::make_shared<BenchOptions>();
-      app.add_option("--threads", o->threads, "threads; default: all")->check(CLI::PositiveNumber);
-      app.add_option("--size", o->compare.size, "image side of whole steps")
-          ->capture_default_str()
-          ->check(CLI::PositiveNumber);
-      app.add_option("--batch", o->batch, "images per kernel call, or of the profile")
-          ->capture_default_str()
-          ->check(CLI::PositiveNumber);
-      app.add_option("--kernels", o->kernels, "kernels to measure")
-          ->delimiter(',')
-          ->capture_default_str()
-          ->check(CLI::IsMember(kernel_names()));
-      app.add_option("--batches", o->compare.batches, "batch sizes of whole steps")
-          ->delimiter(',')
-          ->capture_default_str();
-      app.add_option("--pairs", o->compare.pairs, "pairs of runs per comparison, fewer where they take long")
-          ->capture_default_str()
-          ->check(CLI::PositiveNumber);
-      app.add_option("--seconds", o->seconds, "time for each kernel")->capture_default_str();
-      app.add_option("--out", o->out, "folder of the report")->capture_default_str();
-      OptionList list;
-      list.choose("device", o->device, kDeviceNames,
-          "cpu, or cuda: whole steps in f32, TF32 and bf16 (and `profile`)");
-      list.choose("math", o->math, kMathNames, "of the profile");
-      list.declare_to(app);
-      app.add_flag("--graph", o->graph, "of `serve`: record a step and replay it")->group("");
-      app.add_flag("--skip-kernels", o->skip_kernels, "no kernel table");
-      app.add_flag("--skip-peers", o->skip_peers, "no comparison with PyTorch");
+      declare(app, *o);
       app.fallthrough();
-      CLI::App* profile = app.add_subcommand("profile", "Time per op of a training step");
-      CLI::App* methods = app.add_subcommand("methods", "Training steps of every method, in turns");
-      CLI::App* serve =
-          app.add_subcommand("serve", "Answer \"train\" and \"infer\" on standard input with seconds")
-              ->group("");
+      const std::vector<BenchPart> parts = declare_parts(app, *o);
       return [=]() -> int {
         if (o->threads) set_threads(o->threads);
-        if (profile->parsed()) return run_profile(*o);
-        if (methods->parsed()) return run_methods(*o);
-        return serve->parsed() ? run_server(*o) : run_all(*o);
+        for (const BenchPart& part : parts)
+          if (part.app->parsed()) return part.run(*o);
+        return run_all(*o);
       };
     }}};
 

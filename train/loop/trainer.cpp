@@ -9,6 +9,7 @@
 #include "tensor/file.h"
 #include "tensor/text.h"
 #include "train/audit/run_audit.h"
+#include "train/audit/term_report.h"
 #include "train/evaluate/held_out_pictures.h"
 #include "train/evaluate/report.h"
 #include "train/evaluate/run_report.h"
@@ -235,7 +236,9 @@ Outcome Trainer::run_phase(
     const int64_t next = learner_->iteration() + 1;
     const Batch host = batches.next(next - 1);
     const Batch batch = to_device(host);
-    if (config_.audit_every > 0 && next % config_.audit_every == 0) audit(batch);
+    if (learner_->method().measures(next - 1))
+      learner_->method().see(shared_gradients(*audit_of(*learner_, host)));
+    if (config_.audit_every > 0 && next % config_.audit_every == 0) audit(host);
     const bool log_now = next % config_.log_every == 0 || next == config_.iters;
     config_.graph ? step_recorded(batch, log_now) : step(batch, log_now);
     after_step(batch, line);
@@ -304,7 +307,7 @@ void Trainer::validate_now() {
 // Before the step, so that a wrong gradient moves no weight.
 void Trainer::audit(const Batch& batch) {
   const int64_t iteration = learner_->iteration();
-  const SpotCheck spot = spot_check(*audit_of(*learner_, batch.on_host()), config_.seed, iteration);
+  const SpotCheck spot = spot_check(*audit_of(*learner_, batch), config_.seed, iteration);
   log_->write_audit(spot.json);
   demand(spot, iteration);
 }

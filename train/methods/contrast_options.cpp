@@ -10,6 +10,7 @@ const Names<Embed> kEmbed{
 const Names<HardNegatives> kHardNegatives{{"off", HardNegatives::off},
     {"truncated", HardNegatives::truncated}, {"released", HardNegatives::released},
     {"replaced", HardNegatives::replaced}};
+const Names<bool> kAnchors{{"teacher", false}, {"student", true}};
 const Names<AreaFilterMode> kAreaFilter{{"off", AreaFilterMode::off},
     {"corrected", AreaFilterMode::corrected}, {"released", AreaFilterMode::released}};
 
@@ -27,6 +28,10 @@ void ContrastOptions::declare(OptionList& o) {
       kNotNegative);
   o.add("contrast-weight", weight, "Weight of the contrastive loss", kNotNegative);
   o.add("contrast-ramp", ramped, "The weight grows with that of the consistency loss");
+  o.add("contrast-match", match,
+      "The weight follows the gradients: the contrast's has this share of the supervised one's on the layers "
+      "that both reach, measured every 200 steps; --contrast-weight holds until then; 0: it always holds",
+      kNotNegative);
   o.add("warm-up-contrast", in_warm_up, "Contrast in the warm-up too");
   o.add("embedding", dimension, "Numbers in an embedding", at_least(2));
   o.add("head-norm", head_norm, "The projection head ends with a batch norm");
@@ -41,6 +46,8 @@ void ContrastOptions::declare(OptionList& o) {
   o.add("info-nce-negatives", info_nce_negatives, "Newest queue entries of each class that InfoNCE takes",
       at_least(1));
   o.choose("hard-negatives", hard_negatives.scheme, kHardNegatives, "Synthetic hard negatives");
+  o.choose("hard-negative-anchors", student_anchors, kAnchors,
+      "Whose embeddings of the step's patches hard negatives are close to");
   o.add("queue", queue, "Teacher embeddings kept per class", at_least(2));
   o.add("queue-ready", queue_ready, "Embeddings before a class takes part", at_least(2));
   patches.declare(o);
@@ -48,6 +55,32 @@ void ContrastOptions::declare(OptionList& o) {
   o.add("attended-patches", attended, "Patches show image times confidence, not the plain image");
   o.choose("area-filter", area_filter, kAreaFilter, "Drop patches that show too little of their class");
   o.add("area-target", area_target, "Share of the patches that the area filter keeps", kShare);
+}
+
+void ContrastOptions::forbid_without_effect(const OptionList& o) const {
+  const std::vector<std::string> moments{"warm-up-tau", "warm-up-lambda", "warm-up-psi", "lambda", "psi",
+      "hard-negatives", "hard-negative-anchors", "pooled-covariance"},
+      pairs{"info-nce-tau", "info-nce-negatives"},
+      any{"tau", "contrast-weight", "contrast-ramp", "contrast-match", "warm-up-contrast", "head-norm"};
+  const std::string with = "with --contrast " + name_of(contrast, kContrast);
+  if (contrast != Contrast::guided)
+    o.forbid(moments, with + ", which does not look at moments of the queues");
+  if (contrast != Contrast::info_nce) o.forbid(pairs, with);
+  if (contrast == Contrast::info_nce) o.forbid({"tau"}, with + "; it reads --info-nce-tau");
+  if (contrast == Contrast::off) o.forbid(any, with);
+  if (hard_negatives.scheme == HardNegatives::off)
+    o.forbid({"hard-negative-anchors"}, "with --hard-negatives off");
+  if (embed != Embed::attention)
+    o.forbid({"embed-level"}, "without --embed attention, which pools the encoder's map of that level");
+  if (embed == Embed::patch) return;
+  if (contrast == Contrast::intra_inter)
+    fail(ExitCode::usage, "options",
+        "--contrast intra-inter compares patches; leave --embed out, or try prototype or guided with it");
+  o.forbid({"attended-patches"}, "with --embed region or attention, which weigh by confidence");
+  if (embed == Embed::region && contrast == Contrast::info_nce)
+    fail(ExitCode::usage, "options",
+        "--embed region with --contrast info-nce, which wants two views of a window; try prototype or "
+        "guided");
 }
 
 }  // namespace patchcl

@@ -16,6 +16,7 @@ struct ContrastOptions {
   int64_t embed_level = 3;  // of the encoder, for attention
   double weight = 0.5;      // beta of METHODS 1.12
   bool ramped = false;      // beta grows with w(t)
+  double match = 0;         // beta from gradients (matched_weight.h); 0: it is `weight`
   bool in_warm_up = true;   // false: the warm-up is supervised only, an ablation of 1.12
   int64_t dimension = 128;  // of an embedding
   bool head_norm = false, pooled_covariance = false;
@@ -24,6 +25,7 @@ struct ContrastOptions {
   double info_nce_tau = 0.2;
   int64_t info_nce_negatives = 256;  // newest of each class's queue
   HardNegativeOptions hard_negatives;
+  bool student_anchors = false;  // hard negatives are close to the student's embeddings, not to the teacher's
   int64_t queue = 4096, queue_ready = 32;  // capacity; entries before a class takes part
   PatchOptions patches;
   int64_t patches_per_class = 8;
@@ -32,6 +34,8 @@ struct ContrastOptions {
   double area_target = 0.8;
 
   void declare(OptionList& options);
+  // Error(usage) for options that are set and not read with this contrast, and for pairs that do not fit.
+  void forbid_without_effect(const OptionList& options) const;
 };
 
 }  // namespace patchcl

@@ -5,6 +5,7 @@
 #include "autograd/ops/l2_normalize.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/shape.h"
+#include "losses/consistency.h"
 #include "losses/info_nce.h"
 
 namespace patchcl {
@@ -20,6 +21,8 @@ const Names<ContrastDenominator> kDenominators{
 const Names<PixelSelection> kSelections{{"stride", PixelSelection::stride}, {"block", PixelSelection::block}};
 const Names<CandidateScope> kScopes{{"batch", CandidateScope::batch}, {"image", CandidateScope::image}};
 const Names<PixelLabels> kPixelLabels{{"truth", PixelLabels::truth}, {"position", PixelLabels::position}};
+const Names<GlobalForm> kGlobalForms{
+    {"nt-xent", GlobalForm::nt_xent}, {"byol", GlobalForm::byol}, {"simsiam", GlobalForm::simsiam}};
 const Names<HeadTraining> kHeadTraining{{"trained", HeadTraining::trained}, {"random", HeadTraining::random}};
 
 constexpr ViewKind kOtherColours{.own_geometry = false, .jittered = false, .recoloured = true};
@@ -44,8 +47,7 @@ Var two_views(const Step& step, size_t first, size_t second) {
 
 }  // namespace
 
-// --- heads and pixels
-// ------------------------------------------------------------------------------------------
+// --- heads and pixels -----------------------------------------------------------------------------------
 
 ContrastHead::ContrastHead(
     ParamLayout& layout, const std::string& name, int64_t in, int64_t hidden, int64_t out, bool relu)
@@ -56,6 +58,15 @@ Var ContrastHead::operator()(Pass& pass, const Var& rows) const {
   const Tape::Scope scope(pass.tape(), name_);
   const Var hidden = first_(pass, rows);
   return l2_normalize(last_(pass, relu_ ? relu(hidden) : hidden));
+}
+
+ViewPredictor::ViewPredictor(ParamLayout& layout, const std::string& name, int64_t dimension)
+    : name_(name), first_(layout, name + ".0", dimension, dimension), norm_(layout, name + ".1", dimension),
+      last_(layout, name + ".3", dimension, dimension) {}
+
+Var ViewPredictor::operator()(Pass& pass, const Var& rows) const {
+  const Tape::Scope scope(pass.tape(), name_);
+  return l2_normalize(last_(pass, relu(norm_(pass, first_(pass, rows)))));
 }
 
 PixelPlan::Groups PixelPlan::groups(int64_t n, int64_t height, int64_t width) const {
@@ -79,8 +90,7 @@ PixelPlan::Groups PixelPlan::groups(int64_t n, int64_t height, int64_t width) co
   return out;
 }
 
-// --- the method
-// ------------------------------------------------------------------------------------------------
+// --- the method -----------------------------------------------------------------------------------------
 
 LocalContrast::LocalContrast() {
   OptionList& o = options();
@@ -91,6 +101,10 @@ LocalContrast::LocalContrast() {
       "global-lr", global_lr_, "Learning rate of global contrast at its peak; 0: that of --lr", kNotNegative);
   o.add("local-lr", local_lr_, "Learning rate of local contrast at its peak; 0: that of --lr", kNotNegative);
   o.group("Contrast");
+  o.choose("global-form", form_, kGlobalForms,
+      "Of global contrast: against all other images, or a prediction of the other view, as an average of the "
+      "network (byol) or the network itself (simsiam) sees it");
+  o.add("ema", ema_, "Decay of the average that BYOL's prediction is compared with", kShare);
   o.add("global-tau", global_tau_, "Temperature of global contrast", kPositive);
   o.choose(
       "global-head", global_head_training_, kHeadTraining, "The head of global contrast; released: random");
@@ -109,6 +123,12 @@ LocalContrast::LocalContrast() {
 }
 
 void LocalContrast::resolve(const RunShape& run) {
+  AveragedTeacher::resolve(run);
+  if (global_share_ == 0)
+    options().forbid({"global-form", "global-tau", "global-head", "global-lr"}, "without --global-share");
+  if (form_ != GlobalForm::nt_xent)
+    options().forbid({"global-tau", "global-head"}, "with --global-form byol or simsiam");
+  if (!has_teacher()) options().forbid({"ema"}, "without --global-form byol");
   if (global_share_ + local_share_ > 1)
     fail(ExitCode::usage, "options", "--global-share ", global_share_, " and --local-share ", local_share_,
         " are more than the run; they may add up to 1");
@@ -141,6 +161,7 @@ Phase LocalContrast::phase_of(const StagePlan& plan, const RunShape& run, int64_
     p.unlabeled = run.batch;
     p.views = {kOtherColours, kOtherView};
     p.trains = {"encoder."};
+    if (form_ != GlobalForm::nt_xent) p.trains.push_back("predictor.");
     if (global_head_training_ == HeadTraining::trained) p.trains.push_back("global_head.");
     if (global_lr_ > 0) p.rate.peak = global_lr_;
   } else if (plan.stage == Stage::local) {
@@ -165,6 +186,7 @@ std::vector<Phase> LocalContrast::phases(const RunShape& run) const {
 void LocalContrast::declare(ParamLayout& layout, const UNetConfig& config) {
   const int64_t deepest = config.widths.back();
   global_head_.emplace(layout, "global_head", deepest, deepest, dimension_, relu_);
+  if (form_ != GlobalForm::nt_xent) predictor_.emplace(layout, "predictor", dimension_);
   local_head_.emplace(layout, "local_head", config.widths.front(), hidden_, dimension_, relu_);
 }
 
@@ -177,13 +199,46 @@ Var LocalContrast::loss(Tape& tape, const TrainState& s, const Batch& b, LossTer
       step.student(tape.constant(b.images(), "images")), tape.constant(b.labels(), "labels"));
 }
 
+// BYOL's average moves while there is something to compare with it.
+bool LocalContrast::averages(const TrainState& s) const {
+  return has_teacher() && stages_[s.phase].stage == Stage::global;
+}
+
+// Both views, (2n,D).
+Var LocalContrast::embedded(Step& step, Pass& pass) const {
+  return (*global_head_)(pass, global_avg_pool(step.s.model->encode(pass, two_views(step, 0, 1))));
+}
+
 Var LocalContrast::global_loss(Step& step) const {
   Pass pass(step.tape, *step.s.student, /*training=*/true, step.s.rng, site::student);
-  const Var z = (*global_head_)(pass, global_avg_pool(step.s.model->encode(pass, two_views(step, 0, 1))));
+  const Var z = embedded(step, pass);
   const int64_t n = step.b.size();
+  if (form_ != GlobalForm::nt_xent) return predictive(step, pass, z);
   const Var image = step.upload(pair_rows(n, 0), "images of the rows");
   const Var sibling = gather_rows(z, step.upload(pair_rows(n, n), "other views"));
   const Var contrast = info_nce(z, sibling, z, image, image, global_tau_);  // EQ: 2.2 global contrast
+  step.log.terms.push_back({"global_contrast", contrast});
+  return contrast;
+}
+
+// |p - z|^2 = 2 - 2 <p,z> of vectors of length 1.
+Var LocalContrast::predictive(Step& step, Pass& pass, const Var& z) const {
+  const bool byol = form_ == GlobalForm::byol;
+  const auto seen = [&] {
+    if (!byol) return z.value();
+    Tape forward_only(step.tape.arena(), {.grad = false, .check_finite = step.tape.options().check_finite});
+    Step teacher{forward_only, step.s, step.b, step.log};
+    Pass of_teacher(forward_only, *step.s.teacher, /*training=*/false, step.s.rng, site::teacher);
+    of_teacher.set_norm(NormMode::batch_only);
+    return embedded(teacher, of_teacher).value();
+  };
+  const Var constant =
+      step.tape.constant(step.held("embeddings of the views", seen), "embeddings of the views");
+  const int64_t n = step.b.size();
+  const Var sibling = gather_rows(constant, step.upload(pair_rows(n, n), "other views"));
+  const Var error = mean_squared_error((*predictor_)(pass, z), sibling);
+  const double D = double(dimension_);
+  const Var contrast = byol ? affine(error, D) : affine(error, D / 2, -1);  // EQ: 2.2 predicted view
   step.log.terms.push_back({"global_contrast", contrast});
   return contrast;
 }

@@ -2,10 +2,9 @@
 // share of the run.
 //
 //   global       the encoder on all slices, labels unread: two views that differ in geometry and intensity
-//                attract (NT-Xent, which is info_nce.h with the other view as key)
-//   local        the whole network on labelled slices: pixels of one label attract (pixel_contrast.h), two
-//   views
-//                that differ in intensity only; or, self-supervised, pixels of one position
+//                attract (NT-Xent, which is info_nce.h with the other view as key; or BYOL, or SimSiam)
+//   local        the whole network on labelled slices: pixels of one label attract (pixel_contrast.h), in
+//                two views that differ in intensity only; or, self-supervised, pixels of one position
 //   fine-tuning  the supervised loss; the heads take no part any more
 // Each phase starts the optimiser anew. A share of 0 leaves a phase out; shares that add up to 1 leave out
 // fine-tuning: weights for other runs to start from.
@@ -13,7 +12,7 @@
 #include <optional>
 
 #include "losses/pixel_contrast.h"
-#include "train/methods/step.h"
+#include "train/methods/averaged_teacher.h"
 
 namespace patchcl {
 
@@ -31,10 +30,25 @@ class ContrastHead {
   LinearLayer first_, last_;
 };
 
+// Guesses the embedding of the other view, rows (n,D) -> (n,D) of length 1: linear - batch norm - ReLU -
+// linear (BYOL, SimSiam).
+class ViewPredictor {
+ public:
+  ViewPredictor(ParamLayout& layout, const std::string& name, int64_t dimension);
+  Var operator()(Pass& pass, const Var& rows) const;
+
+ private:
+  std::string name_;
+  LinearLayer first_;
+  NormLayer norm_;
+  LinearLayer last_;
+};
+
 enum class PixelSelection { stride, block };  // every s-th pixel; all pixels, within blocks
 enum class CandidateScope { batch, image };   // whose pixels are compared, in both views
 enum class PixelLabels { truth, position };   // what makes pixels positives
 enum class HeadTraining { trained, random };  // random: as the released code leaves the global head
+enum class GlobalForm { nt_xent, byol, simsiam };
 
 // Which pixels of a batch are compared with which.
 struct PixelPlan {
@@ -51,13 +65,17 @@ struct PixelPlan {
   Groups groups(int64_t n, int64_t height, int64_t width) const;
 };
 
-class LocalContrast final : public Method {
+class LocalContrast final : public AveragedTeacher {
  public:
   LocalContrast();
+  bool has_teacher() const override { return form_ == GlobalForm::byol && global_share_ > 0; }
   void resolve(const RunShape& run) override;
   std::vector<Phase> phases(const RunShape& run) const override;
   void declare(ParamLayout& layout, const UNetConfig& config) override;
   Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) override;
+
+ protected:
+  bool averages(const TrainState& s) const override;
 
  private:
   enum class Stage { global, local, fine_tuning };
@@ -67,19 +85,23 @@ class LocalContrast final : public Method {
   };
   std::vector<StagePlan> stages(const RunShape& run) const;
   Phase phase_of(const StagePlan& plan, const RunShape& run, int64_t begin) const;
+  Var embedded(Step& step, Pass& pass) const;
   Var global_loss(Step& step) const;
+  Var predictive(Step& step, Pass& pass, const Var& z) const;
   Var local_loss(Step& step) const;
 
   double global_share_ = 0.3, local_share_ = 0.3, global_lr_ = 0, local_lr_ = 0;
   double global_tau_ = 0.5;
   int64_t dimension_ = 128, hidden_ = 64;
   bool relu_ = false;
+  GlobalForm form_ = GlobalForm::nt_xent;
   HeadTraining global_head_training_ = HeadTraining::trained;
   PixelLabels labels_ = PixelLabels::truth;
   PixelPlan pixels_;
   PixelContrastOptions contrast_;
   std::vector<StagePlan> stages_;
   std::optional<ContrastHead> global_head_, local_head_;
+  std::optional<ViewPredictor> predictor_;
 };
 
 }  // namespace patchcl

@@ -3,6 +3,7 @@
 // phases, and what the loss of a step is; the learner (train/setup/learner.h) has the network, the optimiser
 // and the random state, the loop (train/loop/trainer.h) data, checkpoints and logs.
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,6 +18,9 @@
 
 namespace patchcl {
 
+// What a step computes from the student and holds constant, by name.
+using HeldTensors = std::map<std::string, Tensor>;
+
 // Everything a step may look at. Lives as long as the run.
 struct TrainState {
   const UNet* model = nullptr;
@@ -26,7 +30,8 @@ struct TrainState {
   Tensor rng;                     // i64 (2) on the device: seed, iteration
   uint64_t seed = 0;
   int64_t iteration = 0, iterations = 0;
-  size_t phase = 0;  // of the method's own
+  size_t phase = 0;             // of the method's own
+  HeldTensors* held = nullptr;  // kept from one evaluation of a step to the next, in audits
 };
 
 // Named scalars of a step in the order in which they print: loss, ce, dice, consistency, contrastive, weight
@@ -35,6 +40,11 @@ struct LossTerms {
   std::vector<std::pair<std::string, Var>> terms;      // scalar Vars that the loss is made of
   std::vector<std::pair<std::string, Var>> readings;   // scalar Vars without gradient: weights, shares
   std::vector<std::pair<std::string, double>> values;  // host numbers: counts
+};
+
+// Norms of two parts of a step's gradient, before their weights, over the layers that both reach.
+struct SharedGradients {
+  double supervised = 0, contrast = 0;
 };
 
 using NamedPicture = std::pair<std::string, Canvas>;
@@ -67,6 +77,9 @@ class Method {
   // loss() does none of its work on the host, and its kernels are the same at every iteration of a phase
   // (train/loop/recorded_step.h).
   virtual bool recordable() const { return false; }
+  // Whether the loop is to measure the gradients of that step and to show them to the method before it.
+  virtual bool measures(int64_t /*iteration*/) const { return false; }
+  virtual void see(const SharedGradients&) {}
   // After the optimiser's step: EMA of the teacher, queues.
   virtual void after_step(const TrainState&) {}
   // What the method sees and draws on this batch, for people. Changes nothing.

@@ -25,6 +25,13 @@ void put_moments(const Moments& m, int64_t row, const Tensor& mean, const Tensor
       covariance.data<float>() + row * int64_t(m.covariance.size()));
 }
 
+// As f32 on the host; zeros of a plan.
+Tensor numbers_of(const Step& step, const Tensor& embeddings) {
+  Tensor numbers = host_floats(embeddings.shape());
+  step.work([&] { numbers = on_host(embeddings); });
+  return numbers;
+}
+
 Points points_of_class(const Tensor& keys, const std::vector<int32_t>& classes, int64_t k) {
   const int64_t D = keys.shape()[1];
   Points x(D, std::count(classes.begin(), classes.end(), int32_t(k)));
@@ -62,36 +69,14 @@ PatchCl::PatchCl() {
 void PatchCl::resolve(const RunShape& run) {
   SemiSupervised::resolve(run);
   o_.patches.resolve(run.size, run.size_multiple);
-  forbid_without_effect();
-  if (o_.queue_ready > o_.queue)
-    fail(ExitCode::usage, "options", "--queue-ready ", o_.queue_ready, " is more than the --queue of ",
-        o_.queue, " holds");
-}
-
-void PatchCl::forbid_without_effect() const {
-  const bool prototype = o_.contrast == Contrast::prototype;
-  if (prototype || o_.contrast == Contrast::intra_inter)
-    options().forbid({"warm-up-tau", "warm-up-lambda", "warm-up-psi", "lambda", "psi", "hard-negatives",
-                         "pooled-covariance"},
-        prototype ? "with --contrast prototype, which knows the means of the classes and --tau"
-                  : "with --contrast intra-inter, which knows the windows of its step and --tau");
-  if (o_.embed != Embed::attention)
-    options().forbid(
-        {"embed-level"}, "without --embed attention, which pools the encoder's map of that level");
-  if (o_.embed == Embed::patch) return;
-  if (o_.contrast == Contrast::intra_inter)
-    fail(ExitCode::usage, "options",
-        "--contrast intra-inter compares patches; leave --embed out, or try prototype or guided with it");
-  options().forbid({"attended-patches"}, "with --embed region or attention, which weigh by confidence");
-  if (o_.embed == Embed::attention) return;
-  if (copy_paste_)
+  o_.forbid_without_effect(options());
+  if (copy_paste_ && o_.embed == Embed::region)
     fail(ExitCode::usage, "options",
         "--embed region with --copy-paste, whose images are neither labelled nor not; try --mix with "
         "--consistency dice");
-  if (o_.contrast == Contrast::info_nce)
-    fail(ExitCode::usage, "options",
-        "--embed region with --contrast info-nce, which wants two views of a window; try prototype or "
-        "guided");
+  if (o_.queue_ready > o_.queue)
+    fail(ExitCode::usage, "options", "--queue-ready ", o_.queue_ready, " is more than the --queue of ",
+        o_.queue, " holds");
 }
 
 void PatchCl::declare(ParamLayout& layout, const UNetConfig& config) {
@@ -108,22 +93,28 @@ void PatchCl::declare(ParamLayout& layout, const UNetConfig& config) {
   head_ = std::make_unique<ProjectionHead>(layout, in, hidden, o_.dimension, o_.head_norm);
   queue_ = std::make_unique<EmbeddingQueue>(classes_, o_.dimension, o_.queue);
   filter_ = std::make_unique<AreaFilter>(o_.area_filter, classes_, o_.area_target);
+  if (o_.match > 0) matched_ = std::make_unique<MatchedWeight>(o_.match, o_.weight);
 }
 
 void PatchCl::save(TensorFile& file) const {
   queue_->save(file);
   filter_->save(file);
+  if (matched_) matched_->save(file);
 }
 
 void PatchCl::load(const TensorFile& file) {
   queue_->load(file);
   filter_->load(file);
+  if (matched_) matched_->load(file);
 }
 
-double PatchCl::contrast_weight(const TrainState& s) const { return o_.weight * (o_.ramped ? ramp(s) : 1); }
+double PatchCl::contrast_weight(const TrainState& s) const {
+  return (matched_ ? matched_->weight() : o_.weight) * (o_.ramped ? ramp(s) : 1);
+}
 
 Var PatchCl::contrast(Step& step, const Passes& passes) {
   if (o_.contrast == Contrast::off || (warming_up(step.s) && !o_.in_warm_up)) return {};
+  if (matched_) step.log.values.push_back({"contrast_weight", contrast_weight(step.s)});
   if (o_.embed == Embed::region) return region_contrast(step, passes);
   const Patches patches = draw_patches(step, passes.target.probabilities);
   if (patches.classes.empty()) return {};
@@ -133,7 +124,7 @@ Var PatchCl::contrast(Step& step, const Passes& passes) {
   const Var embeddings = embed(step, *step.s.student, step.upload(patches.plain, "patches"),
       patches.plain_attention, /*training=*/true);
   if (!queues) return intra_inter(step, embeddings, patches, keys);
-  return against_classes(step, embeddings, patches, keys, patches.classes);
+  return against_classes(step, embeddings, patches.classes, keys, patches.classes);
 }
 
 // At least two classes have queues that tell something.
@@ -144,9 +135,9 @@ bool PatchCl::enough_classes(const Step& step) const {
   return step.plan_for(ready_classes >= 2);
 }
 
-// The loss of the student's embeddings, of `classes`; keys are the teacher's, of `looked.classes`.
-Var PatchCl::against_classes(Step& step, const Var& embeddings, const Patches& looked, const Tensor& keys,
-    const std::vector<int32_t>& classes) {
+// The loss of the student's embeddings; keys are the teacher's.
+Var PatchCl::against_classes(Step& step, const Var& embeddings, const std::vector<int32_t>& classes,
+    const Tensor& keys, const std::vector<int32_t>& classes_of_keys) {
   const Tensor class_of = Arena("contrast").empty({int64_t(classes.size())}, DType::i32);
   std::transform(
       classes.begin(), classes.end(), class_of.data<int32_t>(), [&](int32_t k) { return ready(k) ? k : -1; });
@@ -157,7 +148,11 @@ Var PatchCl::against_classes(Step& step, const Var& embeddings, const Patches& l
     o = {.tau = o_.guided.tau, .lambda = 0, .psi = 0};
     for (int64_t k = 0; k < classes_; ++k) o.psi += ready(k);  // EQ: 1.13 V1 loss
   }
-  return guided_contrastive(embeddings, anchors, statistics(step, keys, looked), o);
+  const auto embedded = [&] { return numbers_of(step, embeddings.value()); };
+  const ClassStatistics seen = o_.student_anchors
+                                   ? statistics(step, step.held("hard negatives' anchors", embedded), classes)
+                                   : statistics(step, keys, classes_of_keys);
+  return guided_contrastive(embeddings, anchors, seen, o);
 }
 
 // During the warm-up there is no area filter (METHODS 1.9); nor for the teacher's windows, which would teach
@@ -171,9 +166,8 @@ SampledPatches PatchCl::sample(
 }
 
 Tensor PatchCl::push(Step& step, const Tensor& embeddings, const std::vector<int32_t>& classes) {
-  Tensor keys = host_floats(embeddings.shape());
+  const Tensor keys = numbers_of(step, embeddings);
   step.work([&] {
-    keys = on_host(embeddings);
     for (size_t i = 0; i < classes.size(); ++i)
       queue_->push(classes[i], keys.data<float>() + int64_t(i) * o_.dimension);
   });
@@ -275,7 +269,8 @@ void PatchCl::pool_covariances(std::vector<Moments>& moments) const {
   for (Moments& m : moments) m.covariance = pooled;
 }
 
-ClassStatistics PatchCl::statistics(Step& step, const Tensor& keys, const Patches& patches) const {
+ClassStatistics PatchCl::statistics(
+    Step& step, const Tensor& anchors, const std::vector<int32_t>& classes) const {
   const HardNegativeOptions& hard = o_.hard_negatives;
   const bool plain = hard.scheme == HardNegatives::off || o_.contrast == Contrast::prototype;
   const int64_t K = classes_, D = o_.dimension, rows = plain ? 1 : K;
@@ -295,11 +290,11 @@ ClassStatistics PatchCl::statistics(Step& step, const Tensor& keys, const Patche
   }
   parallel_for(rows == 1 ? 0 : K * K, [&](int64_t pair) {
     const int64_t i = pair / K, j = pair % K;
-    const Points anchors = points_of_class(keys, patches.classes, i);
-    if (i == j || !ready(i) || !ready(j) || anchors.cols() == 0) return;
+    const Points own = points_of_class(anchors, classes, i);
+    if (i == j || !ready(i) || !ready(j) || own.cols() == 0) return;
     Rng rng = step.host_rng(site::hard_negatives + uint32_t(pair));
     const Points negatives = newest_points(*queue_, j, hard.candidates);
-    put_moments(hard_negatives(anchors, negatives, *gaussians[size_t(i)], *gaussians[size_t(j)],
+    put_moments(hard_negatives(own, negatives, *gaussians[size_t(i)], *gaussians[size_t(j)],
                     moments[size_t(j)], hard, rng),
         pair, negative_mean, negative_covariance);
   });

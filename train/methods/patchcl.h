@@ -17,6 +17,7 @@
 #include "layers/projection_head.h"
 #include "losses/embedding_queue.h"
 #include "train/methods/contrast_options.h"
+#include "train/methods/matched_weight.h"
 #include "train/methods/patch_regions.h"
 #include "train/methods/semi_supervised.h"
 
@@ -43,6 +44,8 @@ class PatchCl : public SemiSupervised {
   void declare(ParamLayout& layout, const UNetConfig& config) override;
   void save(TensorFile& file) const override;
   void load(const TensorFile& file) override;
+  bool measures(int64_t iteration) const override { return matched_ && matched_->due(iteration); }
+  void see(const SharedGradients& norms) override { matched_->see(norms); }
   std::shared_ptr<const DrawnWindows> windows(const TrainState& s, const Batch& b) override;
   std::vector<NamedPicture> pictures(
       const TrainState& s, const Batch& b, const std::vector<std::string>& class_names) override;
@@ -55,8 +58,10 @@ class PatchCl : public SemiSupervised {
   virtual Patches draw_patches(const Step& step, const Tensor& target);
   // The teacher's embeddings, (n,D) on the host, pushed to the queues.
   virtual Tensor enqueue(Step& step, const Patches& patches);
-  // Moments of the queues and of the hard negatives that they and the step's own embeddings give.
-  virtual ClassStatistics statistics(Step& step, const Tensor& keys, const Patches& patches) const;
+  // Moments of the queues and of the hard negatives that they and the step's own embeddings give: `anchors`,
+  // (n,D) on the host, of these classes.
+  virtual ClassStatistics statistics(
+      Step& step, const Tensor& anchors, const std::vector<int32_t>& classes) const;
   virtual Regions draw_regions(const Step& step, const Tensor& target, uint32_t site);
   // The embeddings as f32 on the host, in the queues of their classes.
   virtual Tensor push(Step& step, const Tensor& embeddings, const std::vector<int32_t>& classes);
@@ -66,10 +71,9 @@ class PatchCl : public SemiSupervised {
   virtual bool ready(int64_t k) const { return queue_->size(k) >= o_.queue_ready; }
 
  private:
-  void forbid_without_effect() const;
   bool enough_classes(const Step& step) const;
-  Var against_classes(Step& step, const Var& embeddings, const Patches& looked, const Tensor& keys,
-      const std::vector<int32_t>& classes);
+  Var against_classes(Step& step, const Var& embeddings, const std::vector<int32_t>& classes,
+      const Tensor& keys, const std::vector<int32_t>& classes_of_keys);
   Var region_contrast(Step& step, const Passes& passes);
   SampledPatches sample(const Step& step, const PatchImages& batch, int64_t budget, uint32_t site) const;
   void add_without(const Step& step, const SeenImages& seen, const std::vector<Patch>& drawn,
@@ -86,6 +90,7 @@ class PatchCl : public SemiSupervised {
   std::unique_ptr<ProjectionHead> head_;
   std::unique_ptr<EmbeddingQueue> queue_;
   std::unique_ptr<AreaFilter> filter_;
+  std::unique_ptr<MatchedWeight> matched_;  // with --contrast-match
 };
 
 }  // namespace patchcl

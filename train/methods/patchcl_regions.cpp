@@ -24,7 +24,7 @@ Var PatchCl::region_contrast(Step& step, const Passes& passes) {
   pass.set_norm(NormMode::batch_only);
   const Var rows = region_pool(widened(passes.student_map), step.upload(shown.windows, "windows"),
       step.upload(shown.weights, "weights of their pixels"));
-  return against_classes(step, head_->embed(pass, rows), {{}, {}, looked.classes}, keys, shown.classes);
+  return against_classes(step, head_->embed(pass, rows), shown.classes, keys, looked.classes);
 }
 
 Regions PatchCl::draw_regions(const Step& step, const Tensor& target, uint32_t site) {

@@ -1,6 +1,7 @@
 #include "train/methods/pdcr.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "autograd/ops/arith.h"
 #include "autograd/ops/cast.h"
@@ -26,6 +27,15 @@ Var mean_of(const std::vector<Var>& losses) {
 }
 }  // namespace
 
+void encode_position(double y, double x, std::span<float> e) {
+  const size_t half = e.size() / 2;
+  for (size_t c = 0; c < e.size(); ++c) {
+    const size_t k = c < half ? c : c - half;
+    const double angle = (c < half ? y : x) * std::pow(1e4, -2. * double(k / 2) / double(half));
+    e[c] = float(k % 2 == 0 ? std::sin(angle) : std::cos(angle));
+  }
+}
+
 void Pdcr::declare(OptionList& o, bool unlabeled) {
   o.group("PDCR (Li et al. 2022), beside the supervised loss");
   o.add("pdcr", encoder_, "Weight on the encoder's maps; published: 0.01 to 0.1; 0: none", kNotNegative);
@@ -41,6 +51,7 @@ void Pdcr::declare(OptionList& o, bool unlabeled) {
       "How alike patches are: shares of foreground, total variation of all classes, Dice of masks");
   o.add(
       "pdcr-reversed", contrast_.reversed, "Affinity and divergence exchanged, as in the published 2-D code");
+  o.add("pdcr-position", position_, "Vectors also say where their patch lies");
   o.add("pdcr-tau", contrast_.tau, "Temperature", kPositive);
   o.add("pdcr-vectors", vectors_, "Most vectors of a map", Range{2, 1 << 16});
   o.add("pdcr-width", width_, "Numbers of a projected vector between levels", at_least(1));
@@ -51,9 +62,9 @@ void Pdcr::declare(OptionList& o, bool unlabeled) {
 
 void Pdcr::resolve(const OptionList& o) const {
   if (!on())
-    o.forbid(
-        {"pdcr-levels", "pdcr-patch", "pdcr-sides", "pdcr-average", "pdcr-form", "pdcr-affinity",
-            "pdcr-reversed", "pdcr-tau", "pdcr-vectors", "pdcr-width", "pdcr-unlabeled", "pdcr-confidence"},
+    o.forbid({"pdcr-levels", "pdcr-patch", "pdcr-sides", "pdcr-average", "pdcr-form", "pdcr-affinity",
+                 "pdcr-reversed", "pdcr-position", "pdcr-tau", "pdcr-vectors", "pdcr-width", "pdcr-unlabeled",
+                 "pdcr-confidence"},
         "without --pdcr, --pdcr-decoder or --pdcr-cross");
   if (side_ == PatchSide::field) o.forbid({"pdcr-sides", "pdcr-average"}, "with --pdcr-patch field");
   if (cross_ == 0) o.forbid({"pdcr-width"}, "without --pdcr-cross");
@@ -106,6 +117,20 @@ std::vector<LabelView> Pdcr::views(const SeenLabels& seen) const {
   return all;
 }
 
+// v/|v| + e/|e|: what a vector is and where it lies, in equal parts.
+Var Pdcr::placed(Step& step, const Var& rows, const PatchGrid& grid, int64_t jump, int64_t images) const {
+  if (!position_) return rows;
+  const Tensor code = Arena("pdcr").empty(rows.shape(), DType::f32);
+  const int64_t C = rows.shape()[1];
+  for (int64_t i = 0; i < images * grid.size(); ++i) {
+    const int64_t at = i % grid.size();
+    float* const e = code.data<float>() + i * C;
+    encode_position(double(grid.y(at) * jump), double(grid.x(at) * jump), {e, size_t(C)});
+  }
+  const Var e = l2_normalize(step.upload(code, "positions"));
+  return add(l2_normalize(rows), e);  // EQ: 3.2 position encoding
+}
+
 // The vectors of a map on a grid whose phase is drawn anew at each step, and their patches.
 Pdcr::Vectors Pdcr::vectors(Step& step, const Var& map, const Level& level, int64_t images,
     const std::vector<LabelView>& views) const {
@@ -120,7 +145,8 @@ Pdcr::Vectors Pdcr::vectors(Step& step, const Var& map, const Level& level, int6
     index.data<int32_t>()[i] = int32_t((image * s[1] + grid.y(at)) * s[2] + grid.x(at));
   }
   const Var wide = cast(map, precise(map.dtype()));
-  Vectors v{gather_rows(reshape(wide, {s.rows(), s[3]}), step.upload(index, "grid")), {}};
+  const Var rows = gather_rows(reshape(wide, {s.rows(), s[3]}), step.upload(index, "grid"));
+  Vectors v{placed(step, rows, grid, level.field.jump, images), {}};
   const std::vector<int64_t> all = sides(level.field);
   if (average_ == SideAverage::ratio) v.patches.push_back(show(step, grid, level.field, all, images, views));
   else

@@ -6,10 +6,13 @@
 // receptive fields, or sides 5, 7, 9 of pixels of the map around the field's centre. For a pair of levels
 // both are projected to one width: linear - batch norm - ReLU. On unlabelled images the teacher's
 // pseudo-labels stand in for the mask, and patches of low mean confidence are left out (ours, METHODS 3.6).
-// Left out: the patches' position encoding of the paper's table, which no released code has; the
-// projection by strided convolutions of the 2-D code: the norm here sees the vectors of the grid, not the
-// whole map.
+// With --pdcr-position a vector also says where its patch lies: the paper's table has a position encoding, no
+// released code; ours adds the sines of a transformer, both parts of length 1 (METHODS 3.2).
+// Left out: the projection by strided convolutions of the 2-D code: the norm here sees the vectors of the
+// grid, not the whole map.
 #pragma once
+#include <span>
+
 #include "layers/parts.h"
 #include "train/methods/patch_ratios.h"
 #include "train/methods/step.h"
@@ -24,6 +27,10 @@ struct SeenLabels {
   Tensor labels;      // u8 (n,H,W)
   Tensor confidence;  // f32 (n,H,W) in [0,1]; empty: all 1
 };
+
+// Where something lies, y and x in pixels: e_2k = sin(y w_k), e_2k+1 = cos(y w_k) in the first half of e, the
+// same of x in the second; w_k = 10^(-16k/C) of C numbers (METHODS 3.2).
+void encode_position(double y, double x, std::span<float> e);
 
 class Pdcr {
  public:
@@ -59,6 +66,7 @@ class Pdcr {
   std::vector<LabelView> views(const SeenLabels& seen) const;
   Vectors vectors(Step& step, const Var& map, const Level& level, int64_t images,
       const std::vector<LabelView>& views) const;
+  Var placed(Step& step, const Var& rows, const PatchGrid& grid, int64_t jump, int64_t images) const;
   ShownPatches show(Step& step, const PatchGrid& grid, const ReceptiveField& field,
       const std::vector<int64_t>& sides, int64_t images, const std::vector<LabelView>& views) const;
   static Var in_unit_length(const Var& rows, int64_t images);
@@ -72,7 +80,7 @@ class Pdcr {
   SideAverage average_ = SideAverage::loss;
   AffinityContrastOptions contrast_;
   int64_t vectors_ = 256, width_ = 128;
-  bool unlabeled_ = false;
+  bool position_ = false, unlabeled_ = false;
   double confidence_ = 0.75;
   int64_t classes_ = 0;
   std::vector<Level> encoder_levels_, decoder_levels_;

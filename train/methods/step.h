@@ -50,6 +50,14 @@ struct Step {
   template <class F> void work(F fn) const {
     if (!tape.dry()) fn();
   }
+  // A constant that fn() makes of the student. Audits move the student and hold what the first evaluation
+  // made.
+  template <class F> Tensor held(const std::string& name, F fn) const {
+    if (!s.held) return fn();
+    Tensor& kept = (*s.held)[name];
+    if (!kept) kept = fn();
+    return kept;
+  }
   // A condition that only numbers tell: a plan takes the way that needs more memory, the one with it.
   bool plan_for(bool condition) const { return tape.dry() || condition; }
 

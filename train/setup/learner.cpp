@@ -127,6 +127,7 @@ size_t Learner::planned_bytes(size_t phase) const {
   const Arena plan = Arena::plan("plan", options_.device), inputs = Arena::plan("inputs", options_.device);
   TrainState s = state_;
   s.arena = &plan;
+  s.held = nullptr;
   s.iteration = begins_[phase];
   s.phase = phases_[phase].stage;
   const Batch b = shapes_only(phases_[phase], options_, inputs);

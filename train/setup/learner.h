@@ -54,6 +54,8 @@ class Learner {
   double learning_rate() const { return phase().rate.at(iteration()); }
   // The step that comes next is number `iteration`; nothing but the counter moves.
   void go_to(int64_t iteration);
+  // Steps keep there what they hold constant (TrainState::held).
+  void hold(HeldTensors* held) { state_.held = held; }
   // The phase of this iteration has just begun: what it asks for, but for weights from a file.
   void enter_phase();
 

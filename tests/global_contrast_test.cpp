@@ -1,0 +1,106 @@
+// Global contrast without negatives (METHODS 2.2): the loss of the method against its definition, from the
+// parts that it is made of.
+#include <gtest/gtest.h>
+
+#include "autograd/ops/global_avg_pool.h"
+#include "autograd/ops/shape.h"
+#include "tests/golden.h"
+#include "train/methods/local_contrast.h"
+#include "train/setup/learner.h"
+
+using namespace patchcl;
+
+namespace {
+
+constexpr int64_t kImages = 3, kDimension = 6;
+
+LearnerOptions small_run() {
+  LearnerOptions o;
+  o.network = {.classes = 2, .widths = {4, 8}, .dropout = {0, 0}};
+  o.run = {.iterations = 4, .batch = kImages, .size = 16};
+  o.dtype = DType::f64;
+  return o;
+}
+
+Batch two_views(const Arena& arena) {
+  Batch b;
+  const Shape s{kImages, 16, 16, 1};
+  const Tensor none = arena.zeros({kImages, 16, 16}, DType::u8);
+  for (const char* name : {"first", "second"})
+    b.views.push_back({golden::images(arena, s, DType::f64, name), none});
+  return b;
+}
+
+// The parts, declared as the method declares them.
+struct Parts {
+  ParamLayout layout;
+  UNet unet{layout, small_run().network};
+  ContrastHead head{layout, "global_head", 8, 8, kDimension, /*relu=*/false};
+  ViewPredictor predictor{layout, "predictor", kDimension};
+
+  Var embed(Pass& pass, const Batch& b) const {
+    Tape& t = pass.tape();
+    const Var both = concat({t.constant(b.views[0].images), t.constant(b.views[1].images)}, 0);
+    return head(pass, global_avg_pool(unet.encode(pass, both)));
+  }
+};
+
+double dot(const double* a, const double* b) {
+  double sum = 0;
+  for (int64_t d = 0; d < kDimension; ++d) sum += a[d] * b[d];
+  return sum;
+}
+
+}  // namespace
+
+TEST(LocalContrast, APredictionOfTheOtherViewIsItsDefinition) {
+  const Arena arena("test");
+  const Batch batch = two_views(arena);
+  const Parts parts;
+  for (const char* form : {"byol", "simsiam"}) {
+    Learner learner("local-contrast",
+        {{"global-share", "1"}, {"local-share", "0"}, {"global-form", form}, {"embedding", "6"}},
+        small_run());
+    ParamStore& compared = learner.teacher() ? *learner.teacher() : learner.student();
+    EXPECT_EQ(learner.teacher() != nullptr, form == std::string("byol"));
+    if (learner.teacher())  // so that the average is not what it averages
+      for (int64_t i = 0; i < compared.values().numel(); i += 3) compared.values().data<double>()[i] *= 1.5;
+    Tape tape(arena, {.grad = false});
+    Pass student(tape, learner.student(), /*training=*/true, {}, 0),
+        other(tape, compared, /*training=*/true, {}, 0);
+    student.set_norm(NormMode::batch_only);
+    other.set_norm(NormMode::batch_only);
+    const Var p = parts.predictor(student, parts.embed(student, batch)), z = parts.embed(other, batch);
+    double mean = 0;
+    for (int64_t i = 0; i < 2 * kImages; ++i) {
+      const double* const pi = p.value().data<double>() + i * kDimension;
+      const double* const zj = z.value().data<double>() + (i + kImages) % (2 * kImages) * kDimension;
+      mean += (form == std::string("byol") ? 2 - 2 * dot(pi, zj) : -dot(pi, zj)) / (2 * kImages);
+    }
+    Tape recorded(arena, {.grad = false});
+    LossTerms log;
+    learner.begin_step();
+    EXPECT_NEAR(learner.loss(recorded, batch, log).value().item(), mean, 1e-10) << form;
+    EXPECT_GT(std::abs(mean), 1e-3);
+  }
+}
+
+// BYOL's average moves in its phase and stays in the next ones; SimSiam and NT-Xent have none.
+TEST(LocalContrast, TheAverageMovesWhileItIsComparedWith) {
+  const Arena arena("test");
+  LearnerOptions o = small_run();
+  Learner learner(
+      "local-contrast", {{"global-share", "0.5"}, {"local-share", "0"}, {"global-form", "byol"}}, o);
+  Batch batch = two_views(arena);
+  const auto value = [&] { return learner.teacher()->values().data<double>()[0]; };
+  std::vector<double> seen{value()};
+  for (int64_t i = 0; i < o.run.iterations; ++i) {
+    batch.labeled = learner.phase().labeled;
+    learner.step(batch);
+    seen.push_back(value());
+  }
+  EXPECT_NE(seen[1], seen[0]);
+  EXPECT_NE(seen[2], seen[1]);
+  EXPECT_EQ(seen[3], seen[2]);
+  EXPECT_EQ(seen[4], seen[3]);
+}
