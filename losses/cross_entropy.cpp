@@ -56,14 +56,15 @@ void CrossEntropy::forward_cpu(const Forward& f) const {
   dispatch(f.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     T* lse = f.aux[0].data<T>();
-    const LabelledPixels<T> all(f.x);
+    const LabelledPixels<T> all(f.x, on_last_);
     const double sum = chunked_reduce<double>(all.count, [&](int64_t begin, int64_t end) {
       const auto p = all.window(begin, end);
       const int64_t done = fast_pixels(p);
       double fast = 0;
       if constexpr (std::is_same_v<T, float>)
         if (done)
-          fast = ISA_PICK(cross_entropy_forward)(p.p, p.label, p.weight, done, p.classes, lse + begin);
+          fast = ISA_PICK(cross_entropy_forward)(
+              p.p, p.label, {p.weight, p.on_last}, done, p.classes, lse + begin);
       return fast + forward_pixels(p.window(done, p.count), lse + begin + done);
     });
     f.y.data<T>()[0] = T(sum / double(all.count));
@@ -77,7 +78,7 @@ void CrossEntropy::backward_cpu(const Backward& b) const {
     using T = decltype(zero);
     const T* lse = b.aux[0].data<T>();
     T* dz = out.t.data<T>();
-    const LabelledPixels<T> all(b.x);
+    const LabelledPixels<T> all(b.x, on_last_);
     const int64_t classes = all.classes;
     const T g = T(double(b.dy.data<T>()[0]) / double(all.count));
     parallel_chunks(all.count, [&](int64_t begin, int64_t end) {
@@ -85,15 +86,17 @@ void CrossEntropy::backward_cpu(const Backward& b) const {
       const int64_t done = fast_pixels(p);
       if constexpr (std::is_same_v<T, float>)
         if (done) ISA_PICK(cross_entropy_backward)
-      (p.p, p.label, p.weight, done, classes, lse + begin, g, dz + begin * classes, out.accumulate);
+      (p.p, p.label, {p.weight, p.on_last}, done, classes, lse + begin, g, dz + begin * classes,
+          out.accumulate);
       backward_pixels(
           p.window(done, p.count), lse + begin + done, g, dz + (begin + done) * classes, out.accumulate);
     });
   });
 }
 
-Var cross_entropy(const Var& logits, const Var& labels, const Var& weight, Loc loc) {
-  return logits.tape().apply(std::make_shared<CrossEntropy>(), with_weight(logits, labels, weight), loc);
+Var cross_entropy(const Var& logits, const Var& labels, const Var& weight, double border_weight, Loc loc) {
+  return logits.tape().apply(
+      std::make_shared<CrossEntropy>(border_weight), with_weight(logits, labels, weight), loc);
 }
 
 }  // namespace patchcl

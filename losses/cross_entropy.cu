@@ -7,8 +7,8 @@ namespace patchcl {
 namespace {
 
 // One thread per pixel.
-template <class T> void launch_forward(const Forward& f) {
-  const LabelledPixels<T> x(f.x);
+template <class T> void launch_forward(const Forward& f, double on_last) {
+  const LabelledPixels<T> x(f.x, on_last);
   T *lse = f.aux[0].data<T>(), *y = f.y.data<T>();
   cuda::reduce(
       x.count, f.workspace.raw(),
@@ -25,8 +25,8 @@ template <class T> void launch_forward(const Forward& f) {
       [=] __device__(double sum) { y[0] = T(sum / double(x.count)); });
 }
 
-template <class T> void launch_backward(const Backward& b) {
-  const LabelledPixels<T> x(b.x);
+template <class T> void launch_backward(const Backward& b, double on_last) {
+  const LabelledPixels<T> x(b.x, on_last);
   const T *lse = b.aux[0].data<T>(), *dy = b.dy.data<T>();
   T* dz = b.dx[0].t.data<T>();
   const bool accumulate = b.dx[0].accumulate;
@@ -41,11 +41,11 @@ template <class T> void launch_backward(const Backward& b) {
 }  // namespace
 
 void CrossEntropy::forward_cuda(const Forward& f) const {
-  dispatch(f.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(f); });
+  dispatch(f.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(f, on_last_); });
 }
 
 void CrossEntropy::backward_cuda(const Backward& b) const {
-  if (b.dx[0]) dispatch(b.dy.dtype(), [&](auto zero) { launch_backward<decltype(zero)>(b); });
+  if (b.dx[0]) dispatch(b.dy.dtype(), [&](auto zero) { launch_backward<decltype(zero)>(b, on_last_); });
 }
 
 }  // namespace patchcl

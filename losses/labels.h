@@ -29,11 +29,14 @@ template <class T> struct LabelledPixels {
   const uint8_t* label;
   const T* weight;  // null: all 1
   int64_t count, classes;
+  T on_last;  // what weighs a pixel of the last class is multiplied by
 
-  explicit LabelledPixels(std::span<const Tensor> x)
+  explicit LabelledPixels(std::span<const Tensor> x, double on_last = 1)
       : p(x[0].data<T>()), label(x[1].data<uint8_t>()), weight(weight_of<T>(x)), count(x[1].numel()),
-        classes(x[0].shape()[-1]) {}
-  HD T w(int64_t i) const { return weight ? weight[i] : T(1); }
+        classes(x[0].shape()[-1]), on_last(T(on_last)) {}
+  HD T w(int64_t i) const {
+    return (weight ? weight[i] : T(1)) * (label[i] == classes - 1 ? on_last : T(1));  // EQ: 9.5 border weight
+  }
   // NaN for a label outside the classes: on the GPU nothing may wait, and the anomaly pass finds it.
   HD T w_or_nan(int64_t i) const { return label[i] < classes ? w(i) : T(NAN); }
   // Pixels [begin, end).

@@ -105,6 +105,34 @@ TEST(InstanceMasks, BorderIsLearntRememberedAndGrownOver) {
   EXPECT_EQ(run_patchcl(evaluation + " --objects --border-class 1").code, int(ExitCode::usage));
 }
 
+// The first step's cross-entropy grows in proportion to the weight; the weights file is one like any other.
+TEST(InstanceMasks, BorderPixelsWeighWhatIsAsked) {
+  const TemporaryFolder folder;
+  write_glands(folder / "data");
+  const std::string data = " --instance-masks true --val 1 --data " + folder / "data";
+  const auto first_cross_entropy = [&](const std::string& border_weight) {
+    const std::string run = folder / border_weight;
+    const Outcome trained = run_patchcl("train" + data + " --border 2 --border-weight " + border_weight +
+                                        " --size 32 --batch 3 --iters 3 --widths 4 8 --dropout 0 0 --augment "
+                                        "none --val-every 0 --log-every 1 --threads 1 --out " +
+                                        run);
+    EXPECT_EQ(trained.code, 0) << trained.output;
+    std::istringstream rows(read_text(run + "/metrics.jsonl"));
+    std::string first;
+    std::getline(rows, first);
+    return nlohmann::json::parse(first)["ce"].get<double>();
+  };
+  const double none = first_cross_entropy("0"), two = first_cross_entropy("2"),
+               four = first_cross_entropy("4");
+  EXPECT_GT(two, 1.2 * none);
+  EXPECT_NEAR(four - none, 2 * (two - none), 1e-5);
+  const Outcome scored = run_patchcl("eval" + data + " --weights " + folder / "4/last.safetensors");
+  EXPECT_EQ(scored.code, 0) << scored.output;
+  const Outcome alone = run_patchcl("train" + data + " --border-weight 4 --out " + folder / "alone");
+  EXPECT_EQ(alone.code, int(ExitCode::usage));
+  EXPECT_TRUE(contains(alone.output, "--border-weight 4 has no effect without --border")) << alone.output;
+}
+
 TEST(Folds, ARunWritesTheFileThatListsThem) {
   const TemporaryFolder folder;
   write_glands(folder / "data");

@@ -2,6 +2,7 @@
 // reach: extreme logits, tails, many pixels.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -39,7 +40,7 @@ struct Problem {
     Tape tape(arena);
     const Var z = tape.parameter(logits, gradient, "logits"), y = tape.constant(labels),
               w = tape.constant(weight);
-    const Var loss = cross_entropy(z, y, w), p = softmax(z);
+    const Var loss = cross_entropy(z, y, w, /*border_weight=*/0.5), p = softmax(z);
     std::vector<double> out{loss.value().item()};
     tape.backward(loss);
     for (int64_t i = 0; i < logits.numel(); ++i) {
@@ -61,6 +62,22 @@ std::string message(const std::function<void()>& f) {
 }
 
 }  // namespace
+
+// Equal logits: each pixel costs ln 3, one of the border class (2) three times as much.
+TEST(LossKernels, BorderPixelsWeighMoreInTheCrossEntropy) {
+  const Arena arena("test");
+  const Tensor logits = arena.zeros({1, 2, 2, 3}, DType::f64),
+               gradient = arena.zeros({1, 2, 2, 3}, DType::f64), labels = arena.zeros({1, 2, 2}, DType::u8);
+  const uint8_t classes[] = {0, 1, 2, 2};
+  std::copy_n(classes, 4, labels.data<uint8_t>());
+  Tape tape(arena);
+  const Var loss = cross_entropy(
+      tape.parameter(logits, gradient, "logits"), tape.constant(labels), {}, /*border_weight=*/2);
+  EXPECT_NEAR(loss.value().item(), (1 + 1 + 3 + 3) * std::log(3.0) / 4, 1e-12);
+  tape.backward(loss);
+  const double want[] = {-2. / 3, 1. / 3, 1. / 3, 1. / 3, -2. / 3, 1. / 3, 1, 1, -2, 1, 1, -2};
+  for (int i = 0; i < 12; ++i) EXPECT_NEAR(gradient.data<double>()[i], want[i] / 4, 1e-12) << i;
+}
 
 TEST(LossKernels, EveryInstructionSetAgreesWithNaive) {
   const Isa best = isa();

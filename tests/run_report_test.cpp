@@ -1,7 +1,10 @@
 // The page of a run: what is in it, and what becomes of a damaged folder.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "tensor/file.h"
 #include "tests/command_line.h"
@@ -39,6 +42,36 @@ TEST_F(RunReport, IsWrittenByTrainingAndHoldsAllParts) {
     EXPECT_NE(text.find(part), std::string::npos) << part;
   EXPECT_NE(text.find("<polyline"), std::string::npos);
   EXPECT_EQ(text.find("src=\"http"), std::string::npos);  // needs nothing else
+}
+
+TEST_F(RunReport, AuditedRunsShowTheGradientNormOfEachTerm) {
+  const std::string heading = "Gradient norms by loss term";
+  EXPECT_EQ(page().find(heading), std::string::npos) << "this run was not audited";
+  write("audit.jsonl",
+      "{\"iteration\":2,\"terms\":[{\"name\":\"ce\",\"gradient_norm\":{\"a\":1}},{\"name\":3}]}\n[{\n"
+      "{\"iteration\":4,\"terms\":[{\"name\":\"ce\",\"gradient_norm\":{\"a\":0.3,\"b\":0.4}}]}\n");
+  EXPECT_EQ(run_patchcl("report " + folder_).code, 0);
+  EXPECT_NE(page().find("ce, last 0.5<"), std::string::npos);
+  const std::string audited = temporary_ / "audited";
+  const auto run = run_patchcl(
+      "train --data phantom:cases=8,size=32 --size 32 --batch 4 --iters 4 --val-every 0 --widths 4 8 "
+      "--dropout 0 0 --audit-every 2 --out " +
+      audited);
+  ASSERT_EQ(run.code, 0) << run.output;
+  const std::string text = read_text(audited + "/report.html");
+  EXPECT_NE(text.find(heading), std::string::npos);
+  std::istringstream rows(read_text(audited + "/audit.jsonl"));
+  nlohmann::json last;
+  for (std::string row; std::getline(rows, row);) last = nlohmann::json::parse(row);
+  for (const nlohmann::json& term : last.at("terms")) {
+    double norm = 0;
+    for (const auto& [layer, of_layer] : term.at("gradient_norm").items())
+      norm = std::hypot(norm, of_layer.get<double>());
+    const std::string said = term.at("name").get<std::string>() + ", last ";
+    const size_t at = text.find(said);
+    ASSERT_NE(at, std::string::npos) << said;
+    EXPECT_NEAR(std::stod(text.substr(at + said.size())), norm, 5e-3 * norm) << said;
+  }
 }
 
 // Every picture is the file: base64 of a PNG begins with its signature. Its captions are text.

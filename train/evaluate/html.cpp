@@ -121,9 +121,7 @@ std::string bars(
   return svg(left + width + 40, bottom + 22, s);
 }
 
-namespace {
-
-std::string draw(const std::vector<Curve>& lines, const std::string& x_axis, bool logarithmic) {
+std::string plot(const std::vector<Curve>& lines, const std::string& x_axis, bool logarithmic) {
   std::vector<Series> series;
   double last = 1;
   for (const Curve& l : lines) {
@@ -152,19 +150,13 @@ std::string draw(const std::vector<Curve>& lines, const std::string& x_axis, boo
   return svg(left + width + 220, std::max(top + height, top + 16 * double(lines.size())) + 26, s);
 }
 
-}  // namespace
-
-std::string plot(const std::vector<Curve>& lines, const std::string& x_axis) {
-  return draw(lines, x_axis, /*logarithmic=*/false);
-}
-
 std::string curves(const std::vector<Series>& series, const std::string& x_axis) {
   std::vector<Curve> lines;
   for (const Series& s : series) {
     lines.push_back({s.name, {}, s.values});
     for (size_t i = 0; i < s.values.size(); ++i) lines.back().x.push_back(double(i));
   }
-  return draw(lines, x_axis, /*logarithmic=*/true);
+  return plot(lines, x_axis, /*logarithmic=*/true);
 }
 
 std::string picture(const std::string& path) {

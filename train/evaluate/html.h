@@ -20,12 +20,12 @@ struct BarOptions {
 };
 std::string bars(const std::vector<std::string>& labels, const std::vector<Series>& series,
     const BarOptions& options = {});
-// Curves over any x from 0 on, y on a linear axis from 0.
+// Curves over any x from 0 on, y on a linear axis from 0 or on a logarithmic one of the decades that occur.
 struct Curve {
   std::string name;
   std::vector<double> x, y;
 };
-std::string plot(const std::vector<Curve>& lines, const std::string& x_axis);
+std::string plot(const std::vector<Curve>& lines, const std::string& x_axis, bool logarithmic = false);
 // A PNG or SVG file, within the page. Throws Error(io).
 std::string picture(const std::string& path);
 // A script over `data` under that name, in a scope of its own.

@@ -1,7 +1,9 @@
 #include "train/evaluate/run_report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <iomanip>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -73,10 +75,24 @@ void read_metrics(const ordered_json& row, LoggedCurves& curves) {
     if (of_class.is_object() && of_class.contains("dice")) curves.add("Dice " + c, x, of_class["dice"]);
 }
 
-LoggedCurves read_curves(const fs::path& log) {
+// Of each term the norm of its weighted gradient: layers share no parameter.
+void read_audit(const ordered_json& row, LoggedCurves& curves) {
+  if (!row.is_object() || !row.contains("iteration") || !row["iteration"].is_number()) return;
+  const ordered_json none = ordered_json::object(), terms = row.value("terms", none);
+  for (const ordered_json& term : terms) {
+    if (!term.is_object() || !term.contains("name") || !term["name"].is_string()) continue;
+    double norm = 0;
+    for (const ordered_json& of_layer : term.value("gradient_norm", none))
+      if (of_layer.is_number()) norm = std::hypot(norm, of_layer.get<double>());
+    curves.add(term["name"].get<std::string>(), row["iteration"].get<double>(), norm);
+  }
+}
+
+// What `read` finds in the lines of a log.
+LoggedCurves read_curves(const fs::path& log, void read(const ordered_json&, LoggedCurves&)) {
   LoggedCurves curves;
   TextIn lines(text_of(log));
-  for (std::string line; std::getline(lines, line);) read_metrics(json_in(line), curves);
+  for (std::string line; std::getline(lines, line);) read(json_in(line), curves);
   return curves;
 }
 
@@ -113,6 +129,19 @@ void add_curves(html::Page& page, const LoggedCurves& curves) {
     page.heading(title);
     page.figure(html::plot(lines, "step"), "");
   }
+}
+
+// Where a run was audited. Terms differ by decades, and a name says the last of its norms.
+void add_gradient_norms(html::Page& page, const LoggedCurves& curves) {
+  std::vector<html::Curve> lines = curves.of("");
+  if (lines.empty()) return;
+  for (html::Curve& l : lines) {
+    TextOut name;
+    name << l.name << ", last " << std::setprecision(3) << l.y.back();
+    l.name = name.str();
+  }
+  page.heading("Gradient norms by loss term, with the terms' weights, where the run was audited");
+  page.figure(html::plot(lines, "step", /*logarithmic=*/true), "");
 }
 
 void add_scores(html::Page& page, const ordered_json& scores) {
@@ -181,7 +210,7 @@ void add_pictures(html::Page& page, const std::string& title, const std::vector<
 }  // namespace
 
 html::Curve validation_curve(const std::string& folder) {
-  for (const html::Curve& c : read_curves(fs::path(folder) / "metrics.jsonl").of("Dice "))
+  for (const html::Curve& c : read_curves(fs::path(folder) / "metrics.jsonl", read_metrics).of("Dice "))
     if (c.name == "mean") return c;
   return {};
 }
@@ -194,7 +223,8 @@ void write_run_report(const std::string& folder, const std::string& results) {
         " holds no run (config.toml is missing); give the --out of a training");
   html::Page page("Run " + fs::absolute(dir / ".").parent_path().filename().string());
   add_scores(page, json_in(results.empty() ? text_of(dir / "results.json") : results));
-  add_curves(page, read_curves(dir / "metrics.jsonl"));
+  add_curves(page, read_curves(dir / "metrics.jsonl", read_metrics));
+  add_gradient_norms(page, read_curves(dir / "audit.jsonl", read_audit));
   const std::vector<fs::path> overlays = pictures_in(dir / "overlays", false);
   add_pictures(page, "Held-out cases: the best and the worst", those(overlays, /*over_time=*/false));
   add_pictures(page, "One held-out case over time", those(overlays, /*over_time=*/true));

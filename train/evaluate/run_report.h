@@ -1,6 +1,6 @@
 // report.html of a run folder: one page that needs nothing else, made from what the folder holds: run.json,
-// config.toml, metrics.jsonl, results.json, overlays and pictures. Parts that are missing or unreadable are
-// left out; a run that is still going on has a page too.
+// config.toml, metrics.jsonl, audit.jsonl, results.json, overlays and pictures. Parts that are missing or
+// unreadable are left out; a run that is still going on has a page too.
 #pragma once
 #include <string>
 

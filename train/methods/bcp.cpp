@@ -123,7 +123,7 @@ Bcp::RegionLoss Bcp::region_loss(Step& step, const Mixed& x, double w_out, doubl
   const Var labels = step.upload(x.to.labels, "mixed labels"), p = softmax(logits);
   const Var outside = dice_loss(p, labels, step.upload(x.outside, "outside"), kSmooth),
             inside = dice_loss(p, labels, step.upload(x.to.weight, "inside"), kSmooth);
-  return {cross_entropy(logits, labels, step.upload(x.ce_weight, "weights")),
+  return {cross_entropy(logits, labels, step.upload(x.ce_weight, "weights"), step.s.border_weight),
       add(affine(outside, w_out), affine(inside, w_in))};  // EQ: 7.2 region loss
 }
 

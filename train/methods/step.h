@@ -77,7 +77,8 @@ struct Step {
   Var student(const Var& images) const { return student_pass(images).logits; }
   // `weights` on images x, without gradient.
   Prediction predict(const ParamStore& weights, const Var& x, const PredictMode& mode, uint32_t site) const;
-  // 1/2 (cross-entropy + Dice) on labelled pixels (METHODS 4.4); `weight` (n,H,W) or empty.
+  // 1/2 (cross-entropy + Dice) on labelled pixels (METHODS 4.4), those of the border class weighted in the
+  // cross-entropy (METHODS 9.5); `weight` (n,H,W) or empty.
   Var supervised_loss(const Var& logits, const Var& labels, const Var& weight = {}) const;
 
  private:

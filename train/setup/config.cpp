@@ -60,24 +60,13 @@ std::string value_of(const std::vector<std::string>& arguments, const std::strin
   return value;
 }
 
-}  // namespace
-
-Device device_of(DeviceChoice choice) {
-  if (choice == DeviceChoice::cpu) return Device::cpu;
-  std::string why;
-  if (cuda_available(&why)) return Device::cuda;
-  if (choice == DeviceChoice::cuda)
-    fail(ExitCode::device, "device", "--device cuda was asked for, but ", why, "; use --device cpu");
-  return Device::cpu;
+// An option with another value than its default, while the one that it needs is off.
+template <class T>
+void refuse_without(bool there, const char* needed, const char* option, const T& value, const T& otherwise) {
+  if (!there && value != otherwise)
+    fail(ExitCode::usage, "options", option, " ", value, " has no effect without ", needed, "; leave it out");
 }
 
-Names<std::string> method_choices() {
-  Names<std::string> names;
-  for (const MethodEntry& m : methods()) names.push_back({m.name, m.name});
-  return names;
-}
-
-namespace {
 void declare_data(OptionList& o, TrainConfig& c) {
   o.group("Data");
   o.add("data", c.data,
@@ -96,6 +85,8 @@ void declare_data(OptionList& o, TrainConfig& c) {
       "Pixels of a further class at the border of objects, which keeps touching ones apart and is grown over "
       "after the network; 0: none",
       Range{0, 64});
+  o.add("border-weight", c.border_weight,
+      "Further weight of that class's pixels in the cross-entropy; 0: that of all others", Range{0, 1000});
   o.add("size", c.size, "Height and width of the network's input", kSides);
   o.choose("augment", c.augment, kAugmentations, "Random changes of training images");
   o.add("window", c.window, "Height and width of the cuts of these images that train; 0: whole images",
@@ -107,11 +98,26 @@ void declare_data(OptionList& o, TrainConfig& c) {
       kShare);
   o.add("whole-batch", c.whole_batch, "Images in a step there; 0: those of --batch", kNotNegative);
 }
+
 }  // namespace
+
+Device device_of(DeviceChoice choice) {
+  if (choice == DeviceChoice::cpu) return Device::cpu;
+  std::string why;
+  if (cuda_available(&why)) return Device::cuda;
+  if (choice == DeviceChoice::cuda)
+    fail(ExitCode::device, "device", "--device cuda was asked for, but ", why, "; use --device cpu");
+  return Device::cpu;
+}
+
+Names<std::string> method_choices() {
+  Names<std::string> names;
+  for (const MethodEntry& m : methods()) names.push_back({m.name, m.name});
+  return names;
+}
 
 void TrainConfig::declare(OptionList& o) {
   o.choose("method", method, method_choices(), "What trains; its own options are listed at the end");
-
   declare_data(o, *this);
 
   o.group("Optimisation");
@@ -169,16 +175,14 @@ void TrainConfig::resolve() {
     fail(ExitCode::usage, "options", "--window ", window, " is larger than the images of --size ", size,
         "; a window is a part of them");
   const UNetConfig usual;
-  if (network.gates == Gates::none &&
-      (network.gate_classes != usual.gate_classes || network.gate_kernel != usual.gate_kernel))
-    fail(ExitCode::usage, "options", "--uafs-classes and --uafs-kernel have no effect without --uafs");
-  if (window == 0 && window_at != WindowAt::centre)
-    fail(ExitCode::usage, "options", "--window-at ", name_of(window_at, kWindowPlaces),
-        " has no effect without --window; leave it out");
-  if (window == 0 && whole_share > 0)
-    fail(ExitCode::usage, "options", "--whole-share has no effect without --window; leave it out");
-  if (whole_share == 0 && whole_batch > 0)
-    fail(ExitCode::usage, "options", "--whole-batch has no effect without --whole-share; leave it out");
+  const std::string centre = name_of(WindowAt::centre, kWindowPlaces);
+  const bool gated = network.gates != Gates::none;
+  refuse_without(gated, "--uafs", "--uafs-classes", network.gate_classes, usual.gate_classes);
+  refuse_without(gated, "--uafs", "--uafs-kernel", network.gate_kernel, usual.gate_kernel);
+  refuse_without(border > 0, "--border", "--border-weight", border_weight, 0.0);
+  refuse_without(window > 0, "--window", "--window-at", name_of(window_at, kWindowPlaces), centre);
+  refuse_without(window > 0, "--window", "--whole-share", whole_share, 0.0);
+  refuse_without(whole_share > 0, "--whole-share", "--whole-batch", whole_batch, int64_t(0));
   const Device there = device_of(device);
   device = there == Device::cuda ? DeviceChoice::cuda : DeviceChoice::cpu;
   if (math == MathMode::tf32 && there == Device::cpu)
@@ -238,6 +242,7 @@ LearnerOptions TrainConfig::learner_options(const Dataset& data) const {
   o.seed = seed;
   o.dtype = dtype;
   o.device = device_of(device);
+  o.border_weight = border_weight;
   return o;
 }
 

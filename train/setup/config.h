@@ -48,7 +48,8 @@ struct TrainConfig {
   int64_t tune = 0;              // training cases to validate on instead
   std::string fold;              // "2/5"
   ReadOptions read;
-  int64_t border = 0;  // pixels of the border class; 0: there is none
+  int64_t border = 0;        // pixels of the border class; 0: there is none
+  double border_weight = 0;  // what such a pixel weighs beyond 1 in the cross-entropy
   int64_t size = 256;
   Augmentation augment = Augmentation::ssl4mis;
   int64_t window = 0;  // side of what the network trains on; 0: size

@@ -62,7 +62,7 @@ Learner::Learner(std::unique_ptr<Method> method, const LearnerOptions& options)
   }
   optimizer_ = make_optimizer(options_.optimizer, layout_.flat_size(), options_.dtype, parameters_);
   state_ = {unet_.get(), student_.get(), teacher_.get(), &activations_, parameters_.zeros({2}, DType::i64),
-      options_.seed, 0, options_.run.iterations, 0};
+      options_.seed, 0, options_.run.iterations, 0, options_.border_weight};
   go_to(0);
   method_->start(state_);
 }

@@ -22,6 +22,7 @@ struct LearnerOptions {
   uint64_t seed = 1337;
   DType dtype = DType::f32;
   Device device = Device::cpu;
+  double border_weight = 0;  // what a pixel of the border class, the last, weighs beyond 1
 };
 
 class Learner {
