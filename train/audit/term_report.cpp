@@ -4,13 +4,22 @@
 
 namespace patchcl {
 
-bool supervised(const std::string& term) { return term == "ce" || term == "dice_loss"; }
+namespace {
+// The weighted gradient of the terms of the supervised loss, flat.
+Tensor supervised_gradient(const ParamLayout& layout, const std::vector<TermGradient>& terms) {
+  const Tensor sum = Arena("gradients").zeros({layout.flat_size()}, DType::f64);
+  for (const TermGradient& t : terms) {
+    if (t.name != "ce" && t.name != "dice_loss") continue;
+    for (int64_t i = 0; i < sum.numel(); ++i)
+      sum.data<double>()[i] += t.weight * t.gradient.data<double>()[i];
+  }
+  return sum;
+}
+}  // namespace
 
 TermsReport report_terms(const ParamLayout& layout, const std::vector<TermGradient>& terms) {
-  std::vector<double> direction(size_t(layout.flat_size()));
-  for (const TermGradient& t : terms)
-    if (supervised(t.name))
-      for (size_t i = 0; i < direction.size(); ++i) direction[i] += t.weight * t.gradient.data<double>()[i];
+  const Tensor sum = supervised_gradient(layout, terms);
+  const double* const direction = sum.data<double>();
   TermsReport report;
   std::vector<std::string>& layers = report.layers;
   for (const TermGradient& t : terms) {
@@ -27,8 +36,8 @@ TermsReport report_terms(const ParamLayout& layout, const std::vector<TermGradie
       for (int64_t i = p.offset; i < p.offset + p.shape.numel(); ++i) {
         const double g = t.weight * t.gradient.data<double>()[i];
         squares.back() += g * g;
-        products.back() += g * direction[size_t(i)];
-        reference.back() += direction[size_t(i)] * direction[size_t(i)];
+        products.back() += g * direction[i];
+        reference.back() += direction[i] * direction[i];
       }
     }
     for (size_t k = 0; k < layers.size(); ++k)
@@ -40,16 +49,12 @@ TermsReport report_terms(const ParamLayout& layout, const std::vector<TermGradie
 }
 
 SharedGradients shared_gradients(StepAudit& step) {
-  const Arena host("gradients");
-  const Tensor sum = host.zeros({step.layout().flat_size()}, DType::f64);
+  const std::vector<TermGradient> terms = step.terms();
   std::vector<LayerNorm> contrast;
-  for (const TermGradient& t : step.terms()) {
+  for (const TermGradient& t : terms)
     if (t.name == "contrast") contrast = norms_by_layer(step.layout(), t.gradient);
-    if (!supervised(t.name)) continue;
-    for (int64_t i = 0; i < sum.numel(); ++i)
-      sum.data<double>()[i] += t.weight * t.gradient.data<double>()[i];
-  }
-  const std::vector<LayerNorm> reference = norms_by_layer(step.layout(), sum);
+  const std::vector<LayerNorm> reference =
+      norms_by_layer(step.layout(), supervised_gradient(step.layout(), terms));
   SharedGradients norms;
   for (size_t k = 0; k < contrast.size(); ++k) {
     if (contrast[k].norm == 0 || reference[k].norm == 0) continue;

@@ -26,8 +26,6 @@ struct TermsReport {
 };
 // Supervised terms count as one: do the others help or fight it?
 TermsReport report_terms(const ParamLayout& layout, const std::vector<TermGradient>& terms);
-// Whether a term is of the supervised loss.
-bool supervised(const std::string& term);
 // What the contrast and the supervised loss do to the layers that both reach: for
 // train/methods/matched_weight.h.
 SharedGradients shared_gradients(StepAudit& step);

@@ -159,7 +159,7 @@ std::vector<std::string> calls_of(const Setting& setting) {
   return {"train", "infer"};
 }
 
-// The command of a server of steps; `images` are vectors where it contrasts.
+// The command of a server of steps; below, of one of contrasts.
 std::vector<std::string> ours(const CompareOptions& o, int64_t images, const std::string& math) {
   std::vector<std::string> command{"/proc/self/exe", "bench", "serve", "--batch", std::to_string(images),
       "--size", std::to_string(o.size), "--threads", std::to_string(threads()), "--device",
