@@ -72,9 +72,10 @@ ABSENT := $(if $(filter 0,$(CUDA)),tensor/cuda_absent.cpp) $(if $(filter 1,$(HDF
 SKIPPED := $(if $(filter 1,$(HDF5)),,data/formats/h5.cpp) $(if $(filter 1,$(NIFTI)),,data/formats/nifti.cpp) $(if $(filter 1,$(TIFF)),,data/formats/tiff.cpp)
 SRC := $(filter-out %/main.cpp %_absent.cpp $(SKIPPED),$(foreach d,$(MODULES),$(wildcard $(d)/*.cpp))) $(ABSENT)
 SIMD := $(filter %.simd.cpp,$(SRC))
-ISAS := $(if $(filter x86_64,$(shell uname -m)),plain avx2 avx512,plain)
+ISAS := $(if $(filter x86_64,$(shell uname -m)),plain avx2 avx512 avx512bf16,plain)
 ISA_avx2 := -mavx2 -mfma
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
+ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16
 OBJ := $(patsubst %.cpp,$(B)/%.o,$(filter-out $(SIMD),$(SRC))) \
        $(foreach isa,$(ISAS),$(patsubst %.simd.cpp,$(B)/%.$(isa).o,$(SIMD)))
 CU_OBJ := $(patsubst %.cu,$(B)/%.cu.o,$(foreach d,$(MODULES),$(wildcard $(d)/*.cu)))

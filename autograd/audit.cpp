@@ -220,15 +220,14 @@ void check_contract(
   }
 }
 
-// bf16 data on the GPU against the same op in f64, on inputs that bf16 holds exactly: what is left is the
-// rounding of results, and of the sums that a second data input adds to.
+// bf16 data against the same op in f64, on inputs that bf16 holds exactly: what is left is the rounding of
+// results, of factors, and of the sums that a second data input adds to.
 void check_bf16(const OpCase& c, const AuditOptions& options, Report& report) {
-  constexpr double kTolerance = 1 / 128.;
   Rng rng(options.seed);
   const OpBench bench(c, options, rng, DType::bf16);
   const Vec y = bench.forward(bench.x(), DType::f64);
   report.compare("forward bf16 against f64", "y", bench.y_shape(), bench.forward(bench.x(), DType::bf16), y,
-      kTolerance * max_abs(y));
+      c.tolerance_bf16 * max_abs(y));
   if (!bench.any_checked()) return;
   Vec dy(y.size());
   for (double& e : dy) e = double(bf16(float(rng.normal())));
@@ -242,8 +241,8 @@ void check_bf16(const OpCase& c, const AuditOptions& options, Report& report) {
     const auto compare = [&](const char* check, const Vec& a, const Vec& b, double tol) {
       report.compare(indexed("x", t) + " " + check, indexed("dx", t), bench.x_shape(t), a, b, tol);
     };
-    compare("bf16 against f64", half[t], dx[t], kTolerance * max_abs(dx[t]));
-    compare("bf16 accumulates onto what is there", added[t], plus3, kTolerance * max_abs(plus3));
+    compare("bf16 against f64", half[t], dx[t], c.tolerance_bf16 * max_abs(dx[t]));
+    compare("bf16 accumulates onto what is there", added[t], plus3, c.tolerance_bf16 * max_abs(plus3));
     compare("bf16, second run bit-equal", again[t], half[t], 0);
   }
 }
@@ -252,8 +251,7 @@ void audit_into(const OpCase& c, const AuditOptions& options, Report& report) {
   Rng rng(options.seed);
   const OpBench bench(c, options, rng);
   check_forward(bench, c, report);
-  if (options.device == Device::cuda && (c.op->takes_bf16(0) || c.op->output(DType::f32) == DType::bf16))
-    check_bf16(c, options, report);
+  if (c.op->takes_bf16(0) || c.op->output(DType::f32) == DType::bf16) check_bf16(c, options, report);
   if (!bench.any_checked()) return;  // an op for inference
   for (int round = 0; round < 2; ++round) {
     Vec dy(size_t(bench.y_shape().numel()));

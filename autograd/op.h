@@ -75,7 +75,7 @@ class Op {
   virtual std::vector<AuxSpec> aux(const Shapes&, DType) const { return {}; }
   // Scratch bytes for one pass; one number serves forward and backward.
   virtual size_t workspace(const Shapes&, DType, Device) const { return 0; }
-  // Input i may be bf16 on the GPU (tensor/bfloat16.h); other inputs are then f32.
+  // Input i may be bf16 (tensor/bf16.h); other inputs are then f32.
   virtual bool takes_bf16(size_t) const { return false; }
   // The type of y when x[0] is of type d.
   virtual DType output(DType d) const { return d; }

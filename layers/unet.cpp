@@ -8,8 +8,6 @@
 namespace patchcl {
 
 namespace {
-Var precise(const Var& y) { return cast(y, precise(y.dtype())); }
-
 void check(const UNetConfig& config) {
   const size_t levels = config.widths.size();
   if (levels < 2)
@@ -70,18 +68,7 @@ UNet::UpLayer UNet::declare_up(ParamLayout& layout, const std::string& name, int
 Var UNet::run(Pass& pass, const Block& block, const std::vector<Var>& x) {
   Tape::Scope scope(pass.tape(), block.name);
   const Var y = block.second(pass, {block.first(pass, x)});
-  return block.gate ? (*block.gate)(pass, y) : y;
-}
-
-// Whether the encoder's maps, and all that follows up to the logits, are bf16.
-bool UNet::bf16_maps(const Pass& pass) const {
-  if (math_mode() != MathMode::bf16 || pass.tape().arena().device() != Device::cuda) return false;
-  if (config_.norm != NormKind::batch || !config_.decoder_norm || !config_.fused ||
-      config_.gates != Gates::none)
-    fail(ExitCode::usage, "unet",
-        "leaky ReLU and uncertainty gates have no bf16 kernels of their own; for this network --math f32 or "
-        "tf32 will do");
-  return true;
+  return block.gate ? cast((*block.gate)(pass, widened(y)), y.dtype()) : y;
 }
 
 std::vector<Var> UNet::encoder_maps(Pass& pass, const Var& x) const {
@@ -90,13 +77,14 @@ std::vector<Var> UNet::encoder_maps(Pass& pass, const Var& x) const {
   if (s.rank() != 4 || s[3] != config_.in_channels || s[1] % multiple || s[2] % multiple || s.numel() == 0)
     fail(ExitCode::data, "unet", "wants images (N,H,W,", config_.in_channels, ") with H and W multiples of ",
         multiple, ", got ", s);
-  std::vector<Var> maps{run(pass, encoder_[0], {bf16_maps(pass) ? cast(x, DType::bf16) : x})};
+  const bool half = math_mode() == MathMode::bf16;
+  std::vector<Var> maps{run(pass, encoder_[0], {half ? cast(x, DType::bf16) : x})};
   for (size_t i = 1; i < encoder_.size(); ++i)
     maps.push_back(run(pass, encoder_[i], {max_pool2d(maps.back())}));
   return maps;
 }
 
-Var UNet::encode(Pass& pass, const Var& x) const { return precise(encoder_maps(pass, x).back()); }
+Var UNet::encode(Pass& pass, const Var& x) const { return widened(encoder_maps(pass, x).back()); }
 
 UNet::Output UNet::forward(Pass& pass, const Var& x) const { return decode(pass, encoder_maps(pass, x)); }
 
@@ -115,7 +103,7 @@ UNet::Output UNet::decode(Pass& pass, const std::vector<Var>& maps) const {
     out.decoder.push_back(y);
   }
   Tape::Scope scope(pass.tape(), "decoder.out_conv");
-  out.logits = precise((*head_)(pass, {y}));
+  out.logits = widened((*head_)(pass, {y}));
   return out;
 }
 

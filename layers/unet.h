@@ -53,8 +53,8 @@ class UNet {
     std::vector<Var>
         decoder;  // per level, coarse to fine: (N,H/8,W/8,128) .. (N,H,W,16), which gives the logits
   };
-  // x (N,H,W,Cin); H and W multiples of 2^(levels-1), else Error(data) naming the sizes. On the GPU in --math
-  // bf16 the maps are bf16; Error(usage) for a network that has ops without bf16 kernels.
+  // x (N,H,W,Cin); H and W multiples of 2^(levels-1), else Error(data) naming the sizes. In --math bf16 all
+  // maps between x and the logits are bf16; uncertainty gates compute in f32.
   Output forward(Pass& pass, const Var& x) const;
   // Its two halves: the maps of the encoder, and what the decoder makes of them or of others of their shapes.
   std::vector<Var> encoder_maps(Pass& pass, const Var& x) const;
@@ -82,7 +82,6 @@ class UNet {
 
   UpLayer declare_up(ParamLayout& layout, const std::string& name, int in, int out) const;
   static Var run(Pass& pass, const Block& block, const std::vector<Var>& x);
-  bool bf16_maps(const Pass& pass) const;
 
   UNetConfig config_;
   std::vector<Block> encoder_;

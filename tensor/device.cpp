@@ -30,7 +30,7 @@ Isa best_isa() {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) best = Isa::avx2;
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-    best = Isa::avx512;
+    best = __builtin_cpu_supports("avx512bf16") ? Isa::avx512bf16 : Isa::avx512;
 #endif
   return best;
 }
@@ -38,7 +38,7 @@ Isa best_isa() {
 Isa wished_isa() {
   const Isa best = best_isa();
   if (const char* wish = std::getenv("PATCHCL_ISA"))
-    for (Isa i : {Isa::plain, Isa::avx2, Isa::avx512})
+    for (Isa i : kIsas)
       if (std::strcmp(wish, isa_name(i)) == 0 && i < best) return i;
   return best;
 }
@@ -72,22 +72,13 @@ void set_isa(Isa i) {
 }
 
 const char* isa_name(Isa i) {
-  static const char* const names[] = {"plain", "avx2", "avx512"};
+  static const char* const names[] = {"plain", "avx2", "avx512", "avx512bf16"};
   return names[int(i)];
 }
 
-bool has_bf16() {
-#if defined(__x86_64__)
-  static const bool cpu_has = __builtin_cpu_supports("avx512bf16");
-  return cpu_has && isa() == Isa::avx512;
-#else
-  return false;
-#endif
-}
-
 std::string instructions() {
-  const bool products = math_mode() == MathMode::bf16 && has_bf16();
-  return std::string(isa_name(isa())) + (products ? "+bf16" : "");
+  if (isa() != Isa::avx512bf16) return isa_name(isa());
+  return isa_name(Isa::avx512) + std::string(math_mode() == MathMode::bf16 ? "+bf16" : "");
 }
 
 bool cuda_available(std::string* why) { return cuda::available(why); }

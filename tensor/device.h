@@ -18,9 +18,9 @@ const std::vector<std::string>& kernel_names();  // in the order of the values
 Kernels parse_kernels(const std::string& name);  // throws Error(usage)
 
 // How matrices and convolutions are multiplied. f32: every product in full. tf32: the GPU's tensor cores,
-// whose factors keep 10 bits of the mantissa. bf16: on the GPU the network's activations are kept in bf16
-// (tensor/bfloat16.h), on the CPU the factors of its 3x3 convolutions; parameters, statistics and losses are
-// f32. Both are faster and coarser, so only when asked for.
+// whose factors keep 10 bits of the mantissa. bf16: the network's maps are kept in bf16 (tensor/bf16.h), and
+// so are the factors of its convolutions; parameters, statistics and losses are f32. Both are faster and
+// coarser, so only when asked for.
 enum class MathMode { f32, tf32, bf16 };
 MathMode math_mode();
 void set_math_mode(MathMode m);
@@ -28,15 +28,20 @@ const std::vector<std::string>& math_names();
 MathMode parse_math(const std::string& name);
 
 // Instruction sets that the SIMD kernels (files *.simd.cpp) are compiled for; chosen once from the running
-// CPU. PATCHCL_ISA=plain|avx2|avx512 in the environment lowers the choice, for tests.
-enum class Isa { plain, avx2, avx512 };
+// CPU. PATCHCL_ISA=plain|avx2|avx512 in the environment lowers the choice, for tests. avx512bf16: AVX-512
+// with products of bf16; in f32 it computes what avx512 does.
+enum class Isa { plain, avx2, avx512, avx512bf16 };
+constexpr Isa kIsas[] = {Isa::plain, Isa::avx2, Isa::avx512, Isa::avx512bf16};
 Isa isa();
 void set_isa(Isa i);  // for tests; throws Error(usage) when the CPU lacks it
 const char* isa_name(Isa i);
-// Whether the CPU has AVX-512's own products of bf16, and isa() is avx512.
-bool has_bf16();
 // What rounds the CPU's numbers: the instruction set, and its products of bf16 where --math asks for them.
 std::string instructions();
+// The function of isa(), of those for all sets (ISA_PICK in tensor/simd.h).
+template <class F> F* for_isa(F* plain, F* avx2, F* avx512, F* avx512bf16) {
+  F* const all[] = {plain, avx2, avx512, avx512bf16};
+  return all[int(isa())];
+}
 
 // True when this program was built with CUDA and a GPU answers. Otherwise `why` says what is missing.
 bool cuda_available(std::string* why = nullptr);

@@ -22,10 +22,10 @@ FOR_EACH_ISA(void gemm_block(int64_t m, int64_t n, int64_t k, const float* a, in
                  int64_t a_column, const double* b, int64_t ldb, double* c, int64_t ldc, bool accumulate);)
 
 // The same with bf16 factors and f32 sums. A and B hold pairs of neighbours along k, the even one in the
-// lower half: C(i,j) = [C(i,j)] + sum_p A(i,p)_even B(p,j)_even + A(i,p)_odd B(p,j)_odd. `native`: by the
-// processor's own instruction (has_bf16() in tensor/device.h), which treats numbers below 1e-38 as 0; else
-// the pairs are widened, the same but for the order of roundings.
+// lower half: C(i,j) = [C(i,j)] + sum_p A(i,p)_even B(p,j)_even + A(i,p)_odd B(p,j)_odd. avx512bf16:
+// by the processor's own instruction, which treats numbers below 1e-38 as 0; else the pairs are widened, the
+// same but for the order of roundings.
 FOR_EACH_ISA(void gemm_block_bf16(int64_t m, int64_t n, int64_t pairs, const uint32_t* a, int64_t a_row,
-    int64_t a_column, const uint32_t* b, int64_t ldb, float* c, int64_t ldc, bool accumulate, bool native);)
+    int64_t a_column, const uint32_t* b, int64_t ldb, float* c, int64_t ldc, bool accumulate);)
 
 }  // namespace patchcl

@@ -28,21 +28,14 @@ struct Bf16Pairs {
   SIMD_INLINE Factors read(const uint32_t* p) { return load(p); }
   SIMD_INLINE Factors broadcast(uint32_t v) { return v - Bits{}; }
   SIMD_INLINE void add(Sums& sum, Factors a, Factors b) {
+#if defined(__AVX512BF16__)
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+#else
     sum += Vec(a & 0xffff0000) * Vec(b & 0xffff0000);
     sum += Vec(a << 16) * Vec(b << 16);
-  }
-};
-#if defined(__AVX512F__)
-// An instruction of its own instead of the compiler's function, which would want all of this file compiled
-// for processors that have it.
-struct Bf16Native : Bf16Pairs {
-  SIMD_INLINE void add(Sums& sum, Factors a, Factors b) {
-    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
-  }
-};
-#else
-using Bf16Native = Bf16Pairs;
 #endif
+  }
+};
 
 template <class Kind> struct Operands {
   int64_t k;
@@ -130,9 +123,8 @@ void gemm_block_f64(int64_t m, int64_t n, int64_t k, const double* a, int64_t a_
 }
 
 void gemm_block_bf16(int64_t m, int64_t n, int64_t pairs, const uint32_t* a, int64_t a_row, int64_t a_column,
-    const uint32_t* b, int64_t ldb, float* c, int64_t ldc, bool accumulate, bool native) {
-  if (native) block<Bf16Native>({pairs, a, a_row, a_column, b, ldb, c, ldc, accumulate}, m, n);
-  else block<Bf16Pairs>({pairs, a, a_row, a_column, b, ldb, c, ldc, accumulate}, m, n);
+    const uint32_t* b, int64_t ldb, float* c, int64_t ldc, bool accumulate) {
+  block<Bf16Pairs>({pairs, a, a_row, a_column, b, ldb, c, ldc, accumulate}, m, n);
 }
 
 }  // namespace patchcl::PATCHCL_ISA

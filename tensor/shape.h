@@ -12,7 +12,7 @@
 namespace patchcl {
 
 // f32 trains, f64 audits; u8 holds labels, masks and argmax, i32 and i64 indices and RNG state; bf16 holds
-// activations on the GPU (tensor/bfloat16.h).
+// the maps of a network (tensor/bf16.h).
 enum class DType : uint8_t { f32, f64, u8, i32, i64, bf16 };
 enum class Device : uint8_t { cpu, cuda };
 

@@ -1,6 +1,7 @@
 // Vectors for the hot CPU kernels, written once and compiled for each instruction set.
 //
-// A file NAME.simd.cpp is compiled once per instruction set with PATCHCL_ISA set to plain, avx2 or avx512; it
+// A file NAME.simd.cpp is compiled once per instruction set with PATCHCL_ISA set to plain, avx2, avx512 or
+// avx512bf16; it
 // puts its kernels in namespace patchcl::PATCHCL_ISA, and NAME.h declares them for all three with a table
 // that picks by isa() (tensor/device.h). Such a file includes nothing but this header and
 // <cstdint>/<cstddef>: an inline function of a standard header, compiled here for AVX-512, could be the copy
@@ -10,6 +11,8 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+
+#include "tensor/bf16.h"
 
 namespace patchcl {
 
@@ -41,6 +44,26 @@ SIMD_INLINE void store(float* p, Vec v) { *reinterpret_cast<VecUnaligned*>(p) = 
 SIMD_INLINE Vec splat(float v) { return v - Vec{}; }
 SIMD_INLINE Bits load(const uint32_t* p) { return *reinterpret_cast<const BitsUnaligned*>(p); }
 SIMD_INLINE void store(uint32_t* p, Bits v) { *reinterpret_cast<BitsUnaligned*>(p) = v; }
+
+// Maps in bf16: read as the f32 that they stand for, rounded to nearest, ties to even, when they are stored.
+// A NaN stays one. The processor's own instruction takes numbers below 1e-38 for 0.
+typedef uint16_t Halves __attribute__((vector_size(kLanes * 2)));
+typedef uint16_t HalvesUnaligned __attribute__((vector_size(kLanes * 2), aligned(2), may_alias));
+SIMD_INLINE Halves narrowed(Vec v) {
+#if defined(__AVX512BF16__)
+  Halves h;
+  asm("vcvtneps2bf16 %1, %0" : "=v"(h) : "v"(v));
+  return h;
+#else
+  const Bits u = (Bits)v;
+  return __builtin_convertvector(v == v ? (u + 0x7fff + (u >> 16 & 1)) >> 16 : u >> 16 | 0x40, Halves);
+#endif
+}
+SIMD_INLINE Vec load(const bf16* p) {
+  return (Vec)(__builtin_convertvector(*reinterpret_cast<const HalvesUnaligned*>(p), Bits) << 16);
+}
+SIMD_INLINE void store(bf16* p, Vec v) { *reinterpret_cast<HalvesUnaligned*>(p) = narrowed(v); }
+
 SIMD_INLINE Vec64 load(const double* p) { return *reinterpret_cast<const Vec64Unaligned*>(p); }
 SIMD_INLINE void store(double* p, Vec64 v) { *reinterpret_cast<Vec64Unaligned*>(p) = v; }
 SIMD_INLINE Vec64 splat(double v) { return v - Vec64{}; }
@@ -95,10 +118,12 @@ template <int Half = kLanes / 2> SIMD_INLINE void transpose(Vec* v) {
   }                               \
   namespace avx512 {              \
   declaration                     \
+  }                               \
+  namespace avx512bf16 {          \
+  declaration                     \
   }
 // The function of that name for the running CPU.
-#define ISA_PICK(function) \
-  (isa() == Isa::avx512 ? avx512::function : isa() == Isa::avx2 ? avx2::function : plain::function)
+#define ISA_PICK(function) for_isa(plain::function, avx2::function, avx512::function, avx512bf16::function)
 #else
 #define FOR_EACH_ISA(declaration) \
   namespace plain {               \

@@ -8,6 +8,7 @@
 
 #include "autograd/ops/conv2d_norm_act.h"
 #include "tensor/arena.h"
+#include "tensor/bfloat16.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
 #include "tensor/random.h"
@@ -36,16 +37,17 @@ struct Results {
 
 class Convolution {
  public:
-  explicit Convolution(const Case& c)
+  // The maps are of type `data`; f32 and bf16 ones hold the same numbers.
+  explicit Convolution(const Case& c, DType data = DType::f32)
       : op_(int(c.channels.size()), true, {1, c.kernel / 2, 1}), arena_("test") {
     int64_t cin = 0;
     for (int64_t k : c.channels) {
-      x_.push_back(random({c.n, c.h, c.w, k}));
+      x_.push_back(random({c.n, c.h, c.w, k}, data));
       cin += k;
     }
     x_.push_back(random({c.kernel, c.kernel, cin, c.cout}));
     x_.push_back(random({c.cout}));
-    dy_ = random({c.n, c.h, c.w, c.cout});
+    dy_ = random({c.n, c.h, c.w, c.cout}, data);
   }
 
   // With batch norm and leaky ReLU, as in inference.
@@ -58,12 +60,12 @@ class Convolution {
       x.back().data<float>()[c] = 0.5f + std::fabs(x.back().data<float>()[c]);
     Shapes shapes;
     for (const Tensor& t : x) shapes.push_back(t.shape());
-    const Tensor workspace =
-        arena_.empty({int64_t(op.workspace(shapes, DType::f32, Device::cpu))}, DType::u8);
+    const DType data = x_[0].dtype();
+    const Tensor workspace = arena_.empty({int64_t(op.workspace(shapes, data, Device::cpu))}, DType::u8);
     std::memset(workspace.raw(), 0xff, workspace.bytes());
     std::vector<Tensor> aux;
     for (const AuxSpec& a : op.aux(shapes, DType::f32)) aux.push_back(arena_.empty(a.shape, a.dtype));
-    const Tensor y = arena_.empty(op.shape(shapes), DType::f32);
+    const Tensor y = arena_.empty(op.shape(shapes), data);
     op.forward({x, y, aux, workspace});
     set_kernels(Kernels::fast);
     return y;
@@ -75,13 +77,13 @@ class Convolution {
     Shapes shapes;
     for (const Tensor& t : x_) shapes.push_back(t.shape());
     const Tensor workspace = arena_.empty(
-        {int64_t(std::max<size_t>(1, op_.workspace(shapes, DType::f32, Device::cpu)))}, DType::u8);
+        {int64_t(std::max<size_t>(1, op_.workspace(shapes, dy_.dtype(), Device::cpu)))}, DType::u8);
     std::memset(workspace.raw(), 0xff, workspace.bytes());  // NaN: nobody may rely on it
-    Results r{arena_.empty(op_.shape(shapes), DType::f32), {}};
+    Results r{arena_.empty(op_.shape(shapes), dy_.dtype()), {}};
     op_.forward({x_, r.y, {}, workspace});
     std::vector<GradOut> dx;
     for (const Tensor& t : x_) {
-      r.dx.push_back(arena_.empty(t.shape(), DType::f32));
+      r.dx.push_back(arena_.empty(t.shape(), t.dtype()));
       fill(r.dx.back(), accumulate ? 3 : NAN);
       dx.push_back({r.dx.back(), accumulate});
     }
@@ -92,12 +94,19 @@ class Convolution {
   }
 
   // The first number of the data becomes NaN, of the kind whose mantissa is full.
-  void spoil() { std::memset(x_[0].raw(), 0x7f, sizeof(float)), std::memset(x_[0].raw(), 0xff, 3); }
+  void spoil() {
+    const size_t size = dtype_size(x_[0].dtype());
+    std::memset(x_[0].raw(), 0x7f, size), std::memset(x_[0].raw(), 0xff, size - 1);
+  }
 
  private:
-  Tensor random(const Shape& shape) {
-    const Tensor t = arena_.empty(shape, DType::f32);
-    for (int64_t i = 0; i < t.numel(); ++i) t.data<float>()[i] = float(rng_.normal());
+  Tensor random(const Shape& shape, DType dtype = DType::f32) {
+    const Tensor t = arena_.empty(shape, dtype);
+    for (int64_t i = 0; i < t.numel(); ++i) {
+      const bf16 e(float(rng_.normal()));
+      if (dtype == DType::f32) t.data<float>()[i] = e;
+      else t.data<bf16>()[i] = e;
+    }
     return t;
   }
   Conv2d op_;
@@ -110,10 +119,10 @@ class Convolution {
 double relative_error(const Tensor& got, const Tensor& want) {
   double worst = 0, largest = 0;
   for (int64_t i = 0; i < want.numel(); ++i) {
-    const double error = std::fabs(double(got.data<float>()[i]) - double(want.data<float>()[i]));
+    const double error = std::fabs(got.item(i) - want.item(i));
     if (!std::isfinite(error)) return INFINITY;
     worst = std::max(worst, error);
-    largest = std::max(largest, std::fabs(double(want.data<float>()[i])));
+    largest = std::max(largest, std::fabs(want.item(i)));
   }
   return worst / largest;
 }
@@ -139,13 +148,7 @@ struct Tolerance {
   double forward, data, weight;
 };
 constexpr Tolerance kDirect{2e-6, 2e-6, 2e-6}, kWinograd{1.2e-5, 1.2e-5, 1.6e-4},
-    kWinogradBf16{2.5e-2, 2.5e-2, 3e-2};
-
-// --math bf16 for a scope.
-struct Bf16 {
-  Bf16() { set_math_mode(MathMode::bf16); }
-  ~Bf16() { set_math_mode(MathMode::f32); }
-};
+    kDirectBf16{8e-3, 8e-3, 2e-6}, kWinogradBf16{3e-2, 3e-2, 3e-2};
 
 class KernelTest : public testing::TestWithParam<Isa> {
  protected:
@@ -156,11 +159,11 @@ class KernelTest : public testing::TestWithParam<Isa> {
   }
   void TearDown() override { set_isa(best_); }
 
-  void compare(Kernels kernels, const Tolerance& tolerance) {
+  void compare(Kernels kernels, const Tolerance& tolerance, DType data = DType::f32) {
     for (const Case& c : kCases)
       for (bool accumulate : {false, true}) {
         SCOPED_TRACE(testing::Message() << c << (accumulate ? ", accumulate" : ""));
-        Convolution conv(c);
+        Convolution conv(c, data);
         const Results want = conv.run(Kernels::naive, accumulate), got = conv.run(kernels, accumulate);
         EXPECT_LE(relative_error(got.y, want.y), tolerance.forward) << "y";
         for (size_t i = 0; i < c.channels.size(); ++i)
@@ -179,53 +182,39 @@ TEST_P(KernelTest, DirectEqualsNaive) { compare(Kernels::direct, kDirect); }
 
 TEST_P(KernelTest, WinogradEqualsNaive) { compare(Kernels::fast, kWinograd); }
 
-TEST_P(KernelTest, WinogradWithBf16FactorsIsCloseToNaive) {
-  const Bf16 math;
-  compare(Kernels::fast, kWinogradBf16);
-}
+TEST_P(KernelTest, DirectOfBf16IsCloseToNaive) { compare(Kernels::direct, kDirectBf16, DType::bf16); }
 
-// Otherwise the test above would pass with a setting that nobody reads.
-TEST_P(KernelTest, Bf16FactorsRoundMoreCoarselyThanF32) {
-  const Case c{1, 16, 16, {32}, 32, 3};
-  const Results want = Convolution(c).run(Kernels::naive, false);
-  const Bf16 math;
-  const Results got = Convolution(c).run(Kernels::fast, false);
-  EXPECT_GT(relative_error(got.y, want.y), 1e-3);
-  EXPECT_GT(relative_error(got.dx[0], want.dx[0]), 1e-3);
-  EXPECT_GT(relative_error(got.dx[1], want.dx[1]), 1e-3);
-}
+TEST_P(KernelTest, WinogradOfBf16IsCloseToNaive) { compare(Kernels::fast, kWinogradBf16, DType::bf16); }
 
 TEST_P(KernelTest, ANanStaysOneInBf16) {
-  const Case c{1, 8, 8, {16}, 16, 3};
-  const Bf16 math;
-  Convolution conv(c);
+  Convolution conv({1, 8, 8, {16}, 16, 3}, DType::bf16);
   conv.spoil();
   const Results got = conv.run(Kernels::fast, false);
-  EXPECT_TRUE(std::isnan(got.y.data<float>()[0]));
+  EXPECT_TRUE(std::isnan(got.y.item(0)));
 }
 
 TEST_P(KernelTest, InferenceEqualsNaive) {
   for (const Case& c : kCases)
-    for (auto [kernels, tolerance] :
-        {std::pair(Kernels::direct, kDirect), std::pair(Kernels::fast, kWinograd)})
-      EXPECT_LE(relative_error(Convolution(c).infer(kernels), Convolution(c).infer(Kernels::naive)),
+    for (const auto& [kernels, data, tolerance] :
+        {std::tuple(Kernels::direct, DType::f32, kDirect), {Kernels::fast, DType::f32, kWinograd},
+            {Kernels::direct, DType::bf16, kDirectBf16}, {Kernels::fast, DType::bf16, kWinogradBf16}})
+      EXPECT_LE(
+          relative_error(Convolution(c, data).infer(kernels), Convolution(c, data).infer(Kernels::naive)),
           tolerance.forward)
-          << c;
+          << c << dtype_name(data);
 }
 
 TEST_P(KernelTest, ThreadsDoNotChangeABit) {
   const int before = threads();
   for (const Case& c : kCases)
-    for (const auto& [k, math] : {std::pair(Kernels::direct, MathMode::f32), {Kernels::fast, MathMode::f32},
-             {Kernels::fast, MathMode::bf16}}) {
-      Convolution conv(c);
-      set_math_mode(math);
+    for (const auto& [k, data] : {std::pair(Kernels::direct, DType::f32), {Kernels::fast, DType::f32},
+             {Kernels::direct, DType::bf16}, {Kernels::fast, DType::bf16}}) {
+      Convolution conv(c, data);
       set_threads(1);
       const Results one = conv.run(k, false);
       set_threads(3);
       const Results three = conv.run(k, false);
       set_threads(before);
-      set_math_mode(MathMode::f32);
       EXPECT_EQ(0, std::memcmp(one.y.raw(), three.y.raw(), one.y.bytes())) << c << " y";
       for (size_t i = 0; i < one.dx.size(); ++i)
         EXPECT_EQ(0, std::memcmp(one.dx[i].raw(), three.dx[i].raw(), one.dx[i].bytes()))
@@ -233,7 +222,18 @@ TEST_P(KernelTest, ThreadsDoNotChangeABit) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Conv2d, KernelTest, testing::Values(Isa::plain, Isa::avx2, Isa::avx512),
+// The naive sums of the same numbers are the same before they are rounded.
+TEST(Conv2dKernels, NaiveOfBf16RoundsWhatNaiveOfF32Computes) {
+  for (const Case& c : kCases) {
+    const Results wide = Convolution(c).run(Kernels::naive, false),
+                  half = Convolution(c, DType::bf16).run(Kernels::naive, false);
+    for (int64_t i = 0; i < wide.y.numel(); ++i)
+      ASSERT_EQ(half.y.item(i), double(float(bf16(wide.y.data<float>()[i])))) << c << " y " << i;
+    EXPECT_EQ(relative_error(half.dx.back(), wide.dx.back()), 0) << c << " db";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Conv2d, KernelTest, testing::ValuesIn(kIsas),
     [](const auto& info) { return std::string(isa_name(info.param)); });
 
 }  // namespace

@@ -56,3 +56,51 @@ TEST(MathMode, Bf16SegmentsAsF32Does) {
         results[1][0]["classes"][name]["dice"].get<double>(), 0.01)
         << name;
 }
+
+namespace {
+class EveryWay : public testing::TestWithParam<std::string> {};
+
+std::vector<std::string> ways() {
+  std::vector<std::string> all;
+  for (const std::string& method : program_methods()) all.push_back("--method " + method);
+  for (const char* network : {"--uafs all", "--norm instance --up transposed --decoder-norm false",
+           "--fused false", "--widths 5,9,16 --dropout 0.1,0.2,0.3"})
+    all.push_back(network);
+  all.push_back("--method mean-teacher --pdcr 0.1 --pdcr-levels 1,2 --pdcr-unlabeled true");
+  all.push_back("--method patchcl --embed region --contrast prototype");
+  return all;
+}
+}  // namespace
+
+INSTANTIATE_TEST_SUITE_P(MathMode, EveryWay, testing::ValuesIn(ways()), [](const auto& info) {
+  std::string name = info.param;
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  return name;
+});
+
+// The losses of the first steps are those of f32 but for rounding, which then grows.
+TEST_P(EveryWay, BeginsInBf16AsInF32) {
+  TemporaryFolder folder;
+  std::vector<double> losses[2];
+  for (const bool half : {false, true}) {
+    const std::string run = folder / (half ? "bf16" : "f32");
+    const bool widths = contains(GetParam(), "--widths");
+    const Outcome o = run_patchcl(
+        "train --data phantom:cases=6,val=1,size=32,slices=3 --labeled 2 --size 32 --batch 4 --iters 12 "
+        "--val-every 0 --log-every 1 --device cpu --threads 1 --lr 0.001 " +
+        GetParam() + (widths ? "" : " --widths 16,32,32 --dropout 0.1,0.1,0.2") + " --out " + run +
+        (half ? " --math bf16" : ""));
+    ASSERT_EQ(o.code, 0) << o.output;
+    std::ifstream log(run + "/metrics.jsonl");
+    for (std::string line; std::getline(log, line);) {
+      const auto row = nlohmann::json::parse(line);
+      if (row.contains("loss")) losses[half].push_back(row["loss"]);
+    }
+  }
+  ASSERT_EQ(losses[0].size(), losses[1].size());
+  ASSERT_GE(losses[0].size(), 3u);
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_NEAR(losses[1][i], losses[0][i], 0.03 * std::fabs(losses[0][i])) << "step " << i + 1;
+  EXPECT_NE(losses[0], losses[1]);
+}

@@ -55,7 +55,7 @@ double max_difference(const Tensor& a, const Tensor& b) {
 
 std::vector<Isa> instruction_sets() {
   std::vector<Isa> all;
-  for (Isa i : {Isa::plain, Isa::avx2, Isa::avx512})
+  for (Isa i : kIsas)
     if (i <= isa()) all.push_back(i);
   return all;
 }

@@ -29,4 +29,6 @@ Var cast(const Var& x, DType to, Loc loc) {
   return x.tape().apply(std::make_shared<Cast>(to), {x}, loc);
 }
 
+Var widened(const Var& map, Loc loc) { return cast(map, precise(map.dtype()), loc); }
+
 }  // namespace patchcl

@@ -1,5 +1,5 @@
 // The same numbers in another type, y = x: between f32 and bf16, where the activations of a network are bf16
-// (tensor/bfloat16.h).
+// (tensor/bf16.h).
 //
 // Gradient: dx = dy, in the type of x. f64 stays f64, so that a network that casts can be audited. Shape:
 // any.
@@ -29,5 +29,8 @@ class Cast final : public Op {
 
 // x itself where it is of that type already, or f64.
 Var cast(const Var& x, DType to, Loc loc = Loc::current());
+
+// A map of bf16 as f32; others as they are.
+Var widened(const Var& map, Loc loc = Loc::current());
 
 }  // namespace patchcl

@@ -4,7 +4,9 @@
 
 #include "autograd/ops/conv2d_direct_kernels.h"
 #include "autograd/ops/conv2d_general_kernels.h"
+#include "autograd/ops/conv2d_matrix_kernels.h"
 #include "autograd/ops/conv2d_winograd_kernels.h"
+#include "tensor/bfloat16.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
 
@@ -14,8 +16,8 @@ namespace {
 
 // ---- naive: the definition, the oracle of every other kernel ----
 
-template <class T>
-void naive_forward(const Conv2dSizes& s, ConvSources<const T> x, const T* w, const T* b, T* y) {
+template <class T> void naive_forward(
+    const Conv2dSizes& s, ConvSources<const T> x, const Precise<T>* w, const Precise<T>* b, T* y) {
   const Gather from = forward_gather(s);
   parallel_for(s.n * s.oh, [&](int64_t row) {
     const int64_t n = row / s.oh, i = row % s.oh;
@@ -26,7 +28,7 @@ void naive_forward(const Conv2dSizes& s, ConvSources<const T> x, const T* w, con
           for (int64_t v = 0; v < s.kw; ++v) {
             const int64_t iy = from.at(i, u, s.h), ix = from.at(j, v, s.w);
             if (iy < 0 || ix < 0) continue;
-            const T* tap = w + (u * s.kw + v) * s.cin * s.cout + o;
+            const Precise<T>* tap = w + (u * s.kw + v) * s.cin * s.cout + o;
             for (const auto& in : x)
               for (int64_t c = 0; c < in.count; ++c)
                 sum += double(in.data[((n * s.h + iy) * s.w + ix) * in.count + c]) *
@@ -38,7 +40,7 @@ void naive_forward(const Conv2dSizes& s, ConvSources<const T> x, const T* w, con
 }
 
 template <class T>
-void naive_backward_data(const Conv2dSizes& s, const T* dy, const T* w, const ConvSource<T>& dx) {
+void naive_backward_data(const Conv2dSizes& s, const T* dy, const Precise<T>* w, const ConvSource<T>& dx) {
   const Gather from = backward_gather(s);
   parallel_for(s.n * s.h, [&](int64_t row) {
     const int64_t n = row / s.h, iy = row % s.h;
@@ -50,7 +52,7 @@ void naive_backward_data(const Conv2dSizes& s, const T* dy, const T* w, const Co
             const int64_t i = from.at(iy, u, s.oh), j = from.at(ix, v, s.ow);
             if (i < 0 || j < 0) continue;
             const T* g = dy + ((n * s.oh + i) * s.ow + j) * s.cout;
-            const T* tap = w + ((u * s.kw + v) * s.cin + dx.begin + c) * s.cout;
+            const Precise<T>* tap = w + ((u * s.kw + v) * s.cin + dx.begin + c) * s.cout;
             for (int64_t o = 0; o < s.cout; ++o) sum += double(g[o]) * double(tap[o]);
           }
         T& out = dx.data[(row * s.w + ix) * dx.count + c];
@@ -62,7 +64,7 @@ void naive_backward_data(const Conv2dSizes& s, const T* dy, const T* w, const Co
 template <class T>
 void naive_backward_weight(const Conv2dSizes& s, ConvSources<const T> x, const T* dy, const GradOut& dw) {
   const Gather from = forward_gather(s);
-  T* out = dw.t.data<T>();
+  Precise<T>* out = dw.t.data<Precise<T>>();
   for (const auto& in : x)
     parallel_for(s.taps() * in.count, [&](int64_t k) {
       const int64_t u = k / in.count / s.kw, v = k / in.count % s.kw, c = k % in.count;
@@ -76,8 +78,8 @@ void naive_backward_weight(const Conv2dSizes& s, ConvSources<const T> x, const T
               sum += double(in.data[((n * s.h + iy) * s.w + ix) * in.count + c]) *
                      double(dy[((n * s.oh + i) * s.ow + j) * s.cout + o]);
             }
-        T& d = out[((u * s.kw + v) * s.cin + in.begin + c) * s.cout + o];
-        d = T(dw.accumulate ? double(d) + sum : sum);
+        Precise<T>& d = out[((u * s.kw + v) * s.cin + in.begin + c) * s.cout + o];
+        d = Precise<T>(dw.accumulate ? double(d) + sum : sum);
       }
     });
 }
@@ -97,56 +99,67 @@ template <class T> void backward_bias(const Conv2dSizes& s, const T* dy, const G
           for (int64_t o = 0; o < s.cout; ++o) sum[o] += double(dy[p * s.cout + o]);
       },
       chunk);
-  T* out = db.t.data<T>();
+  Precise<T>* out = db.t.data<Precise<T>>();
   for (int64_t o = 0; o < s.cout; ++o) {
     double sum = db.accumulate ? double(out[o]) : 0;
     for (int64_t c = 0; c < chunks(pixels, chunk); ++c) sum += partial[c * s.cout + o];
-    out[o] = T(sum);
+    out[o] = Precise<T>(sum);
   }
 }
 
 // ---- which kernel computes which pass ----
 
-enum class Route { naive, general, direct, winograd };
+enum class Route { naive, general, matrix, direct, winograd };
 struct Routes {
   Route forward, data, weight;
 };
 
 // `blocks`: the channels of every data input are a multiple of 16.
-Routes routes(const Conv2dSizes& s, bool blocks, DType dtype) {
+template <class X> Routes routes_of(const Conv2dSizes& s, bool blocks) {
   if (kernels() == Kernels::naive) return {Route::naive, Route::naive, Route::naive};
-  if (dtype == DType::f32 && kernels() == Kernels::fast && winograd::can(s, blocks))
-    return {Route::winograd, Route::winograd, Route::winograd};
-  const auto direct_if = [&](bool can) {
-    return dtype == DType::f32 && can ? Route::direct : Route::general;
-  };
-  return {direct_if(direct::can_forward(s, blocks)), direct_if(direct::can_backward_data(s, blocks)),
-      direct_if(direct::can_backward_weight(s, blocks))};
+  if constexpr (!std::is_same_v<X, double>) {
+    if (kernels() == Kernels::fast && winograd::can(s, blocks))
+      return {Route::winograd, Route::winograd, Route::winograd};
+    if (direct::can(s, blocks)) return {Route::direct, Route::direct, Route::direct};
+    const auto matrix_if = [](bool can) { return can ? Route::matrix : Route::general; };
+    const Route forward = matrix_if(matrix::can_forward<X>(s, blocks));
+    return {forward, matrix_if(matrix::can_backward_data<X>(s, blocks)), forward};
+  }
+  return {Route::general, Route::general, Route::general};
+}
+
+Routes routes(const Conv2dSizes& s, bool blocks, DType dtype) {
+  Routes r;
+  dispatch_data(dtype, [&](auto zero) { r = routes_of<decltype(zero)>(s, blocks); });
+  return r;
 }
 
 ConvGrad destination(const GradOut& g) { return {g ? g.t.data<float>() : nullptr, g.accumulate}; }
 
-template <class T> void backward_data(
-    Route route, const Conv2dSizes& s, const T* dy, const T* w, ConvSources<T> dx, T* scratch) {
+template <class T> void backward_data(Route route, const Conv2dSizes& s, const T* dy, const Precise<T>* w,
+    ConvSources<T> dx, Precise<T>* scratch) {
   if (route == Route::naive) {
     for (const ConvSource<T>& out : dx)
       if (out.data) naive_backward_data(s, dy, w, out);
     return;
   }
-  if constexpr (std::is_same_v<T, float>) {
+  if constexpr (!std::is_same_v<T, double>) {
     if (route == Route::winograd) return winograd::backward_data(s, dy, w, dx, scratch);
     if (route == Route::direct) return direct::backward_data(s, dy, w, dx, scratch);
+    if (route == Route::matrix) return matrix::backward_data(s, dy, w, dx, scratch);
   }
   general::backward_data<T>(s, dy, w, dx, scratch);
 }
 
 template <class T> void backward_parameters(Route route, const Conv2dSizes& s, ConvSources<const T> x,
-    const T* dy, const GradOut& dw, const GradOut& db, T* scratch) {
-  if constexpr (std::is_same_v<T, float>) {
+    const T* dy, const GradOut& dw, const GradOut& db, Precise<T>* scratch) {
+  if constexpr (!std::is_same_v<T, double>) {
     if (route == Route::winograd)
       return winograd::backward_weight(s, x, dy, destination(dw), destination(db), scratch);
     if (route == Route::direct)
       return direct::backward_weight(s, x, dy, destination(dw), destination(db), scratch);
+    if (route == Route::matrix)
+      return matrix::backward_weight(s, x, dy, destination(dw), destination(db), scratch);
   }
   if (dw)
     route == Route::naive ? naive_backward_weight<T>(s, x, dy, dw)
@@ -205,7 +218,8 @@ size_t Conv2d::workspace(const Shapes& x, DType dtype, [[maybe_unused]] Device d
   const Routes r = routes(s, in_blocks(x), dtype);
   size_t bytes = size_t(kBiasChunks * s.cout) * sizeof(double);
   for (Route route : {r.forward, r.data, r.weight}) {
-    if (route == Route::general) bytes = std::max(bytes, general::workspace(s, dtype_size(dtype)));
+    if (route == Route::general) bytes = std::max(bytes, general::workspace(s, dtype));
+    if (route == Route::matrix) bytes = std::max(bytes, matrix::workspace(s));
     if (route == Route::direct) bytes = std::max(bytes, direct::workspace(s));
     if (route == Route::winograd) bytes = std::max(bytes, winograd::workspace(s));
   }
@@ -220,17 +234,18 @@ void Conv2d::forward_cpu(const Forward& f) const {
   const Shapes shapes = shapes_of(f.x);
   const Conv2dSizes s = sizes(shapes);
   const Route route = routes(s, in_blocks(shapes), f.y.dtype()).forward;
-  dispatch(f.y.dtype(), [&](auto zero) {
+  dispatch_data(f.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const Concatenation<const T> x(f.x.first(size_t(data_inputs_)));
-    const T* w = f.x[size_t(data_inputs_)].data<T>();
-    const T* b = bias_ ? f.x.back().data<T>() : nullptr;
+    const auto* w = f.x[size_t(data_inputs_)].data<Precise<T>>();
+    const auto* b = bias_ ? f.x.back().data<Precise<T>>() : nullptr;
     T* y = f.y.data<T>();
-    T* scratch = static_cast<T*>(f.workspace.raw());
+    auto* scratch = static_cast<Precise<T>*>(f.workspace.raw());
     if (route == Route::naive) return naive_forward<T>(s, x, w, b, y);
-    if constexpr (std::is_same_v<T, float>) {
-      if (route == Route::winograd) return winograd::forward(s, x, w, {b}, y, scratch);
-      if (route == Route::direct) return direct::forward(s, x, w, {b}, y, scratch);
+    if constexpr (!std::is_same_v<T, double>) {
+      if (route == Route::winograd) return winograd::forward<T>(s, x, w, {b}, y, scratch);
+      if (route == Route::direct) return direct::forward<T>(s, x, w, {b}, y, scratch);
+      if (route == Route::matrix) return matrix::forward<T>(s, x, w, b, y, scratch);
     }
     general::forward<T>(s, x, w, b, y, scratch);
   });
@@ -242,10 +257,13 @@ bool Conv2d::forward_scaled(const Forward& f, const ConvEnd& end) const {
   const Route route = routes(s, in_blocks(shapes), f.y.dtype()).forward;
   const bool direct = route == Route::direct && direct::can_scale(s);
   if (f.y.device() != Device::cpu || !(direct || route == Route::winograd)) return false;
-  const Concatenation<const float> x(f.x.first(size_t(data_inputs_)));
-  const auto forward = direct ? direct::forward : winograd::forward;
-  forward(s, x, f.x[size_t(data_inputs_)].data<float>(), end, f.y.data<float>(),
-      static_cast<float*>(f.workspace.raw()));
+  const auto run = [&]<class X>(X) {
+    const Concatenation<const X> x(f.x.first(size_t(data_inputs_)));
+    const auto forward = direct ? direct::forward<X> : winograd::forward<X>;
+    forward(s, x, f.x[size_t(data_inputs_)].data<float>(), end, f.y.data<X>(),
+        static_cast<float*>(f.workspace.raw()));
+  };
+  f.y.dtype() == DType::bf16 ? run(bf16{}) : run(float{});
   return true;
 }
 
@@ -254,13 +272,13 @@ void Conv2d::backward_cpu(const Backward& p) const {
   const Conv2dSizes s = sizes(shapes);
   const Routes r = routes(s, in_blocks(shapes), p.dy.dtype());
   const size_t k = size_t(data_inputs_);
-  dispatch(p.dy.dtype(), [&](auto zero) {
+  dispatch_data(p.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const Concatenation<const T> x(p.x.first(k));
     const Concatenation<T> dx(p.dx.first(k), p.x.first(k));
-    const T* w = p.x[k].data<T>();
+    const auto* w = p.x[k].data<Precise<T>>();
     const T* dy = p.dy.data<T>();
-    T* scratch = static_cast<T*>(p.workspace.raw());
+    auto* scratch = static_cast<Precise<T>*>(p.workspace.raw());
     if (dx.wanted()) backward_data<T>(r.data, s, dy, w, dx, scratch);
     const GradOut db = bias_ ? p.dx.back() : GradOut();
     if (p.dx[k] || db) backward_parameters<T>(r.weight, s, x, dy, p.dx[k], db, scratch);

@@ -9,10 +9,11 @@
 // Backward, by the chain rule, each a sum over the same triples (y element, x element, tap):
 //   dx[n,i*s-p+u*d, j*s-p+v*d, c] += sum_o dy[n,i,j,o] w[u,v,c,o]
 //   dw[u,v,c,o] = sum_{n,i,j} x[n, i*s-p+u*d, j*s-p+v*d, c] dy[n,i,j,o],   db[o] = sum_{n,i,j} dy[n,i,j,o]
-// CPU kernels (tensor/device.h). naive: the loops above, sums in double. Otherwise f32 with channels in
-// multiples of 16 goes to conv2d_winograd_kernels.h or, where its rounding is not wanted or does not pay,
-// conv2d_direct_kernels.h; everything else through im2col and gemm. CUDA: f32 and bf16 through cuDNN with
-// algorithms that repeat bit by bit; else im2col and cuBLAS.
+// Data in f32, f64, or bf16 with weight and bias in f32.
+// CPU kernels (tensor/device.h). naive: the loops above, sums in double. Otherwise f32 and bf16 with channels
+// in multiples of 16 go to conv2d_winograd_kernels.h or, where its rounding is not wanted or does not pay, to
+// conv2d_direct_kernels.h; 1x1 to conv2d_matrix_kernels.h; all else through im2col and gemm. CUDA: f32 and
+// bf16 through cuDNN with algorithms that repeat bit by bit; else im2col and cuBLAS.
 #pragma once
 #include <vector>
 

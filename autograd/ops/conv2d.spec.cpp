@@ -10,6 +10,7 @@ struct Geometry {
   std::vector<int64_t> channels;  // one entry per data input
   Conv2dOptions options;
   bool bias = true;
+  bool winograd = false;  // rounds more coarsely
 };
 
 // Scatter form, the other way round from the kernels: each input element adds to the outputs that it touches.
@@ -50,18 +51,27 @@ OpCase make(const Geometry& g) {
   }
   c.inputs.push_back({{g.kernel, g.kernel, cin, g.cout}});
   if (g.bias) c.inputs.push_back({{g.cout}});
+  if (g.winograd) {
+    c.tolerance_f32 = 1.2e-5;
+    c.tolerance_grad_f32 = 1.6e-4;
+    c.tolerance_bf16 = 3e-2;
+  }
   return c;
 }
 
-AddSpec spec{{"conv2d",
-    {make({"3x3 pad 1, odd size", 2, 5, 7, 3, 3, {4}, {1, 1, 1}}),
-        make({"3x3 pad 1, two inputs", 2, 6, 5, 5, 3, {3, 2}, {1, 1, 1}}),
-        make({"3x3 pad 1, one channel in and out", 1, 7, 3, 1, 3, {1}, {1, 1, 1}}),
-        make({"3x3 pad 1, no bias", 1, 4, 4, 2, 3, {3}, {1, 1, 1}, false}),
-        make({"3x3 no pad, stride 2", 2, 9, 7, 3, 3, {2}, {2, 0, 1}}),
-        make({"3x3 pad 2, dilation 2", 1, 7, 8, 2, 3, {3}, {1, 2, 2}}),
-        make({"3x3 pad 1, stride 2, even size", 1, 6, 8, 3, 3, {2, 1}, {2, 1, 1}}),
-        make({"1x1", 3, 3, 5, 4, 1, {6}, {}}), make({"5x5 pad 2", 1, 6, 5, 2, 5, {2}, {1, 2, 1}})}}};
+AddSpec spec{
+    {"conv2d", {make({"3x3 pad 1, odd size", 2, 5, 7, 3, 3, {4}, {1, 1, 1}}),
+                   make({"3x3 pad 1, two inputs", 2, 6, 5, 5, 3, {3, 2}, {1, 1, 1}}),
+                   make({"3x3 pad 1, one channel in and out", 1, 7, 3, 1, 3, {1}, {1, 1, 1}}),
+                   make({"3x3 pad 1, no bias", 1, 4, 4, 2, 3, {3}, {1, 1, 1}, false}),
+                   make({"3x3 no pad, stride 2", 2, 9, 7, 3, 3, {2}, {2, 0, 1}}),
+                   make({"3x3 pad 2, dilation 2", 1, 7, 8, 2, 3, {3}, {1, 2, 2}}),
+                   make({"3x3 pad 1, stride 2, even size", 1, 6, 8, 3, 3, {2, 1}, {2, 1, 1}}),
+                   make({"1x1", 3, 3, 5, 4, 1, {6}, {}}), make({"5x5 pad 2", 1, 6, 5, 2, 5, {2}, {1, 2, 1}}),
+                   make({"3x3 pad 1, 16 and 32 channels", 1, 5, 6, 16, 3, {16, 32}, {1, 1, 1}, true, true}),
+                   make({"3x3 pad 1, one channel to 16", 2, 7, 5, 16, 3, {1}, {1, 1, 1}}),
+                   make({"3x3 pad 1, 16 channels to 4", 1, 6, 5, 4, 3, {16}, {1, 1, 1}}),
+                   make({"1x1, 32 and 16 channels to 16", 1, 5, 7, 16, 1, {32, 16}, {}})}}};
 
 }  // namespace
 }  // namespace patchcl

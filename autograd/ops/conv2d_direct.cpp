@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "tensor/device.h"
-#include "tensor/gemm.h"
 #include "tensor/parallel.h"
 
 namespace patchcl::direct {
@@ -30,8 +29,8 @@ WeightView flipped(const Conv2dSizes& s, const float* w) {
 
 // A run of output channels that one kernel call computes: 32 or 16 with direct_forward, up to 4 with
 // direct_narrow.
-struct OutputBlock {
-  const ConvSource<float>* to;
+template <class X> struct OutputBlock {
+  const ConvSource<X>* to;
   int64_t first, outputs;  // within `to`
   float* weight;           // packed; of a narrow block, then four times the bias
   bool narrow() const { return outputs < 16; }
@@ -41,15 +40,15 @@ struct OutputBlock {
 
 // How many of the `rest` outputs the next block takes.
 int64_t block_outputs(int64_t rest) {
-  const int64_t widest = isa() == Isa::avx512 ? 32 : 16;  // fewer registers: 16 outputs fill them
+  const int64_t widest = isa() >= Isa::avx512 ? 32 : 16;  // fewer registers: 16 outputs fill them
   if (rest >= widest) return widest;
   return rest >= 16 ? 16 : std::min<int64_t>(rest, 4);
 }
 
 // Cuts the destinations' channels into blocks, whose packed weights lie one after the other.
-std::vector<OutputBlock> blocks(ConvSources<float> to, int64_t cin, float* packed) {
-  std::vector<OutputBlock> all;
-  for (const ConvSource<float>& t : to)
+template <class X> std::vector<OutputBlock<X>> blocks(ConvSources<X> to, int64_t cin, float* packed) {
+  std::vector<OutputBlock<X>> all;
+  for (const ConvSource<X>& t : to)
     for (int64_t first = 0; t.data && first < t.count; first += all.back().outputs) {
       all.push_back({&t, first, block_outputs(t.count - first), packed});
       packed += 9 * cin * all.back().padded() + all.back().biases();
@@ -58,7 +57,7 @@ std::vector<OutputBlock> blocks(ConvSources<float> to, int64_t cin, float* packe
 }
 
 // direct_forward reads (3, Cin, 3, outputs), direct_narrow (3, 3, 4, Cin).
-void pack(const OutputBlock& b, const WeightView& w, int64_t cin, const float* bias) {
+template <class X> void pack(const OutputBlock<X>& b, const WeightView& w, int64_t cin, const float* bias) {
   const int64_t offset = b.to->begin + b.first;
   float* out = b.weight;
   for (int64_t u = 0; u < 3; ++u)
@@ -84,16 +83,16 @@ int64_t forward_rows(int64_t h, int64_t w, int64_t cin) {
 }
 
 // The 3x3 convolution of x (N,H,W,Cin) with any view of a weight, into one or several tensors.
-void conv3x3(int64_t n, int64_t h, int64_t w, ConvSources<const float> x, const WeightView& weight,
-    const ConvEnd& end, ConvSources<float> y, float* packed) {
+template <class X> void conv3x3(int64_t n, int64_t h, int64_t w, ConvSources<const X> x,
+    const WeightView& weight, const ConvEnd& end, ConvSources<X> y, float* packed) {
   const int64_t cin = x.channels();
-  const std::vector<OutputBlock> block = blocks(y, cin, packed);
+  const std::vector<OutputBlock<X>> block = blocks(y, cin, packed);
   parallel_for(int64_t(block.size()), [&](int64_t k) { pack(block[size_t(k)], weight, cin, end.bias); });
   const int64_t rows = forward_rows(h, w, cin), per_image = chunks(h, rows), count = int64_t(block.size());
   parallel_for(n * per_image * count, [&](int64_t task) {
-    const OutputBlock& b = block[size_t(task % count)];
+    const OutputBlock<X>& b = block[size_t(task % count)];
     const int64_t image = task / count / per_image, row = task / count % per_image * rows;
-    DirectForward p{.h = h,
+    DirectForward<X> p{.h = h,
         .w = w,
         .image = image,
         .x = x,
@@ -104,49 +103,24 @@ void conv3x3(int64_t n, int64_t h, int64_t w, ConvSources<const float> x, const 
         .accumulate = b.to->accumulate,
         .row_begin = row,
         .row_end = std::min(h, row + rows)};
-    if (!b.narrow()) return ISA_PICK(direct_forward)(p, int(b.outputs));
+    if (!b.narrow()) return ISA_PICK(direct_forward<X>)(p, int(b.outputs));
     if (p.end.bias) p.end.bias = b.weight + 9 * cin * b.padded();
-    ISA_PICK(direct_narrow)({p, int(b.outputs)});
+    ISA_PICK(direct_narrow<X>)({p, int(b.outputs)});
   });
-}
-
-// The 1x1 convolution is a matrix product over pixels; weight is (Cin, Cout) in the pass's own sense.
-constexpr int64_t kPixels = 192;  // per task
-
-void conv1x1(int64_t pixels, ConvSources<const float> x, const float* weight, int64_t cout, const float* bias,
-    ConvSources<float> y) {
-  parallel_chunks(
-      pixels,
-      [&](int64_t begin, int64_t end) {
-        for (const ConvSource<float>& to : y) {
-          if (!to.data) continue;
-          float* out = to.data + begin * to.count;
-          for (int64_t p = 0; bias && p < end - begin; ++p)
-            std::copy_n(bias + to.begin, to.count, out + p * to.count);
-          bool accumulate = to.accumulate || bias;
-          for (const ConvSource<const float>& from : x) {
-            ISA_PICK(gemm_block)
-            (end - begin, to.count, from.count, from.data + begin * from.count, from.count, 1,
-                weight + from.begin * cout + to.begin, cout, out, to.count, accumulate);
-            accumulate = true;
-          }
-        }
-      },
-      kPixels);
 }
 
 // ---- weight gradient ----
 
 // A run of channels of one tensor of a concatenation.
-struct ChannelRun {
-  const ConvSource<const float>* of;
+template <class X> struct ChannelRun {
+  const ConvSource<const X>* of;
   int64_t first, count;
   int64_t begin() const { return of->begin + first; }
 };
 
-std::vector<ChannelRun> runs(ConvSources<const float> x, int64_t width) {
-  std::vector<ChannelRun> all;
-  for (const ConvSource<const float>& source : x)
+template <class X> std::vector<ChannelRun<X>> runs(ConvSources<const X> x, int64_t width) {
+  std::vector<ChannelRun<X>> all;
+  for (const ConvSource<const X>& source : x)
     for (int64_t first = 0; first < source.count; first += width)
       all.push_back({&source, first, std::min(width, source.count - first)});
   return all;
@@ -162,11 +136,67 @@ int64_t weight_groups(const Conv2dSizes& s) {
   const int64_t vectors = vectors_are_dy ? s.cout : s.cin, scalars = vectors_are_dy ? s.cin : s.cout;
   return std::clamp<int64_t>(kTasks / (chunks(vectors, 16) * chunks(scalars, kScalarRun)), 1, s.n * s.h);
 }
-int64_t pixel_groups(const Conv2dSizes& s) {
-  return std::clamp<int64_t>(s.n * s.h * s.w / (4 * kPixels), 1, kTasks / 2);
+// fn(image, first row, last row) over group g of the n*h rows, in pieces that a near cache holds.
+template <class F> void for_row_pieces(const Conv2dSizes& s, int64_t g, int64_t groups, F fn) {
+  const int64_t most = std::max<int64_t>(1, 256 / s.w);
+  for (int64_t row = s.n * s.h * g / groups, end = s.n * s.h * (g + 1) / groups; row < end;) {
+    const int64_t image = row / s.h, first = row % s.h,
+                  last = std::min({first + most, s.h, first + end - row});
+    fn(image, first, last);
+    row += last - first;
+  }
 }
 
-// Sums the groups' partial gradients in order. `transposed`: the partial sums are (tap, Cout, Cin).
+template <class X> void weight3x3(const Conv2dSizes& s, ConvSources<const X> x, const X* dy, ConvGrad dw,
+    ConvGrad db, float* partial, double* partial_bias) {
+  const ConvSource<const X> dy_source{dy, 0, s.cout};
+  const ConvSources<const X> dy_sources{&dy_source, 1};
+  const bool vectors_are_dy = s.cout % 16 == 0;
+  const std::vector<ChannelRun<X>> vectors = runs<X>(vectors_are_dy ? dy_sources : x, 16);
+  const std::vector<ChannelRun<X>> scalars = runs<X>(vectors_are_dy ? x : dy_sources, kScalarRun);
+  const int64_t groups = weight_groups(s), splits = int64_t(vectors.size() * scalars.size());
+  const int64_t tap = s.cin * s.cout, pitch = vectors_are_dy ? s.cout : s.cin;
+  parallel_for(groups * splits, [&](int64_t task) {
+    const int64_t g = task / splits, v = task % splits / int64_t(scalars.size()),
+                  c = task % splits % int64_t(scalars.size());
+    const ChannelRun<X>& vector = vectors[size_t(v)];
+    const ChannelRun<X>& scalar = scalars[size_t(c)];
+    float* sum = partial + g * s.weights() + scalar.begin() * pitch + vector.begin();
+    for (int64_t t = 0; t < 9; ++t)
+      for (int64_t k = 0; k < scalar.count; ++k) std::fill_n(sum + t * tap + k * pitch, 16, 0.f);
+    // Each channel of dy is summed by one task of its group.
+    const ChannelRun<X>& dy_run = vectors_are_dy ? vector : scalar;
+    const bool sums_bias = db.data && (vectors_are_dy ? c : v) == 0;
+    double* bias = partial_bias + g * s.cout + dy_run.begin();
+    if (sums_bias) std::fill_n(bias, dy_run.count, 0.);
+    for_row_pieces(s, g, groups, [&](int64_t image, int64_t first, int64_t last) {
+      const auto start = [&](const ChannelRun<X>& r) {
+        return r.of->data + image * s.h * s.w * r.of->count + r.first;
+      };
+      if (sums_bias) ISA_PICK(direct_bias<X>)
+      (start(dy_run) + first * s.w * s.cout, (last - first) * s.w, s.cout, dy_run.count, bias);
+      ISA_PICK(direct_weight<X>)
+      ({.h = s.h,
+          .w = s.w,
+          .row_begin = first,
+          .row_end = last,
+          .vectors_are_dy = vectors_are_dy,
+          .vectors = start(vector),
+          .vector_pitch = vector.of->count,
+          .scalars = start(scalar),
+          .scalar_pitch = scalar.of->count,
+          .channels = scalar.count,
+          .sum = sum,
+          .tap_stride = tap,
+          .channel_stride = pitch});
+    });
+  });
+  if (dw.data) sum_groups(s, groups, partial, !vectors_are_dy, dw);
+  if (db.data) sum_bias(s, groups, partial_bias, db);
+}
+
+}  // namespace
+
 void sum_groups(const Conv2dSizes& s, int64_t groups, const float* partial, bool transposed, ConvGrad dw) {
   const int64_t dc = transposed ? 1 : s.cout, dout = transposed ? s.cin : 1;
   parallel_for(s.taps() * s.cin, [&](int64_t k) {
@@ -188,97 +218,8 @@ void sum_bias(const Conv2dSizes& s, int64_t groups, const double* partial, ConvG
   }
 }
 
-// fn(image, first row, last row) over group g of the n*h rows, in pieces that a near cache holds.
-template <class F> void for_row_pieces(const Conv2dSizes& s, int64_t g, int64_t groups, F fn) {
-  const int64_t most = std::max<int64_t>(1, 256 / s.w);
-  for (int64_t row = s.n * s.h * g / groups, end = s.n * s.h * (g + 1) / groups; row < end;) {
-    const int64_t image = row / s.h, first = row % s.h,
-                  last = std::min({first + most, s.h, first + end - row});
-    fn(image, first, last);
-    row += last - first;
-  }
-}
-
-void weight3x3(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,
-    float* partial, double* partial_bias) {
-  const ConvSource<const float> dy_source{dy, 0, s.cout};
-  const ConvSources<const float> dy_sources{&dy_source, 1};
-  const bool vectors_are_dy = s.cout % 16 == 0;
-  const std::vector<ChannelRun> vectors = runs(vectors_are_dy ? dy_sources : x, 16);
-  const std::vector<ChannelRun> scalars = runs(vectors_are_dy ? x : dy_sources, kScalarRun);
-  const int64_t groups = weight_groups(s), splits = int64_t(vectors.size() * scalars.size());
-  const int64_t tap = s.cin * s.cout, pitch = vectors_are_dy ? s.cout : s.cin;
-  parallel_for(groups * splits, [&](int64_t task) {
-    const int64_t g = task / splits, v = task % splits / int64_t(scalars.size()),
-                  c = task % splits % int64_t(scalars.size());
-    const ChannelRun& vector = vectors[size_t(v)];
-    const ChannelRun& scalar = scalars[size_t(c)];
-    float* sum = partial + g * s.weights() + scalar.begin() * pitch + vector.begin();
-    for (int64_t t = 0; t < 9; ++t)
-      for (int64_t k = 0; k < scalar.count; ++k) std::fill_n(sum + t * tap + k * pitch, 16, 0.f);
-    // Each channel of dy is summed by one task of its group.
-    const ChannelRun& dy_run = vectors_are_dy ? vector : scalar;
-    const bool sums_bias = db.data && (vectors_are_dy ? c : v) == 0;
-    double* bias = partial_bias + g * s.cout + dy_run.begin();
-    if (sums_bias) std::fill_n(bias, dy_run.count, 0.);
-    for_row_pieces(s, g, groups, [&](int64_t image, int64_t first, int64_t last) {
-      const auto start = [&](const ChannelRun& r) {
-        return r.of->data + image * s.h * s.w * r.of->count + r.first;
-      };
-      if (sums_bias) ISA_PICK(direct_bias)
-      (start(dy_run) + first * s.w * s.cout, (last - first) * s.w, s.cout, dy_run.count, bias);
-      ISA_PICK(direct_weight)
-      ({.h = s.h,
-          .w = s.w,
-          .row_begin = first,
-          .row_end = last,
-          .vectors_are_dy = vectors_are_dy,
-          .vectors = start(vector),
-          .vector_pitch = vector.of->count,
-          .scalars = start(scalar),
-          .scalar_pitch = scalar.of->count,
-          .channels = scalar.count,
-          .sum = sum,
-          .tap_stride = tap,
-          .channel_stride = pitch});
-    });
-  });
-  if (dw.data) sum_groups(s, groups, partial, !vectors_are_dy, dw);
-  if (db.data) sum_bias(s, groups, partial_bias, db);
-}
-
-void weight1x1(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,
-    float* partial, double* partial_bias) {
-  const int64_t groups = pixel_groups(s), pixels = s.n * s.h * s.w;
-  parallel_for(groups, [&](int64_t g) {
-    float* sum = partial + g * s.weights();
-    std::fill_n(sum, s.weights(), 0.f);
-    double* bias = partial_bias + g * s.cout;
-    std::fill_n(bias, s.cout, 0.);
-    for (int64_t begin = pixels * g / groups, stop = pixels * (g + 1) / groups; begin < stop;
-         begin += kPixels) {
-      const int64_t count = std::min(kPixels, stop - begin);
-      const float* gradient = dy + begin * s.cout;
-      if (db.data) ISA_PICK(direct_bias)(gradient, count, s.cout, s.cout, bias);
-      for (const ConvSource<const float>& in : x) ISA_PICK(gemm_block)
-      (in.count, s.cout, count, in.data + begin * in.count, 1, in.count, gradient, s.cout,
-          sum + in.begin * s.cout, s.cout, /*accumulate=*/true);
-    }
-  });
-  if (dw.data) sum_groups(s, groups, partial, /*transposed=*/false, dw);
-  if (db.data) sum_bias(s, groups, partial_bias, db);
-}
-
-}  // namespace
-
-bool can_forward(const Conv2dSizes& s, bool blocks) {
-  return s.cout % 16 == 0 ? s.same(3) || s.same(1) : s.same(3) && blocks;
-}
+bool can(const Conv2dSizes& s, bool blocks) { return s.same(3) && (s.cout % 16 == 0 || blocks); }
 bool can_scale(const Conv2dSizes& s) { return s.same(3) && s.cout % 16 == 0; }
-bool can_backward_data(const Conv2dSizes& s, bool blocks) {
-  return s.same(3) ? s.cout % 16 == 0 || blocks : s.same(1) && blocks;
-}
-bool can_backward_weight(const Conv2dSizes& s, bool blocks) { return can_forward(s, blocks); }
 
 size_t workspace(const Conv2dSizes& s) {
   // Packed weights of either pass: outputs of each tensor rounded up to 4, and a bias; or partial sums of
@@ -288,34 +229,35 @@ size_t workspace(const Conv2dSizes& s) {
   };
   const int64_t packed =
       std::max(packed_weights(s.cin, s.cout, 1), packed_weights(s.cout, s.cin, kMaxConvSources));
-  const int64_t groups = s.same(3) ? weight_groups(s) : pixel_groups(s);
-  const int64_t gradients = groups * (s.weights() + 2 * s.cout) + 16;
+  const int64_t gradients = weight_groups(s) * (s.weights() + 2 * s.cout) + 16;
   return size_t(std::max(packed, gradients)) * sizeof(float);
 }
 
-void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y,
-    float* workspace) {
-  const ConvSource<float> to{y, 0, s.cout};
-  if (s.same(1)) conv1x1(s.n * s.h * s.w, x, w, s.cout, end.bias, {&to, 1});
-  else conv3x3(s.n, s.h, s.w, x, as_is(s, w), end, {&to, 1}, workspace);
+template <class X> void forward(const Conv2dSizes& s, ConvSources<const X> x, const float* w,
+    const ConvEnd& end, X* y, float* workspace) {
+  const ConvSource<X> to{y, 0, s.cout};
+  conv3x3<X>(s.n, s.h, s.w, x, as_is(s, w), end, {&to, 1}, workspace);
 }
 
-void backward_data(
-    const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace) {
-  const ConvSource<const float> from{dy, 0, s.cout};
-  if (s.same(3)) return conv3x3(s.n, s.h, s.w, {&from, 1}, flipped(s, w), {}, dx, workspace);
-  parallel_for(s.cout, [&](int64_t o) {
-    for (int64_t c = 0; c < s.cin; ++c) workspace[o * s.cin + c] = w[c * s.cout + o];
-  });
-  conv1x1(s.n * s.h * s.w, {&from, 1}, workspace, s.cin, nullptr, dx);
+template <class X>
+void backward_data(const Conv2dSizes& s, const X* dy, const float* w, ConvSources<X> dx, float* workspace) {
+  const ConvSource<const X> from{dy, 0, s.cout};
+  conv3x3<X>(s.n, s.h, s.w, {&from, 1}, flipped(s, w), {}, dx, workspace);
 }
 
-void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw,
-    ConvGrad db, float* workspace) {
-  const int64_t groups = s.same(3) ? weight_groups(s) : pixel_groups(s);
+template <class X> void backward_weight(
+    const Conv2dSizes& s, ConvSources<const X> x, const X* dy, ConvGrad dw, ConvGrad db, float* workspace) {
   // Doubles behind the partial weights, which are a multiple of 16 floats.
-  double* bias = reinterpret_cast<double*>(workspace + chunks(groups * s.weights(), 16) * 16);
-  s.same(3) ? weight3x3(s, x, dy, dw, db, workspace, bias) : weight1x1(s, x, dy, dw, db, workspace, bias);
+  double* bias = reinterpret_cast<double*>(workspace + chunks(weight_groups(s) * s.weights(), 16) * 16);
+  weight3x3(s, x, dy, dw, db, workspace, bias);
 }
+
+#define DIRECT_FOR(X)                                                                                        \
+  template void forward(const Conv2dSizes&, ConvSources<const X>, const float*, const ConvEnd&, X*, float*); \
+  template void backward_data(const Conv2dSizes&, const X*, const float*, ConvSources<X>, float*);           \
+  template void backward_weight(                                                                             \
+      const Conv2dSizes&, ConvSources<const X>, const X*, ConvGrad, ConvGrad, float*);
+DIRECT_FOR(float)
+DIRECT_FOR(bf16)
 
 }  // namespace patchcl::direct

@@ -1,5 +1,5 @@
-// Direct f32 convolution with 3x3 (padding 1) and 1x1 kernels of stride 1: the sums of the definition, in
-// registers.
+// Direct convolution with 3x3 kernels of stride 1 and padding 1: the sums of the definition, in
+// registers. Maps X in f32 or bf16; weight, sums and parameters' gradients in f32.
 //
 // 3x3 forward. A register tile holds the sums of P neighbouring pixels times 16 or 32 output channels. For
 // each kernel row and input channel it loads the three taps' weights and broadcasts each of the P + 2 pixels
@@ -23,32 +23,33 @@ namespace direct {
 
 // True where the kernels can run: vectors need channels in multiples of 16 on one side of the products.
 // `blocks` says that the channels of every data input are.
-bool can_forward(const Conv2dSizes& s, bool blocks);
+bool can(const Conv2dSizes& s, bool blocks);
 bool can_scale(const Conv2dSizes& s);
-bool can_backward_data(const Conv2dSizes& s, bool blocks);
-bool can_backward_weight(const Conv2dSizes& s, bool blocks);
 
 size_t workspace(const Conv2dSizes& s);  // bytes, enough for each of the passes
 // `end` may have a scale where can_scale().
-void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y,
-    float* workspace);
-void backward_data(
-    const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace);
+template <class X> void forward(
+    const Conv2dSizes& s, ConvSources<const X> x, const float* w, const ConvEnd& end, X* y, float* workspace);
+template <class X>
+void backward_data(const Conv2dSizes& s, const X* dy, const float* w, ConvSources<X> dx, float* workspace);
 // dw, and db, which costs little while dy is in the cache.
-void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw,
-    ConvGrad db, float* workspace);
+template <class X> void backward_weight(
+    const Conv2dSizes& s, ConvSources<const X> x, const X* dy, ConvGrad dw, ConvGrad db, float* workspace);
+// The groups' partial gradients, added in order. `transposed`: the partial sums are (tap, Cout, Cin).
+void sum_groups(const Conv2dSizes& s, int64_t groups, const float* partial, bool transposed, ConvGrad dw);
+void sum_bias(const Conv2dSizes& s, int64_t groups, const double* partial, ConvGrad db);
 
 }  // namespace direct
 
 // ---- kernels: one thread, one image, compiled per instruction set ----
 
 // 3x3: `channels` (16 or 32) outputs of rows [row_begin, row_end) of one image.
-struct DirectForward {
+template <class X> struct DirectForward {
   int64_t h, w, image;
-  ConvSources<const float> x;
+  ConvSources<const X> x;
   const float* weight;  // packed (3, Cin, 3, channels)
   ConvEnd end;
-  float* y;            // first of the outputs in pixel (0,0) of this image
+  X* y;                // first of the outputs in pixel (0,0) of this image
   int64_t y_channels;  // distance between pixels
   bool accumulate;
   int64_t row_begin, row_end;
@@ -56,28 +57,30 @@ struct DirectForward {
 
 // 3x3: up to 4 outputs; packed weight (3, 3, 4, Cin), bias (4 times 4), no scale, with zeros in place of
 // outputs that do not exist; the sources' channels are multiples of 16.
-struct DirectNarrow {
-  DirectForward p;
+template <class X> struct DirectNarrow {
+  DirectForward<X> p;
   int outputs;
 };
 
 // 3x3: adds to sum[tap * tap_stride + c * channel_stride + lane] the products of 16 channels of `vectors`
 // (the lanes) and `channels` channels c of `scalars`, one of which is x, the other dy, over the rows
 // [row_begin, row_end) of dy.
-struct DirectWeight {
+template <class X> struct DirectWeight {
   int64_t h, w, row_begin, row_end;
   bool vectors_are_dy;
-  const float* vectors;
+  const X* vectors;
   int64_t vector_pitch;  // channels of the tensor: the distance between pixels
-  const float* scalars;
+  const X* scalars;
   int64_t scalar_pitch, channels;
   float* sum;
   int64_t tap_stride, channel_stride;
 };
 
-FOR_EACH_ISA(void direct_forward(const DirectForward& p, int channels);
-             void direct_narrow(const DirectNarrow& p); void direct_weight(const DirectWeight& p);
+FOR_EACH_ISA(template <class X> void direct_forward(const DirectForward<X>& p, int channels);
+             template <class X> void direct_narrow(const DirectNarrow<X>& p);
+             template <class X> void direct_weight(const DirectWeight<X>& p);
              // sum[c] += sum over pixels of dy[pixel * pitch + c], c < channels
-             void direct_bias(const float* dy, int64_t pixels, int64_t pitch, int64_t channels, double* sum);)
+             template <class X>
+             void direct_bias(const X* dy, int64_t pixels, int64_t pitch, int64_t channels, double* sum);)
 
 }  // namespace patchcl

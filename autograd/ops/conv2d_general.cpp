@@ -2,8 +2,10 @@
 
 #include <cstring>
 
+#include "tensor/device.h"
 #include "tensor/gemm.h"
 #include "tensor/parallel.h"
+#include "tensor/widen.h"
 
 namespace patchcl::general {
 
@@ -44,10 +46,8 @@ int64_t weight_partials(const Conv2dSizes& s, int64_t tasks) {
       (int64_t(4) << 20) / weights, 1, std::min(kMaxPartials, std::max<int64_t>(1, tasks)));
 }
 
-}  // namespace
-
 template <class T>
-void forward(const Conv2dSizes& s, ConvSources<const T> x, const T* w, const T* b, T* y, T* scratch) {
+void forward_precise(const Conv2dSizes& s, ConvSources<const T> x, const T* w, const T* b, T* y, T* scratch) {
   const int64_t k = s.taps() * s.cin, rows = rows_per_chunk(s.oh, s.ow * k, sizeof(T)),
                 per_image = chunks(s.oh, rows);
   parallel_for(s.n * per_image, [&](int64_t task) {
@@ -62,7 +62,7 @@ void forward(const Conv2dSizes& s, ConvSources<const T> x, const T* w, const T* 
 
 // dx is the same product with dy gathered the other way round and the weight transposed within each tap.
 template <class T>
-void backward_data(const Conv2dSizes& s, const T* dy, const T* w, ConvSources<T> dx, T* scratch) {
+void backward_data_precise(const Conv2dSizes& s, const T* dy, const T* w, ConvSources<T> dx, T* scratch) {
   const int64_t k = s.taps() * s.cout, rows = rows_per_chunk(s.h, s.w * k, sizeof(T)),
                 per_image = chunks(s.h, rows);
   T* transposed = scratch;  // (KH,KW,Cout,Cin)
@@ -84,7 +84,7 @@ void backward_data(const Conv2dSizes& s, const T* dy, const T* w, ConvSources<T>
   });
 }
 
-template <class T> void backward_weight(
+template <class T> void backward_weight_precise(
     const Conv2dSizes& s, ConvSources<const T> x, const T* dy, const GradOut& dw, T* scratch) {
   const int64_t k = s.taps() * s.cin, size = k * s.cout;
   const int64_t rows = rows_per_chunk(s.oh, s.ow * k, sizeof(T)), per_image = chunks(s.oh, rows),
@@ -113,7 +113,7 @@ template <class T> void backward_weight(
   });
 }
 
-size_t workspace(const Conv2dSizes& s, size_t element) {
+size_t workspace_precise(const Conv2dSizes& s, size_t element) {
   const int64_t k = s.taps() * s.cin, kb = s.taps() * s.cout, size = k * s.cout;
   const int64_t rows = rows_per_chunk(s.oh, s.ow * k, element),
                 rows_back = rows_per_chunk(s.h, s.w * kb, element);
@@ -122,15 +122,91 @@ size_t workspace(const Conv2dSizes& s, size_t element) {
   return size_t(std::max({forward, data, weight})) * element;
 }
 
-template void forward(
-    const Conv2dSizes&, ConvSources<const float>, const float*, const float*, float*, float*);
-template void forward(
-    const Conv2dSizes&, ConvSources<const double>, const double*, const double*, double*, double*);
-template void backward_data(const Conv2dSizes&, const float*, const float*, ConvSources<float>, float*);
-template void backward_data(const Conv2dSizes&, const double*, const double*, ConvSources<double>, double*);
-template void backward_weight(
-    const Conv2dSizes&, ConvSources<const float>, const float*, const GradOut&, float*);
-template void backward_weight(
-    const Conv2dSizes&, ConvSources<const double>, const double*, const GradOut&, double*);
+// ---- bf16: copies in f32 in front of the scratch ----
+
+int64_t x_numbers(const Conv2dSizes& s) { return s.n * s.h * s.w * s.cin; }
+int64_t y_numbers(const Conv2dSizes& s) { return s.n * s.oh * s.ow * s.cout; }
+
+void widen_all(const bf16* from, int64_t n, float* to) {
+  parallel_chunks(n, [&](int64_t begin, int64_t end) {
+    ISA_PICK(widen)(from + begin, end - begin, to + begin);
+  });
+}
+void narrow_all(const float* from, int64_t n, bf16* to, bool accumulate) {
+  parallel_chunks(n, [&](int64_t begin, int64_t end) {
+    ISA_PICK(narrow)(from + begin, end - begin, to + begin, accumulate);
+  });
+}
+
+// The sources of a concatenation in f32, one behind the other from `room` on.
+struct Copies {
+  ConvSource<float> of[kMaxConvSources];
+  template <class X> Copies(const Conv2dSizes& s, ConvSources<X> x, float* room) {
+    for (int i = 0; i < x.count; ++i) {
+      const auto& from = x.first[i];
+      of[i] = {from.data ? room : nullptr, from.begin, from.count};
+      room += s.n * s.h * s.w * from.count;
+    }
+  }
+};
+
+struct ReadCopies {
+  ConvSource<const float> of[kMaxConvSources];
+  ReadCopies(const Conv2dSizes& s, ConvSources<const bf16> x, float* room) {
+    const Copies copies(s, x, room);
+    for (int i = 0; i < x.count; ++i) {
+      widen_all(x.first[i].data, s.n * s.h * s.w * x.first[i].count, copies.of[i].data);
+      of[i] = {copies.of[i].data, copies.of[i].begin, copies.of[i].count};
+    }
+  }
+};
+
+}  // namespace
+
+size_t workspace(const Conv2dSizes& s, DType dtype) {
+  const size_t copies = dtype == DType::bf16 ? size_t(x_numbers(s) + y_numbers(s)) * sizeof(float) : 0;
+  return copies + workspace_precise(s, dtype_size(precise(dtype)));
+}
+
+template <class X> void forward(const Conv2dSizes& s, ConvSources<const X> x, const Precise<X>* w,
+    const Precise<X>* b, X* y, Precise<X>* scratch) {
+  if constexpr (std::is_same_v<X, bf16>) {
+    float *wide_y = scratch + x_numbers(s), *rest = wide_y + y_numbers(s);
+    forward_precise<float>(s, {ReadCopies(s, x, scratch).of, x.count}, w, b, wide_y, rest);
+    narrow_all(wide_y, y_numbers(s), y, /*accumulate=*/false);
+  } else forward_precise<X>(s, x, w, b, y, scratch);
+}
+
+template <class X> void backward_data(
+    const Conv2dSizes& s, const X* dy, const Precise<X>* w, ConvSources<X> dx, Precise<X>* scratch) {
+  if constexpr (std::is_same_v<X, bf16>) {
+    float *wide_dy = scratch + x_numbers(s), *rest = wide_dy + y_numbers(s);
+    widen_all(dy, y_numbers(s), wide_dy);
+    const Copies wide(s, dx, scratch);
+    backward_data_precise<float>(s, wide_dy, w, {wide.of, dx.count}, rest);
+    for (int i = 0; i < dx.count; ++i)
+      if (const auto& to = dx.first[i]; to.data)
+        narrow_all(wide.of[i].data, s.n * s.h * s.w * to.count, to.data, to.accumulate);
+  } else backward_data_precise<X>(s, dy, w, dx, scratch);
+}
+
+template <class X> void backward_weight(
+    const Conv2dSizes& s, ConvSources<const X> x, const X* dy, const GradOut& dw, Precise<X>* scratch) {
+  if constexpr (std::is_same_v<X, bf16>) {
+    float *wide_dy = scratch + x_numbers(s), *rest = wide_dy + y_numbers(s);
+    widen_all(dy, y_numbers(s), wide_dy);
+    backward_weight_precise<float>(s, {ReadCopies(s, x, scratch).of, x.count}, wide_dy, dw, rest);
+  } else backward_weight_precise<X>(s, x, dy, dw, scratch);
+}
+
+#define GENERAL_FOR(X)                                                                                       \
+  template void forward(                                                                                     \
+      const Conv2dSizes&, ConvSources<const X>, const Precise<X>*, const Precise<X>*, X*, Precise<X>*);      \
+  template void backward_data(const Conv2dSizes&, const X*, const Precise<X>*, ConvSources<X>, Precise<X>*); \
+  template void backward_weight(                                                                             \
+      const Conv2dSizes&, ConvSources<const X>, const X*, const GradOut&, Precise<X>*);
+GENERAL_FOR(float)
+GENERAL_FOR(double)
+GENERAL_FOR(bf16)
 
 }  // namespace patchcl::general

@@ -35,7 +35,7 @@ void Conv2dNormAct::forward_separately(const Forward& f) const {
 }
 
 void Conv2dNormAct::forward_cpu(const Forward& f) const {
-  if (f.y.dtype() != DType::f32) return forward_separately(f);
+  if (f.y.dtype() == DType::f64) return forward_separately(f);
   const auto numbers = [](const Tensor& t) { return t.data<float>(); };
   const float *bias = numbers(f.x[conv_inputs_ - 1]), *gamma = numbers(f.x[conv_inputs_]),
               *beta = numbers(f.x[conv_inputs_ + 1]);

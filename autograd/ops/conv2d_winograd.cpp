@@ -1,6 +1,7 @@
 #include "autograd/ops/conv2d_winograd_kernels.h"
 
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "tensor/device.h"
@@ -27,15 +28,15 @@ WinogradPoints<float> points(float* data, int64_t rows, int64_t columns) {
 }
 WinogradPoints<const float> read_only(const WinogradPoints<float>& p) { return {p.data, p.point, p.pitch}; }
 
-// The same for a factor of products that sum over its rows or its channels; never more cells than in f32.
+// The same for a factor, of maps X, of products that sum over its rows or its channels; never more cells than
+// in f32.
 enum class Along { rows, channels };
-WinogradPoints<float> factor(float* data, int64_t rows, int64_t channels, Along along) {
-  if (math_mode() != MathMode::bf16) return points(data, rows, channels);
+template <class X> WinogradPoints<float> factor(float* data, int64_t rows, int64_t channels, Along along) {
+  if (std::is_same_v<X, float>) return points(data, rows, channels);
   const bool pairs_of_rows = along == Along::rows;
   WinogradPoints<float> p =
       pairs_of_rows ? points(data, (rows + 1) / 2, channels) : points(data, rows, channels / 2);
   p.form = pairs_of_rows ? WinogradForm::bf16_rows : WinogradForm::bf16_channels;
-  p.native = has_bf16();
   return p;
 }
 
@@ -62,31 +63,31 @@ constexpr int64_t kTransformTiles = 4;  // per task that only transforms
 constexpr int64_t kRows = 64;           // input channels per task of a deep layer's weight gradient
 
 // One direction of the convolution: forward, or backward for data with exchanged channels and flipped taps.
-struct WinogradPass {
+template <class X> struct WinogradPass {
   Conv2dSizes s;
-  ConvSources<const float> x;
+  ConvSources<const X> x;
   WinogradWeight weight;  // all of it; u not set
   ConvEnd end;
-  ConvSources<float> y;
+  ConvSources<X> y;
 };
 
 // Channels [first, first + count) of one destination.
-struct ChannelBlock {
-  const ConvSource<float>* to;
+template <class X> struct ChannelBlock {
+  const ConvSource<X>* to;
   int64_t first, count;
 };
 
-std::vector<ChannelBlock> blocks(ConvSources<float> y, int64_t width) {
-  std::vector<ChannelBlock> all;
-  for (const ConvSource<float>& to : y)
+template <class X> std::vector<ChannelBlock<X>> blocks(ConvSources<X> y, int64_t width) {
+  std::vector<ChannelBlock<X>> all;
+  for (const ConvSource<X>& to : y)
     for (int64_t first = 0; to.data && first < to.count; first += width)
       all.push_back({&to, first, std::min(width, to.count - first)});
   return all;
 }
 
-void write_block(const WinogradPass& p, const ChannelBlock& b, const WinogradTiles& t,
-    const WinogradPoints<const float>& m) {
-  ISA_PICK(winograd_output)
+template <class X> void write_block(const WinogradPass<X>& p, const ChannelBlock<X>& b,
+    const WinogradTiles& t, const WinogradPoints<const float>& m) {
+  ISA_PICK(winograd_output<X>)
   ({t, m, p.end.from(b.to->begin + b.first), b.to->data + b.first, b.to->count, b.count, b.to->accumulate});
 }
 
@@ -96,7 +97,7 @@ void product(const WinogradPoints<float>& form, int64_t m, int64_t n, int64_t k,
   if (form.form == WinogradForm::f32)
     ISA_PICK(gemm_block)(m, n, k, a, a_row, a_column, b, ldb, c, ldc, accumulate);
   else ISA_PICK(gemm_block_bf16)
-  (m, n, (k + 1) / 2, pairs(a), a_row, a_column, pairs(b), ldb, c, ldc, accumulate, form.native);
+  (m, n, (k + 1) / 2, pairs(a), a_row, a_column, pairs(b), ldb, c, ldc, accumulate);
 }
 
 // M[k] = V[k] U[k] for all points.
@@ -107,10 +108,10 @@ void multiply(const WinogradPoints<float>& v, const WinogradPoints<float>& u, co
         m.data + k * m.point, m.pitch, /*accumulate=*/false);
 }
 
-void run_shallow(const WinogradPass& p, float* workspace) {
+template <class X> void run_shallow(const WinogradPass<X>& p, float* workspace) {
   const Conv2dSizes& s = p.s;
   const int64_t most = shallow_tiles(s), all = tile_count(s);
-  const WinogradPoints<float> u = factor(workspace, s.cin, s.cout, Along::rows);
+  const WinogradPoints<float> u = factor<X>(workspace, s.cin, s.cout, Along::rows);
   parallel_for(s.cin / 16, [&](int64_t block) {
     WinogradWeight w = p.weight;
     w.w += block * 16 * (w.transposed ? 1 : w.pitch);
@@ -120,49 +121,49 @@ void run_shallow(const WinogradPass& p, float* workspace) {
   });
   const int64_t v_size = kPoints * point_size(most, s.cin), m_size = kPoints * point_size(most, s.cout);
   float* scratch = workspace + kPoints * u.point;
-  const std::vector<ChannelBlock> out = blocks(p.y, s.cout);
+  const std::vector<ChannelBlock<X>> out = blocks(p.y, s.cout);
   parallel_for(chunks(all, most), [&](int64_t task) {
     float* mine = scratch + thread_index() * (v_size + m_size);
     const WinogradTiles t = tiles(s, task * most, std::min(most, all - task * most));
-    const WinogradPoints<float> v = factor(mine, most, s.cin, Along::channels),
+    const WinogradPoints<float> v = factor<X>(mine, most, s.cin, Along::channels),
                                 m = points(mine + v_size, most, s.cout);
-    ISA_PICK(winograd_input)({t, p.x, v});
+    ISA_PICK(winograd_input<X>)({t, p.x, v});
     multiply(v, u, m, t.count, s.cin, s.cout);
-    for (const ChannelBlock& b : out)
+    for (const ChannelBlock<X>& b : out)
       write_block(p, b, t, {m.data + b.to->begin + b.first, m.point, m.pitch});
   });
 }
 
 // All tiles of a batch of them to V.
-void transform_input(const Conv2dSizes& s, ConvSources<const float> x, int64_t first, int64_t count,
-    const WinogradPoints<float>& v) {
+template <class X> void transform_input(const Conv2dSizes& s, ConvSources<const X> x, int64_t first,
+    int64_t count, const WinogradPoints<float>& v) {
   parallel_chunks(
       count,
       [&](int64_t begin, int64_t end) {
-        ISA_PICK(winograd_input)
+        ISA_PICK(winograd_input<X>)
         ({tiles(s, first + begin, end - begin), x, v.from_row(begin)});
       },
       kTransformTiles);
 }
 
-void run_deep(const WinogradPass& p, float* workspace) {
+template <class X> void run_deep(const WinogradPass<X>& p, float* workspace) {
   const Conv2dSizes& s = p.s;
   const int64_t most = deep_tiles(s), all = tile_count(s);
-  const WinogradPoints<float> v = factor(workspace, most, s.cin, Along::channels);
+  const WinogradPoints<float> v = factor<X>(workspace, most, s.cin, Along::channels);
   const int64_t outputs = deep_outputs(s), task_tiles = deep_task_tiles(s);
   const int64_t u_size = kPoints * point_size(s.cin, outputs),
                 m_size = kPoints * point_size(task_tiles, outputs);
   float* scratch = workspace + kPoints * v.point;
-  const std::vector<ChannelBlock> out = blocks(p.y, outputs);
+  const std::vector<ChannelBlock<X>> out = blocks(p.y, outputs);
   for (int64_t start = 0; start < all; start += most) {
     const int64_t count = std::min(most, all - start);
     transform_input(s, p.x, start, count, v);
     // Each task transforms its part of the weight, so it should have some tiles to use it for.
     const int64_t spans = std::max<int64_t>(1, count / 128);
     parallel_for(int64_t(out.size()) * spans, [&](int64_t task) {
-      const ChannelBlock& b = out[size_t(task / spans)];
+      const ChannelBlock<X>& b = out[size_t(task / spans)];
       float* mine = scratch + thread_index() * (u_size + m_size);
-      const WinogradPoints<float> u = factor(mine, s.cin, b.count, Along::rows),
+      const WinogradPoints<float> u = factor<X>(mine, s.cin, b.count, Along::rows),
                                   m = points(mine + u_size, task_tiles, b.count);
       WinogradWeight w = p.weight;
       w.w += (b.to->begin + b.first) * (w.transposed ? w.pitch : 1);
@@ -179,7 +180,7 @@ void run_deep(const WinogradPass& p, float* workspace) {
   }
 }
 
-void run(const WinogradPass& p, float* workspace) {
+template <class X> void run(const WinogradPass<X>& p, float* workspace) {
   deep(p.s) ? run_deep(p, workspace) : run_shallow(p, workspace);
 }
 
@@ -225,8 +226,8 @@ void write_gradient(
   });
 }
 
-void weight_shallow(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw,
-    ConvGrad db, float* workspace) {
+template <class X> void weight_shallow(
+    const Conv2dSizes& s, ConvSources<const X> x, const X* dy, ConvGrad dw, ConvGrad db, float* workspace) {
   const int64_t most = shallow_tiles(s), all = tile_count(s), groups = shallow_groups(s);
   const int64_t du_size = kPoints * point_size(s.cin, s.cout);
   const int64_t v_size = kPoints * point_size(most, s.cin), z_size = kPoints * point_size(most, s.cout);
@@ -234,16 +235,16 @@ void weight_shallow(const Conv2dSizes& s, ConvSources<const float> x, const floa
   float* scratch = bias + groups * s.cout;
   parallel_for(groups, [&](int64_t g) {
     float* mine = scratch + thread_index() * (v_size + z_size);
-    const WinogradPoints<float> v = factor(mine, most, s.cin, Along::rows),
-                                z = factor(mine + v_size, most, s.cout, Along::rows);
+    const WinogradPoints<float> v = factor<X>(mine, most, s.cin, Along::rows),
+                                z = factor<X>(mine + v_size, most, s.cout, Along::rows);
     const WinogradPoints<float> du = points(workspace + g * du_size, s.cin, s.cout);
     std::fill_n(bias + g * s.cout, s.cout, 0.f);
     const int64_t begin = all * g / groups, end = all * (g + 1) / groups;
     if (begin == end) std::fill_n(du.data, du_size, 0.f);
     for (int64_t first = begin; first < end; first += most) {
       const WinogradTiles t = tiles(s, first, std::min(most, end - first));
-      ISA_PICK(winograd_input)({t, x, v});
-      ISA_PICK(winograd_gradient)({t, dy, s.cout, z, bias + g * s.cout});
+      ISA_PICK(winograd_input<X>)({t, x, v});
+      ISA_PICK(winograd_gradient<X>)({t, dy, s.cout, z, bias + g * s.cout});
       for (int64_t k = 0; k < kPoints; ++k)
         multiply_transposed(k, v, z, du, t.count, 0, s.cin, first > begin);
     }
@@ -252,11 +253,11 @@ void weight_shallow(const Conv2dSizes& s, ConvSources<const float> x, const floa
   if (dw.data) write_gradient(s, points(workspace, s.cin, s.cout), groups, du_size, dw);
 }
 
-void weight_deep(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw, ConvGrad db,
-    float* workspace) {
+template <class X> void weight_deep(
+    const Conv2dSizes& s, ConvSources<const X> x, const X* dy, ConvGrad dw, ConvGrad db, float* workspace) {
   const int64_t most = deep_tiles(s), all = tile_count(s), parts = chunks(most, kTransformTiles);
-  const WinogradPoints<float> v = factor(workspace, most, s.cin, Along::rows),
-                              z = factor(workspace + kPoints * v.point, most, s.cout, Along::rows);
+  const WinogradPoints<float> v = factor<X>(workspace, most, s.cin, Along::rows),
+                              z = factor<X>(workspace + kPoints * v.point, most, s.cout, Along::rows);
   float* bias = z.data + kPoints * z.point;
   const WinogradPoints<float> du = points(bias + parts * s.cout, s.cin, s.cout);
   std::fill_n(bias, parts * s.cout, 0.f);
@@ -266,7 +267,7 @@ void weight_deep(const Conv2dSizes& s, ConvSources<const float> x, const float* 
     parallel_chunks(
         count,
         [&](int64_t begin, int64_t end) {
-          ISA_PICK(winograd_gradient)
+          ISA_PICK(winograd_gradient<X>)
           ({tiles(s, start + begin, end - begin), dy, s.cout, z.from_row(begin),
               bias + begin / kTransformTiles * s.cout});
         },
@@ -305,23 +306,33 @@ size_t workspace(const Conv2dSizes& s) {
   return std::max({pass_workspace(s), pass_workspace(exchanged(s)), weight_workspace(s)}) * sizeof(float);
 }
 
-void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y,
-    float* workspace) {
-  const ConvSource<float> to{y, 0, s.cout};
-  run({s, x, {w, s.cin * s.cout, s.cout, /*transposed=*/false, s.cin, s.cout, {}}, end, {&to, 1}}, workspace);
+template <class X> void forward(const Conv2dSizes& s, ConvSources<const X> x, const float* w,
+    const ConvEnd& end, X* y, float* workspace) {
+  const ConvSource<X> to{y, 0, s.cout};
+  run<X>(
+      {s, x, {w, s.cin * s.cout, s.cout, /*transposed=*/false, s.cin, s.cout, {}}, end, {&to, 1}}, workspace);
 }
 
-void backward_data(
-    const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace) {
-  const ConvSource<const float> from{dy, 0, s.cout};
+template <class X>
+void backward_data(const Conv2dSizes& s, const X* dy, const float* w, ConvSources<X> dx, float* workspace) {
+  const ConvSource<const X> from{dy, 0, s.cout};
   const int64_t tap = s.cin * s.cout;
-  run({exchanged(s), {&from, 1}, {w + 8 * tap, -tap, s.cout, /*transposed=*/true, s.cout, s.cin, {}}, {}, dx},
+  run<X>(
+      {exchanged(s), {&from, 1}, {w + 8 * tap, -tap, s.cout, /*transposed=*/true, s.cout, s.cin, {}}, {}, dx},
       workspace);
 }
 
-void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw,
-    ConvGrad db, float* workspace) {
+template <class X> void backward_weight(
+    const Conv2dSizes& s, ConvSources<const X> x, const X* dy, ConvGrad dw, ConvGrad db, float* workspace) {
   deep(s) ? weight_deep(s, x, dy, dw, db, workspace) : weight_shallow(s, x, dy, dw, db, workspace);
 }
+
+#define WINOGRAD_FOR(X)                                                                                      \
+  template void forward(const Conv2dSizes&, ConvSources<const X>, const float*, const ConvEnd&, X*, float*); \
+  template void backward_data(const Conv2dSizes&, const X*, const float*, ConvSources<X>, float*);           \
+  template void backward_weight(                                                                             \
+      const Conv2dSizes&, ConvSources<const X>, const X*, ConvGrad, ConvGrad, float*);
+WINOGRAD_FOR(float)
+WINOGRAD_FOR(bf16)
 
 }  // namespace patchcl::winograd

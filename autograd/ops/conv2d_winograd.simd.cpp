@@ -88,28 +88,8 @@ template <class T, class Read, class Write> SIMD_INLINE void transform(Read read
   }
 }
 
-// Rounds to bf16, to nearest, ties to even; a NaN stays one. In the lower half of each lane.
-SIMD_INLINE Bits to_bf16(Vec v) {
-  const Bits u = (Bits)v;
-  return v == v ? (u + 0x7fff + (u >> 16 & 1)) >> 16 : u >> 16 | 0x40;
-}
-
-// As many bf16 side by side, in half a register.
-typedef uint16_t Halves __attribute__((vector_size(kLanes * 2)));
-typedef uint16_t HalvesUnaligned __attribute__((vector_size(kLanes * 2), aligned(2), may_alias));
-template <bool Native> SIMD_INLINE Halves narrowed(Vec v) {
-#if defined(__AVX512F__)
-  if constexpr (Native) {  // by name, as in tensor/gemm.simd.cpp
-    Halves h;
-    asm("vcvtneps2bf16 %1, %0" : "=v"(h) : "v"(v));
-    return h;
-  }
-#endif
-  return __builtin_convertvector(to_bf16(v), Halves);
-}
-
 // Where the transform of one row goes, from one channel on.
-template <WinogradForm Form, bool Native> class Destination {
+template <WinogradForm Form> class Destination {
  public:
   SIMD_INLINE Destination of(const WinogradPoints<float>& to, int64_t row, int64_t channel) {
     const bool halved = Form == WinogradForm::bf16_channels;
@@ -123,10 +103,10 @@ template <WinogradForm Form, bool Native> class Destination {
     float* cells = at_ + k * point_;
     if constexpr (Form == WinogradForm::f32) store(cells + channel, value);
     else if constexpr (Form == WinogradForm::bf16_channels)
-      *reinterpret_cast<HalvesUnaligned*>(cells + channel / 2) = narrowed<Native>(value);
+      *reinterpret_cast<HalvesUnaligned*>(cells + channel / 2) = narrowed(value);
     else {
       uint32_t* pair = reinterpret_cast<uint32_t*>(cells + channel);
-      const Bits half = __builtin_convertvector(narrowed<Native>(value), Bits);
+      const Bits half = __builtin_convertvector(narrowed(value), Bits);
       store(pair, odd_ ? load(pair) | half << 16 : half);
     }
   }
@@ -140,11 +120,9 @@ template <WinogradForm Form, bool Native> class Destination {
 // fn(a Destination) for the form of these points; its value does not matter.
 template <class F> SIMD_INLINE void with_form(const WinogradPoints<float>& p, F fn) {
   using Form = WinogradForm;
-  if (p.form == Form::f32) fn(Destination<Form::f32, false>());
-  if (p.form == Form::bf16_channels && p.native) fn(Destination<Form::bf16_channels, true>());
-  if (p.form == Form::bf16_channels && !p.native) fn(Destination<Form::bf16_channels, false>());
-  if (p.form == Form::bf16_rows && p.native) fn(Destination<Form::bf16_rows, true>());
-  if (p.form == Form::bf16_rows && !p.native) fn(Destination<Form::bf16_rows, false>());
+  if (p.form == Form::f32) fn(Destination<Form::f32>());
+  if (p.form == Form::bf16_channels) fn(Destination<Form::bf16_channels>());
+  if (p.form == Form::bf16_rows) fn(Destination<Form::bf16_rows>());
 }
 
 // fn(number within the range, image, row of the tile, column of the tile), the latter in pixels of y.
@@ -158,37 +136,38 @@ template <class F> SIMD_INLINE void for_tiles(const WinogradTiles& t, F fn) {
 
 // Reads a square patch of an image, zeros outside it; `at` points at channel 0 of the patch's corner (y0,
 // x0).
-struct InputPatch {
-  const float* at;
+template <class X> struct InputPatch {
+  const X* at;
   int64_t h, w, channels, y0, x0;
   bool inside(int size) const { return y0 >= 0 && x0 >= 0 && y0 + size <= h && x0 + size <= w; }
   template <bool Inside> __attribute__((always_inline)) Vec read(int i, int j, int64_t c) const {
-    static const float zeros[kLanes] = {};
-    const float* from = at + (i * w + j) * channels + c;
+    static const X zeros[kLanes] = {};
+    const X* from = at + (i * w + j) * channels + c;
     if (!Inside && (uint64_t(y0 + i) >= uint64_t(h) || uint64_t(x0 + j) >= uint64_t(w))) from = zeros;
     return load(from);
   }
 };
 
-template <class V> void input(const WinogradInput& p) {
+template <class V, class X> void input(const WinogradInput<X>& p) {
   for_tiles(p.tiles, [&](int64_t k, int64_t image, int64_t row, int64_t column) {
-    for (const ConvSource<const float>& x : p.x) {
-      const InputPatch d{x.data + ((image * p.tiles.h + row - 1) * p.tiles.w + column - 1) * x.count,
+    for (const ConvSource<const X>& x : p.x) {
+      const InputPatch<X> d{x.data + ((image * p.tiles.h + row - 1) * p.tiles.w + column - 1) * x.count,
           p.tiles.h, p.tiles.w, x.count, row - 1, column - 1};
       const V v = V::of(p.v, k, x.begin);
       const bool inside = d.inside(6);
       for (int64_t c = 0; c < x.count; c += kLanes) {
         const auto write = [&](int i, int j, Vec value) { v.put(i * 6 + j, c, value); };
-        if (inside) transform<InputTransform>([&](int i, int j) { return d.read<true>(i, j, c); }, write);
-        else transform<InputTransform>([&](int i, int j) { return d.read<false>(i, j, c); }, write);
+        if (inside)
+          transform<InputTransform>([&](int i, int j) { return d.template read<true>(i, j, c); }, write);
+        else transform<InputTransform>([&](int i, int j) { return d.template read<false>(i, j, c); }, write);
       }
     }
   });
 }
 
-template <class Z> void gradient(const WinogradGradient& p) {
+template <class Z, class X> void gradient(const WinogradGradient<X>& p) {
   for_tiles(p.tiles, [&](int64_t k, int64_t image, int64_t row, int64_t column) {
-    const InputPatch d{p.dy + ((image * p.tiles.h + row) * p.tiles.w + column) * p.channels, p.tiles.h,
+    const InputPatch<X> d{p.dy + ((image * p.tiles.h + row) * p.tiles.w + column) * p.channels, p.tiles.h,
         p.tiles.w, p.channels, row, column};
     const Z z = Z::of(p.z, k, 0);
     const bool inside = d.inside(4);
@@ -197,8 +176,11 @@ template <class Z> void gradient(const WinogradGradient& p) {
       const auto write = [&](int i, int j, Vec value) { z.put(i * 6 + j, c, value); };
       const auto count = [&](Vec value) { return sum += value, value; };
       if (inside)
-        transform<GradientTransform>([&](int i, int j) { return count(d.read<true>(i, j, c)); }, write);
-      else transform<GradientTransform>([&](int i, int j) { return count(d.read<false>(i, j, c)); }, write);
+        transform<GradientTransform>(
+            [&](int i, int j) { return count(d.template read<true>(i, j, c)); }, write);
+      else
+        transform<GradientTransform>(
+            [&](int i, int j) { return count(d.template read<false>(i, j, c)); }, write);
       if (p.bias) store(p.bias + c, load(p.bias + c) + sum);
     }
   });
@@ -230,11 +212,11 @@ template <class U> void weight(const WinogradWeight& p) {
 
 }  // namespace
 
-void winograd_input(const WinogradInput& p) {
+template <class X> void winograd_input(const WinogradInput<X>& p) {
   with_form(p.v, [&](auto form) { input<decltype(form)>(p); });
 }
 
-void winograd_gradient(const WinogradGradient& p) {
+template <class X> void winograd_gradient(const WinogradGradient<X>& p) {
   with_form(p.z, [&](auto form) { gradient<decltype(form)>(p); });
 }
 
@@ -242,10 +224,10 @@ void winograd_weight(const WinogradWeight& p) {
   with_form(p.u, [&](auto form) { weight<decltype(form)>(p); });
 }
 
-void winograd_output(const WinogradOutput& p) {
+template <class X> void winograd_output(const WinogradOutput<X>& p) {
   for_tiles(p.tiles, [&](int64_t k, int64_t image, int64_t row, int64_t column) {
     const float* m = p.m.data + k * p.m.pitch;
-    float* y = p.y + ((image * p.tiles.h + row) * p.tiles.w + column) * p.y_channels;
+    X* y = p.y + ((image * p.tiles.h + row) * p.tiles.w + column) * p.y_channels;
     const int64_t rows = p.tiles.h - row, columns = p.tiles.w - column;
     for (int64_t c = 0; c < p.channels; c += kLanes) {
       const Vec bias = p.end.bias ? load(p.end.bias + c) : Vec{};
@@ -253,7 +235,7 @@ void winograd_output(const WinogradOutput& p) {
       const auto write = [&](auto finish) {
         transform<OutputTransform>(read, [&](int i, int j, Vec sum) {
           if (i >= rows || j >= columns) return;
-          float* to = y + (i * p.tiles.w + j) * p.y_channels + c;
+          X* to = y + (i * p.tiles.w + j) * p.y_channels + c;
           const Vec value = finish(sum);
           store(to, p.accumulate ? load(to) + value : value);
         });
@@ -286,5 +268,12 @@ void winograd_weight_gradient(const WinogradWeightGradient& p) {
       });
     }
 }
+
+template void winograd_input(const WinogradInput<float>&);
+template void winograd_input(const WinogradInput<bf16>&);
+template void winograd_gradient(const WinogradGradient<float>&);
+template void winograd_gradient(const WinogradGradient<bf16>&);
+template void winograd_output(const WinogradOutput<float>&);
+template void winograd_output(const WinogradOutput<bf16>&);
 
 }  // namespace patchcl::PATCHCL_ISA

@@ -15,10 +15,10 @@
 // of max|y|, for dw 1.6e-4 of max|dw|. Tiles at the right and bottom edge read zeros and write only what
 // exists.
 //
-// In f32, or (--math bf16) with V, U and Z rounded to bf16, whose products take half the time and whose
-// matrices half the memory; the transforms, the sums and the maps stay f32. The transforms spread a factor's
-// rounding of 2^-9 over the tile, so results are off by about 1 % of their root mean square (direct sums of
-// bf16 would be by a quarter of that and take as long as f32 here).
+// Maps X in f32, or in bf16: then V, U and Z are rounded to bf16 too, whose products take half the time and
+// whose matrices half the memory; the transforms, the sums, the weight and its gradient stay f32. The
+// transforms spread a factor's rounding of 2^-9 over the tile, so results are off by about 1 % of their root
+// mean square (direct sums of bf16 would be by a quarter of that and take as long as f32 here).
 #pragma once
 #include "autograd/ops/conv2d_kernels.h"
 #include "tensor/simd.h"
@@ -32,12 +32,12 @@ namespace winograd {
 // `blocks`: the channels of every data input are a multiple of 16.
 bool can(const Conv2dSizes& s, bool blocks);
 size_t workspace(const Conv2dSizes& s);  // bytes, enough for each of the passes
-void forward(const Conv2dSizes& s, ConvSources<const float> x, const float* w, const ConvEnd& end, float* y,
-    float* workspace);
-void backward_data(
-    const Conv2dSizes& s, const float* dy, const float* w, ConvSources<float> dx, float* workspace);
-void backward_weight(const Conv2dSizes& s, ConvSources<const float> x, const float* dy, ConvGrad dw,
-    ConvGrad db, float* workspace);
+template <class X> void forward(
+    const Conv2dSizes& s, ConvSources<const X> x, const float* w, const ConvEnd& end, X* y, float* workspace);
+template <class X>
+void backward_data(const Conv2dSizes& s, const X* dy, const float* w, ConvSources<X> dx, float* workspace);
+template <class X> void backward_weight(
+    const Conv2dSizes& s, ConvSources<const X> x, const X* dy, ConvGrad dw, ConvGrad db, float* workspace);
 
 }  // namespace winograd
 
@@ -61,24 +61,23 @@ template <class T> struct WinogradPoints {
   T* data;
   int64_t point, pitch;
   WinogradForm form = WinogradForm::f32;
-  bool native = false;  // bf16 by the processor's own instructions
   // The same from a row on, an even one where rows are pairs.
   CONV_INLINE WinogradPoints from_row(int64_t row) const {
-    return {data + (form == WinogradForm::bf16_rows ? row / 2 : row) * pitch, point, pitch, form, native};
+    return {data + (form == WinogradForm::bf16_rows ? row / 2 : row) * pitch, point, pitch, form};
   }
 };
 
 // V of all channels; rows are tiles, counted from 0.
-struct WinogradInput {
+template <class X> struct WinogradInput {
   WinogradTiles tiles;
-  ConvSources<const float> x;
+  ConvSources<const X> x;
   WinogradPoints<float> v;
 };
 
 // Z; adds the tiles' sums of dy to bias (channels) unless it is null.
-struct WinogradGradient {
+template <class X> struct WinogradGradient {
   WinogradTiles tiles;
-  const float* dy;
+  const X* dy;
   int64_t channels;
   WinogradPoints<float> z;
   float* bias;
@@ -95,11 +94,11 @@ struct WinogradWeight {
 };
 
 // y from M, `channels` of them.
-struct WinogradOutput {
+template <class X> struct WinogradOutput {
   WinogradTiles tiles;
   WinogradPoints<const float> m;
   ConvEnd end;
-  float* y;  // first of the channels in the first pixel of the batch
+  X* y;  // first of the channels in the first pixel of the batch
   int64_t y_channels, channels;
   bool accumulate;
 };
@@ -114,8 +113,10 @@ struct WinogradWeightGradient {
   bool accumulate;
 };
 
-FOR_EACH_ISA(void winograd_input(const WinogradInput& p); void winograd_gradient(const WinogradGradient& p);
-             void winograd_weight(const WinogradWeight& p); void winograd_output(const WinogradOutput& p);
+FOR_EACH_ISA(template <class X> void winograd_input(const WinogradInput<X>& p);
+             template <class X> void winograd_gradient(const WinogradGradient<X>& p);
+             template <class X> void winograd_output(const WinogradOutput<X>& p);
+             void winograd_weight(const WinogradWeight& p);
              void winograd_weight_gradient(const WinogradWeightGradient& p);)
 
 }  // namespace patchcl

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tensor/bfloat16.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
@@ -80,7 +81,7 @@ void ConvTranspose2d::convolve_back(const Backward& b, const Tensor& taps) const
 void ConvTranspose2d::forward_cpu(const Forward& f) const {
   const Tensor taps = taps_in(f.workspace, f.y);
   convolve(f, taps);
-  dispatch(f.y.dtype(), [&](auto zero) {
+  dispatch_data(f.y.dtype(), [&](auto zero) {
     auto *y = f.y.data<decltype(zero)>(), *tap = taps.data<decltype(zero)>();
     for_each_pixel(
         f.y.shape(), [&](int64_t to, int64_t from) { std::copy_n(tap + from, f.y.shape()[3], y + to); });
@@ -89,7 +90,7 @@ void ConvTranspose2d::forward_cpu(const Forward& f) const {
 
 void ConvTranspose2d::backward_cpu(const Backward& b) const {
   const Tensor taps = taps_in(b.workspace, b.dy);
-  dispatch(b.dy.dtype(), [&](auto zero) {
+  dispatch_data(b.dy.dtype(), [&](auto zero) {
     auto *dy = b.dy.data<decltype(zero)>(), *tap = taps.data<decltype(zero)>();
     for_each_pixel(
         b.dy.shape(), [&](int64_t from, int64_t to) { std::copy_n(dy + from, b.dy.shape()[3], tap + to); });

@@ -8,7 +8,7 @@
 //   dx[n,i,j,c] = sum_{u,v,o} dz_uv[n,i,j,o] w[u,v,c,o]
 //   dw[u,v,c,o] = sum_{n,i,j} x[n,i,j,c] dz_uv[n,i,j,o],   db[o] = sum of dy[..,o]
 // (It is the adjoint of the 2x2 convolution with stride 2, hence the name.)
-// x (N,H,W,Cin), f32, f64 or, on the GPU, bf16; w (2,2,Cin,Cout), packed as conv2d's, which is (Cin,Cout,2,2)
+// x (N,H,W,Cin), f32, f64 or bf16; w (2,2,Cin,Cout), packed as conv2d's, which is (Cin,Cout,2,2)
 // in PyTorch; b (Cout); y (N,2H,2W,Cout). METHODS 2.4. Left out: other kernels and strides, which no network
 // here has.
 #pragma once

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "autograd/ops/dropout_kernels.h"
+#include "tensor/bfloat16.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
 
@@ -37,15 +38,16 @@ Shape Dropout::shape(const Shapes& x) const {
 
 namespace {
 // to_i = m_i from_i / (1 - p): forward and backward are the same map. One loop for all kernels.
-template <class T>
-void apply_mask(const T* from, const int64_t* mask, DropoutSite where, T* to, int64_t n, bool accumulate) {
+template <class X>
+void apply_mask(const X* from, const int64_t* mask, DropoutSite where, X* to, int64_t n, bool accumulate) {
+  using T = Precise<X>;
   const T scale = T(where.scale());
   parallel_chunks(
       DropoutMask::words(n),
       [&](int64_t begin, int64_t end) {
         for (int64_t w = begin; w < end; ++w)
           for (int64_t i = w * 64; i < std::min(n, w * 64 + 64); ++i)
-            store(to[i], DropoutMask::kept(mask, i) ? from[i] * scale : T(0), accumulate);
+            store(to[i], X(DropoutMask::kept(mask, i) ? T(from[i]) * scale : T(0)), accumulate);
       },
       kChunk / 64);
 }
@@ -53,7 +55,7 @@ void apply_mask(const T* from, const int64_t* mask, DropoutSite where, T* to, in
 
 void Dropout::forward_cpu(const Forward& p) const {
   DropoutMask::draw(p.x[1], where_, p.aux[0]);
-  dispatch(p.y.dtype(), [&](auto zero) {
+  dispatch_data(p.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     apply_mask(p.x[0].data<T>(), p.aux[0].data<int64_t>(), where_, p.y.data<T>(), p.y.numel(), false);
   });
@@ -61,7 +63,7 @@ void Dropout::forward_cpu(const Forward& p) const {
 
 void Dropout::backward_cpu(const Backward& p) const {
   if (!p.dx[0]) return;
-  dispatch(p.dy.dtype(), [&](auto zero) {
+  dispatch_data(p.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
     apply_mask(p.dy.data<T>(), p.aux[0].data<int64_t>(), where_, p.dx[0].t.data<T>(), p.dy.numel(),
         p.dx[0].accumulate);

@@ -1,10 +1,9 @@
 // Dropout:  y_i = m_i x_i / (1 - p),  m_i = [bits_i >= p 2^32],   dL/dx_i = m_i dL/dy_i / (1 - p)
 //
 // bits_i = random_bits(seed, step, site, i) (tensor/random.h): the mask depends on nothing but where it is
-// used, so it is the same on CPU and GPU, for any number of threads, and after a resume. x any shape; rng i64
-// (2) = (seed, step);
-// 0 <= p < 1. The mask is kept for backward, one bit an element: drawing it again costs more than a pass over
-// x.
+// used, so it is the same on CPU and GPU, for any number of threads, and after a resume. x any shape, f32,
+// f64 or bf16; rng i64 (2) = (seed, step); 0 <= p < 1. The mask is kept for backward, one bit an element:
+// drawing it again costs more than a pass over x.
 #pragma once
 #include "autograd/tape.h"
 #include "tensor/random.h"
@@ -44,6 +43,7 @@ class Dropout final : public Op {
   Shape shape(const Shapes& x) const override;
   Saves saves() const override { return {}; }
   bool differentiable(size_t i) const override { return i == 0; }
+  bool takes_bf16(size_t i) const override { return i == 0; }
   std::vector<AuxSpec> aux(const Shapes& x, DType) const override { return {DropoutMask::aux(x[0].numel())}; }
 
  protected:

@@ -6,7 +6,7 @@
 //   dx = gamma r (dy - mean_p(dy) - xhat mean_p(dy xhat)),   dgamma_c = sum_np dy xhat,   dbeta_c = sum_np dy
 // which is batch norm's backward of a batch of one image, dgamma and dbeta added up over the images. So the
 // kernels are those: image after image goes through NormAct, on the CPU and on the GPU. There are no running
-// statistics; training and inference are the same. x (N,H,W,C) with H W > 1, f32, f64 or, on the GPU, bf16;
+// statistics; training and inference are the same. x (N,H,W,C) with H W > 1, f32, f64 or bf16;
 // gamma, beta (C), both or neither. Saves x, gamma, beta and, for each image, m and r. METHODS 2.4.
 #pragma once
 #include "autograd/ops/norm_act.h"

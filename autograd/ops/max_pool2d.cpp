@@ -1,8 +1,10 @@
 #include "autograd/ops/max_pool2d.h"
 
 #include <algorithm>
+
 #include "autograd/ops/max_pool2d_kernels.h"
 #include "autograd/ops/row_kernels.h"
+#include "tensor/bfloat16.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
@@ -31,10 +33,9 @@ struct NaivePool {
   }
 };
 
-struct FastPool {
-  void (*pool_row)(const float*, const float*, int64_t, int64_t, float*, uint8_t*) = ISA_PICK(pool_row);
-  void (*unpool_row)(const float*, const uint8_t*, int, int64_t, int64_t, float*, bool) = ISA_PICK(
-      unpool_row);
+template <class X> struct FastPool {
+  void (*pool_row)(const X*, const X*, int64_t, int64_t, X*, uint8_t*) = ISA_PICK(pool_row<X>);
+  void (*unpool_row)(const X*, const uint8_t*, int, int64_t, int64_t, X*, bool) = ISA_PICK(unpool_row<X>);
 };
 
 }  // namespace
@@ -46,7 +47,7 @@ Shape MaxPool2d::shape(const Shapes& x) const {
 }
 
 void MaxPool2d::forward_cpu(const Forward& p) const {
-  dispatch(p.y.dtype(), [&](auto zero) {
+  dispatch_data(p.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const Shape &in = p.x[0].shape(), &out = p.y.shape();
     const int64_t row = in[2] * in[3], out_row = out[2] * out[3];
@@ -62,7 +63,7 @@ void MaxPool2d::forward_cpu(const Forward& p) const {
 
 void MaxPool2d::backward_cpu(const Backward& p) const {
   if (!p.dx[0]) return;
-  dispatch(p.dy.dtype(), [&](auto zero) {
+  dispatch_data(p.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const bool accumulate = p.dx[0].accumulate;
     const Shape &in = p.x[0].shape(), &out = p.dy.shape();

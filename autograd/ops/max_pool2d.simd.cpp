@@ -9,7 +9,8 @@ typedef uint8_t BytesUnaligned __attribute__((vector_size(kLanes), aligned(1), m
 
 }  // namespace
 
-void pool_row(const float* top, const float* bottom, int64_t n, int64_t channels, float* y, uint8_t* choice) {
+template <class X>
+void pool_row(const X* top, const X* bottom, int64_t n, int64_t channels, X* y, uint8_t* choice) {
   for (int64_t j = 0; j < n;
        ++j, top += 2 * channels, bottom += 2 * channels, y += channels, choice += channels)
     for (int64_t c = 0; c < channels; c += kLanes) {
@@ -27,17 +28,23 @@ void pool_row(const float* top, const float* bottom, int64_t n, int64_t channels
     }
 }
 
-void unpool_row(const float* dy, const uint8_t* choice, int side, int64_t n, int64_t channels, float* dx,
-    bool accumulate) {
+template <class X> void unpool_row(
+    const X* dy, const uint8_t* choice, int side, int64_t n, int64_t channels, X* dx, bool accumulate) {
   for (int64_t j = 0; j < n; ++j, dy += channels, choice += channels, dx += 2 * channels)
     for (int64_t c = 0; c < channels; c += kLanes) {
       const Choice at = __builtin_convertvector(*reinterpret_cast<const BytesUnaligned*>(choice + c), Choice);
       for (int k = 0; k < 2; ++k) {
         const Vec d = at == 2 * side + k ? load(dy + c) : Vec{};
-        float* to = dx + k * channels + c;
+        X* to = dx + k * channels + c;
         store(to, accumulate ? load(to) + d : d);
       }
     }
 }
+
+#define MAX_POOL_FOR(X)                                                       \
+  template void pool_row(const X*, const X*, int64_t, int64_t, X*, uint8_t*); \
+  template void unpool_row(const X*, const uint8_t*, int, int64_t, int64_t, X*, bool);
+MAX_POOL_FOR(float)
+MAX_POOL_FOR(bf16)
 
 }  // namespace patchcl::PATCHCL_ISA

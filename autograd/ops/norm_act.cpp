@@ -15,8 +15,9 @@ namespace {
 
 // ---- naive: the formulas, any type and any number of channels ----
 
-template <class T> struct NaiveNorm {
-  NormMap<T> m;
+template <class X> struct NaiveNorm {
+  using T = Precise<X>;
+  NormMap<X> m;
 
   // fn(e) summed over the elements of channel c.
   template <class F> double sum(int64_t c, F&& fn) const {
@@ -26,38 +27,38 @@ template <class T> struct NaiveNorm {
   }
   void moments(NormScratch s) const {
     parallel_for(m.channels, [&](int64_t c) {
-      const double mean = sum(c, [&](int64_t e) { return m.x[e]; }) / double(m.rows);
+      const double mean = sum(c, [&](int64_t e) { return T(m.x[e]); }) / double(m.rows);
       s.total[c] = mean;
       s.total[m.channels + c] =
           sum(c, [&](int64_t e) { return (double(m.x[e]) - mean) * (double(m.x[e]) - mean); });
     });
   }
-  void forward(T* y) const {
+  void forward(X* y) const {
     parallel_chunks(m.rows * m.channels, [&](int64_t begin, int64_t end) {
       for (int64_t e = begin; e < end; ++e) y[e] = m.y(e, e % m.channels);
     });
   }
-  void sums(const T* dy, NormScratch s) const {
+  void sums(const X* dy, NormScratch s) const {
     parallel_for(m.channels, [&](int64_t c) {
       s.total[c] = sum(c, [&](int64_t e) { return m.dz(e, c, dy[e]); });
       s.total[m.channels + c] =
           sum(c, [&](int64_t e) { return double(m.dz(e, c, dy[e])) * double(m.xhat(e, c)); });
     });
   }
-  void backward(const T* dy, const T* mean_dz, T* dx, bool accumulate) const {
+  void backward(const X* dy, const T* mean_dz, X* dx, bool accumulate) const {
     parallel_chunks(m.rows * m.channels, [&](int64_t begin, int64_t end) {
       for (int64_t e = begin; e < end; ++e) {
         const int64_t c = e % m.channels;
-        store(dx[e], m.dx(e, c, dy[e], mean_dz[c], mean_dz[m.channels + c]), accumulate);
+        store(dx[e], X(m.dx(e, c, dy[e], mean_dz[c], mean_dz[m.channels + c])), accumulate);
       }
     });
   }
 };
 
-// ---- fast: f32, channels in multiples of 16 (norm_act.simd.cpp) ----
+// ---- fast: f32 and bf16, channels in multiples of 16 (norm_act.simd.cpp) ----
 
-struct FastNorm {
-  NormMap<float> m;
+template <class X> struct FastNorm {
+  NormMap<X> m;
 
   // fn(begin, end, partial) for chunks of rows, each with its pair of sums; then merge(rows before, rows,
   // partial) in order.
@@ -71,7 +72,7 @@ struct FastNorm {
       merge(double(begin), double(std::min(chunk, m.rows - begin)), partial(begin));
   }
   void moments(NormScratch s) const {
-    const auto kernel = ISA_PICK(norm_moments);
+    const auto kernel = ISA_PICK(norm_moments<X>);
     double *mean = s.total, *deviations = s.total + m.channels;
     reduce(
         s,
@@ -86,14 +87,14 @@ struct FastNorm {
           }
         });
   }
-  void forward(float* y) const {
-    const auto kernel = ISA_PICK(norm_act_forward);
+  void forward(X* y) const {
+    const auto kernel = ISA_PICK(norm_act_forward<X>);
     parallel_chunks(
         m.rows, [&](int64_t begin, int64_t end) { kernel(m, begin, end, y); },
         NormScratch::chunk_rows(m.rows, m.channels));
   }
-  void sums(const float* dy, NormScratch s) const {
-    const auto kernel = ISA_PICK(norm_act_sums);
+  void sums(const X* dy, NormScratch s) const {
+    const auto kernel = ISA_PICK(norm_act_sums<X>);
     reduce(
         s,
         [&](int64_t begin, int64_t end, double* part) { kernel(m, dy, begin, end, part, part + m.channels); },
@@ -101,8 +102,8 @@ struct FastNorm {
           for (int64_t c = 0; c < 2 * m.channels; ++c) s.total[c] += part[c];
         });
   }
-  void backward(const float* dy, const float* mean_dz, float* dx, bool accumulate) const {
-    const auto kernel = ISA_PICK(norm_act_backward);
+  void backward(const X* dy, const float* mean_dz, X* dx, bool accumulate) const {
+    const auto kernel = ISA_PICK(norm_act_backward<X>);
     parallel_chunks(
         m.rows,
         [&](int64_t begin, int64_t end) {
@@ -113,10 +114,10 @@ struct FastNorm {
 };
 
 // fn(the kernels for this map)
-template <class T, class F> void with_kernels(const NormMap<T>& m, F&& fn) {
-  if constexpr (std::is_same_v<T, float>)
-    if (kernels() != Kernels::naive && m.channels % 16 == 0) return fn(FastNorm{m});
-  fn(NaiveNorm<T>{m});
+template <class X, class F> void with_kernels(const NormMap<X>& m, F&& fn) {
+  if constexpr (!std::is_same_v<X, double>)
+    if (kernels() != Kernels::naive && m.channels % 16 == 0) return fn(FastNorm<X>{m});
+  fn(NaiveNorm<X>{m});
 }
 
 }  // namespace
@@ -150,34 +151,35 @@ size_t NormAct::workspace(const Shapes& x, DType, Device) const {
 
 void NormAct::forward_cpu(const Forward& p) const {
   if (config_.dropout.p > 0) DropoutMask::draw(p.x[kRng], config_.dropout, p.aux[kMask]);
-  dispatch(p.y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const NormMap<T> m = map_of<T>(p, config_);
-    const NormStatistics<T> channel(p, config_);
+  dispatch_data(p.y.dtype(), [&](auto zero) {
+    using X = decltype(zero);
+    const NormMap<X> m = map_of<X>(p, config_);
+    const NormStatistics<Precise<X>> channel(p, config_);
     const NormScratch scratch(p.workspace, m.channels);
     with_kernels(m, [&](const auto& kernels) {
       if (config_.training) kernels.moments(scratch);
       for (int64_t c = 0; c < m.channels; ++c)
         if (config_.training) channel.from_batch(c, scratch.total[c], scratch.total[m.channels + c]);
         else channel.from_running(c);
-      kernels.forward(p.y.data<T>());
+      kernels.forward(p.y.data<X>());
     });
   });
 }
 
 void NormAct::backward_cpu(const Backward& p) const {
-  dispatch(p.dy.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const NormMap<T> m = map_of<T>(p, config_);
+  dispatch_data(p.dy.dtype(), [&](auto zero) {
+    using X = decltype(zero);
+    using T = Precise<X>;
+    const NormMap<X> m = map_of<X>(p, config_);
     const NormScratch scratch(p.workspace, m.channels);
     const NormGradients<T> channel(
         p, config_, reinterpret_cast<T*>(scratch.partials));  // whose sums are spent by then
-    const T* dy = p.dy.data<T>();
+    const X* dy = p.dy.data<X>();
     with_kernels(m, [&](const auto& kernels) {
       kernels.sums(dy, scratch);
       for (int64_t c = 0; c < m.channels; ++c)
         channel.finish(c, scratch.total[c], scratch.total[m.channels + c]);
-      if (p.dx[kX]) kernels.backward(dy, channel.mean_dz, p.dx[kX].t.data<T>(), p.dx[kX].accumulate);
+      if (p.dx[kX]) kernels.backward(dy, channel.mean_dz, p.dx[kX].t.data<X>(), p.dx[kX].accumulate);
     });
   });
 }

@@ -3,7 +3,7 @@
 namespace patchcl::PATCHCL_ISA {
 namespace {
 
-typedef int32_t Bits __attribute__((vector_size(kLanes * 4)));
+typedef int32_t Lanes __attribute__((vector_size(kLanes * 4)));
 constexpr int kRun = 256;                          // rows whose sums stay in f32
 constexpr int kMaxVectors = kLanes == 16 ? 4 : 2;  // of a strip: what fits into the register file
 
@@ -42,8 +42,8 @@ template <int V> struct Sums {
   double sum2(int channel) const { return double(second[0][channel / kLanes][channel % kLanes]); }
 };
 
-template <int V> void moments_strip(
-    const float* x, int64_t channels, int64_t begin, int64_t end, double* mean, double* deviations) {
+template <int V, class X> void moments_strip(
+    const X* x, int64_t channels, int64_t begin, int64_t end, double* mean, double* deviations) {
   for (int c = 0; c < V * kLanes; ++c) mean[c] = deviations[c] = 0;
   for (int64_t run = begin; run < end; run += kRun) {
     const int64_t stop = run + kRun < end ? run + kRun : end;
@@ -70,12 +70,12 @@ template <int V> void moments_strip(
 }
 
 // The constants of V vectors of channels, and the pointwise part of the formulas.
-template <int V, bool Masked> struct Strip {
-  const NormMap<float>& map;
+template <int V, bool Masked, class X> struct Strip {
+  const NormMap<X>& map;
   int64_t c;
   Vec mean[V], rstd[V], gamma[V], beta[V];
 
-  Strip(const NormMap<float>& m, int64_t channel) : map(m), c(channel) {
+  Strip(const NormMap<X>& m, int64_t channel) : map(m), c(channel) {
     for (int v = 0; v < V; ++v) {
       mean[v] = load(m.mean + c + v * kLanes);
       rstd[v] = load(m.rstd + c + v * kLanes);
@@ -88,9 +88,9 @@ template <int V, bool Masked> struct Strip {
   // value * k of dropout for elements e .. e + kLanes
   Vec drop(int64_t e, Vec value) const {
     if constexpr (!Masked) return value;
-    Bits lane;
+    Lanes lane;
     for (int i = 0; i < kLanes; ++i) lane[i] = 1 << i;
-    const Bits word = int32_t(uint64_t(map.mask[e / 64]) >> (e % 64)) - Bits{};
+    const Lanes word = int32_t(uint64_t(map.mask[e / 64]) >> (e % 64)) - Lanes{};
     return (word & lane) != 0 ? value * map.scale : Vec{};
   }
   Vec forward(int64_t e, int v) const {
@@ -104,7 +104,7 @@ template <int V, bool Masked> struct Strip {
 };
 
 // run.template operator()<V, Masked>(channel) for all strips.
-template <class F> void for_masked_strips(const NormMap<float>& map, F&& run) {
+template <class X, class F> void for_masked_strips(const NormMap<X>& map, F&& run) {
   for_strips(map.channels, [&]<int V>(int64_t c) {
     if (map.mask) run.template operator()<V, true>(c);
     else run.template operator()<V, false>(c);
@@ -113,25 +113,25 @@ template <class F> void for_masked_strips(const NormMap<float>& map, F&& run) {
 
 }  // namespace
 
-void norm_moments(
-    const float* x, int64_t channels, int64_t begin, int64_t end, double* mean, double* deviations) {
+template <class X> void norm_moments(
+    const X* x, int64_t channels, int64_t begin, int64_t end, double* mean, double* deviations) {
   for_strips(channels,
       [&]<int V>(int64_t c) { moments_strip<V>(x + c, channels, begin, end, mean + c, deviations + c); });
 }
 
-void norm_act_forward(const NormMap<float>& map, int64_t begin, int64_t end, float* y) {
+template <class X> void norm_act_forward(const NormMap<X>& map, int64_t begin, int64_t end, X* y) {
   for_masked_strips(map, [&]<int V, bool Masked>(int64_t c) {
-    const Strip<V, Masked> strip(map, c);
+    const Strip<V, Masked, X> strip(map, c);
     for (int64_t r = begin; r < end; ++r)
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) store(y + strip.at(r, v), strip.forward(strip.at(r, v), v));
   });
 }
 
-void norm_act_sums(
-    const NormMap<float>& map, const float* dy, int64_t begin, int64_t end, double* dz, double* dz_xhat) {
+template <class X> void norm_act_sums(
+    const NormMap<X>& map, const X* dy, int64_t begin, int64_t end, double* dz, double* dz_xhat) {
   for_masked_strips(map, [&]<int V, bool Masked>(int64_t first) {
-    const Strip<V, Masked> strip(map, first);
+    const Strip<V, Masked, X> strip(map, first);
     for (int c = 0; c < V * kLanes; ++c) dz[first + c] = dz_xhat[first + c] = 0;
     for (int64_t run = begin; run < end; run += kRun) {
       const auto s =
@@ -152,10 +152,10 @@ void norm_act_sums(
   });
 }
 
-void norm_act_backward(const NormMap<float>& map, const float* dy, const float* mean_dz,
-    const float* mean_dz_xhat, int64_t begin, int64_t end, float* dx, bool accumulate) {
+template <class X> void norm_act_backward(const NormMap<X>& map, const X* dy, const float* mean_dz,
+    const float* mean_dz_xhat, int64_t begin, int64_t end, X* dx, bool accumulate) {
   for_masked_strips(map, [&]<int V, bool Masked>(int64_t c) {
-    const Strip<V, Masked> strip(map, c);
+    const Strip<V, Masked, X> strip(map, c);
     for (int64_t r = begin; r < end; ++r)
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) {
@@ -167,5 +167,14 @@ void norm_act_backward(const NormMap<float>& map, const float* dy, const float* 
       }
   });
 }
+
+#define NORM_ACT_FOR(X)                                                                         \
+  template void norm_moments(const X*, int64_t, int64_t, int64_t, double*, double*);            \
+  template void norm_act_forward(const NormMap<X>&, int64_t, int64_t, X*);                      \
+  template void norm_act_sums(const NormMap<X>&, const X*, int64_t, int64_t, double*, double*); \
+  template void norm_act_backward(                                                              \
+      const NormMap<X>&, const X*, const float*, const float*, int64_t, int64_t, X*, bool);
+NORM_ACT_FOR(float)
+NORM_ACT_FOR(bf16)
 
 }  // namespace patchcl::PATCHCL_ISA

@@ -13,7 +13,7 @@ namespace patchcl::norm_act {
 enum NormInput { kX, kGamma, kBeta, kRunningMean, kRunningVar, kRng };
 enum NormAux { kMean, kRstd, kMask };
 
-template <class X, class Pass> NormMap<X, Precise<X>> map_of(const Pass& p, const NormAct::Config& config) {
+template <class X, class Pass> NormMap<X> map_of(const Pass& p, const NormAct::Config& config) {
   using T = Precise<X>;
   const auto numbers = [](const Tensor& t) { return t.data<T>(); };
   const Shape& s = p.x[kX].shape();

@@ -1,16 +1,15 @@
 // What the kernels of norm_act share (norm_act.h has the formulas).
 //
-// The f32 CPU kernels are for channels in multiples of 16; each covers the rows (pixels) [begin, end). A
-// strip of a few vectors of channels keeps its constants in registers while the rows stream by. Sums run in
-// f32 lanes over at most 256 rows, then continue in double: wide enough, and no slower than memory.
+// The CPU kernels for f32 and bf16 are for channels in multiples of 16; each covers the rows (pixels) [begin,
+// end). A strip of a few vectors of channels keeps its constants in registers while the rows stream by. Sums
+// run in f32 lanes over at most 256 rows, then continue in double: wide enough, and no slower than memory.
 #pragma once
-#include "tensor/hd.h"
 #include "tensor/simd.h"
 
 namespace patchcl {
 
 // What all passes read, and the formulas for element e of channel c.
-template <class X, class T = X> struct NormMap {  // data X, parameters, statistics and arithmetic T
+template <class X, class T = Precise<X>> struct NormMap {  // data X, parameters, statistics and arithmetic T
   const X* x;
   const T *gamma, *beta, *mean, *rstd;
   const int64_t* mask;  // of dropout.h; null without dropout
@@ -33,14 +32,14 @@ template <class X, class T = X> struct NormMap {  // data X, parameters, statist
 
 FOR_EACH_ISA(
     // Per channel: mean and sum of squared deviations from it.
-    void norm_moments(
-        const float* x, int64_t channels, int64_t begin, int64_t end, double* mean, double* deviations);
-    void norm_act_forward(const NormMap<float>& map, int64_t begin, int64_t end, float* y);
+    template <class X> void norm_moments(
+        const X* x, int64_t channels, int64_t begin, int64_t end, double* mean, double* deviations);
+    template <class X> void norm_act_forward(const NormMap<X>& map, int64_t begin, int64_t end, X* y);
     // Per channel: sum of dz and of dz xhat.
-    void norm_act_sums(
-        const NormMap<float>& map, const float* dy, int64_t begin, int64_t end, double* dz, double* dz_xhat);
+    template <class X> void norm_act_sums(
+        const NormMap<X>& map, const X* dy, int64_t begin, int64_t end, double* dz, double* dz_xhat);
     // dx = gamma rstd (dz - mean_dz - xhat mean_dz_xhat)
-    void norm_act_backward(const NormMap<float>& map, const float* dy, const float* mean_dz,
-        const float* mean_dz_xhat, int64_t begin, int64_t end, float* dx, bool accumulate);)
+    template <class X> void norm_act_backward(const NormMap<X>& map, const X* dy, const float* mean_dz,
+        const float* mean_dz_xhat, int64_t begin, int64_t end, X* dx, bool accumulate);)
 
 }  // namespace patchcl

@@ -1,5 +1,6 @@
 #include "autograd/ops/pointwise.h"
 
+#include "tensor/bfloat16.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
@@ -7,31 +8,34 @@ namespace patchcl {
 // One loop is both the reference and the fast kernel: it runs at memory speed once the compiler has
 // vectorised it.
 template <class F> void Pointwise<F>::forward_cpu(const Forward& p) const {
-  dispatch(p.y.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T* x = p.x[0].template data<T>();
-    T* y = p.y.template data<T>();
+  dispatch_data(p.y.dtype(), [&](auto zero) {
+    using X = decltype(zero);
+    using T = Precise<X>;
+    const X* x = p.x[0].template data<X>();
+    X* y = p.y.template data<X>();
     parallel_chunks(p.y.numel(), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) y[i] = f_.f(x[i]);
+      for (int64_t i = begin; i < end; ++i) y[i] = X(f_.f(T(x[i])));
     });
   });
 }
 
 template <class F> void Pointwise<F>::backward_cpu(const Backward& p) const {
   if (!p.dx[0]) return;
-  dispatch(p.dy.dtype(), [&](auto zero) {
-    using T = decltype(zero);
+  dispatch_data(p.dy.dtype(), [&](auto zero) {
+    using X = decltype(zero);
+    using T = Precise<X>;
     // The one that was not saved is never read: df ignores it.
-    const T* x = F::saves.inputs ? p.x[0].template data<T>() : p.dy.template data<T>();
-    const T* y = F::saves.output ? p.y.template data<T>() : p.dy.template data<T>();
-    const T* dy = p.dy.template data<T>();
-    T* dx = p.dx[0].t.template data<T>();
+    const X* x = F::saves.inputs ? p.x[0].template data<X>() : p.dy.template data<X>();
+    const X* y = F::saves.output ? p.y.template data<X>() : p.dy.template data<X>();
+    const X* dy = p.dy.template data<X>();
+    X* dx = p.dx[0].t.template data<X>();
     const bool accumulate = p.dx[0].accumulate;
     parallel_chunks(p.dy.numel(), [&](int64_t begin, int64_t end) {
+      const auto d = [&](int64_t i) { return T(dy[i]) * f_.df(T(x[i]), T(y[i])); };
       if (accumulate)
-        for (int64_t i = begin; i < end; ++i) dx[i] += dy[i] * f_.df(x[i], y[i]);
+        for (int64_t i = begin; i < end; ++i) dx[i] = X(T(dx[i]) + d(i));
       else
-        for (int64_t i = begin; i < end; ++i) dx[i] = dy[i] * f_.df(x[i], y[i]);
+        for (int64_t i = begin; i < end; ++i) dx[i] = X(d(i));
     });
   });
 }

@@ -1,36 +1,39 @@
 #include "autograd/ops/pointwise.h"
+#include "tensor/bfloat16.h"
 #include "tensor/cuda_runtime.cuh"
 
 namespace patchcl {
 
 namespace {
 
-template <class T, class F> void launch_forward(F f, const Forward& p) {
-  const T* x = p.x[0].data<T>();
-  T* y = p.y.data<T>();
-  cuda::for_each(p.y.numel(), [=] __device__(int64_t i) { y[i] = f.f(x[i]); });
+template <class X, class F> void launch_forward(F f, const Forward& p) {
+  using T = Precise<X>;
+  const X* x = p.x[0].data<X>();
+  X* y = p.y.data<X>();
+  cuda::for_each(p.y.numel(), [=] __device__(int64_t i) { y[i] = X(f.f(T(x[i]))); });
 }
 
-template <class T, class F> void launch_backward(F f, const Backward& p) {
+template <class X, class F> void launch_backward(F f, const Backward& p) {
+  using T = Precise<X>;
   // The one that was not saved is never read: df ignores it.
-  const T* x = F::saves.inputs ? p.x[0].data<T>() : p.dy.data<T>();
-  const T* y = F::saves.output ? p.y.data<T>() : p.dy.data<T>();
-  const T* dy = p.dy.data<T>();
-  T* dx = p.dx[0].t.data<T>();
+  const X* x = F::saves.inputs ? p.x[0].data<X>() : p.dy.data<X>();
+  const X* y = F::saves.output ? p.y.data<X>() : p.dy.data<X>();
+  const X* dy = p.dy.data<X>();
+  X* dx = p.dx[0].t.data<X>();
   const bool accumulate = p.dx[0].accumulate;
-  cuda::for_each(
-      p.dy.numel(), [=] __device__(int64_t i) { store(dx[i], dy[i] * f.df(x[i], y[i]), accumulate); });
+  cuda::for_each(p.dy.numel(),
+      [=] __device__(int64_t i) { store(dx[i], X(T(dy[i]) * f.df(T(x[i]), T(y[i]))), accumulate); });
 }
 
 }  // namespace
 
 template <class F> void Pointwise<F>::forward_cuda(const Forward& p) const {
-  dispatch(p.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(f_, p); });
+  dispatch_data(p.y.dtype(), [&](auto zero) { launch_forward<decltype(zero)>(f_, p); });
 }
 
 template <class F> void Pointwise<F>::backward_cuda(const Backward& p) const {
   if (!p.dx[0]) return;
-  dispatch(p.dy.dtype(), [&](auto zero) { launch_backward<decltype(zero)>(f_, p); });
+  dispatch_data(p.dy.dtype(), [&](auto zero) { launch_backward<decltype(zero)>(f_, p); });
 }
 
 template class Pointwise<LeakyRelu>;

@@ -2,7 +2,8 @@
 //
 // Each is a functor with f and df on adjacent lines; df gets x and y and uses the one that it saved. The CPU
 // loop (pointwise.cpp) and the CUDA kernel (pointwise.cu) are written once for all. Shape: any; y has the
-// shape of x. Two-input arithmetic lives in arith.h.
+// shape and type of x, f32, f64 or bf16 (then f and df are computed in f32). Two-input arithmetic lives in
+// arith.h.
 #pragma once
 #include <cmath>
 
@@ -45,6 +46,7 @@ template <class F> class Pointwise final : public Op {
   explicit Pointwise(F f = {}) : f_(f) {}
   const char* name() const override { return F::name; }
   Saves saves() const override { return F::saves; }
+  bool takes_bf16(size_t) const override { return true; }
   Shape shape(const Shapes& x) const override {
     require(x.size() == 1, F::name, "takes 1 tensor, got ", x.size());
     return x[0];

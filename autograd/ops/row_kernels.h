@@ -7,10 +7,12 @@
 
 namespace patchcl {
 
-// fn(Fast{}) for f32 and channels in multiples of 16, unless naive kernels are wanted; else fn(Naive{}).
-template <class T, class Fast, class Naive, class F> void with_row_kernels(int64_t channels, F&& fn) {
-  if constexpr (std::is_same_v<T, float>)
-    if (kernels() != Kernels::naive && channels % 16 == 0) return fn(Fast{});
+// fn(Fast<T>{}) for f32 and bf16 and channels in multiples of 16, unless naive kernels are wanted; else
+// fn(Naive{}).
+template <class T, template <class> class Fast, class Naive, class F>
+void with_row_kernels(int64_t channels, F&& fn) {
+  if constexpr (!std::is_same_v<T, double>)
+    if (kernels() != Kernels::naive && channels % 16 == 0) return fn(Fast<T>{});
   fn(Naive{});
 }
 

@@ -4,7 +4,8 @@ namespace patchcl::PATCHCL_ISA {
 
 // Both kernels run along the row with one vector of channels; what neighbours share stays in registers.
 
-void upsample_row(const float* x, const float* neighbour, float v, int64_t w, int64_t channels, float* y) {
+template <class X>
+void upsample_row(const X* x, const X* neighbour, float v, int64_t w, int64_t channels, X* y) {
   const float step = 1 / float(2 * w - 1);
   for (int64_t c = 0; c < channels; c += kLanes) {
     const auto mixed = [&](int64_t j) {
@@ -22,8 +23,8 @@ void upsample_row(const float* x, const float* neighbour, float v, int64_t w, in
   }
 }
 
-void upsample_gather_row(
-    const float* dy, const float* v, int64_t rows, int64_t w, int64_t channels, float* dx, bool accumulate) {
+template <class X> void upsample_gather_row(
+    const X* dy, const float* v, int64_t rows, int64_t w, int64_t channels, X* dx, bool accumulate) {
   const float step = 1 / float(2 * w - 1);
   for (int64_t c = 0; c < channels; c += kLanes) {
     const auto mixed = [&](int64_t q) {
@@ -36,12 +37,18 @@ void upsample_gather_row(
       const Vec second = mixed(2 * j + 1), after = j + 1 < w ? mixed(2 * j + 2) : Vec{};
       const Vec d = float(w - j) * step * before + (1 - float(j) * step) * first +
                     float(w + j) * step * second + float(j + 1) * step * after;
-      float* to = dx + j * channels + c;
+      X* to = dx + j * channels + c;
       store(to, accumulate ? d + load(to) : d);
       before = second;
       first = after;
     }
   }
 }
+
+#define UPSAMPLE_FOR(X)                                                        \
+  template void upsample_row(const X*, const X*, float, int64_t, int64_t, X*); \
+  template void upsample_gather_row(const X*, const float*, int64_t, int64_t, int64_t, X*, bool);
+UPSAMPLE_FOR(float)
+UPSAMPLE_FOR(bf16)
 
 }  // namespace patchcl::PATCHCL_ISA

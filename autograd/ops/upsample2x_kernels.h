@@ -1,4 +1,4 @@
-// The f32 rows of upsample2x, for channels in multiples of 16.
+// The f32 and bf16 rows of upsample2x, for channels in multiples of 16.
 #pragma once
 #include "tensor/simd.h"
 
@@ -6,9 +6,10 @@ namespace patchcl {
 
 FOR_EACH_ISA(
     // A row of y, of 2w pixels, from two rows of x:  (1 - v) x + v neighbour,  then along the row.
-    void upsample_row(const float* x, const float* neighbour, float v, int64_t w, int64_t channels, float* y);
+    template <class X>
+    void upsample_row(const X* x, const X* neighbour, float v, int64_t w, int64_t channels, X* y);
     // A row of dx, of w pixels, from `rows` successive rows of dy with the weights v.
-    void upsample_gather_row(const float* dy, const float* v, int64_t rows, int64_t w, int64_t channels,
-        float* dx, bool accumulate);)
+    template <class X> void upsample_gather_row(
+        const X* dy, const float* v, int64_t rows, int64_t w, int64_t channels, X* dx, bool accumulate);)
 
 }  // namespace patchcl

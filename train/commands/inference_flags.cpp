@@ -37,7 +37,7 @@ void InferenceFlags::add(CLI::App& app) {
       ->check(CLI::Range(int64_t(1), int64_t(kBatches.most)))
       ->capture_default_str();
   app.add_option("--threads", threads, "CPU threads; 0: all cores")->capture_default_str();
-  app.add_option("--math", math, "f32, or bf16: factors of 8 bits, faster and coarser")
+  app.add_option("--math", math, "f32, or bf16: maps and factors of 8 bits, faster, smaller and coarser")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
 }

@@ -1,5 +1,6 @@
 #include "train/methods/local_contrast.h"
 
+#include "autograd/ops/cast.h"
 #include "autograd/ops/gather.h"
 #include "autograd/ops/global_avg_pool.h"
 #include "autograd/ops/l2_normalize.h"
@@ -260,7 +261,7 @@ Var LocalContrast::local_loss(Step& step) const {
       label.data<int32_t>()[i] = truth ? host.labels().data<uint8_t>()[at] : int32_t(at + 1);
     }
   });
-  const Var rows = gather_rows(reshape(map, {s.rows(), s[3]}), step.upload(index, "pixels"));
+  const Var rows = gather_rows(reshape(widened(map), {s.rows(), s[3]}), step.upload(index, "pixels"));
   const Var f = reshape((*local_head_)(pass, rows), {groups.count, m, dimension_});
   const Var contrast = pixel_contrast(f, step.upload(label, "labels of the pixels"), contrast_);
   step.log.terms.push_back({"local_contrast", contrast});

@@ -34,9 +34,6 @@ struct Patches {
   std::vector<int32_t> classes_without = {};
 };
 
-// A map of bf16 as f32.
-inline Var widened(const Var& map) { return cast(map, precise(map.dtype())); }
-
 class PatchCl : public SemiSupervised {
  public:
   PatchCl();

@@ -144,8 +144,7 @@ Pdcr::Vectors Pdcr::vectors(Step& step, const Var& map, const Level& level, int6
     const int64_t image = i / grid.size(), at = i % grid.size();
     index.data<int32_t>()[i] = int32_t((image * s[1] + grid.y(at)) * s[2] + grid.x(at));
   }
-  const Var wide = cast(map, precise(map.dtype()));
-  const Var rows = gather_rows(reshape(wide, {s.rows(), s[3]}), step.upload(index, "grid"));
+  const Var rows = gather_rows(reshape(widened(map), {s.rows(), s[3]}), step.upload(index, "grid"));
   Vectors v{placed(step, rows, grid, level.field.jump, images), {}};
   const std::vector<int64_t> all = sides(level.field);
   if (average_ == SideAverage::ratio) v.patches.push_back(show(step, grid, level.field, all, images, views));

@@ -72,8 +72,8 @@ UniMatch::Logits UniMatch::first_pass(Step& step, int64_t m) const {
   Pass pass(step.tape, *step.s.student, /*training=*/true, step.s.rng, site::student);
   std::vector<Var> maps = step.s.model->encoder_maps(pass, images);
   for (Var& map : maps) {
-    const DType dtype = map.dtype();  // bf16 on the GPU, if asked for
-    const Var plain = cast(map, precise(dtype));
+    const DType dtype = map.dtype();  // bf16 if asked for
+    const Var plain = widened(map);
     const Var dropped = channel_dropout(plain, channel_dropout_, pass.rng(), pass.next_site());
     map = cast(concat({plain, dropped}, 0), dtype);
   }
