@@ -162,8 +162,8 @@ struct CompareOptions {
   int64_t size = 256;
   Device device = Device::cpu;  // the GPU: every peer in f32 and TF32, PyTorch in bf16 too
   int pairs = 9;                // at most
-  std::string torch_script = "train/bench/bench_torch.py", onnx_script = "train/bench/bench_onnx.py",
-              contrast_script = "train/bench/bench_contrast.py";
+  std::string torch_script = "train/bench/bench_torch.py", jax_script = "train/bench/bench_jax.py",
+              onnx_script = "train/bench/bench_onnx.py", contrast_script = "train/bench/bench_contrast.py";
 };
 std::vector<Comparison> compare(const CompareOptions& options);
 // The contrast of so many vectors against PyTorch, which keeps all pairs in one matrix; only `pairs` is read.

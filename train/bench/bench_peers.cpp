@@ -104,7 +104,7 @@ void serve(const std::function<void(const std::string& what)>& run, int steps) {
 namespace {
 
 using Environment = std::vector<std::pair<std::string, std::string>>;
-enum class PeerKind { torch, onnx, itself, contrast };
+enum class PeerKind { torch, onnx, jax, itself, contrast };
 struct Setting {
   std::string name, variant;  // PyTorch's layout, or the engine that runs ONNX
   Environment environment = {};
@@ -123,7 +123,11 @@ const Environment kTunedMalloc{{"GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"},
 const std::vector<Setting> kSettings = {{"PyTorch", "contiguous"},
     {"PyTorch, channels_last", "channels_last"}, {"PyTorch, tuned malloc", "contiguous", kTunedMalloc},
     {"PyTorch, channels_last, tuned malloc", "channels_last", kTunedMalloc},
+    {"PyTorch compiled, channels_last, tuned malloc", "channels_last", kTunedMalloc, "f32", "compile"},
     {"PyTorch bf16, channels_last, tuned malloc", "channels_last", kTunedMalloc, "bf16"},
+    {"PyTorch bf16 compiled, channels_last, tuned malloc", "channels_last", kTunedMalloc, "bf16", "compile"},
+    {"JAX", "channels_last", kTunedMalloc, "f32", "jit", PeerKind::jax},
+    {"JAX bf16", "channels_last", kTunedMalloc, "bf16", "jit", PeerKind::jax},
     {"ONNX Runtime", "onnxruntime", {}, "f32", "eager", PeerKind::onnx},
     {"OpenVINO", "openvino", {}, "f32", "eager", PeerKind::onnx},
     {"OpenVINO bf16", "openvino", {}, "bf16", "eager", PeerKind::onnx},
@@ -176,16 +180,21 @@ std::string readable(const std::string& script) {
     fail(ExitCode::usage, "bench", "no ", script, " here: run it from the repository");
   return script;
 }
+// Of a peer in Python: the script, and what it imports.
+std::pair<std::string, std::string> script_of(const CompareOptions& o, const Setting& setting) {
+  if (setting.kind == PeerKind::jax) return {o.jax_script, "jax"};
+  if (setting.kind == PeerKind::onnx) return {o.onnx_script, "onnx, numpy, " + setting.variant};
+  return {o.torch_script, "torch"};
+}
 std::vector<std::string> theirs(const CompareOptions& o, int64_t images, const Setting& setting) {
   if (setting.kind == PeerKind::itself) return ours(o, images, "f32");
   if (setting.kind == PeerKind::contrast)
     return {
         find_python("torch"), readable(o.contrast_script), std::to_string(images), std::to_string(threads())};
-  const bool torch = setting.kind == PeerKind::torch;
-  const std::string script = readable(torch ? o.torch_script : o.onnx_script);
-  return {find_python(torch ? "torch" : "onnx, numpy, " + setting.variant), script, setting.variant,
-      std::to_string(images), std::to_string(o.size), std::to_string(threads()),
-      o.device == Device::cuda ? "cuda" : "cpu", setting.math, setting.mode};
+  const auto& [script, modules] = script_of(o, setting);
+  return {find_python(modules), readable(script), setting.variant, std::to_string(images),
+      std::to_string(o.size), std::to_string(threads()), o.device == Device::cuda ? "cuda" : "cpu",
+      setting.math, setting.mode};
 }
 
 // A comparison stops early after so many seconds, but not before so many pairs: the large batches take long.

@@ -161,7 +161,8 @@ void TrainConfig::declare(OptionList& o) {
       "kernels", kernels, kKernelNames, "Reference loops, direct sums, or fast (Winograd where it wins)");
   o.choose("device", device, kDeviceNames, "Where it runs");
   o.choose("math", math, kMathNames,
-      "f32; bf16: maps and factors of 8 bits, faster, smaller and coarser; on the GPU alone tf32 (factors of 10)");
+      "f32; bf16: maps and factors of 8 bits, faster, smaller, coarser; on the GPU alone tf32 (factors of "
+      "10)");
   o.add("graph", graph, "On the GPU, all methods but patchcl: record a step's kernels once and replay them");
   o.add("anomaly", anomaly, "Check every value of every op and stop at the first that is not finite (slow)");
 }
