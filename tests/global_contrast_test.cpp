@@ -4,6 +4,8 @@
 
 #include "autograd/ops/global_avg_pool.h"
 #include "autograd/ops/shape.h"
+#include "tensor/file.h"
+#include "tests/command_line.h"
 #include "tests/golden.h"
 #include "train/methods/local_contrast.h"
 #include "train/setup/learner.h"
@@ -103,4 +105,31 @@ TEST(LocalContrast, TheAverageMovesWhileItIsComparedWith) {
   EXPECT_NE(seen[2], seen[1]);
   EXPECT_EQ(seen[3], seen[2]);
   EXPECT_EQ(seen[4], seen[3]);
+}
+
+// Of the phases that name some; the others see those of the run.
+TEST(LocalContrast, APhaseHasRandomChangesOfItsOwn) {
+  LocalContrast method;
+  method.options().set("global-augment", "elastic");
+  method.options().set("local-augment", "none");
+  const std::vector<Phase> phases = method.phases({.iterations = 10, .batch = 2, .size = 16});
+  ASSERT_EQ(phases.size(), 3u);
+  EXPECT_EQ(phases[0].augment, Augmentation::elastic);
+  EXPECT_EQ(phases[1].augment, Augmentation::none);
+  EXPECT_EQ(phases[2].augment, std::nullopt);
+}
+
+TEST(LocalContrast, ThePhasesChangesAreWhatItTrainsOn) {
+  test::TemporaryFolder folder;
+  const auto metrics = [&](const std::string& name, const std::string& more) {
+    const test::Outcome o = test::run_patchcl(
+        "train --data phantom:cases=4,val=1,size=32,slices=3 --size 32 --batch 2 --iters 2 --val-every 0 "
+        "--log-every 1 --widths 4,8 --dropout 0,0 --method local-contrast --local-share 0 --global-share 1 " +
+        more + " --out " + (folder / name));
+    EXPECT_EQ(o.code, 0) << o.output;
+    return read_text(folder / (name + "/metrics.jsonl"));
+  };
+  const std::string run = metrics("run", "--augment flips");
+  EXPECT_EQ(metrics("same", "--augment none --global-augment flips"), run);
+  EXPECT_NE(metrics("other", "--augment flips --global-augment none"), run);
 }

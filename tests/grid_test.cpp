@@ -122,3 +122,19 @@ TEST(Grid, EveryPlanOfTheTreeIsUnderstood) {
   EXPECT_GE(variants, 20);
   EXPECT_THROW(check_train_options({"--method", "ua-mt", "--copy-paste", "true"}), Error);
 }
+
+// It would otherwise show after the first training.
+TEST(Grid, AMistakeInTheEvalLineIsFoundBeforeAnythingRuns) {
+  test::TemporaryFolder folder;
+  for (const auto& [mistake, more] :
+      {std::pair("--theads 1", ""), {"--size many", ""}, {"--threads 1", " --jobs 2"}}) {
+    std::ofstream(folder / "bad.plan")
+        << "labeled 2\nseeds 1\ntrain --data phantom --iters 1\neval --data phantom " << mistake
+        << "\nvariant supervised --method supervised\n";
+    const test::Outcome o =
+        test::run_patchcl("grid " + (folder / "bad.plan") + " --out " + (folder / "runs") + more);
+    EXPECT_EQ(o.code, 2) << o.output;
+    EXPECT_NE(o.output.find("line 'eval'"), std::string::npos) << o.output;
+    EXPECT_FALSE(std::filesystem::exists(folder / "runs")) << mistake;
+  }
+}

@@ -9,6 +9,12 @@
 
 namespace patchcl {
 
+const std::vector<std::string>& augmentation_names() {
+  static const std::vector<std::string> names{
+      "none", "ssl4mis", "ssl4mis-2025", "flips", "elastic", "elastic-mirror"};
+  return names;
+}
+
 namespace {
 // What one slice undergoes, drawn once and applied to image and label.
 struct Plan {

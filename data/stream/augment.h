@@ -16,6 +16,7 @@ namespace patchcl {
 // elastic       elastic deformation, any rotation, scale (METHODS 2.2); elastic_mirror that of 2.5
 // (elastic.h)
 enum class Augmentation { none, ssl4mis, ssl4mis_2025, flips, elastic, elastic_mirror };
+const std::vector<std::string>& augmentation_names();  // in the order of the values
 
 // Where a window lies, for each image anew:
 // centre      triangular about the centre in both axes: the mean of two uniform places

@@ -81,6 +81,31 @@ std::vector<std::string> train_command(const GridCell& c, const GridPlan& plan, 
   return train;
 }
 
+std::vector<std::string> eval_command(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
+  std::vector<std::string> eval{"eval"};
+  append(eval, plan.eval);
+  append(eval, threads_of_a_job(flags));
+  append(eval, {"--weights", (c.folder / (plan.weights + ".safetensors")).string(), "--json",
+                   scores_file(c).string()});
+  return eval;
+}
+
+// Otherwise a mistake in the plan's eval line would show after the first training only.
+void check_eval_line(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
+  const auto is_eval = [](const Command& command) { return command.name == "eval"; };
+  CLI::App app;
+  const auto unused = std::find_if(commands().begin(), commands().end(), is_eval)->add(app);
+  std::vector<std::string> line = eval_command(c, plan, flags);
+  std::reverse(line.begin(), line.end());  // as CLI11 takes words
+  line.pop_back();
+  try {
+    app.parse(line);
+  } catch (const CLI::ParseError& e) {
+    fail(ExitCode::usage, "grid", flags.plan, ", line 'eval': ", e.what(),
+        flags.jobs > 1 ? "; --jobs gives each run its --threads" : "");
+  }
+}
+
 // Trains and scores one cell; the exit code of what failed, or 0.
 int run(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
   make_folders(c.folder);
@@ -88,14 +113,7 @@ int run(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
   std::vector<std::string> train = train_command(c, plan, flags);
   append(train, threads_of_a_job(flags));
   int code = run_self(train, log);
-  if (code == 0) {
-    std::vector<std::string> eval{"eval"};
-    append(eval, plan.eval);
-    append(eval, threads_of_a_job(flags));
-    append(eval, {"--weights", (c.folder / (plan.weights + ".safetensors")).string(), "--json",
-                     scores_file(c).string()});
-    code = run_self(eval, log);
-  }
+  if (code == 0) code = run_self(eval_command(c, plan, flags), log);
   if (code == int(ExitCode::interrupted))
     fail(ExitCode::interrupted, "grid", "stopped in ", c.folder.string(), "; the same command goes on");
   if (code != 0) std::printf("%s failed with exit code %d, see %s\n", c.folder.c_str(), code, log.c_str());
@@ -206,6 +224,7 @@ int grid(const GridFlags& flags) {
         cells.push_back({&v, labeled, seed,
             fs::path(flags.out) / v.name / ("labeled-" + std::to_string(labeled)) /
                 ("seed-" + std::to_string(seed))});
+  check_eval_line(cells.front(), plan, flags);
   const int failed = flags.tables_only ? 0 : GridWork(cells, plan, flags).run_all();
   write_tables(plan, cells, flags.out);
   return failed;

@@ -93,6 +93,14 @@ PixelPlan::Groups PixelPlan::groups(int64_t n, int64_t height, int64_t width) co
 
 // --- the method -----------------------------------------------------------------------------------------
 
+namespace {
+Names<std::optional<Augmentation>> augmentations() {
+  Names<std::optional<Augmentation>> names{{"run", std::nullopt}};
+  for (const auto& [name, a] : in_order<Augmentation>(augmentation_names())) names.push_back({name, a});
+  return names;
+}
+}  // namespace
+
 LocalContrast::LocalContrast() {
   OptionList& o = options();
   o.group("Phases");
@@ -101,6 +109,10 @@ LocalContrast::LocalContrast() {
   o.add(
       "global-lr", global_lr_, "Learning rate of global contrast at its peak; 0: that of --lr", kNotNegative);
   o.add("local-lr", local_lr_, "Learning rate of local contrast at its peak; 0: that of --lr", kNotNegative);
+  o.choose("global-augment", global_augment_, augmentations(),
+      "Random changes of the images of global contrast; run: those of --augment");
+  o.choose("local-augment", local_augment_, augmentations(),
+      "Random changes of the images of local contrast; run: those of --augment");
   o.group("Contrast");
   o.choose("global-form", form_, kGlobalForms,
       "Of global contrast: against all other images, or a prediction of the other view, as an average of the "
@@ -126,10 +138,12 @@ LocalContrast::LocalContrast() {
 void LocalContrast::resolve(const RunShape& run) {
   AveragedTeacher::resolve(run);
   if (global_share_ == 0)
-    options().forbid({"global-form", "global-tau", "global-head", "global-lr"}, "without --global-share");
+    options().forbid({"global-form", "global-tau", "global-head", "global-lr", "global-augment"},
+        "without --global-share");
   if (form_ != GlobalForm::nt_xent)
     options().forbid({"global-tau", "global-head"}, "with --global-form byol or simsiam");
   if (!has_teacher()) options().forbid({"ema"}, "without --global-form byol");
+  if (local_share_ == 0) options().forbid({"local-lr", "local-augment"}, "without --local-share");
   if (global_share_ + local_share_ > 1)
     fail(ExitCode::usage, "options", "--global-share ", global_share_, " and --local-share ", local_share_,
         " are more than the run; they may add up to 1");
@@ -165,11 +179,13 @@ Phase LocalContrast::phase_of(const StagePlan& plan, const RunShape& run, int64_
     if (form_ != GlobalForm::nt_xent) p.trains.push_back("predictor.");
     if (global_head_training_ == HeadTraining::trained) p.trains.push_back("global_head.");
     if (global_lr_ > 0) p.rate.peak = global_lr_;
+    p.augment = global_augment_;
   } else if (plan.stage == Stage::local) {
     p.name = "local contrast";
     p.views = {{}, kOtherColours, kOtherColours};
     p.trains.push_back("local_head.");
     if (local_lr_ > 0) p.rate.peak = local_lr_;
+    p.augment = local_augment_;
   }
   return p;
 }

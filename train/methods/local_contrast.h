@@ -91,6 +91,7 @@ class LocalContrast final : public AveragedTeacher {
   Var local_loss(Step& step) const;
 
   double global_share_ = 0.3, local_share_ = 0.3, global_lr_ = 0, local_lr_ = 0;
+  std::optional<Augmentation> global_augment_, local_augment_;  // empty: the run's
   double global_tau_ = 0.5;
   int64_t dimension_ = 128, hidden_ = 64;
   bool relu_ = false;

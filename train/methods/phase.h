@@ -3,9 +3,11 @@
 // trains, and what happens between two of them. All of it is a function of the iteration, so a resume needs
 // no state.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "data/stream/augment.h"
 #include "data/stream/batch.h"
 #include "train/optim/schedule.h"
 
@@ -26,9 +28,10 @@ struct RunShape {
 struct Phase {
   std::string name;  // "warm-up"
   int64_t iterations = 0;
-  int64_t labeled = 0, unlabeled = 0;  // images in a batch
-  int64_t size = 0;                    // height and width of an image; 0: as the run has it
-  std::vector<ViewKind> views{{}};     // of every image; the first is the plain one
+  int64_t labeled = 0, unlabeled = 0;        // images in a batch
+  int64_t size = 0;                          // height and width of an image; 0: as the run has it
+  std::vector<ViewKind> views{{}};           // of every image; the first is the plain one
+  std::optional<Augmentation> augment = {};  // of its images; empty: as the run has it
   LearningRate rate = {};
   // Prefixes of the names of the parameters that train; empty: all.
   std::vector<std::string> trains = {};

@@ -21,9 +21,7 @@ const Names<DeviceChoice> kDeviceNames{
 
 namespace {
 
-const Names<Augmentation> kAugmentations{{"none", Augmentation::none}, {"ssl4mis", Augmentation::ssl4mis},
-    {"ssl4mis-2025", Augmentation::ssl4mis_2025}, {"flips", Augmentation::flips},
-    {"elastic", Augmentation::elastic}, {"elastic-mirror", Augmentation::elastic_mirror}};
+const Names<Augmentation> kAugmentations = in_order<Augmentation>(augmentation_names());
 const Names<WindowAt> kWindowPlaces = in_order<WindowAt>({"centre", "uniform", "foreground"});
 const Names<OptimizerKind> kOptimizers{{"sgd", OptimizerKind::sgd}, {"adam", OptimizerKind::adam}};
 const Names<Schedule> kSchedules{{"auto", Schedule::automatic}, {"poly", Schedule::poly},
