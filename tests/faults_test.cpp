@@ -175,7 +175,8 @@ TEST(Faults, AnAllocationThatFailsIsExitCode8AndNoWrongPicture) {
 
 TEST(Faults, AGridWhoseScoresCannotBeReadEndsInWords) {
   TemporaryFolder folder;
-  write_file(folder / "p.plan", "labeled 2\nseeds 1 2\ntrain" + kHearts + "\nvariant a\n");
+  write_file(
+      folder / "p.plan", "labeled 2\nseeds 1 2\ntrain" + kHearts + "\neval" + kHearts + "\nvariant a\n");
   for (const char* seed : {"1", "2"})
     fs::create_directories(folder / ("grid/a/labeled-2/seed-" + std::string(seed) + "/scores.json"));
   const Outcome o = run_patchcl("grid " + (folder / "p.plan") + " --jobs 2 --out " + (folder / "grid"));
@@ -202,8 +203,8 @@ TEST(Faults, AGridScoresAnewWhatIsTorn) {
 
 TEST(Faults, ARunOfAGridThatFailsGivesItsExitCode) {
   TemporaryFolder folder;
-  write_file(folder / "p.plan",
-      "labeled 2\nseeds 1\ntrain --data " + (folder / "nowhere") + "\neval\nvariant a --method supervised\n");
+  write_file(folder / "p.plan", "labeled 2\nseeds 1\ntrain --data " + (folder / "nowhere") +
+                                    "\neval --data phantom\nvariant a --method supervised\n");
   EXPECT_EQ(run_patchcl("grid " + (folder / "p.plan") + " --out " + (folder / "grid")).code, 3);
 }
 

@@ -101,8 +101,10 @@ void check_eval_line(const GridCell& c, const GridPlan& plan, const GridFlags& f
   try {
     app.parse(line);
   } catch (const CLI::ParseError& e) {
-    fail(ExitCode::usage, "grid", flags.plan, ", line 'eval': ", e.what(),
-        flags.jobs > 1 ? "; --jobs gives each run its --threads" : "");
+    const std::string what = e.what();
+    const bool twice = flags.jobs > 1 && what.find("--threads") != std::string::npos;
+    fail(ExitCode::usage, "grid", flags.plan, ", line 'eval': ", what,
+        twice ? "; --jobs gives each run its --threads" : "");
   }
 }
 
@@ -224,7 +226,7 @@ int grid(const GridFlags& flags) {
         cells.push_back({&v, labeled, seed,
             fs::path(flags.out) / v.name / ("labeled-" + std::to_string(labeled)) /
                 ("seed-" + std::to_string(seed))});
-  check_eval_line(cells.front(), plan, flags);
+  if (!flags.tables_only) check_eval_line(cells.front(), plan, flags);
   const int failed = flags.tables_only ? 0 : GridWork(cells, plan, flags).run_all();
   write_tables(plan, cells, flags.out);
   return failed;
