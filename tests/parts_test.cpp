@@ -9,6 +9,7 @@
 #include "autograd/ops/conv_transpose2d.h"
 #include "autograd/ops/instance_norm.h"
 #include "layers/unet.h"
+#include "tensor/device.h"
 #include "tensor/random.h"
 
 using namespace patchcl;
@@ -153,6 +154,22 @@ TEST_P(UNets, HaveMapsOfEveryLevel) {
   ASSERT_EQ(out.decoder.size(), 2u);
   EXPECT_EQ(out.decoder[0].shape().str(), "(2,4,6,6)");
   EXPECT_EQ(out.decoder[1].shape().str(), "(2,8,12,4)");
+}
+
+TEST_P(UNets, KeepAllMapsInBf16WhereThatIsAskedFor) {
+  ParamLayout layout;
+  const UNet unet(layout, config());
+  ParamStore store(layout, arena_, DType::f32, false);
+  store.init(1);
+  Tape tape(arena_, {.grad = false});
+  Pass pass(tape, store, /*training=*/false);
+  const Var x = tape.constant(arena_.zeros({2, 8, 12, 2}, DType::f32));
+  set_math_mode(MathMode::bf16);
+  const UNet::Output out = unet.forward(pass, x);
+  set_math_mode(MathMode::f32);
+  EXPECT_EQ(out.logits.dtype(), DType::f32);
+  for (const auto& maps : {out.encoder, out.decoder})
+    for (const Var& map : maps) EXPECT_EQ(map.dtype(), DType::bf16) << map.shape();
 }
 
 TEST_P(UNets, DeclareWhatTheyAreMadeOf) {
