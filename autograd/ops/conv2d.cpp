@@ -245,7 +245,7 @@ void Conv2d::forward_cpu(const Forward& f) const {
     if constexpr (!std::is_same_v<T, double>) {
       if (route == Route::winograd) return winograd::forward<T>(s, x, w, {b}, y, scratch);
       if (route == Route::direct) return direct::forward<T>(s, x, w, {b}, y, scratch);
-      if (route == Route::matrix) return matrix::forward<T>(s, x, w, b, y, scratch);
+      if (route == Route::matrix) return matrix::forward<T>(s, x, w, {b}, y, scratch);
     }
     general::forward<T>(s, x, w, b, y, scratch);
   });

@@ -252,12 +252,7 @@ template <class X> void backward_weight(
   weight3x3(s, x, dy, dw, db, workspace, bias);
 }
 
-#define DIRECT_FOR(X)                                                                                        \
-  template void forward(const Conv2dSizes&, ConvSources<const X>, const float*, const ConvEnd&, X*, float*); \
-  template void backward_data(const Conv2dSizes&, const X*, const float*, ConvSources<X>, float*);           \
-  template void backward_weight(                                                                             \
-      const Conv2dSizes&, ConvSources<const X>, const X*, ConvGrad, ConvGrad, float*);
-DIRECT_FOR(float)
-DIRECT_FOR(bf16)
+CONV_PASSES_FOR(float)
+CONV_PASSES_FOR(bf16)
 
 }  // namespace patchcl::direct

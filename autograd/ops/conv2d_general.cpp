@@ -122,44 +122,26 @@ size_t workspace_precise(const Conv2dSizes& s, size_t element) {
   return size_t(std::max({forward, data, weight})) * element;
 }
 
-// ---- bf16: copies in f32 in front of the scratch ----
+// ---- bf16: x and y as one tensor each in f32, in front of the scratch ----
 
 int64_t x_numbers(const Conv2dSizes& s) { return s.n * s.h * s.w * s.cin; }
 int64_t y_numbers(const Conv2dSizes& s) { return s.n * s.oh * s.ow * s.cout; }
 
-void widen_all(const bf16* from, int64_t n, float* to) {
-  parallel_chunks(n, [&](int64_t begin, int64_t end) {
-    ISA_PICK(widen)(from + begin, end - begin, to + begin);
+void widen_all(int64_t pixels, ConvSources<const bf16> from, float* to) {
+  parallel_chunks(pixels, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p)
+      for (const auto& in : from)
+        ISA_PICK(widen)(in.data + p * in.count, in.count, to + p * from.channels() + in.begin);
   });
 }
-void narrow_all(const float* from, int64_t n, bf16* to, bool accumulate) {
-  parallel_chunks(n, [&](int64_t begin, int64_t end) {
-    ISA_PICK(narrow)(from + begin, end - begin, to + begin, accumulate);
+void narrow_all(int64_t pixels, const float* from, ConvSources<bf16> to) {
+  parallel_chunks(pixels, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p)
+      for (const auto& out : to)
+        if (out.data) ISA_PICK(narrow)
+    (from + p * to.channels() + out.begin, out.count, out.data + p * out.count, out.accumulate);
   });
 }
-
-// The sources of a concatenation in f32, one behind the other from `room` on.
-struct Copies {
-  ConvSource<float> of[kMaxConvSources];
-  template <class X> Copies(const Conv2dSizes& s, ConvSources<X> x, float* room) {
-    for (int i = 0; i < x.count; ++i) {
-      const auto& from = x.first[i];
-      of[i] = {from.data ? room : nullptr, from.begin, from.count};
-      room += s.n * s.h * s.w * from.count;
-    }
-  }
-};
-
-struct ReadCopies {
-  ConvSource<const float> of[kMaxConvSources];
-  ReadCopies(const Conv2dSizes& s, ConvSources<const bf16> x, float* room) {
-    const Copies copies(s, x, room);
-    for (int i = 0; i < x.count; ++i) {
-      widen_all(x.first[i].data, s.n * s.h * s.w * x.first[i].count, copies.of[i].data);
-      of[i] = {copies.of[i].data, copies.of[i].begin, copies.of[i].count};
-    }
-  }
-};
 
 }  // namespace
 
@@ -172,8 +154,9 @@ template <class X> void forward(const Conv2dSizes& s, ConvSources<const X> x, co
     const Precise<X>* b, X* y, Precise<X>* scratch) {
   if constexpr (std::is_same_v<X, bf16>) {
     float *wide_y = scratch + x_numbers(s), *rest = wide_y + y_numbers(s);
-    forward_precise<float>(s, {ReadCopies(s, x, scratch).of, x.count}, w, b, wide_y, rest);
-    narrow_all(wide_y, y_numbers(s), y, /*accumulate=*/false);
+    widen_all(s.n * s.h * s.w, x, scratch);
+    forward_precise<float>(s, Concatenation<const float>(scratch, s.cin), w, b, wide_y, rest);
+    narrow_all(s.n * s.oh * s.ow, wide_y, Concatenation<bf16>(y, s.cout));
   } else forward_precise<X>(s, x, w, b, y, scratch);
 }
 
@@ -181,12 +164,9 @@ template <class X> void backward_data(
     const Conv2dSizes& s, const X* dy, const Precise<X>* w, ConvSources<X> dx, Precise<X>* scratch) {
   if constexpr (std::is_same_v<X, bf16>) {
     float *wide_dy = scratch + x_numbers(s), *rest = wide_dy + y_numbers(s);
-    widen_all(dy, y_numbers(s), wide_dy);
-    const Copies wide(s, dx, scratch);
-    backward_data_precise<float>(s, wide_dy, w, {wide.of, dx.count}, rest);
-    for (int i = 0; i < dx.count; ++i)
-      if (const auto& to = dx.first[i]; to.data)
-        narrow_all(wide.of[i].data, s.n * s.h * s.w * to.count, to.data, to.accumulate);
+    widen_all(s.n * s.oh * s.ow, Concatenation<const bf16>(dy, s.cout), wide_dy);
+    backward_data_precise<float>(s, wide_dy, w, Concatenation<float>(scratch, s.cin), rest);
+    narrow_all(s.n * s.h * s.w, scratch, dx);
   } else backward_data_precise<X>(s, dy, w, dx, scratch);
 }
 
@@ -194,8 +174,9 @@ template <class X> void backward_weight(
     const Conv2dSizes& s, ConvSources<const X> x, const X* dy, const GradOut& dw, Precise<X>* scratch) {
   if constexpr (std::is_same_v<X, bf16>) {
     float *wide_dy = scratch + x_numbers(s), *rest = wide_dy + y_numbers(s);
-    widen_all(dy, y_numbers(s), wide_dy);
-    backward_weight_precise<float>(s, {ReadCopies(s, x, scratch).of, x.count}, wide_dy, dw, rest);
+    widen_all(s.n * s.h * s.w, x, scratch);
+    widen_all(s.n * s.oh * s.ow, Concatenation<const bf16>(dy, s.cout), wide_dy);
+    backward_weight_precise<float>(s, Concatenation<const float>(scratch, s.cin), wide_dy, dw, rest);
   } else backward_weight_precise<X>(s, x, dy, dw, scratch);
 }
 

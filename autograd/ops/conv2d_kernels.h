@@ -54,4 +54,11 @@ struct ConvGrad {
   bool accumulate = false;
 };
 
+// Instantiates the passes that conv2d_direct, conv2d_matrix and conv2d_winograd have alike, for maps X.
+#define CONV_PASSES_FOR(X)                                                                                   \
+  template void forward(const Conv2dSizes&, ConvSources<const X>, const float*, const ConvEnd&, X*, float*); \
+  template void backward_data(const Conv2dSizes&, const X*, const float*, ConvSources<X>, float*);           \
+  template void backward_weight(                                                                             \
+      const Conv2dSizes&, ConvSources<const X>, const X*, ConvGrad, ConvGrad, float*);
+
 }  // namespace patchcl

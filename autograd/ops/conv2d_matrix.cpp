@@ -101,15 +101,15 @@ size_t workspace(const Conv2dSizes& s) {
   return size_t(std::max(packed_weight(s), gradients) + pieces) * sizeof(float);
 }
 
-template <class X> void forward(
-    const Conv2dSizes& s, ConvSources<const X> x, const float* w, const float* bias, X* y, float* workspace) {
+template <class X> void forward(const Conv2dSizes& s, ConvSources<const X> x, const float* w,
+    const ConvEnd& end, X* y, float* workspace) {
   const ConvSource<X> to{y, 0, s.cout};
   const int64_t pixels = s.n * s.h * s.w;
   if constexpr (std::is_same_v<X, bf16>) {
     bf16* pairs = reinterpret_cast<bf16*>(workspace);
     pack_pairs(w, s.cout, 1, s.cin, s.cout, pairs);
-    conv1x1(pixels, x, pairs, s.cout, bias, {&to, 1}, workspace + packed_weight(s));
-  } else conv1x1(pixels, x, w, s.cout, bias, {&to, 1});
+    conv1x1(pixels, x, pairs, s.cout, end.bias, {&to, 1}, workspace + packed_weight(s));
+  } else conv1x1(pixels, x, w, s.cout, end.bias, {&to, 1});
 }
 
 template <class X>
@@ -158,14 +158,11 @@ template <class X> void backward_weight(
   if (db.data) direct::sum_bias(s, groups, biases, db);
 }
 
-#define MATRIX_FOR(X)                                                                                      \
-  template bool can_forward<X>(const Conv2dSizes&, bool);                                                  \
-  template bool can_backward_data<X>(const Conv2dSizes&, bool);                                            \
-  template void forward(const Conv2dSizes&, ConvSources<const X>, const float*, const float*, X*, float*); \
-  template void backward_data(const Conv2dSizes&, const X*, const float*, ConvSources<X>, float*);         \
-  template void backward_weight(                                                                           \
-      const Conv2dSizes&, ConvSources<const X>, const X*, ConvGrad, ConvGrad, float*);
-MATRIX_FOR(float)
-MATRIX_FOR(bf16)
+template bool can_forward<float>(const Conv2dSizes&, bool);
+template bool can_forward<bf16>(const Conv2dSizes&, bool);
+template bool can_backward_data<float>(const Conv2dSizes&, bool);
+template bool can_backward_data<bf16>(const Conv2dSizes&, bool);
+CONV_PASSES_FOR(float)
+CONV_PASSES_FOR(bf16)
 
 }  // namespace patchcl::matrix

@@ -13,8 +13,9 @@ template <class X> bool can_forward(const Conv2dSizes& s, bool blocks);
 template <class X> bool can_backward_data(const Conv2dSizes& s, bool blocks);
 
 size_t workspace(const Conv2dSizes& s);  // bytes, enough for each of the passes
+// `end` without a scale.
 template <class X> void forward(
-    const Conv2dSizes& s, ConvSources<const X> x, const float* w, const float* bias, X* y, float* workspace);
+    const Conv2dSizes& s, ConvSources<const X> x, const float* w, const ConvEnd& end, X* y, float* workspace);
 template <class X>
 void backward_data(const Conv2dSizes& s, const X* dy, const float* w, ConvSources<X> dx, float* workspace);
 // Where can_forward() is true.

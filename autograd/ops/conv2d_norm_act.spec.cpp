@@ -50,7 +50,7 @@ OpCase make(const std::string& label, int64_t n, int64_t h, int64_t w, int64_t f
     c.inputs.push_back({s});
   c.inputs.push_back({channels, draw::uniform(0.5, 2)});
   c.tolerance_f32 = tolerance_f32;
-  c.tolerance_bf16 = 3e-2;  // Winograd's factors
+  if (first % 16 == 0 && cout % 16 == 0) c.tolerance_bf16 = 3e-2;  // Winograd's factors
   return c;
 }
 

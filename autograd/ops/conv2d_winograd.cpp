@@ -327,12 +327,7 @@ template <class X> void backward_weight(
   deep(s) ? weight_deep(s, x, dy, dw, db, workspace) : weight_shallow(s, x, dy, dw, db, workspace);
 }
 
-#define WINOGRAD_FOR(X)                                                                                      \
-  template void forward(const Conv2dSizes&, ConvSources<const X>, const float*, const ConvEnd&, X*, float*); \
-  template void backward_data(const Conv2dSizes&, const X*, const float*, ConvSources<X>, float*);           \
-  template void backward_weight(                                                                             \
-      const Conv2dSizes&, ConvSources<const X>, const X*, ConvGrad, ConvGrad, float*);
-WINOGRAD_FOR(float)
-WINOGRAD_FOR(bf16)
+CONV_PASSES_FOR(float)
+CONV_PASSES_FOR(bf16)
 
 }  // namespace patchcl::winograd
