@@ -56,6 +56,8 @@ endif
 # --- Flags --------------------------------------------------------------------------------------------------------
 CONFIG := $(if $(FUZZ),fuzz,$(if $(SAN),san,$(if $(RACES),races,$(if $(DEBUG),debug,release))))$(if $(filter 1,$(CUDA)),-cuda)$(if $(filter emulated,$(CUDA)),-emulated)$(if $(filter 0,$(HDF5)),-nohdf5)$(if $(filter 0,$(NIFTI)),-nonifti)$(if $(filter 0,$(TIFF)),-notiff)$(if $(SHARED),-shared)
 B := build/$(CONFIG)
+# C++ has the same objects for CUDA=1 and CUDA=emulated; only the .cu files differ.
+O := $(subst -emulated,-cuda,$(B))
 CPPFLAGS += -I. $(INCLUDE_DIRS) -MMD -MP
 CXXFLAGS ?= $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,$(if $(RACES),-O1 -g -fsanitize=thread,$(if $(DEBUG),-O0 -g,-O3 -g1)))
 comma := ,
@@ -76,13 +78,13 @@ ISAS := $(if $(filter x86_64,$(shell uname -m)),plain avx2 avx512 avx512bf16,pla
 ISA_avx2 := -mavx2 -mfma
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
 ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16
-OBJ := $(patsubst %.cpp,$(B)/%.o,$(filter-out $(SIMD),$(SRC))) \
-       $(foreach isa,$(ISAS),$(patsubst %.simd.cpp,$(B)/%.$(isa).o,$(SIMD)))
+OBJ := $(patsubst %.cpp,$(O)/%.o,$(filter-out $(SIMD),$(SRC))) \
+       $(foreach isa,$(ISAS),$(patsubst %.simd.cpp,$(O)/%.$(isa).o,$(SIMD)))
 CU_OBJ := $(patsubst %.cu,$(B)/%.cu.o,$(foreach d,$(MODULES),$(wildcard $(d)/*.cu)))
 ifeq ($(CUDA),emulated)
   # The .cu files as C++, over a runtime that carries kernels out on the CPU: see tests/emulated_gpu/cuda_runtime.h.
   CPPFLAGS += -DWITH_CUDA -Itests/emulated_gpu
-  OBJ += $(CU_OBJ) $(patsubst %.cpp,$(B)/%.o,$(wildcard tests/emulated_gpu/*.cpp))
+  OBJ += $(CU_OBJ) $(patsubst %.cpp,$(O)/%.o,$(wildcard tests/emulated_gpu/*.cpp))
 endif
 ifeq ($(CUDA),1)
   CPPFLAGS += -DWITH_CUDA -isystem $(CUDA_HOME)/include
@@ -91,7 +93,7 @@ ifeq ($(CUDA),1)
   # Machine code for A100 and H100/H200, PTX for what comes after.
   NVCCFLAGS ?= -O3 -std=c++20 --extended-lambda --expt-relaxed-constexpr -Xcompiler -Wall -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90$(comma)compute_90]
 endif
-TEST_OBJ := $(patsubst %.cpp,$(B)/%.o,$(wildcard tests/*.cpp))
+TEST_OBJ := $(patsubst %.cpp,$(O)/%.o,$(wildcard tests/*.cpp))
 
 all: info house-rules build/patchcl
 
@@ -104,27 +106,27 @@ build/patchcl: $(B)/patchcl
 	@ln -sf $(CONFIG)/patchcl $@
 build/tests: $(B)/tests/all
 	@ln -sf $(CONFIG)/tests/all $@
-$(B)/patchcl: $(OBJ) $(B)/train/commands/main.o
+$(B)/patchcl: $(OBJ) $(O)/train/commands/main.o
 	$(call say,link,$@) $(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 $(B)/tests/all: $(OBJ) $(TEST_OBJ)
 	$(call say,link,$@) $(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
 
 # The one file that knows the commit; compiled again when it changes.
 COMMIT := $(shell git describe --always --dirty=+ 2> /dev/null)
-$(B)/train/setup/run_record.o: CPPFLAGS += $(if $(COMMIT),-DPATCHCL_COMMIT='"$(COMMIT)"')
-$(B)/train/setup/run_record.o: $(B)/commit-$(COMMIT)
-$(B)/commit-$(COMMIT):
-	@mkdir -p $(B)
-	@rm -f $(B)/commit-*
+$(O)/train/setup/run_record.o: CPPFLAGS += $(if $(COMMIT),-DPATCHCL_COMMIT='"$(COMMIT)"')
+$(O)/train/setup/run_record.o: $(O)/commit-$(COMMIT)
+$(O)/commit-$(COMMIT):
+	@mkdir -p $(O)
+	@rm -f $(O)/commit-*
 	@touch $@
 
 # What is tested is compiled as it ships; the tests themselves in half the time.
-$(if $(SAN)$(RACES)$(DEBUG),,$(B)/tests/%.o: override CXXFLAGS += -O1)
-$(B)/%.o: %.cpp
+$(if $(SAN)$(RACES)$(DEBUG),,$(O)/tests/%.o: override CXXFLAGS += -O1)
+$(O)/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(call say,c++,$<) $(CXX) $(CPPFLAGS) $(CXXFLAGS) -c $< -o $@
 define simd_rule
-$(B)/%.$(1).o: %.simd.cpp
+$(O)/%.$(1).o: %.simd.cpp
 	@mkdir -p $$(@D)
 	$$(call say,c++,'$$< ($(1))') $$(CXX) $$(CPPFLAGS) $$(CXXFLAGS) $$(ISA_$(1)) -Wno-psabi -DPATCHCL_ISA=$(1) -c $$< -o $$@
 endef
@@ -152,7 +154,8 @@ test-emulated-gpu:
 	EMULATED_GPU_GUARD=1 PATCHCL_SEPARATE_TENSORS=1 build/release-emulated/patchcl audit ops --device cuda > build/emulated-memory.log || { tail -n 30 build/emulated-memory.log; exit 1; }
 	PATCHCL=build/release-emulated/patchcl OUT=build/emulated-gpu-check .ci/gpu-check.sh
 emulated-programs: $(B)/patchcl $(B)/tests/emulated
-$(B)/tests/emulated: $(OBJ) $(B)/tests/emulated_gpu_test.o $(B)/tests/main.o
+$(B)/tests/emulated: $(OBJ) $(O)/tests/emulated_gpu_test.o $(O)/tests/main.o
+	@mkdir -p $(@D)
 	$(call say,link,$@) $(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
 
 # ThreadSanitizer over the team of threads, the loader, and a short training on both.
@@ -162,7 +165,7 @@ test-threads:
 	rm -rf build/races/run
 	build/races/patchcl train --data phantom:cases=4,val=1,size=32,slices=2 --labeled 2 --size 16 --batch 2 --widths 2,4 --dropout 0,0.1 --threads 2 --iters 4 --method patchcl --device cpu --out build/races/run
 races-programs: $(B)/patchcl $(B)/tests/threads
-$(B)/tests/threads: $(OBJ) $(B)/tests/parallel_test.o $(B)/tests/data_test.o $(B)/tests/main.o
+$(B)/tests/threads: $(OBJ) $(O)/tests/parallel_test.o $(O)/tests/data_test.o $(O)/tests/main.o
 	$(call say,link,$@) $(CXX) $(CXXFLAGS) $(LDFLAGS) $^ -o $@ -lgtest $(LDLIBS)
 
 # Puts wrong lines into the sources, one after the other, and demands that the audit or a test finds each.
@@ -251,4 +254,4 @@ clean:
 	rm -rf build
 
 .PHONY: all fuzz fuzz-program python python-module build/patchcl build/tests house-rules test test-emulated-gpu emulated-programs test-threads races-programs test-mutations campaigns demo bench docs gpu-check gpu-bench gpu-bundle deps install info clean format format-check
--include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(B)/train/commands/main.d
+-include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(O)/train/commands/main.d

@@ -104,6 +104,8 @@ std::string Dataset::describe() const {
     << " classes:";
   for (int64_t k = 0; k < classes(); ++k) s << (k ? ", " : " ") << k << " " << class_names_[size_t(k)];
   s << "\n";
+  if (labeled_items_ == items())
+    s << "  all have labels: where a method wants images without, it gets these, their labels unread\n";
   for (const std::string& note : layout_.notes) s << "  " << note << "\n";
   return s.str();
 }

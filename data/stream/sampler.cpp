@@ -38,20 +38,11 @@ Sampler::Sampler(
     fail(ExitCode::usage, "sampler", "batch of ", labeled_batch_, " labelled and ", unlabeled_batch_,
         " unlabelled images");
   if (labeled_ < 1) fail(ExitCode::data, "sampler", "no labelled image to train on");
-  if (labeled_batch_ > 0 && unlabeled_batch_ > 0 && unlabeled_ < 1)
-    fail(ExitCode::usage, "sampler",
-        "the method wants unlabelled images, but all have labels; lower --labeled or use --method "
-        "supervised");
 }
 
 std::vector<int64_t> Sampler::batch(int64_t iteration) const {
   std::vector<int64_t> out;
-  if (labeled_batch_ == 0) {
-    endless(
-        seed_, kUnlabeledSite, labeled_ + unlabeled_, iteration * unlabeled_batch_, unlabeled_batch_, 0, out);
-    return out;
-  }
-  if (labeled_ < labeled_batch_) {
+  if (labeled_batch_ == 0 || labeled_ < labeled_batch_) {
     endless(seed_, kLabeledSite, labeled_, iteration * labeled_batch_, labeled_batch_, 0, out);
   } else {
     const int64_t per_epoch = labeled_ / labeled_batch_;  // the incomplete last batch is dropped
@@ -59,8 +50,9 @@ std::vector<int64_t> Sampler::batch(int64_t iteration) const {
     const auto begin = order.begin() + iteration % per_epoch * labeled_batch_;
     out.assign(begin, begin + labeled_batch_);
   }
-  if (unlabeled_batch_ > 0)
-    endless(seed_, kUnlabeledSite, unlabeled_, iteration * unlabeled_batch_, unlabeled_batch_, labeled_, out);
+  const int64_t first = labeled_batch_ == 0 || unlabeled_ == 0 ? 0 : labeled_;
+  endless(seed_, kUnlabeledSite, labeled_ + unlabeled_ - first, iteration * unlabeled_batch_,
+      unlabeled_batch_, first, out);
   return out;
 }
 
