@@ -77,7 +77,7 @@ SIMD := $(filter %.simd.cpp,$(SRC))
 ISAS := $(if $(filter x86_64,$(shell uname -m)),plain avx2 avx512 avx512bf16,plain)
 ISA_avx2 := -mavx2 -mfma
 ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mprefer-vector-width=512
-ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16
+ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16 -mavx512vnni
 OBJ := $(patsubst %.cpp,$(O)/%.o,$(filter-out $(SIMD),$(SRC))) \
        $(foreach isa,$(ISAS),$(patsubst %.simd.cpp,$(O)/%.$(isa).o,$(SIMD)))
 CU_OBJ := $(patsubst %.cu,$(B)/%.cu.o,$(foreach d,$(MODULES),$(wildcard $(d)/*.cu)))

@@ -91,6 +91,9 @@ class Pass {
         .running_var = store_->buffer(running_var),
         .momentum = norm_ == NormMode::batch ? 0.1 : 0};
   }
+  // Layers that keep a range note what goes through them (ConvNormAct): while a network is calibrated.
+  void note_ranges() { notes_ranges_ = true; }
+  bool notes_ranges() const { return notes_ranges_; }
   const Var& rng() const { return rng_; }
   uint32_t next_site() { return site_++; }
   // The parameter as a node of the tape; one node however often it is used.
@@ -99,7 +102,7 @@ class Pass {
  private:
   Tape* tape_;
   const ParamStore* store_;
-  bool training_;
+  bool training_, notes_ranges_ = false;
   NormMode norm_;
   uint32_t site_;
   Var rng_;

@@ -1,11 +1,15 @@
 #include "layers/parts.h"
 
+#include <algorithm>
+
+#include "autograd/ops/conv2d_int8.h"
 #include "autograd/ops/conv2d_norm_act.h"
 #include "autograd/ops/conv_transpose2d.h"
 #include "autograd/ops/dropout.h"
 #include "autograd/ops/instance_norm.h"
 #include "autograd/ops/linear.h"
 #include "autograd/ops/pointwise.h"
+#include "tensor/device.h"
 
 namespace patchcl {
 
@@ -19,6 +23,18 @@ WeightAndBias declare(
   const int weight = layout.add_parameter({name + ".weight", shape, kind, Init::fan_in_uniform, fan_in});
   return {weight,
       layout.add_parameter({name + ".bias", {shape[-1]}, ParamKind::vector, Init::fan_in_uniform, fan_in})};
+}
+
+// range: (2) on the host, [lo, hi], which comes to hold all numbers of x, f32 or f64.
+void widen_range(const std::vector<Var>& x, const Tensor& range) {
+  for (const Var& v : x)
+    dispatch(v.value().dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const T* numbers = v.value().data<T>();
+      const auto [least, most] = std::minmax_element(numbers, numbers + v.value().numel());
+      range.data<T>()[0] = std::min(range.data<T>()[0], *least);
+      range.data<T>()[1] = std::max(range.data<T>()[1], *most);
+    });
 }
 
 }  // namespace
@@ -73,7 +89,10 @@ Var NormLayer::operator()(Pass& pass, const Var& x, Loc loc) const {
 
 ConvNormAct::ConvNormAct(ParamLayout& layout, const std::string& conv, const std::string& norm, int64_t in,
     int64_t out, const Config& config)
-    : conv_(layout, conv, 3, in, out), norm_(layout, norm, out, config.norm), config_(config) {}
+    : conv_(layout, conv, 3, in, out), norm_(layout, norm, out, config.norm), config_(config) {
+  if (config.ranges && config.fused && config.norm == NormKind::batch && in % 16 == 0 && out % 16 == 0)
+    range_ = layout.add_buffer({conv + ".range", {2}});
+}
 
 Var ConvNormAct::operator()(Pass& pass, const std::vector<Var>& x, Loc loc) const {
   const double p = pass.training() ? config_.dropout : 0;
@@ -84,12 +103,19 @@ Var ConvNormAct::operator()(Pass& pass, const std::vector<Var>& x, Loc loc) cons
 
 Var ConvNormAct::fused(Pass& pass, const std::vector<Var>& x, double p, Loc loc) const {
   const BatchNormOptions options = norm_.batch_options(pass);
-  if (p == 0 && !options.training && !pass.tape().options().grad)
-    return conv2d_norm_act(x, conv_.weight(pass), conv_.bias(pass), norm_.gamma(pass), norm_.beta(pass),
-        options, kSlope, conv_.options(), loc);
+  if (p == 0 && !options.training && !pass.tape().options().grad) return inferred(pass, x, options, loc);
   const Var z = conv_(pass, x, loc);
   const uint32_t site = p > 0 ? pass.next_site() : 0;
   return norm_act_dropout(z, norm_.gamma(pass), norm_.beta(pass), options, kSlope, p, pass.rng(), site, loc);
+}
+
+Var ConvNormAct::inferred(
+    Pass& pass, const std::vector<Var>& x, const BatchNormOptions& norm, Loc loc) const {
+  if (range_ && pass.notes_ranges()) widen_range(x, pass.store().buffer(*range_));
+  const Var w = conv_.weight(pass), b = conv_.bias(pass), gamma = norm_.gamma(pass), beta = norm_.beta(pass);
+  if (range_ && math_mode() == MathMode::int8)
+    return conv2d_int8(x, w, b, gamma, beta, norm, kSlope, pass.store().buffer(*range_), loc);
+  return conv2d_norm_act(x, w, b, gamma, beta, norm, kSlope, conv_.options(), loc);
 }
 
 }  // namespace patchcl

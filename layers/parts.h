@@ -7,6 +7,7 @@
 // the op's header.
 #pragma once
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -92,6 +93,8 @@ class ConvNormAct {
     double dropout = 0;
     bool fused = true;  // batch norm, activation and dropout in one pass, in inference with the convolution;
                         // false: one op each, the same to rounding. Other norms are one op each.
+    bool ranges = false;  // keeps the range of x as "CONV.range", which inference in int8 wants: with batch
+                          // norm, fused, and channels in multiples of 16 on either side
   };
   ConvNormAct(ParamLayout& layout, const std::string& conv, const std::string& norm, int64_t in, int64_t out,
       const Config& config);
@@ -100,9 +103,11 @@ class ConvNormAct {
 
  private:
   Var fused(Pass& pass, const std::vector<Var>& x, double dropout, Loc loc) const;
+  Var inferred(Pass& pass, const std::vector<Var>& x, const BatchNormOptions& norm, Loc loc) const;
   ConvLayer conv_;
   NormLayer norm_;
   Config config_;
+  std::optional<int> range_;  // the buffer
 };
 
 }  // namespace patchcl

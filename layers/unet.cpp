@@ -32,7 +32,7 @@ UNet::Block::Block(
     ParamLayout& layout, const std::string& name, int in, int out, const ConvNormAct::Config& config)
     : name(name), first(layout, name + ".conv_conv.0", name + ".conv_conv.1", in, out, config),
       second(layout, name + ".conv_conv.4", name + ".conv_conv.5", out, out,
-          {.norm = config.norm, .fused = config.fused}) {}
+          {.norm = config.norm, .fused = config.fused, .ranges = config.ranges}) {}
 
 void UNet::Block::add_gate(ParamLayout& layout, int channels, const UNetConfig& config) {
   gate.emplace(layout, name + ".uafs", channels, config.gate_kernel, config.gate_classes);
@@ -46,7 +46,7 @@ UNet::UNet(ParamLayout& layout, const UNetConfig& config) : config_(config) {
     const std::string name =
         i == 0 ? "encoder.in_conv" : "encoder.down" + std::to_string(i) + ".maxpool_conv.1";
     encoder_.emplace_back(layout, name, i == 0 ? config_.in_channels : widths[i - 1], widths[i],
-        ConvNormAct::Config{config_.norm, config_.dropout[i], config_.fused});
+        ConvNormAct::Config{config_.norm, config_.dropout[i], config_.fused, config_.ranges});
     if (config_.gates == Gates::all) encoder_.back().add_gate(layout, widths[i], config_);
   }
   const NormKind norm = config_.decoder_norm ? config_.norm : NormKind::none;
@@ -54,7 +54,8 @@ UNet::UNet(ParamLayout& layout, const UNetConfig& config) : config_(config) {
     const std::string name = "decoder.up" + std::to_string(levels - 1 - i);
     const UpLayer up = declare_up(layout, name, widths[i + 1], widths[i]);
     decoder_.push_back({name, up,
-        Block(layout, name + ".conv", 2 * widths[i], widths[i], {.norm = norm, .fused = config_.fused})});
+        Block(layout, name + ".conv", 2 * widths[i], widths[i],
+            {.norm = norm, .fused = config_.fused, .ranges = config_.ranges})});
     if (config_.gates != Gates::none) decoder_.back().block.add_gate(layout, widths[i], config_);
   }
   head_.emplace(layout, "decoder.out_conv", 3, widths[0], config_.classes);
@@ -77,7 +78,7 @@ std::vector<Var> UNet::encoder_maps(Pass& pass, const Var& x) const {
   if (s.rank() != 4 || s[3] != config_.in_channels || s[1] % multiple || s[2] % multiple || s.numel() == 0)
     fail(ExitCode::data, "unet", "wants images (N,H,W,", config_.in_channels, ") with H and W multiples of ",
         multiple, ", got ", s);
-  const bool half = math_mode() == MathMode::bf16;
+  const bool half = math_mode() == MathMode::bf16 || math_mode() == MathMode::int8;
   std::vector<Var> maps{run(pass, encoder_[0], {half ? cast(x, DType::bf16) : x})};
   for (size_t i = 1; i < encoder_.size(); ++i)
     maps.push_back(run(pass, encoder_[i], {max_pool2d(maps.back())}));

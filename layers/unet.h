@@ -38,7 +38,8 @@ struct UNetConfig {
   Upsampling up = Upsampling::bilinear;
   Gates gates = Gates::none;
   int gate_classes = 2, gate_kernel = 3;
-  bool fused = true;  // see ConvNormAct::Config
+  bool ranges = false;  // the 3x3 convolutions know the range of their input: inference may be in int8
+  bool fused = true;    // see ConvNormAct::Config
 };
 
 class UNet {
@@ -53,8 +54,8 @@ class UNet {
     std::vector<Var>
         decoder;  // per level, coarse to fine: (N,H/8,W/8,128) .. (N,H,W,16), which gives the logits
   };
-  // x (N,H,W,Cin); H and W multiples of 2^(levels-1), else Error(data) naming the sizes. In --math bf16 all
-  // maps between x and the logits are bf16; uncertainty gates compute in f32.
+  // x (N,H,W,Cin); H and W multiples of 2^(levels-1), else Error(data) naming the sizes. In --math bf16
+  // and int8 all maps between x and the logits are bf16; uncertainty gates compute in f32.
   Output forward(Pass& pass, const Var& x) const;
   // Its two halves: the maps of the encoder, and what the decoder makes of them or of others of their shapes.
   std::vector<Var> encoder_maps(Pass& pass, const Var& x) const;

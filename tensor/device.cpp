@@ -30,7 +30,8 @@ Isa best_isa() {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) best = Isa::avx2;
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-    best = __builtin_cpu_supports("avx512bf16") ? Isa::avx512bf16 : Isa::avx512;
+    best = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni") ? Isa::avx512bf16
+                                                                                        : Isa::avx512;
 #endif
   return best;
 }
@@ -60,7 +61,7 @@ Kernels parse_kernels(const std::string& name) { return parse<Kernels>(kernel_na
 MathMode math_mode() { return g_math_mode; }
 void set_math_mode(MathMode m) { g_math_mode = m; }
 const std::vector<std::string>& math_names() {
-  static const std::vector<std::string> names{"f32", "tf32", "bf16"};
+  static const std::vector<std::string> names{"f32", "tf32", "bf16", "int8"};
   return names;
 }
 MathMode parse_math(const std::string& name) { return parse<MathMode>(math_names(), name); }

@@ -19,9 +19,10 @@ Kernels parse_kernels(const std::string& name);  // throws Error(usage)
 
 // How matrices and convolutions are multiplied. f32: every product in full. tf32: the GPU's tensor cores,
 // whose factors keep 10 bits of the mantissa. bf16: the network's maps are kept in bf16 (tensor/bf16.h), and
-// so are the factors of its convolutions; parameters, statistics and losses are f32. Both are faster and
-// coarser, so only when asked for.
-enum class MathMode { f32, tf32, bf16 };
+// so are the factors of its convolutions; parameters, statistics and losses are f32. int8: as bf16, but the
+// factors of 3x3 convolutions have 8 bits (autograd/ops/conv2d_int8.h); for inference on the CPU. All are
+// faster and coarser, so only when asked for.
+enum class MathMode { f32, tf32, bf16, int8 };
 MathMode math_mode();
 void set_math_mode(MathMode m);
 const std::vector<std::string>& math_names();
@@ -29,7 +30,7 @@ MathMode parse_math(const std::string& name);
 
 // Instruction sets that the SIMD kernels (files *.simd.cpp) are compiled for; chosen once from the running
 // CPU. PATCHCL_ISA=plain|avx2|avx512 in the environment lowers the choice, for tests. avx512bf16: AVX-512
-// with products of bf16; in f32 it computes what avx512 does.
+// with products of bf16 and of bytes; in f32 it computes what avx512 does.
 enum class Isa { plain, avx2, avx512, avx512bf16 };
 constexpr Isa kIsas[] = {Isa::plain, Isa::avx2, Isa::avx512, Isa::avx512bf16};
 Isa isa();

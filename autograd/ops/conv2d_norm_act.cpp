@@ -1,7 +1,6 @@
 #include "autograd/ops/conv2d_norm_act.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace patchcl {
 
@@ -42,9 +41,9 @@ void Conv2dNormAct::forward_cpu(const Forward& f) const {
   const float *mean = numbers(f.x[conv_inputs_ + 2]), *variance = numbers(f.x[conv_inputs_ + 3]);
   float *scale = numbers(f.aux[0]), *shift = numbers(f.aux[1]);
   for (int64_t c = 0; c < f.y.shape()[3]; ++c) {
-    const double s = double(gamma[c]) / std::sqrt(double(variance[c]) + eps_);
-    scale[c] = float(s);
-    shift[c] = float((double(bias[c]) - double(mean[c])) * s + double(beta[c]));
+    const FoldedNorm folded = fold_norm(bias[c], gamma[c], beta[c], mean[c], variance[c], eps_);
+    scale[c] = float(folded.scale);
+    shift[c] = float(folded.shift);
   }
   if (!conv_.forward_scaled({f.x.first(conv_inputs_), f.y, {}, f.workspace}, {shift, scale, float(slope_)}))
     forward_separately(f);

@@ -9,10 +9,22 @@
 // (norm_act.h). CPU kernels: where conv2d has no kernel with such an end, and on the GPU, conv2d and norm_act
 // one after the other.
 #pragma once
+#include <cmath>
+
 #include "autograd/ops/conv2d.h"
 #include "autograd/ops/norm_act.h"
 
 namespace patchcl {
+
+// Scale and shift of one channel.
+struct FoldedNorm {
+  double scale, shift;
+};
+HD inline FoldedNorm fold_norm(
+    double bias, double gamma, double beta, double mean, double variance, double eps) {
+  const double scale = gamma / sqrt(variance + eps);
+  return {scale, (bias - mean) * scale + beta};
+}
 
 class Conv2dNormAct final : public Op {
  public:

@@ -21,6 +21,7 @@ struct Network::Impl {
     o.run.rate = {.schedule = Schedule::constant, .peak = 0.01, .length = 1 << 20};
     o.seed = 1;
     o.device = device;
+    o.network.ranges = math_mode() == MathMode::int8;
     return o;
   }
   Impl(int64_t n, int64_t size, Device device, bool graph)
@@ -35,12 +36,21 @@ struct Network::Impl {
     }
     batch.views = {{moved(pixels), moved(classes)}};
     batch.labeled = n;
+    if (math_mode() == MathMode::int8) calibrate();
     if (!graph) return;
     recorded = std::make_unique<RecordedStep>(learner.activations(), [this](Tape& tape, LossTerms& log) {
       const Var loss = learner.backward(tape, batch, log);
       learner.update();
       return loss;
     });
+  }
+  void calibrate() {
+    set_math_mode(MathMode::f32);
+    Tape tape(learner.activations(), {.grad = false});
+    Pass pass(tape, learner.student(), /*training=*/false);
+    pass.note_ranges();
+    learner.unet().forward(pass, tape.constant(batch.images()));
+    set_math_mode(MathMode::int8);
   }
   Tensor moved(const Tensor& from) const {
     const Tensor to = learner.parameters().empty(from.shape(), from.dtype());

@@ -1,14 +1,14 @@
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <map>
 #include <sstream>
-#include <thread>
 
 #include "tensor/device.h"
 #include "tensor/error.h"
@@ -24,6 +24,7 @@ Peer::Peer(const std::vector<std::string>& command,
     fail(ExitCode::internal, "bench", "no pipe for ", command[0]);
   pid_ = fork();
   if (pid_ == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // stopped as it may be, it ends with us
     dup2(in[0], 0);
     dup2(out[1], 1);
     for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
@@ -38,9 +39,11 @@ Peer::Peer(const std::vector<std::string>& command,
   to_ = in[1];
   from_ = out[0];
   greeting_ = read_line();
+  kill(pid_, SIGSTOP);
 }
 
 Peer::~Peer() {
+  kill(pid_, SIGCONT);
   close(to_);  // its loop over lines ends
   close(from_);
   waitpid(pid_, nullptr, 0);
@@ -64,13 +67,15 @@ std::string Peer::read_line() {
   return line;
 }
 
+// Between its runs it is stopped: idle threads that spin would take the other's cores.
 double Peer::run(const std::string& what) {
-  std::this_thread::sleep_for(
-      std::chrono::milliseconds(20));  // the other peer's idle threads stop spinning meanwhile
+  kill(pid_, SIGCONT);
   const std::string line = what + "\n";
   if (write(to_, line.data(), line.size()) != ssize_t(line.size()))
     fail(ExitCode::internal, "bench", "a peer is gone");
-  return std::stod(read_line());
+  const double seconds = std::stod(read_line());
+  kill(pid_, SIGSTOP);
+  return seconds;
 }
 
 double Peer::cpu_seconds() const {
@@ -110,9 +115,6 @@ struct Setting {
   Environment environment = {};
   std::string math = "f32", mode = "eager";
   PeerKind kind = PeerKind::torch;
-
-  // Ours has no int8: its fastest arithmetic stands against it.
-  std::string our_math() const { return math == "int8" ? "bf16" : math; }
 };
 
 // The malloc settings keep PyTorch's activations in one heap of huge pages instead of mapping and unmapping
@@ -131,9 +133,10 @@ const std::vector<Setting> kSettings = {{"PyTorch", "contiguous"},
     {"ONNX Runtime", "onnxruntime", {}, "f32", "eager", PeerKind::onnx},
     {"OpenVINO", "openvino", {}, "f32", "eager", PeerKind::onnx},
     {"OpenVINO bf16", "openvino", {}, "bf16", "eager", PeerKind::onnx},
-    {"ONNX Runtime int8, ours in bf16", "onnxruntime", {}, "int8", "eager", PeerKind::onnx},
-    {"OpenVINO int8, ours in bf16", "openvino", {}, "int8", "eager", PeerKind::onnx},
-    {"this program in f32, ours in bf16", "", {}, "bf16", "eager", PeerKind::itself}};
+    {"ONNX Runtime int8", "onnxruntime", {}, "int8", "eager", PeerKind::onnx},
+    {"OpenVINO int8", "openvino", {}, "int8", "eager", PeerKind::onnx},
+    {"this program in f32, ours in bf16", "", {}, "bf16", "eager", PeerKind::itself},
+    {"this program in f32, ours in int8", "", {}, "int8", "eager", PeerKind::itself}};
 
 // On the GPU, each kind of arithmetic against the same of ours.
 std::vector<Setting> gpu_settings() {
@@ -159,7 +162,7 @@ std::string find_python(const std::string& modules) {
 // What a setting is asked for.
 std::vector<std::string> calls_of(const Setting& setting) {
   if (setting.kind == PeerKind::contrast) return {"contrast"};
-  if (setting.kind == PeerKind::onnx) return {"infer"};
+  if (setting.kind == PeerKind::onnx || setting.math == "int8") return {"infer"};
   return {"train", "infer"};
 }
 
@@ -239,7 +242,7 @@ void compare_one(
     c.batch = images;
     c.size = contrast ? 0 : o.size;
     try {
-      Peer mine(contrast ? ours(images) : ours(o, images, setting.our_math()), {});
+      Peer mine(contrast ? ours(images) : ours(o, images, setting.math), {});
       Peer other(theirs(o, images, setting), setting.environment);
       if (setting.kind != PeerKind::itself)
         c.version = other.greeting().substr(0, other.greeting().find(' '));

@@ -37,8 +37,10 @@ void InferenceFlags::add(CLI::App& app) {
       ->check(CLI::Range(int64_t(1), int64_t(kBatches.most)))
       ->capture_default_str();
   app.add_option("--threads", threads, "CPU threads; 0: all cores")->capture_default_str();
-  app.add_option("--math", math, "f32, or bf16: maps and factors of 8 bits, faster, smaller and coarser")
-      ->check(CLI::IsMember({"f32", "bf16"}))
+  app.add_option("--math", math,
+         "f32; bf16: maps and factors of 8 bits, faster, smaller and coarser; int8: factors are bytes, for "
+         "weights of `patchcl calibrate`")
+      ->check(CLI::IsMember({"f32", "bf16", "int8"}))
       ->capture_default_str();
 }
 
@@ -49,6 +51,11 @@ std::vector<std::unique_ptr<Model>> InferenceFlags::load(const Arena& arena) con
   for (const std::string& path : weights) {
     models.push_back(load_model(path, arena));
     const ModelInfo &first = models.front()->info, &info = models.back()->info;
+    if (math == "int8" && !info.unet.ranges)
+      fail(ExitCode::usage, "weights", path,
+          " has no ranges of its maps, which --math int8 wants; make a file "
+          "that does: patchcl calibrate --weights ",
+          path, " --data TRAINING-DATA --out int8.safetensors");
     if (info.unet.classes != first.unet.classes || info.size != first.size || info.fit != first.fit ||
         info.border != first.border)
       fail(ExitCode::usage, "weights", path, " has ", info.unet.classes, " classes at size ", info.size, ", ",

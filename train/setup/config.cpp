@@ -20,6 +20,8 @@ const Names<DeviceChoice> kDeviceNames{
     {"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}};
 
 namespace {
+const Names<MathMode> kTrainingMath{
+    {"f32", MathMode::f32}, {"tf32", MathMode::tf32}, {"bf16", MathMode::bf16}};
 
 const Names<Augmentation> kAugmentations = in_order<Augmentation>(augmentation_names());
 const Names<WindowAt> kWindowPlaces = in_order<WindowAt>({"centre", "uniform", "foreground"});
@@ -158,9 +160,8 @@ void TrainConfig::declare(OptionList& o) {
   o.choose(
       "kernels", kernels, kKernelNames, "Reference loops, direct sums, or fast (Winograd where it wins)");
   o.choose("device", device, kDeviceNames, "Where it runs");
-  o.choose("math", math, kMathNames,
-      "f32; bf16: maps and factors of 8 bits, faster, smaller, coarser; on the GPU alone tf32 (factors of "
-      "10)");
+  o.choose("math", math, kTrainingMath,
+      "f32; bf16: maps and factors of 8 bits, faster, smaller, coarser; tf32: factors of 10, on the GPU");
   o.add("graph", graph, "On the GPU, all methods but patchcl: record a step's kernels once and replay them");
   o.add("anomaly", anomaly, "Check every value of every op and stop at the first that is not finite (slow)");
 }

@@ -171,10 +171,12 @@ void read_choice(const json& network, const char* key, const std::map<std::strin
 }
 
 json describe(const UNetConfig& c) {
-  return {{"in_channels", c.in_channels}, {"classes", c.classes}, {"widths", c.widths},
+  json all{{"in_channels", c.in_channels}, {"classes", c.classes}, {"widths", c.widths},
       {"dropout", c.dropout}, {"norm", name_of(kNormKinds, c.norm)}, {"decoder_norm", c.decoder_norm},
       {"up", name_of(kUpsamplings, c.up)}, {"uafs", name_of(kGates, c.gates)},
       {"uafs_classes", c.gate_classes}, {"uafs_kernel", c.gate_kernel}};
+  if (c.ranges) all["ranges"] = true;
+  return all;
 }
 
 UNetConfig described(const json& network) {
@@ -186,6 +188,7 @@ UNetConfig described(const json& network) {
   network.at("dropout").get_to(c.dropout);
   read_choice(network, "norm", kNormKinds, c.norm);
   c.decoder_norm = network.value("decoder_norm", c.decoder_norm);
+  c.ranges = network.value("ranges", c.ranges);
   read_choice(network, "up", kUpsamplings, c.up);
   read_choice(network, "uafs", kGates, c.gates);
   if (c.gates == Gates::none) return c;

@@ -1,0 +1,126 @@
+// Inference with factors of 8 bits: autograd/ops/conv2d_int8.h, `patchcl calibrate`, `--math int8`.
+#include "autograd/ops/conv2d_int8.h"
+
+#include <cmath>
+#include <limits>
+
+#include "tensor/parallel.h"
+#include "tensor/random.h"
+#include "tests/json_output.h"
+#include "tests/small_data.h"
+#include "tests/training_runs.h"
+
+using namespace patchcl;
+using namespace patchcl::test;
+
+namespace {
+const std::string kWeights = "weights/acdc-7-base.safetensors",
+                  kHearts = "phantom:cases=4,val=2,size=128,slices=4";
+
+Outcome calibrate(const std::string& weights, const std::string& to) {
+  return run_patchcl("calibrate --data " + kHearts + " --images 8 --weights " + weights + " --out " + to);
+}
+
+// y of 16 channels in, 32 out, on 2 images of 19x7; `change` may change the weight.
+std::vector<float> convolved(const std::function<void(float*)>& change = {}) {
+  const Arena arena("test");
+  Rng rng(4);
+  const auto draw = [&](const Shape& s) {
+    const Tensor t = arena.empty(s, DType::f32);
+    for (int64_t i = 0; i < t.numel(); ++i) t.data<float>()[i] = float(rng.uniform());
+    return t;
+  };
+  Tape tape(arena, {.grad = false});
+  const Tensor w = draw({3, 3, 16, 32}), range = arena.zeros({2}, DType::f32);
+  range.data<float>()[1] = 1;
+  if (change) change(w.data<float>());
+  const auto constant = [&](const Tensor& t) { return tape.constant(t, "input"); };
+  const BatchNormOptions norm{.training = false, .running_mean = draw({32}), .running_var = draw({32})};
+  const Tensor y = conv2d_int8({constant(draw({2, 19, 7, 16}))}, constant(w), constant(draw({32})),
+      constant(draw({32})), constant(draw({32})), norm, 0.01, range)
+                       .value();
+  return {y.data<float>(), y.data<float>() + y.numel()};
+}
+}  // namespace
+
+TEST(Int8, AnyNumberOfThreadsGivesTheSameBits) {
+  const int before = threads();
+  set_threads(1);
+  const std::vector<float> one = convolved();
+  set_threads(3);
+  EXPECT_EQ(one, convolved());
+  set_threads(before);
+}
+
+TEST(Int8, AWeightThatIsNoNumberMakesItsChannelNone) {
+  const std::vector<float> usual = convolved(), odd = convolved([](float*w) {
+    w[5] = std::numeric_limits<float>::quiet_NaN();
+    w[32 + 9] = std::numeric_limits<float>::infinity();
+  });
+  for (size_t i = 0; i < odd.size(); ++i) {
+    const bool damaged = i % 32 == 5 || i % 32 == 9;
+    if (damaged) ASSERT_TRUE(std::isnan(odd[i])) << i;
+    else ASSERT_EQ(odd[i], usual[i]) << i;
+  }
+}
+
+// A trained network's masks hardly change with factors of 8 bits, but they do.
+TEST(Int8, SegmentsAsF32DoesOnceCalibrated) {
+  TemporaryFolder folder;
+  const std::string with_ranges = folder / "int8.safetensors";
+  const Outcome calibrated = calibrate(kWeights, with_ranges);
+  ASSERT_EQ(calibrated.code, 0) << calibrated.output;
+  EXPECT_TRUE(contains(calibrated.output, "ranges from 8 training images")) << calibrated.output;
+  nlohmann::json results[2];
+  for (const bool coarse : {false, true}) {
+    const Outcome o = run_patchcl("eval --data " + kHearts + " --weights " + with_ranges +
+                                  " --json - --math " + std::string(coarse ? "int8" : "f32"));
+    ASSERT_EQ(o.code, 0) << o.output;
+    results[coarse] = json_in(o)["cases"];
+  }
+  EXPECT_NE(results[0], results[1]);
+  for (const char* name : {"RV", "Myo", "LV"})
+    EXPECT_NEAR(results[0][0]["classes"][name]["dice"].get<double>(),
+        results[1][0]["classes"][name]["dice"].get<double>(), 0.01)
+        << name;
+}
+
+TEST(Int8, CalibrationAddsARangeToEachConvolutionThatCanUseIt) {
+  TemporaryFolder folder;
+  const Arena memory("test");
+  ASSERT_EQ(calibrate(kWeights, folder / "int8.safetensors").code, 0);
+  const TensorFile before = load_tensors(kWeights, memory),
+                   after = load_tensors(folder / "int8.safetensors", memory);
+  int ranges = 0;
+  for (const auto& [name, t] : after.tensors) {
+    if (!name.ends_with(".range")) {
+      const Tensor& same = before.tensors.at(name);
+      EXPECT_EQ(std::memcmp(t.raw(), same.raw(), t.bytes()), 0) << name;
+      continue;
+    }
+    ++ranges;
+    EXPECT_LE(t.data<float>()[0], 0) << name;
+    EXPECT_GT(t.data<float>()[1], 0) << name;
+  }
+  EXPECT_EQ(ranges, 17);  // of 18 blocks; the first sees one channel
+  EXPECT_EQ(before.tensors.size() + 17, after.tensors.size());
+}
+
+TEST(Int8, SaysWhatItWants) {
+  TemporaryFolder folder;
+  const auto expect_refused = [](const Outcome& o, const std::string& why) {
+    EXPECT_EQ(o.code, 2) << o.output;
+    EXPECT_TRUE(contains(o.output, why)) << o.output;
+  };
+  expect_refused(run_patchcl("eval --math int8 --data " + kHearts + " --weights " + kWeights),
+      "make a file that does: patchcl calibrate --weights " + kWeights);
+  expect_refused(run_patchcl("train --data phantom --iters 1 --math int8"), "is none of f32, tf32, bf16");
+  ASSERT_EQ(run_patchcl("train --data phantom:cases=3,val=1,size=32,slices=2 --size 32 --batch 2 --iters 1 "
+                        "--widths 5,9 --dropout 0,0 --out " +
+                        (folder / "run"))
+                .code,
+      0);
+  expect_refused(calibrate(folder / "run/last.safetensors", folder / "no"), "widths in multiples of 16");
+  ASSERT_EQ(calibrate(kWeights, folder / "int8.safetensors").code, 0);
+  expect_refused(calibrate(folder / "int8.safetensors", folder / "twice"), "has ranges already");
+}
