@@ -118,7 +118,7 @@ enter_copy() {
   cpu=$(folder_of 0) gpu=$(folder_of emulated) built=$cpu
   make -s CUDA=0 "$cpu/patchcl" "$cpu/tests/all" || exit 1
   for i in "${selected[@]}"; do
-    on_gpu "$i" && built="$cpu $gpu"
+    on_gpu "$i" && built="$cpu $gpu ${gpu/-emulated/-cuda}"  # the last holds its C++
   done
   [[ $built == "$cpu" ]] || make -s CUDA=emulated "$gpu/patchcl" || exit 1
   tree=$(mktemp -d)
