@@ -42,7 +42,7 @@ template <class X> struct Int8Inputs {
   }
   HD Int8Channel<T> channel(int64_t o) const {
     T most = T(0), nothing = T(0);  // 0, but NaN where a weight is none
-    for (int64_t r = 0; r < s.taps() * s.cin; ++r) {
+    for (int64_t r = 0; r < 9 * s.cin; ++r) {
       const T v = w[r * s.cout + o], size = v < T(0) ? -v : v;
       most = size > most ? size : most;
       nothing += v * T(0);
