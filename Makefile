@@ -152,7 +152,7 @@ test-emulated-gpu:
 	@$(MAKE) --no-print-directory CUDA=emulated emulated-programs
 	PATCHCL=build/release-emulated/patchcl build/release-emulated/tests/emulated
 	EMULATED_GPU_GUARD=1 PATCHCL_SEPARATE_TENSORS=1 build/release-emulated/patchcl audit ops --device cuda > build/emulated-memory.log || { tail -n 30 build/emulated-memory.log; exit 1; }
-	PATCHCL=build/release-emulated/patchcl OUT=build/emulated-gpu-check .ci/gpu-check.sh
+	PATCHCL=build/release-emulated/patchcl OUT=build/emulated-gpu-check SCALE="--size 32 --batch 4" .ci/gpu-check.sh
 emulated-programs: $(B)/patchcl $(B)/tests/emulated
 $(B)/tests/emulated: $(OBJ) $(O)/tests/emulated_gpu_test.o $(O)/tests/main.o
 	@mkdir -p $(@D)

@@ -5,7 +5,7 @@
 set -u
 cd "$(dirname "$0")/.."
 patchcl=${PATCHCL:-build/patchcl}
-out=${OUT:-build/gpu-check}
+out=${OUT:-build/gpu-check} scale=${SCALE:---size 64 --batch 8}
 rm -rf "$out"
 mkdir -p "$out"
 passed=0 failed=0 skipped=0
@@ -31,8 +31,11 @@ if_read() { $patchcl methods "$1" | grep -q -- "^--$2 " && echo "--$2 $3"; }
 short_run() {
   local device=$1 method=$2 folder=$3
   shift 3
-  case $method in base | unimatch | ad-mt) set -- --confidence 0.5 "$@" ;; esac
-  $patchcl train --device "$device" --method "$method" --data phantom:cases=12,val=2,size=64 --labeled 4 --size 64 --batch 8 --iters 10 \
+  case $method in
+    base | unimatch | ad-mt) set -- --confidence 0.5 "$@" ;;
+    local-contrast) set -- --lr 0.001 "$@" ;;
+  esac
+  $patchcl train --device "$device" --method "$method" --data phantom:cases=12,val=2,size=64 --labeled 4 $scale --iters 10 \
     --log-every 1 --val-every 0 $(if_read "$method" queue-ready 8) --out "$folder" "$@"
 }
 
