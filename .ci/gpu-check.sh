@@ -28,6 +28,7 @@ check() {
 if_read() { $patchcl methods "$1" | grep -q -- "^--$2 " && echo "--$2 $3"; }
 # A run of ten steps on a device.
 # After ten steps a threshold of 0.95 lets a pixel or none pass: Dice of none is 0, of one about 0.75, and rounding decides.
+# At the usual rate the first steps of local-contrast grow what rounding makes of them beyond any tolerance.
 short_run() {
   local device=$1 method=$2 folder=$3
   shift 3
