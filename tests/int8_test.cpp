@@ -124,3 +124,21 @@ TEST(Int8, SaysWhatItWants) {
   ASSERT_EQ(calibrate(kWeights, folder / "int8.safetensors").code, 0);
   expect_refused(calibrate(folder / "int8.safetensors", folder / "twice"), "has ranges already");
 }
+
+TEST(Int8, ARangeThatIsNoneIsRefusedByName) {
+  TemporaryFolder folder;
+  const Arena memory("test");
+  ASSERT_EQ(calibrate(kWeights, folder / "int8.safetensors").code, 0);
+  const std::string name = "decoder.up4.conv.conv_conv.0.range";
+  for (const auto& [lo, hi] : {std::pair(0.5f, 2.f), {-1.f, -0.5f}, {std::nanf(""), 1.f}, {-1.f, INFINITY}}) {
+    TensorFile file = load_tensors(folder / "int8.safetensors", memory);
+    float* range = file.tensors.at(name).data<float>();
+    range[0] = lo;
+    range[1] = hi;
+    save_tensors(folder / "damaged.safetensors", file);
+    const Outcome o =
+        run_patchcl("eval --math int8 --data " + kHearts + " --weights " + (folder / "damaged.safetensors"));
+    EXPECT_EQ(o.code, 6) << o.output;
+    EXPECT_TRUE(contains(o.output, name) && contains(o.output, "patchcl calibrate")) << o.output;
+  }
+}

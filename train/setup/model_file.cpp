@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <array>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
@@ -93,6 +94,16 @@ const Tensor& find(const TensorFile& file, const std::string& name, const std::s
     fail(ExitCode::checkpoint, "weights", path, " has no tensor '", name,
         "'; it belongs to another architecture");
   return it->second;
+}
+
+// What a map holds while a network is calibrated, and 0 (autograd/ops/conv2d_int8.h).
+void check_range(const Tensor& t, const std::string& name, const std::string& path) {
+  dispatch(t.dtype(), [&](auto zero) {
+    const auto *lo = t.data<decltype(zero)>(), *hi = lo + 1;
+    if (!(std::isfinite(*lo) && std::isfinite(*hi) && *lo <= 0 && *hi >= 0))
+      fail(ExitCode::checkpoint, "weights", path, ": '", name, "' is ", *lo, " to ", *hi,
+          ", no range of numbers with 0 among them; make the file again with patchcl calibrate");
+  });
 }
 
 // Name of the ConvBlock of encoder level i.
@@ -273,6 +284,7 @@ void get_weights(
           dtype_name(stored.dtype()), " ", stored.shape(), ", the network wants ", torch_shape(p),
           "; it belongs to another architecture");
     from_torch(stored, p, t);
+    if (p.name.ends_with(".range")) check_range(t, prefix + p.name, path);
   });
   for (const auto& [name, t] : file.tensors) {
     const bool ours = name.starts_with(prefix + "encoder.") || name.starts_with(prefix + "decoder.");
