@@ -91,7 +91,7 @@ ifeq ($(CUDA),1)
   OBJ += $(CU_OBJ)
   LDLIBS += -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -lcudnn -lcublas -lcudart
   # Machine code for A100 and H100/H200, PTX for what comes after.
-  NVCCFLAGS ?= -O3 -std=c++20 --extended-lambda --expt-relaxed-constexpr -Xcompiler -Wall -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90$(comma)compute_90]
+  NVCCFLAGS ?= -O3 -std=c++20 --extended-lambda --expt-relaxed-constexpr -Werror cross-execution-space-call -Xcompiler -Wall -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90$(comma)compute_90]
 endif
 TEST_OBJ := $(patsubst %.cpp,$(O)/%.o,$(wildcard tests/*.cpp))
 
