@@ -60,6 +60,8 @@ int run_all(const BenchOptions& o) {
 }
 
 int run_profile(const BenchOptions& o) {
+  if (o.math == MathMode::int8)
+    fail(ExitCode::usage, "bench", "a training step has no --math int8; profile it in f32 or bf16");
   set_math_mode(o.math);
   bench::Network network(o.batch, o.compare.size, device_of(o.device));
   constexpr int steps = 9;
