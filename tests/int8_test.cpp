@@ -6,7 +6,7 @@
 
 #include "tensor/parallel.h"
 #include "tensor/random.h"
-#include "tests/json_output.h"
+#include "tests/segmentations.h"
 #include "tests/small_data.h"
 #include "tests/training_runs.h"
 
@@ -64,25 +64,13 @@ TEST(Int8, AWeightThatIsNoNumberMakesItsChannelNone) {
   }
 }
 
-// A trained network's masks hardly change with factors of 8 bits, but they do.
 TEST(Int8, SegmentsAsF32DoesOnceCalibrated) {
   TemporaryFolder folder;
   const std::string with_ranges = folder / "int8.safetensors";
   const Outcome calibrated = calibrate(kWeights, with_ranges);
   ASSERT_EQ(calibrated.code, 0) << calibrated.output;
   EXPECT_TRUE(contains(calibrated.output, "ranges from 8 training images")) << calibrated.output;
-  nlohmann::json results[2];
-  for (const bool coarse : {false, true}) {
-    const Outcome o = run_patchcl("eval --data " + kHearts + " --weights " + with_ranges +
-                                  " --json - --math " + std::string(coarse ? "int8" : "f32"));
-    ASSERT_EQ(o.code, 0) << o.output;
-    results[coarse] = json_in(o)["cases"];
-  }
-  EXPECT_NE(results[0], results[1]);
-  for (const char* name : {"RV", "Myo", "LV"})
-    EXPECT_NEAR(results[0][0]["classes"][name]["dice"].get<double>(),
-        results[1][0]["classes"][name]["dice"].get<double>(), 0.01)
-        << name;
+  expect_segments_as_in_f32(with_ranges, kHearts, "int8");
 }
 
 TEST(Int8, CalibrationAddsARangeToEachConvolutionThatCanUseIt) {

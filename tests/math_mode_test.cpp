@@ -1,5 +1,6 @@
 // --math on the CPU: what it changes, and that everything else is promised for it too.
 #include "tests/json_output.h"
+#include "tests/segmentations.h"
 #include "tests/small_data.h"
 #include "tests/training_runs.h"
 
@@ -39,22 +40,9 @@ TEST(MathMode, Tf32IsForTheGpu) {
       << o.output;
 }
 
-// A trained network's masks hardly change with bf16 factors, but they do.
 TEST(MathMode, Bf16SegmentsAsF32Does) {
-  nlohmann::json results[2];
-  for (const bool coarse : {false, true}) {
-    const Outcome o = run_patchcl(
-        "eval --data phantom:cases=3,val=2,size=128,slices=4 --weights "
-        "weights/acdc-7-base.safetensors --json - --math " +
-        std::string(coarse ? "bf16" : "f32"));
-    ASSERT_EQ(o.code, 0) << o.output;
-    results[coarse] = json_in(o)["cases"];
-  }
-  EXPECT_NE(results[0], results[1]);
-  for (const char* name : {"RV", "Myo", "LV"})
-    EXPECT_NEAR(results[0][0]["classes"][name]["dice"].get<double>(),
-        results[1][0]["classes"][name]["dice"].get<double>(), 0.01)
-        << name;
+  expect_segments_as_in_f32(
+      "weights/acdc-7-base.safetensors", "phantom:cases=3,val=2,size=128,slices=4", "bf16");
 }
 
 namespace {

@@ -1,16 +1,13 @@
-#include "autograd/ops/conv2d_norm_act.h"
+#include "autograd/ops/conv2d_norm_act.spec.h"
 
 #include <cmath>
 
+#include "autograd/ops/conv2d_norm_act.h"
 #include "autograd/spec.h"
 
 namespace patchcl {
-namespace {
 
-constexpr double kEps = 1e-3, kSlope = 0.2;
-
-// Scattered from x to y, the other way round than the kernels gather: 3x3, padding 1, one or two data inputs.
-std::vector<double> reference(
+std::vector<double> conv_norm_act_reference(
     const Shape& x, int64_t first, int64_t second, int64_t cout, const std::vector<std::vector<double>>& in) {
   const int64_t n = x[0], h = x[1], w = x[2];
   std::vector<double> sum(size_t(n * h * w * cout), 0.);
@@ -34,17 +31,20 @@ std::vector<double> reference(
     const size_t o = e % size_t(cout);
     const auto &b = in[k + 1], &gamma = in[k + 2], &beta = in[k + 3], &mean = in[k + 4],
                &variance = in[k + 5];
-    const double z = gamma[o] * (sum[e] + b[o] - mean[o]) / std::sqrt(variance[o] + kEps) + beta[o];
-    sum[e] = std::max(z, kSlope * z);
+    const double z = gamma[o] * (sum[e] + b[o] - mean[o]) / std::sqrt(variance[o] + kSpecEps) + beta[o];
+    sum[e] = std::max(z, kSpecSlope * z);
   }
   return sum;
 }
 
+namespace {
+
 OpCase make(const std::string& label, int64_t n, int64_t h, int64_t w, int64_t first, int64_t second,
     int64_t cout, double tolerance_f32) {
   const Shape x{n, h, w, first}, channels{cout};
-  OpCase c{label, std::make_shared<Conv2dNormAct>(second ? 2 : 1, Conv2dOptions{.padding = 1}, kEps, kSlope),
-      {{x}}, [=](auto& in) { return reference(x, first, second, cout, in); }};
+  OpCase c{label,
+      std::make_shared<Conv2dNormAct>(second ? 2 : 1, Conv2dOptions{.padding = 1}, kSpecEps, kSpecSlope),
+      {{x}}, [=](auto& in) { return conv_norm_act_reference(x, first, second, cout, in); }};
   if (second) c.inputs.push_back({{n, h, w, second}});
   for (const Shape& s : {Shape{3, 3, first + second, cout}, channels, channels, channels, channels})
     c.inputs.push_back({s});
