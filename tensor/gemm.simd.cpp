@@ -48,25 +48,40 @@ template <class Kind> struct Operands {
   bool accumulate;
 };
 
+// Rows of a matrix, eight to an address.
+template <int Rows, class T> class RowsOf {
+ public:
+  SIMD_MEMBER RowsOf(T* first, int64_t pitch) : eight_{{first, pitch}, {first + 8 * pitch, pitch}} {}
+  SIMD_MEMBER T* operator[](int r) const { return eight_[r / 8][r % 8]; }
+  SIMD_MEMBER void move(int64_t columns) {
+    eight_[0].move(columns);
+    if constexpr (Rows > 8) eight_[1].move(columns);
+  }
+
+ private:
+  static_assert(Rows <= 16);
+  Strided<T> eight_[2];
+};
+
 template <int Rows, int Vectors, class Kind>
 SIMD_INLINE void tile(const Operands<Kind>& p, int64_t i, int64_t j) {
   constexpr int64_t lanes = Kind::lanes;
   typename Kind::Sums sum[Rows][Vectors];
-  auto* c = p.c + i * p.ldc + j;
+  const RowsOf<Rows, typename Kind::Sum> c(p.c + i * p.ldc + j, p.ldc);
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v)
-      sum[r][v] = p.accumulate ? load(c + r * p.ldc + v * lanes) : typename Kind::Sums{};
-  const auto* a = p.a + i * p.a_row;
+      sum[r][v] = p.accumulate ? load(c[r] + v * lanes) : typename Kind::Sums{};
+  RowsOf<Rows, const typename Kind::Factor> a(p.a + i * p.a_row, p.a_row);
   const auto* b = p.b + j;
-  for (int64_t k = 0; k < p.k; ++k, a += p.a_column, b += p.ldb) {
+  for (int64_t k = 0; k < p.k; ++k, a.move(p.a_column), b += p.ldb) {
     typename Kind::Factors right[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) right[v] = Kind::read(b + v * lanes);
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
-      const typename Kind::Factors left = Kind::broadcast(a[r * p.a_row]);
+      const typename Kind::Factors left = Kind::broadcast(*a[r]);
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) Kind::add(sum[r][v], left, right[v]);
     }
@@ -74,7 +89,7 @@ SIMD_INLINE void tile(const Operands<Kind>& p, int64_t i, int64_t j) {
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) store(c + r * p.ldc + v * lanes, sum[r][v]);
+    for (int v = 0; v < Vectors; ++v) store(c[r] + v * lanes, sum[r][v]);
 }
 
 // The tile for a number of rows that is known only now.

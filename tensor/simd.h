@@ -39,6 +39,7 @@ typedef double Vec64Unaligned __attribute__((vector_size(kLanes * 4), aligned(8)
 
 // Internal linkage on purpose: each file keeps the copy compiled for its own instruction set.
 #define SIMD_INLINE static inline __attribute__((always_inline, unused))
+#define SIMD_MEMBER __attribute__((always_inline))
 SIMD_INLINE Vec load(const float* p) { return *reinterpret_cast<const VecUnaligned*>(p); }
 SIMD_INLINE void store(float* p, Vec v) { *reinterpret_cast<VecUnaligned*>(p) = v; }
 SIMD_INLINE Vec splat(float v) { return v - Vec{}; }
@@ -67,6 +68,29 @@ SIMD_INLINE void store(bf16* p, Vec v) { *reinterpret_cast<HalvesUnaligned*>(p) 
 SIMD_INLINE Vec64 load(const double* p) { return *reinterpret_cast<const Vec64Unaligned*>(p); }
 SIMD_INLINE void store(double* p, Vec64 v) { *reinterpret_cast<Vec64Unaligned*>(p) = v; }
 SIMD_INLINE Vec64 splat(double v) { return v - Vec64{}; }
+
+// at, at + step, ... at + 7 step in loops that are unrolled, from five registers: the processor adds a
+// register times 1, 2, 4 or 8 to an address for nothing. Left alone, the compiler keeps eight addresses and
+// runs out of registers for them; an empty asm makes it forget where a value came from.
+template <class T> class Strided {
+ public:
+  SIMD_MEMBER Strided(T* at, int64_t step)
+      : at_(at), step_(step * int64_t(sizeof(T))), three_(3 * step_), five_(5 * step_), seven_(7 * step_) {
+    asm("" : "+r"(step_), "+r"(three_), "+r"(five_), "+r"(seven_));
+  }
+  SIMD_MEMBER T* operator[](int i) const {
+    const int64_t offset[] = {0, step_, 2 * step_, three_, 4 * step_, five_, 2 * three_, seven_};
+    return reinterpret_cast<T*>(reinterpret_cast<uintptr_t>(at_) + uintptr_t(offset[i]));
+  }
+  SIMD_MEMBER void move(int64_t elements) {
+    at_ += elements;
+    asm("" : "+r"(at_));
+  }
+
+ private:
+  T* at_;
+  int64_t step_, three_, five_, seven_;
+};
 
 // Exchanges between two registers: with Half = 2, (a0 a1 a2 a3), (b0 b1 b2 b3) -> low (a0 a1 b0 b1), high (a2
 // a3 b2 b3). Lane L of low is a[L] where bit Half of L is clear, else b[L - Half]; of high a[L + Half], else

@@ -47,9 +47,9 @@ WinogradTiles tiles(const Conv2dSizes& s, int64_t first, int64_t count) { return
 
 bool deep(const Conv2dSizes& s) { return s.cin * s.cout >= 16384; }
 
-// Tiles that a task of a shallow layer takes at once: V and M fill a part of its second-level cache.
+// Tiles that a task of a shallow layer takes at once: V and M (or Z) fill a part of its second-level cache.
 int64_t shallow_tiles(const Conv2dSizes& s) {
-  return std::clamp<int64_t>(5120 / (s.cin + s.cout) / 12, 1, 8) * 12;
+  return std::clamp<int64_t>(5120 / (s.cin + s.cout) / 12, 1, 3) * 12;
 }
 // Tiles that a deep layer transforms at once: some megabytes.
 int64_t deep_tiles(const Conv2dSizes& s) {

@@ -65,138 +65,166 @@ struct WeightGradientTransform {  // G^T u
   }
 };
 
-// T X T^T: read(i, j) gives X, write(i, j, value) takes the result. The outer loops stay loops: unrolled, the
-// compiler would compute all 36 addresses beforehand, which costs more than the arithmetic where there are
-// few channels.
-template <class T, class Read, class Write> SIMD_INLINE void transform(Read read, Write write) {
+// T X T^T: source.read(j) is element j of X's row, the first and after next() the following ones;
+// target.put(i, value) takes row i of the result's column, target.next() goes to the next. All loops are
+// unrolled, so that what X T^T is made of stays in registers as far as they go.
+template <class T, class Source, class Target> SIMD_INLINE void transform(Source source, Target target) {
   Vec half[T::in][T::out];
-#pragma GCC unroll 1
-  for (int i = 0; i < T::in; ++i) {
+#pragma GCC unroll 6
+  for (int i = 0; i < T::in; ++i, source.next()) {
     Vec row[T::in];
 #pragma GCC unroll 6
-    for (int j = 0; j < T::in; ++j) row[j] = read(i, j);
+    for (int j = 0; j < T::in; ++j) row[j] = source.read(j);
     T::apply(row, half[i]);
   }
-#pragma GCC unroll 1
-  for (int j = 0; j < T::out; ++j) {
+#pragma GCC unroll 6
+  for (int j = 0; j < T::out; ++j, target.next()) {
     Vec column[T::in], o[T::out];
 #pragma GCC unroll 6
     for (int i = 0; i < T::in; ++i) column[i] = half[i][j];
     T::apply(column, o);
 #pragma GCC unroll 6
-    for (int i = 0; i < T::out; ++i) write(i, j, o[i]);
+    for (int i = 0; i < T::out; ++i) target.put(i, o[i]);
   }
 }
 
-// Where the transform of one row goes, from one channel on.
+// Rows of a matrix in memory.
+template <class X> class Matrix {
+ public:
+  SIMD_MEMBER Matrix(const X* at, int64_t row, int64_t column) : columns_(at, column), row_(row) {}
+  SIMD_MEMBER Vec read(int j) const { return load(columns_[j]); }
+  SIMD_MEMBER void next() { columns_.move(row_); }
+
+ private:
+  Strided<const X> columns_;
+  int64_t row_;
+};
+
+// Where the transform of one row goes, from one channel on: point (i, j) is number 6 i + j.
 template <WinogradForm Form> class Destination {
  public:
-  SIMD_INLINE Destination of(const WinogradPoints<float>& to, int64_t row, int64_t channel) {
-    const bool halved = Form == WinogradForm::bf16_channels;
-    Destination d;
-    d.at_ = to.from_row(row).data + (halved ? channel / 2 : channel);
-    d.point_ = to.point;
-    d.odd_ = row & 1;
-    return d;
-  }
-  __attribute__((always_inline)) void put(int64_t k, int64_t channel, Vec value) const {
-    float* cells = at_ + k * point_;
-    if constexpr (Form == WinogradForm::f32) store(cells + channel, value);
-    else if constexpr (Form == WinogradForm::bf16_channels)
-      *reinterpret_cast<HalvesUnaligned*>(cells + channel / 2) = narrowed(value);
+  static constexpr bool halved = Form == WinogradForm::bf16_channels;
+  SIMD_MEMBER Destination(const WinogradPoints<float>& to, int64_t row, int64_t channel)
+      : rows_(to.from_row(row).data + (halved ? channel / 2 : channel), 6 * to.point), point_(to.point),
+        odd_(row & 1) {}
+  SIMD_MEMBER void put(int i, Vec value) const {
+    float* cells = rows_[i];
+    if constexpr (Form == WinogradForm::f32) store(cells, value);
+    else if constexpr (halved) *reinterpret_cast<HalvesUnaligned*>(cells) = narrowed(value);
     else {
-      uint32_t* pair = reinterpret_cast<uint32_t*>(cells + channel);
+      uint32_t* pair = reinterpret_cast<uint32_t*>(cells);
       const Bits half = __builtin_convertvector(narrowed(value), Bits);
       store(pair, odd_ ? load(pair) | half << 16 : half);
     }
   }
+  SIMD_MEMBER void next() { rows_.move(point_); }
 
  private:
-  float* at_ = nullptr;
-  int64_t point_ = 0;
-  bool odd_ = false;
+  Strided<float> rows_;
+  int64_t point_;
+  bool odd_;
 };
 
-// fn(a Destination) for the form of these points; its value does not matter.
+template <WinogradForm Form> struct InForm { using To = Destination<Form>; };
+// fn(an InForm) for the form of these points.
 template <class F> SIMD_INLINE void with_form(const WinogradPoints<float>& p, F fn) {
   using Form = WinogradForm;
-  if (p.form == Form::f32) fn(Destination<Form::f32>());
-  if (p.form == Form::bf16_channels) fn(Destination<Form::bf16_channels>());
-  if (p.form == Form::bf16_rows) fn(Destination<Form::bf16_rows>());
+  if (p.form == Form::f32) fn(InForm<Form::f32>());
+  if (p.form == Form::bf16_channels) fn(InForm<Form::bf16_channels>());
+  if (p.form == Form::bf16_rows) fn(InForm<Form::bf16_rows>());
 }
 
 // fn(number within the range, image, row of the tile, column of the tile), the latter in pixels of y.
 template <class F> SIMD_INLINE void for_tiles(const WinogradTiles& t, F fn) {
-  const int64_t across = t.across(), per_image = t.per_image();
+  const int64_t per_image = t.per_image(), within = t.first % per_image;
+  int64_t image = t.first / per_image, row = within / t.across() * 4, column = within % t.across() * 4;
   for (int64_t k = 0; k < t.count; ++k) {
-    const int64_t tile = t.first + k;
-    fn(k, tile / per_image, tile % per_image / across * 4, tile % across * 4);
+    fn(k, image, row, column);
+    if ((column += 4) < t.w) continue;
+    column = 0;
+    if ((row += 4) < t.h) continue;
+    row = 0;
+    ++image;
   }
 }
 
-// Reads a square patch of an image, zeros outside it; `at` points at channel 0 of the patch's corner (y0,
-// x0).
-template <class X> struct InputPatch {
+// A square of an image's pixels, from (y0, x0) on, with zeros outside of the image; `at` points at its first
+// pixel, there or not.
+template <int Size, class X> struct Square {
   const X* at;
   int64_t h, w, channels, y0, x0;
-  bool inside(int size) const { return y0 >= 0 && x0 >= 0 && y0 + size <= h && x0 + size <= w; }
-  template <bool Inside> __attribute__((always_inline)) Vec read(int i, int j, int64_t c) const {
+
+  // fn(a Matrix) of kLanes channels from c on. What reaches over the edge is copied first.
+  template <class F> SIMD_MEMBER void with(int64_t c, F fn) const {
+    if (y0 >= 0 && x0 >= 0 && y0 + Size <= h && x0 + Size <= w)
+      return fn(Matrix<X>(at + c, w * channels, channels));
     static const X zeros[kLanes] = {};
-    const X* from = at + (i * w + j) * channels + c;
-    if (!Inside && (uint64_t(y0 + i) >= uint64_t(h) || uint64_t(x0 + j) >= uint64_t(w))) from = zeros;
-    return load(from);
+    X copy[Size * Size * kLanes];
+    for (int i = 0; i < Size; ++i)
+      for (int j = 0; j < Size; ++j) {
+        const bool exists = uint64_t(y0 + i) < uint64_t(h) && uint64_t(x0 + j) < uint64_t(w);
+        const X* from = exists ? at + (i * w + j) * channels + c : zeros;
+        __builtin_memcpy(copy + (i * Size + j) * kLanes, from, sizeof(X) * kLanes);
+      }
+    fn(Matrix<X>(copy, Size * kLanes, kLanes));
   }
 };
+
+// Asks for 4 x 4 pixels some tiles further along the row, which are read (or, with Write, written) a little
+// later: a task's tiles are too short a walk for the processor to notice.
+template <int Write, class X>
+SIMD_INLINE void ask_ahead(const X* at, int64_t w, int64_t pixel, int64_t channels) {
+  constexpr int64_t tiles = 8, line = 64 / sizeof(X);
+  for (int64_t i = 0; i < 4; ++i)
+    for (int64_t j = 4 * tiles; j < 4 * tiles + 4; ++j)
+      for (int64_t c = 0; c < channels; c += line)
+        __builtin_prefetch(at + (i * w + j) * pixel + c, Write, /*second-level cache*/ 2);
+}
 
 template <class V, class X> void input(const WinogradInput<X>& p) {
   for_tiles(p.tiles, [&](int64_t k, int64_t image, int64_t row, int64_t column) {
     for (const ConvSource<const X>& x : p.x) {
-      const InputPatch<X> d{x.data + ((image * p.tiles.h + row - 1) * p.tiles.w + column - 1) * x.count,
+      const Square<6, X> d{x.data + ((image * p.tiles.h + row - 1) * p.tiles.w + column - 1) * x.count,
           p.tiles.h, p.tiles.w, x.count, row - 1, column - 1};
-      const V v = V::of(p.v, k, x.begin);
-      const bool inside = d.inside(6);
-      for (int64_t c = 0; c < x.count; c += kLanes) {
-        const auto write = [&](int i, int j, Vec value) { v.put(i * 6 + j, c, value); };
-        if (inside)
-          transform<InputTransform>([&](int i, int j) { return d.template read<true>(i, j, c); }, write);
-        else transform<InputTransform>([&](int i, int j) { return d.template read<false>(i, j, c); }, write);
-      }
+      ask_ahead<0>(d.at + (2 * d.w + 1) * x.count, d.w, x.count, x.count);
+      for (int64_t c = 0; c < x.count; c += kLanes)
+        d.with(c, [&](Matrix<X> patch) { transform<InputTransform>(patch, V(p.v, k, x.begin + c)); });
     }
   });
 }
 
+// Adds what is read to a sum.
+template <class X> struct Summed {
+  Matrix<X> of;
+  Vec* sum;
+  SIMD_MEMBER Vec read(int j) const {
+    const Vec value = of.read(j);
+    *sum += value;
+    return value;
+  }
+  SIMD_MEMBER void next() { of.next(); }
+};
+
 template <class Z, class X> void gradient(const WinogradGradient<X>& p) {
   for_tiles(p.tiles, [&](int64_t k, int64_t image, int64_t row, int64_t column) {
-    const InputPatch<X> d{p.dy + ((image * p.tiles.h + row) * p.tiles.w + column) * p.channels, p.tiles.h,
+    const Square<4, X> d{p.dy + ((image * p.tiles.h + row) * p.tiles.w + column) * p.channels, p.tiles.h,
         p.tiles.w, p.channels, row, column};
-    const Z z = Z::of(p.z, k, 0);
-    const bool inside = d.inside(4);
+    ask_ahead<0>(d.at, d.w, p.channels, p.channels);
     for (int64_t c = 0; c < p.channels; c += kLanes) {
       Vec sum = {};
-      const auto write = [&](int i, int j, Vec value) { z.put(i * 6 + j, c, value); };
-      const auto count = [&](Vec value) { return sum += value, value; };
-      if (inside)
-        transform<GradientTransform>(
-            [&](int i, int j) { return count(d.template read<true>(i, j, c)); }, write);
-      else
-        transform<GradientTransform>(
-            [&](int i, int j) { return count(d.template read<false>(i, j, c)); }, write);
+      d.with(c, [&](Matrix<X> patch) { transform<GradientTransform>(Summed<X>{patch, &sum}, Z(p.z, k, c)); });
       if (p.bias) store(p.bias + c, load(p.bias + c) + sum);
     }
   });
 }
 
 template <class U> void weight(const WinogradWeight& p) {
-  const auto write_at = [&](int64_t row, int64_t column) {
-    return [u = U::of(p.u, row, column)](int i, int j, Vec value) { u.put(i * 6 + j, 0, value); };
-  };
   for (int64_t row = 0; row < p.rows; row += kLanes)
     for (int64_t column = 0; column < p.columns; column += kLanes) {
       if (!p.transposed) {
         for (int64_t r = row; r < row + kLanes; ++r)
           transform<WeightTransform>(
-              [&](int i, int j) { return load(p.w + (i * 3 + j) * p.tap + r * p.pitch + column); },
-              write_at(r, column));
+              Matrix<float>(p.w + r * p.pitch + column, 3 * p.tap, p.tap), U(p.u, r, column));
         continue;
       }
       Vec taps[9][kLanes];
@@ -204,42 +232,60 @@ template <class U> void weight(const WinogradWeight& p) {
         for (int k = 0; k < kLanes; ++k) taps[t][k] = load(p.w + t * p.tap + (column + k) * p.pitch + row);
         transpose(taps[t]);
       }
+      constexpr int64_t tap = kLanes * kLanes;
       for (int r = 0; r < kLanes; ++r)
-        transform<WeightTransform>(
-            [&](int i, int j) { return taps[i * 3 + j][r]; }, write_at(row + r, column));
+        transform<WeightTransform>(Matrix<float>(reinterpret_cast<const float*>(&taps[0][r]), 3 * tap, tap),
+            U(p.u, row + r, column));
     }
 }
 
 }  // namespace
 
 template <class X> void winograd_input(const WinogradInput<X>& p) {
-  with_form(p.v, [&](auto form) { input<decltype(form)>(p); });
+  with_form(p.v, [&](auto form) { input<typename decltype(form)::To>(p); });
 }
 
 template <class X> void winograd_gradient(const WinogradGradient<X>& p) {
-  with_form(p.z, [&](auto form) { gradient<decltype(form)>(p); });
+  with_form(p.z, [&](auto form) { gradient<typename decltype(form)::To>(p); });
 }
 
 void winograd_weight(const WinogradWeight& p) {
-  with_form(p.u, [&](auto form) { weight<decltype(form)>(p); });
+  with_form(p.u, [&](auto form) { weight<typename decltype(form)::To>(p); });
 }
+
+namespace {
+
+// The pixels of a tile of y that exist; what is put there goes through `finish`.
+template <class X, class Finish> struct OutputTile {
+  Strided<X> pixels;
+  int64_t channels, rows, columns;
+  bool accumulate;
+  const Finish& finish;
+  SIMD_MEMBER void put(int i, Vec sum) const {
+    if (i >= rows || columns <= 0) return;
+    const Vec value = finish(sum);
+    store(pixels[i], accumulate ? load(pixels[i]) + value : value);
+  }
+  SIMD_MEMBER void next() {
+    pixels.move(channels);
+    --columns;
+  }
+};
+
+}  // namespace
 
 template <class X> void winograd_output(const WinogradOutput<X>& p) {
   for_tiles(p.tiles, [&](int64_t k, int64_t image, int64_t row, int64_t column) {
     const float* m = p.m.data + k * p.m.pitch;
     X* y = p.y + ((image * p.tiles.h + row) * p.tiles.w + column) * p.y_channels;
-    const int64_t rows = p.tiles.h - row, columns = p.tiles.w - column;
+    ask_ahead<1>(y, p.tiles.w, p.y_channels, p.channels);
     for (int64_t c = 0; c < p.channels; c += kLanes) {
-      const Vec bias = p.end.bias ? load(p.end.bias + c) : Vec{};
-      const auto read = [&](int i, int j) { return load(m + (i * 6 + j) * p.m.point + c); };
       const auto write = [&](auto finish) {
-        transform<OutputTransform>(read, [&](int i, int j, Vec sum) {
-          if (i >= rows || j >= columns) return;
-          X* to = y + (i * p.tiles.w + j) * p.y_channels + c;
-          const Vec value = finish(sum);
-          store(to, p.accumulate ? load(to) + value : value);
-        });
+        transform<OutputTransform>(Matrix<float>(m + c, 6 * p.m.point, p.m.point),
+            OutputTile<X, decltype(finish)>{{y + c, p.tiles.w * p.y_channels}, p.y_channels, p.tiles.h - row,
+                p.tiles.w - column, p.accumulate, finish});
       };
+      const Vec bias = p.end.bias ? load(p.end.bias + c) : Vec{};
       if (!p.end.scale) {
         write([&](Vec sum) { return sum + bias; });
       } else {
@@ -254,19 +300,30 @@ template <class X> void winograd_output(const WinogradOutput<X>& p) {
 }
 
 void winograd_weight_gradient(const WinogradWeightGradient& p) {
-  for (int64_t row = 0; row < p.rows; ++row)
-    for (int64_t column = 0; column < p.columns; column += kLanes) {
-      const auto read = [&](int i, int j) {
-        const float* u = p.u.data + (i * 6 + j) * p.u.point + row * p.u.pitch + column;
-        Vec sum = load(u);
-        for (int64_t g = 1; g < p.groups; ++g) sum += load(u + g * p.group);
-        return sum;
-      };
-      transform<WeightGradientTransform>(read, [&](int i, int j, Vec value) {
-        float* to = p.dw + (i * 3 + j) * p.tap + row * p.pitch + column;
-        store(to, p.accumulate ? load(to) + value : value);
-      });
+  struct SumOfGroups {
+    const float* u;
+    int64_t row, column, groups, group;
+    SIMD_MEMBER Vec read(int j) const {
+      Vec sum = load(u + j * column);
+      for (int64_t g = 1; g < groups; ++g) sum += load(u + j * column + g * group);
+      return sum;
     }
+    SIMD_MEMBER void next() { u += row; }
+  };
+  struct Taps {
+    Strided<float> rows;
+    int64_t tap;
+    bool accumulate;
+    SIMD_MEMBER void put(int i, Vec value) const {
+      store(rows[i], accumulate ? load(rows[i]) + value : value);
+    }
+    SIMD_MEMBER void next() { rows.move(tap); }
+  };
+  for (int64_t row = 0; row < p.rows; ++row)
+    for (int64_t column = 0; column < p.columns; column += kLanes)
+      transform<WeightGradientTransform>(
+          SumOfGroups{p.u.data + row * p.u.pitch + column, 6 * p.u.point, p.u.point, p.groups, p.group},
+          Taps{{p.dw + row * p.pitch + column, 3 * p.tap}, p.tap, p.accumulate});
 }
 
 template void winograd_input(const WinogradInput<float>&);
