@@ -1,8 +1,7 @@
 // Fuzzing by coverage: what reads a file of a user's, as libFuzzer wants it. One program for all targets;
-// TARGET=png says which. A file may be refused by an Error; anything else that happens is a find.
+// TARGET=png says which, FOLDER where its file is written. A file may be refused by an Error; anything else
+// that happens is a find.
 // (.cc, so that the tests' build leaves it alone: make fuzz.)
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -64,9 +63,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
     for (const Target& t : kTargets) std::printf("%s\n", t.name);
     std::exit(name && std::string(name) == "list-targets" ? 0 : 2);
   }
-  const std::filesystem::path folder = "/dev/shm/patchcl-fuzz-" + std::to_string(getpid());
-  std::filesystem::create_directories(folder);
-  path = (folder / target->file).string();
+  path = (std::filesystem::path(std::getenv("FOLDER")) / target->file).string();
   return 0;
 }
 

@@ -13,6 +13,8 @@ found=build/fuzz/found
 # What the HDF5 library itself leaks when it refuses a file (64 bytes) is not ours to mend.
 export LSAN_OPTIONS=suppressions=tests/fuzz/leaks.txt:print_suppressions=0
 mkdir -p $found
+folder=$(mktemp -d -p /dev/shm) || exit 4
+trap 'rm -rf "$folder"' EXIT
 status=0
 for target in $targets; do
   work=build/fuzz/corpus/$target
@@ -21,7 +23,8 @@ for target in $targets; do
   # libhdf5 asks for what a damaged heap claims (seen: 620 MB) before it finds the file too short; it touches none of it.
   most=65
   [ "$target" = h5 ] && most=2500
-  if TARGET=$target $program -runs="$runs" -max_len=16384 -timeout=5 -malloc_limit_mb=$most -rss_limit_mb=3000 -print_final_stats=1 \
+  mkdir -p "$folder/$target"
+  if TARGET=$target FOLDER=$folder/$target $program -runs="$runs" -max_len=16384 -timeout=5 -malloc_limit_mb=$most -rss_limit_mb=3000 -print_final_stats=1 \
     -artifact_prefix="$found/$target-" "$work" "tests/fuzz/corpus/$target" > "build/fuzz/$target.log" 2>&1; then
     verdict="nothing found"
   else
@@ -31,5 +34,4 @@ for target in $targets; do
   executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "build/fuzz/$target.log")
   echo "$target: ${executed:-?} executions, $(ls "$work" | wc -l) inputs that reach something new, $(($(date +%s) - begin)) s: $verdict"
 done
-rm -rf /dev/shm/patchcl-fuzz-*
 exit $status
