@@ -24,13 +24,13 @@ for target in $targets; do
   most=65
   [ "$target" = h5 ] && most=2500
   mkdir -p "$folder/$target"
-  if TARGET=$target FOLDER=$folder/$target $program -runs="$runs" -max_len=16384 -timeout=5 -malloc_limit_mb=$most -rss_limit_mb=3000 -print_final_stats=1 \
-    -artifact_prefix="$found/$target-" "$work" "tests/fuzz/corpus/$target" > "build/fuzz/$target.log" 2>&1; then
-    verdict="nothing found"
-  else
-    verdict="FOUND, see build/fuzz/$target.log"
-    status=1
-  fi
+  TARGET=$target FOLDER=$folder/$target $program -runs="$runs" -max_len=16384 -timeout=5 -malloc_limit_mb=$most -rss_limit_mb=3000 -print_final_stats=1 \
+    -artifact_prefix="$found/$target-" "$work" "tests/fuzz/corpus/$target" > "build/fuzz/$target.log" 2>&1
+  case $? in
+    0) verdict="nothing found" ;;
+    72) verdict="interrupted, nothing found until then" status=1 ;;
+    *) verdict="FOUND, see build/fuzz/$target.log" status=1 ;;
+  esac
   executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "build/fuzz/$target.log")
   echo "$target: ${executed:-?} executions, $(ls "$work" | wc -l) inputs that reach something new, $(($(date +%s) - begin)) s: $verdict"
 done
