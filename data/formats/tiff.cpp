@@ -185,6 +185,7 @@ class TiffDecoder {
     const tmsize_t piece_bytes = p.tiled ? TIFFTileSize(t) : TIFFStripSize(t);
     if (piece_bytes <= 0 || piece_bytes > kMostBytesAtOnce || uint64_t(piece_bytes) < row_bytes * tile_h)
       stop();
+    check_claim("image", name(), double(tile_w) * tile_h * double(in_piece), memory_.bytes.size());
     Bytes piece(static_cast<size_t>(piece_bytes));
     std::vector<double> out(size_t(p.height) * p.width * p.samples);
     uint32_t number_of_piece = 0;
