@@ -81,6 +81,8 @@ TEST_F(Tiff, NumbersOfEveryKindInStripsAndTilesArePagesOfAVolume) {
     EXPECT_EQ(image_info(path_).depth, 4);
     write_pages<float>(path_, 2, SAMPLEFORMAT_IEEEFP, tiled);
     expect_counting(read_grid(path_), 2);
+    write_pages<double>(path_, 2, SAMPLEFORMAT_IEEEFP, tiled);
+    expect_counting(read_grid(path_), 2);
     write_pages<int16_t>(path_, 2, SAMPLEFORMAT_INT, tiled);
     expect_counting(read_grid(path_), 2);
   }

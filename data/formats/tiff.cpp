@@ -3,6 +3,7 @@
 #include <tiffio.h>
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <memory>
 
@@ -122,7 +123,7 @@ class TiffDecoder {
           grid.values[begin + i * 3 + c] = color[c][size_t(stored[i * p.samples])] >> 8;
       return;
     }
-    const double white = double((uint64_t(1) << p.bits) - 1);
+    const double white = std::ldexp(1., p.bits) - 1;
     const double scale = use == Use::image && p.bits < 8 ? 255 / white : 1;
     const bool inverted = p.photometric == PHOTOMETRIC_MINISWHITE && p.format == SAMPLEFORMAT_UINT;
     for (size_t i = 0; i < stored.size() / p.samples; ++i)
