@@ -84,7 +84,7 @@ TEST(HostileFiles, ThoseOfTheFolderAreRefusedWithoutMemoryForTheirClaims) {
   const std::pair<const char*, Reader> files[] = {{"huffman-overflow.jpg", png},
       {"table-never-defined.jpg", png}, {"631-bytes-7-GB.jpg", png}, {"352-bytes-19-GB.nii", nifti},
       {"1400-bytes-17-GB.h5", h5}, {"compact-overread-segv.h5", h5}, {"compact-overread-leak.h5", h5},
-      {"148-bytes-800-MB-tile.tif", tiff}, {"tiny.safetensors", weights}};
+      {"chunk-longer-than-said.h5", h5}, {"148-bytes-800-MB-tile.tif", tiff}, {"tiny.safetensors", weights}};
   for (const auto& [name, read] : files) {
     if (!built_with(read)) continue;
     const Bytes bytes = read_bytes(std::string("tests/hostile/") + name);

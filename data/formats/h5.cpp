@@ -114,14 +114,16 @@ Bytes unpack_chunk(Bytes packed, hid_t options, uint32_t skipped, size_t bytes, 
   return packed;
 }
 
-Bytes read_chunk(hid_t options, const hsize_t* at, size_t bytes, const Stored& s) {
+// `room` is as large as the file: the library reads as many bytes of it as its index of chunks says, which
+// for unpacked ones need not be what it says when it is asked for their size.
+Bytes read_chunk(hid_t options, const hsize_t* at, size_t bytes, const Stored& s, Bytes& room) {
   hsize_t stored = 0;
   if (H5Dget_chunk_storage_size(s.set, at, &stored) < 0 || stored == 0 || stored > s.file_size)
     s.refuse(" lacks a part; the file is incomplete or damaged");
-  Bytes packed(stored);
   uint32_t skipped = 0;
-  if (H5Dread_chunk(s.set, H5P_DEFAULT, at, &skipped, packed.data()) < 0)
+  if (H5Dread_chunk(s.set, H5P_DEFAULT, at, &skipped, room.data()) < 0)
     s.refuse(" cannot be read, the file is damaged or truncated");
+  Bytes packed(room.begin(), room.begin() + std::ptrdiff_t(stored));
   return unpack_chunk(std::move(packed), options, skipped, bytes, s);
 }
 
@@ -134,11 +136,12 @@ void read_chunks(hid_t options, const Stored& s, uint8_t* to) {
   const double values = double(chunk[0]) * double(chunk[1]) * double(chunk[2]);
   check_claim("h5", s.what + " in one chunk", values, s.file_size);
   const size_t bytes = size_t(values) * s.each;
+  Bytes room(s.file_size);
   hsize_t at[3];
   for (at[0] = 0; at[0] < s.dims[0]; at[0] += chunk[0])
     for (at[1] = 0; at[1] < s.dims[1]; at[1] += chunk[1])
       for (at[2] = 0; at[2] < s.dims[2]; at[2] += chunk[2]) {
-        const Bytes part = read_chunk(options, at + (3 - s.rank), bytes, s);
+        const Bytes part = read_chunk(options, at + (3 - s.rank), bytes, s, room);
         const size_t columns = size_t(std::min(chunk[2], s.dims[2] - at[2])) * s.each;
         for (hsize_t z = 0; z < std::min(chunk[0], s.dims[0] - at[0]); ++z)
           for (hsize_t y = 0; y < std::min(chunk[1], s.dims[1] - at[1]); ++y)
