@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "data/formats/crash_guard.h"
 #include "data/formats/limits.h"
 #include "tensor/file.h"
 
@@ -201,6 +202,7 @@ hid_t open_image(hid_t access, std::span<const uint8_t> bytes, const std::string
 bool h5_has(const std::string& path, const std::string& array) {
   const Bytes bytes = read_bytes(path);
   const std::lock_guard lock(library());
+  const CrashGuard guard("h5", path);
   const Handle access(in_memory(), H5Pclose);
   const Handle file(open_image(access, bytes, path), H5Fclose);
   return H5Lexists(file, array.c_str(), H5P_DEFAULT) > 0;
@@ -217,6 +219,7 @@ Grid read_h5(const std::string& path, const std::string& array) {
 std::optional<Grid> read_h5(
     std::span<const uint8_t> bytes, const std::string& name, const std::string& array) {
   const std::lock_guard lock(library());
+  const CrashGuard guard("h5", name);
   const Handle access(in_memory(), H5Pclose);
   const Handle file(open_image(access, bytes, name), H5Fclose);
   const std::string what = name + ": '" + array + "'";
