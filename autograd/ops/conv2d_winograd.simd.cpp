@@ -125,13 +125,12 @@ template <WinogradForm Form> class Destination {
   bool odd_;
 };
 
-template <WinogradForm Form> struct InForm { using To = Destination<Form>; };
-// fn(an InForm) for the form of these points.
+// fn of the Destination for the form of these points.
 template <class F> SIMD_INLINE void with_form(const WinogradPoints<float>& p, F fn) {
   using Form = WinogradForm;
-  if (p.form == Form::f32) fn(InForm<Form::f32>());
-  if (p.form == Form::bf16_channels) fn(InForm<Form::bf16_channels>());
-  if (p.form == Form::bf16_rows) fn(InForm<Form::bf16_rows>());
+  if (p.form == Form::f32) fn.template operator()<Destination<Form::f32>>();
+  if (p.form == Form::bf16_channels) fn.template operator()<Destination<Form::bf16_channels>>();
+  if (p.form == Form::bf16_rows) fn.template operator()<Destination<Form::bf16_rows>>();
 }
 
 // fn(number within the range, image, row of the tile, column of the tile), the latter in pixels of y.
@@ -242,15 +241,15 @@ template <class U> void weight(const WinogradWeight& p) {
 }  // namespace
 
 template <class X> void winograd_input(const WinogradInput<X>& p) {
-  with_form(p.v, [&](auto form) { input<typename decltype(form)::To>(p); });
+  with_form(p.v, [&]<class V>() { input<V>(p); });
 }
 
 template <class X> void winograd_gradient(const WinogradGradient<X>& p) {
-  with_form(p.z, [&](auto form) { gradient<typename decltype(form)::To>(p); });
+  with_form(p.z, [&]<class Z>() { gradient<Z>(p); });
 }
 
 void winograd_weight(const WinogradWeight& p) {
-  with_form(p.u, [&](auto form) { weight<typename decltype(form)::To>(p); });
+  with_form(p.u, [&]<class U>() { weight<U>(p); });
 }
 
 namespace {
