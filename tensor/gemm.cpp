@@ -56,15 +56,28 @@ template <class T> auto block_kernel() {
   else return ISA_PICK(gemm_block_f64);
 }
 
+void turn(int64_t rows, int64_t columns, const float* a, int64_t lda, float* b, int64_t ldb) {
+  ISA_PICK(transpose_block)(rows, columns, a, lda, b, ldb);
+}
+void turn(int64_t rows, int64_t columns, const double* a, int64_t lda, double* b, int64_t ldb) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) b[j * ldb + i] = a[i * lda + j];
+}
+
+// Rows [k, k + depth) of columns [j, j + columns) of op(B), in lines of `width` that end in zeros.
+template <class T> void copy_panel(
+    const Problem<T>& p, int64_t k, int64_t j, int64_t depth, int64_t columns, int64_t width, T* panel) {
+  if (columns < width) std::fill_n(panel, depth * width, T(0));
+  if (p.tb) return turn(columns, depth, p.b + j * p.ldb + k, p.ldb, panel, width);
+  for (int64_t q = 0; q < depth; ++q) std::copy_n(p.b + (k + q) * p.ldb + j, columns, panel + q * width);
+}
+
 template <class T> void block_tile(const Problem<T>& p, int64_t i, int64_t j, int64_t rows, int64_t columns) {
   alignas(64) T panel[kTileK * kTileN], sum[kTileM * kTileN] = {};
   const int64_t width = chunks(columns, 16) * 16;
-  std::fill_n(panel, kTileK * width, T(0));
   for (int64_t k = 0; k < p.k; k += kTileK) {
     const int64_t depth = std::min(kTileK, p.k - k);
-    for (int64_t q = 0; q < depth; ++q)
-      for (int64_t o = 0; o < columns; ++o)
-        panel[q * width + o] = p.tb ? p.b[(j + o) * p.ldb + k + q] : p.b[(k + q) * p.ldb + j + o];
+    copy_panel(p, k, j, depth, columns, width, panel);
     block_kernel<T>()(rows, width, depth, p.ta ? p.a + k * p.lda + i : p.a + i * p.lda + k, p.ta ? 1 : p.lda,
         p.ta ? p.lda : 1, panel, width, sum, width, /*accumulate=*/true);
   }

@@ -21,7 +21,11 @@ FOR_EACH_ISA(void gemm_block(int64_t m, int64_t n, int64_t k, const float* a, in
              void gemm_block_f64(int64_t m, int64_t n, int64_t k, const double* a, int64_t a_row,
                  int64_t a_column, const double* b, int64_t ldb, double* c, int64_t ldc, bool accumulate);)
 
-// The same with bf16 factors and f32 sums. A and B hold pairs of neighbours along k, the even one in the
+// b(j,i) = a(i,j) for rows x columns elements of a: a panel of B that was stored as a transpose.
+FOR_EACH_ISA(
+    void transpose_block(int64_t rows, int64_t columns, const float* a, int64_t lda, float* b, int64_t ldb);)
+
+// gemm_block with bf16 factors and f32 sums. A and B hold pairs of neighbours along k, the even one in the
 // lower half: C(i,j) = [C(i,j)] + sum_p A(i,p)_even B(p,j)_even + A(i,p)_odd B(p,j)_odd. avx512bf16:
 // by the processor's own instruction, which treats numbers below 1e-38 as 0; else the pairs are widened, the
 // same but for the order of roundings.

@@ -137,6 +137,19 @@ void gemm_block_f64(int64_t m, int64_t n, int64_t k, const double* a, int64_t a_
   block<F64>({k, a, a_row, a_column, b, ldb, c, ldc, accumulate}, m, n);
 }
 
+void transpose_block(int64_t rows, int64_t columns, const float* a, int64_t lda, float* b, int64_t ldb) {
+  const int64_t whole_rows = rows - rows % kLanes, whole_columns = columns - columns % kLanes;
+  for (int64_t i = 0; i < whole_rows; i += kLanes)
+    for (int64_t j = 0; j < whole_columns; j += kLanes) {
+      Vec v[kLanes];
+      for (int r = 0; r < kLanes; ++r) v[r] = load(a + (i + r) * lda + j);
+      transpose(v);
+      for (int r = 0; r < kLanes; ++r) store(b + (j + r) * ldb + i, v[r]);
+    }
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = i < whole_rows ? whole_columns : 0; j < columns; ++j) b[j * ldb + i] = a[i * lda + j];
+}
+
 void gemm_block_bf16(int64_t m, int64_t n, int64_t pairs, const uint32_t* a, int64_t a_row, int64_t a_column,
     const uint32_t* b, int64_t ldb, float* c, int64_t ldc, bool accumulate) {
   block<Bf16Pairs>({pairs, a, a_row, a_column, b, ldb, c, ldc, accumulate}, m, n);

@@ -33,6 +33,21 @@ void Linear::forward_cpu(const Forward& f) const {
   });
 }
 
+namespace {
+
+constexpr int64_t kSums = 16;  // as many as one line of dy gives in one read
+
+// Of outputs [begin, end): sums of columns of dy.
+template <class T>
+void bias_gradient(int64_t begin, int64_t end, int64_t n, int64_t out, const T* dy, const GradOut& db) {
+  double sums[kSums] = {};
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t o = begin; o < end; ++o) sums[o - begin] += double(dy[i * out + o]);
+  for (int64_t o = begin; o < end; ++o) store(db.t.data<T>()[o], T(sums[o - begin]), db.accumulate);
+}
+
+}  // namespace
+
 void Linear::backward_cpu(const Backward& p) const {
   dispatch(p.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
@@ -43,11 +58,8 @@ void Linear::backward_cpu(const Backward& p) const {
     if (const GradOut& dw = p.dx[1])
       multiply(Device::cpu, true, false, in, out, n, x, dy, dw.accumulate, dw.t.data<T>());
     if (p.dx.size() > 2 && p.dx[2])
-      parallel_for(out, [&](int64_t o) {
-        double sum = 0;
-        for (int64_t i = 0; i < n; ++i) sum += double(dy[i * out + o]);
-        store(p.dx[2].t.data<T>()[o], T(sum), p.dx[2].accumulate);
-      });
+      parallel_chunks(
+          out, [&](int64_t begin, int64_t end) { bias_gradient(begin, end, n, out, dy, p.dx[2]); }, kSums);
   });
 }
 
