@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -22,6 +23,7 @@
 #include "tests/command_line.h"
 #include "tests/small_data.h"
 #include "tests/training_runs.h"
+#include "train/setup/run_record.h"
 
 using namespace patchcl;
 using namespace patchcl::test;
@@ -47,6 +49,17 @@ INSTANTIATE_TEST_SUITE_P(
       return n;
     });
 
+// Every step has its cost in the record, whichever process took it.
+void expect_costs_of(int steps, const std::string& run) {
+  int recorded = 0;
+  for (const auto& process : nlohmann::json::parse(read_text(run + "/run.json"))) {
+    recorded += process.at("steps").get<int>();
+    EXPECT_GT(process.at("cpu_seconds").get<double>(), 0);
+  }
+  EXPECT_EQ(recorded, steps);
+  EXPECT_GT(recorded_step_seconds(run), 0);
+}
+
 // Stopped at this iteration by a signal, and gone on with.
 void expect_as_in_one_go(const std::string& method, int iteration, const std::string& more) {
   TemporaryFolder folder;
@@ -59,6 +72,20 @@ void expect_as_in_one_go(const std::string& method, int iteration, const std::st
   expect_equal_checkpoints(one + "/last.safetensors", two + "/last.safetensors");
   EXPECT_EQ(read_text(one + "/metrics.csv"), read_text(two + "/metrics.csv"));
   EXPECT_EQ(read_text(one + "/metrics.jsonl"), read_text(two + "/metrics.jsonl"));
+  expect_costs_of(kLong, two);
+}
+
+// Records of older programs, or of none, tell no cost and stop nothing.
+TEST(TrainLoop, TheCostOfAStepIsUnknownWhereNoRecordTells) {
+  TemporaryFolder folder;
+  EXPECT_TRUE(std::isnan(recorded_step_seconds(folder / "")));
+  for (const char* record : {"", "[", "{}", "[]", "[1]", "[{\"steps\":2}]",
+           "[{\"steps\":\"x\",\"cpu_seconds\":1}]", "[{\"steps\":0,\"cpu_seconds\":1}]"}) {
+    write_text(folder / "run.json", record);
+    EXPECT_TRUE(std::isnan(recorded_step_seconds(folder / ""))) << record;
+  }
+  write_text(folder / "run.json", "[{\"steps\":1,\"cpu_seconds\":2},{},{\"steps\":3,\"cpu_seconds\":4}]");
+  EXPECT_EQ(recorded_step_seconds(folder / ""), 1.5);
 }
 
 TEST_P(EveryTraining, StoppedByASignalAndResumedIsBitEqualToOneGo) {

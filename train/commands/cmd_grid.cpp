@@ -26,6 +26,7 @@
 #include "train/commands/grid_page.h"
 #include "train/evaluate/progress.h"
 #include "train/setup/config.h"
+#include "train/setup/run_record.h"
 
 namespace patchcl {
 namespace {
@@ -191,13 +192,15 @@ class GridWork {
 void write_tables(const GridPlan& plan, const std::vector<GridCell>& cells, const fs::path& out) {
   GridScores scores;
   ordered_json runs = ordered_json::array();
+  const auto known = [](double v) { return std::isnan(v) ? ordered_json() : ordered_json(v); };
   for (const GridCell& c : cells) {
     std::optional<GridScore> s = read_scores(scores_file(c));
     if (!s) continue;
     s->seed = c.seed;
+    s->step_seconds = recorded_step_seconds(c.folder.string());
     scores[{c.variant->name, c.labeled}].push_back(*s);
     runs.push_back({{"variant", c.variant->name}, {"labeled", c.labeled}, {"seed", c.seed}, {"dice", s->dice},
-        {"hd95", std::isnan(s->hd95) ? ordered_json() : ordered_json(s->hd95)},
+        {"hd95", known(s->hd95)}, {"step_cpu_seconds", known(s->step_seconds)},
         {"dice_of_class", s->dice_of_class}});
   }
   std::string tables = in_markdown(grid_table(plan, scores));

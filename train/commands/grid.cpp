@@ -99,14 +99,18 @@ GridTable grid_table(const GridPlan& plan, const GridScores& scores) {
     head.push_back("Dice %, " + std::to_string(l) + " labelled");
     head.push_back("HD95");
   }
+  head.push_back("CPU ms a step");
   std::vector<TableRow> rows;
   for (const GridVariant& v : plan.variants) {
     rows.push_back({v.name});
+    std::vector<GridScore> all;
     for (int64_t l : plan.labeled) {
       const std::vector<GridScore>& of = scores_of(scores, v.name, l);
+      all.insert(all.end(), of.begin(), of.end());
       rows.back().push_back(spread(of, 100, [](const GridScore& x) { return x.dice; }));
       rows.back().push_back(spread(of, 1, [](const GridScore& x) { return x.hd95; }));
     }
+    rows.back().push_back(spread(all, 1000, [](const GridScore& x) { return x.step_seconds; }));
   }
   return {head, rows};
 }

@@ -8,6 +8,7 @@
 //   weights last                           what is scored: the last ones, or (default) the best validated
 //   variant mean-teacher   --method mean-teacher         a row of the table: a name and further options
 #pragma once
+#include <cmath>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -35,11 +36,12 @@ std::vector<std::string> words(const std::string& text);
 // Throws Error(usage) naming `path` and the line.
 GridPlan parse_plan(const std::string& text, const std::string& path);
 
-// One finished run: its scores averaged over cases and classes, and Dice per class.
+// One finished run: its scores averaged over cases and classes, Dice per class, and CPU seconds a step.
 struct GridScore {
   double dice = 0, hd95 = 0;  // Dice in [0,1]; hd95 may be NaN
   std::map<std::string, double> dice_of_class;
   int64_t seed = 0;
+  double step_seconds = NAN;  // where the run's record does not tell
 };
 using GridScores =
     std::map<std::pair<std::string, int64_t>, std::vector<GridScore>>;  // (variant, labelled) -> one per seed
@@ -54,7 +56,7 @@ struct GridTable {
   std::vector<TableRow> rows;
 };
 inline std::string in_markdown(const GridTable& t) { return markdown_table(t.head, t.rows); }
-// One row per variant; Dice and HD95 per number of labelled cases.
+// One row per variant; Dice and HD95 per number of labelled cases, and what a step cost on average.
 GridTable grid_table(const GridPlan& plan, const GridScores& scores);
 // One row per variant; Dice per class for one number of labelled cases.
 GridTable grid_class_table(const GridPlan& plan, const GridScores& scores, int64_t labeled);

@@ -19,7 +19,6 @@
 #include "train/loop/stop_signals.h"
 #include "train/methods/uncertainty_sheet.h"
 #include "train/setup/batches.h"
-#include "train/setup/run_record.h"
 
 namespace patchcl {
 
@@ -233,6 +232,7 @@ void Trainer::begin_phase(ProgressLine& line) {
 Outcome Trainer::run_phase(
     int64_t until, BatchStream& batches, const StopSignals& signals, ProgressLine& line) {
   while (learner_->iteration() < until) {
+    const std::clock_t begin = std::clock();
     const int64_t next = learner_->iteration() + 1;
     const Batch host = batches.next(next - 1);
     const Batch batch = to_device(host);
@@ -241,6 +241,7 @@ Outcome Trainer::run_phase(
     if (config_.audit_every > 0 && next % config_.audit_every == 0) audit(host);
     const bool log_now = next % config_.log_every == 0 || next == config_.iters;
     config_.graph ? step_recorded(batch, log_now) : step(batch, log_now);
+    cost_.add_step_since(begin);
     after_step(batch, line);
     if (signals.asked() && learner_->iteration() < config_.iters) {
       if (validated_ != learner_->iteration()) checkpoint();
@@ -328,6 +329,7 @@ void Trainer::checkpoint() {
   log_->sync();
   info_.iteration = learner_->iteration();
   save_checkpoint(config_.out, info_, *learner_, progress_, resolved_, dataset_.fingerprint());
+  record_cost(config_.out, cost_);
 }
 
 void Trainer::write_results() const {

@@ -17,6 +17,7 @@
 #include "train/loop/staging.h"
 #include "train/setup/checkpoint.h"
 #include "train/setup/config.h"
+#include "train/setup/run_record.h"
 
 namespace patchcl {
 
@@ -71,6 +72,7 @@ class Trainer {
   Summary validation_;
   int64_t validated_ = -1;  // the iteration of it
   std::string terms_text_;
+  StepCost cost_;
   std::unique_ptr<RunLog> log_;
   Batch recorded_batch_;
   size_t recorded_phase_ = 0;

@@ -1,5 +1,6 @@
 #include "train/setup/run_record.h"
 
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -20,9 +21,26 @@ namespace patchcl {
 const char *const kVersion = "0.9", *const kCommit = PATCHCL_COMMIT, *const kCompiler = PATCHCL_COMPILER;
 
 namespace {
+using nlohmann::ordered_json;
+
 std::vector<std::string>& arguments() {
   static std::vector<std::string> all;
   return all;
+}
+
+std::string path_of(const std::string& folder) { return folder + "/run.json"; }
+
+// Empty where there is none, or something else.
+ordered_json read_record(const std::string& folder) {
+  if (!std::filesystem::exists(path_of(folder))) return ordered_json::array();
+  const std::string text = read_text(path_of(folder), ExitCode::io);
+  const ordered_json record = ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+  return record.is_array() ? record : ordered_json::array();
+}
+
+// A path that is not UTF-8 is written with signs of replacement.
+void write_record(const std::string& folder, const ordered_json& record) {
+  write_text(path_of(folder), record.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
 }
 }  // namespace
 
@@ -30,20 +48,32 @@ const std::vector<std::string>& command_line() { return arguments(); }
 void set_command_line(int argc, char** argv) { arguments().assign(argv, argv + argc); }
 
 void record_run(const std::string& folder, const std::string& data, const Dataset& dataset) {
-  const std::string path = folder + "/run.json";
-  nlohmann::ordered_json record = nlohmann::ordered_json::array();
-  if (std::filesystem::exists(path)) {
-    const std::string text = read_text(path, ExitCode::io);
-    const auto before = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (before.is_array()) record = before;
-  }
+  ordered_json record = read_record(folder);
   record.push_back({{"version", kVersion}, {"commit", kCommit}, {"compiler", kCompiler},
       {"instructions", instructions()}, {"command", command_line()}, {"data", data},
       {"data_fingerprint", dataset.fingerprint()}, {"training_cases", dataset.cases()},
       {"labeled_cases", dataset.labeled_cases()}, {"images", dataset.items()},
       {"labeled_images", dataset.labeled_items()}, {"validation_cases", dataset.validation_cases()}});
-  // A path that is not UTF-8 is written with signs of replacement.
-  write_text(path, record.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  write_record(folder, record);
+}
+
+void record_cost(const std::string& folder, const StepCost& cost) {
+  ordered_json record = read_record(folder);
+  if (record.empty() || !record.back().is_object()) return;
+  record.back()["steps"] = cost.steps;
+  record.back()["cpu_seconds"] = cost.cpu_seconds;
+  write_record(folder, record);
+}
+
+double recorded_step_seconds(const std::string& folder) {
+  double steps = 0, seconds = 0;
+  for (const ordered_json& entry : read_record(folder)) {
+    if (!entry.is_object() || !entry.contains("steps") || !entry.contains("cpu_seconds")) continue;
+    if (!entry["steps"].is_number() || !entry["cpu_seconds"].is_number()) continue;
+    steps += entry["steps"].get<double>();
+    seconds += entry["cpu_seconds"].get<double>();
+  }
+  return steps > 0 ? seconds / steps : std::nan("");
 }
 
 }  // namespace patchcl

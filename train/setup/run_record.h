@@ -1,5 +1,6 @@
-// run.json in a run folder: which program made it, how it was called, on which data.
+// run.json in a run folder: which program made it, how it was called, on which data, and what a step cost.
 #pragma once
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -16,5 +17,21 @@ void set_command_line(int argc, char** argv);
 
 // Adds this process to FOLDER/run.json: a run that was resumed has an entry for each.
 void record_run(const std::string& folder, const std::string& data, const Dataset& dataset);
+
+// What steps cost: CPU time of all threads of this process, the loading of data included, validation and
+// checkpoints not. On a GPU that of its host.
+struct StepCost {
+  int64_t steps = 0;
+  double cpu_seconds = 0;
+  void add_step_since(std::clock_t begin) {
+    ++steps;
+    cpu_seconds += double(std::clock() - begin) / CLOCKS_PER_SEC;
+  }
+};
+
+// Into the last entry of FOLDER/run.json.
+void record_cost(const std::string& folder, const StepCost& cost);
+// CPU seconds a step over all entries of FOLDER/run.json; NaN where none tells.
+double recorded_step_seconds(const std::string& folder);
 
 }  // namespace patchcl
