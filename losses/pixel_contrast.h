@@ -1,9 +1,10 @@
 // Supervised contrast of pixels (METHODS 2.3): vectors of one label attract, all others repel each other.
 //
-//   s_ik = <f_i,f_k>/tau, k runs over the group of i without i;  P(i): those with the label of i, N(i):
-//   others released   l_i = log sum_{k in D(i)} e^{s_ik} - 1/|P(i)| sum_{p in P(i)} s_ip paper      l_i =
-//   1/|P(i)| [ log sum_{k in D(i)} e^{s_ik} - log sum_{p in P(i)} e^{s_ip} ] L = mean over groups of the mean
-//   of l_i over their anchors;   D(i) = P(i) u N(i), or N(i)
+//   s_ik = <f_i,f_k>/tau,   k runs over the group of i without i
+//   P(i): those with the label of i,   N(i): the others,   D(i) = P(i) u N(i), or N(i)
+//   released  l_i = log sum_{k in D(i)} e^{s_ik} - 1/|P(i)| sum_{p in P(i)} s_ip
+//   paper     l_i = 1/|P(i)| [ log sum_{k in D(i)} e^{s_ik} - log sum_{p in P(i)} e^{s_ip} ]
+//   L = mean over groups of the mean of l_i over their anchors
 // Anchors are the vectors whose label is not 0 and whose P and N both hold something; groups without an
 // anchor are left out. Without any the loss is 0 and the gradient exactly 0. With w_i the weight of l_i in L:
 //   dL/ds_ik = w_i ( 1[k in D(i)] pi_ik - 1[k in P(i)] q_ik ),     pi_i the softmax of s_i over D(i)

@@ -1,9 +1,8 @@
 // Vectors for the hot CPU kernels, written once and compiled for each instruction set.
 //
 // A file NAME.simd.cpp is compiled once per instruction set with PATCHCL_ISA set to plain, avx2, avx512 or
-// avx512bf16; it
-// puts its kernels in namespace patchcl::PATCHCL_ISA, and NAME.h declares them for all three with a table
-// that picks by isa() (tensor/device.h). Such a file includes nothing but this header and
+// avx512bf16; it puts its kernels in namespace patchcl::PATCHCL_ISA, and NAME.h declares them for all four
+// with a table that picks by isa() (tensor/device.h). Such a file includes nothing but this header and
 // <cstdint>/<cstddef>: an inline function of a standard header, compiled here for AVX-512, could be the copy
 // that the linker keeps for everybody. The types are the compiler's own vectors: 64-byte ones, which it
 // splits where registers are narrower (fine for a few values at a time), and Vec, one register of the

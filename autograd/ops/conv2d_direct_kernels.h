@@ -8,7 +8,9 @@
 // neighbour and writes only its own pixels. dx is the forward pass of dy with the weight flipped and its
 // channels transposed.
 // Fewer than 16 output channels (the network's head): sums run over vectors of input channels, 4 outputs at a
-// time. dw. A register tile holds the three taps of a kernel row times 16 channels of one operand times a few
+// time.
+//
+// dw. A register tile holds the three taps of a kernel row times 16 channels of one operand times a few
 // of the other, while the image streams by. Groups of rows, fixed by the shapes, leave partial sums that are
 // added in order.
 #pragma once

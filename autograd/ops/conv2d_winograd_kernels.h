@@ -3,10 +3,12 @@
 // Lavin, Gray, "Fast algorithms for convolutional neural networks", CVPR 2016. A 4x4 tile of y needs a 6x6
 // tile d of x:
 //   y = A^T [ (G w G^T) o (B^T d B) ] A            o: elementwise, summed over input channels
-// 36 products per channel pair instead of 16 * 9 = 144. A, B and G interpolate at 0, +-a, +-b, infinity: row
-// p of G is (1, p, p^2) / M'(p) with M(t) = t (t^2 - a^2) (t^2 - b^2), row p of B^T the coefficients of M(t)
-// / (t - p), column p of A^T (1, p, p^2, p^3); a = 1/sqrt(2), b = sqrt(2) round better than the customary 1
-// and 2. The elementwise products of all tiles are 36 matrix products, one for each pair of points k:
+// 36 products per channel pair instead of 16 * 9 = 144. A, B and G interpolate at the points p = 0, +-a,
+// +-b and infinity, with M(t) = t (t^2 - a^2) (t^2 - b^2):
+//   row p of G: (1, p, p^2) / M'(p);   of B^T: the coefficients of M(t) / (t - p);
+//   column p of A^T: (1, p, p^2, p^3)
+// a = 1/sqrt(2), b = sqrt(2) round better than the customary 1 and 2. The elementwise products of all tiles
+// are 36 matrix products, one for each pair of points k:
 //   M[k] = V[k] U[k],   V = B^T d B  (tiles, Cin),   U = G w G^T  (Cin, Cout),   M  (tiles, Cout)
 // dx is the forward pass of dy with the weight flipped and its channels exchanged. And, as V and U enter
 // linearly,

@@ -1,5 +1,6 @@
-// Global average pooling   y_nc = 1/(H W) sum_ij x_nijc      dx_nijc = dy_nc / (H W)      x (N,H,W,C), y
-// (N,C)
+// Global average pooling   y_nc = 1/(H W) sum_ij x_nijc      dx_nijc = dy_nc / (H W)
+//
+// x (N,H,W,C), y (N,C).
 #pragma once
 #include "autograd/tape.h"
 

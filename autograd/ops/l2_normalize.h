@@ -1,6 +1,7 @@
-// Rows of length 1 (over the last axis):   y = r x,  r = 1 / sqrt(sum_j x_j^2 + eps)      dx = r (dy - y <dy,
-// y>)
+// Rows of length 1, over the last axis:
 //
+//   y = r x,  r = 1 / sqrt(sum_j x_j^2 + eps)
+//   dx = r (dy - y <dy,y>)
 // eps sits inside the root, so that the gradient at x = 0 is finite: r dy. Any shape, y has the shape of x.
 #pragma once
 #include "autograd/tape.h"

@@ -1,9 +1,8 @@
 // Twice the height and width by bilinear interpolation with aligned corners (PyTorch's Upsample(2,
 // align_corners=True)).
 //
-// Along an axis of n pixels output o lies at s(o) = o (n-1) / (2n-1), and the two inputs around it have the
-// weights
-// 1 - |s(o) - i|. In whole numbers, because s(2j) = j - j/(2n-1) and s(2j+1) = j + (n-1-j)/(2n-1):
+// Along an axis of n pixels output o lies at s(o) = o (n-1) / (2n-1), and the two inputs i around it have
+// the weights 1 - |s(o) - i|. In whole numbers, as s(2j) = j - j/(2n-1) and s(2j+1) = j + (n-1-j)/(2n-1):
 //   y[2j]   = x[j] + l_j (x[j-1] - x[j]),   l_j = j / (2n-1)
 //   y[2j+1] = x[j] + r_j (x[j+1] - x[j]),   r_j = (n-1-j) / (2n-1)
 // and, read the other way, each input gathers from the four outputs that it feeds:

@@ -1,10 +1,13 @@
 // Parameter audit: is the gradient of a whole training loss right, tensor by tensor?
 //
 // The loss L is any deterministic function of a ParamStore's values (f64). Per tensor some entries are
-// probed, its largest analytic one among them, and some Gaussian directions:  n(h) = (L(w + h d) - L(w - h
-// d)) / 2h  against  a = <dL/dw, d>. A probe passes when |a - n| <= 1e-6 s + 64 eps (|L+| + |L-|) / h, with s
-// the tensor's largest |dL/dw| (its norm for a direction). Written so that NaN fails. 64 where the battery of
-// single ops has 8: a whole network rounds more. A network with leaky ReLU and max-pooling has kinks: when
+// probed, its largest analytic one among them, and some Gaussian directions:
+//   n(h) = (L(w + h d) - L(w - h d)) / 2h   against   a = <dL/dw, d>
+//   passes when |a - n| <= 1e-6 s + 64 eps (|L+| + |L-|) / h
+// with s the tensor's largest |dL/dw| (its norm for a direction). Written so that NaN fails. 64 where the
+// battery of single ops has 8: a whole network rounds more.
+//
+// A network with leaky ReLU and max-pooling has kinks: when
 // one lies between w - h d and w + h d, n(h) is no derivative. So a probe that disagrees is repeated with
 // steps ten times smaller, as far as rounding lets anything be seen: a kink is left behind sooner or later, a
 // wrong gradient stays wrong. If the last step still disagrees, half of it decides: where n(h) and n(h/2)

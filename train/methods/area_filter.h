@@ -4,8 +4,8 @@
 //
 // Corrected: keep a > theta,  theta <- clip( theta + g_t (kept/n - q) ),  g_t = max(1/t, 0.01) for update t
 //   (Robbins-Monro on P(a > theta) = q; the floor lets theta follow the pseudo-labels as they improve).
-// As released: keep a <= theta (the smallest areas stay), theta <- clip( theta + a_t (q n - kept) ), a_t =
-// 0.01/t.
+// As released: keep a <= theta (the smallest areas stay), theta <- clip( theta + a_t (q n - kept) ),
+//   a_t = 0.01/t.
 #pragma once
 #include <cstdint>
 #include <string>

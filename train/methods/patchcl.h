@@ -2,12 +2,10 @@
 // patches of known class shapes the encoder, and a better encoder makes better pseudo-labels.
 //
 // Per step, besides the supervised and the consistency loss of semi_supervised.h:
-//   1 confidence C of each class: one-hot labels on labelled images, the teacher's softmax on unlabelled
-//   ones; 2 windows drawn by average patch entropy (patch_sampler.h), patches cut from image times
-//   confidence; 3 the teacher embeds an augmented view of each patch and feeds the queue of its class
-//     (losses/embedding_queue.h);
-//   4 the student embeds the plain patches; L_plg (losses/guided_contrastive.h) or InfoNCE against the
-//   queues.
+//   1 confidence C of each class: one-hot labels on labelled images, the teacher's softmax on unlabelled ones
+//   2 windows are drawn by average patch entropy (patch_sampler.h), patches cut from image times confidence
+//   3 the teacher embeds a view of each patch, which joins the queue of its class (losses/embedding_queue.h)
+//   4 the student embeds the plain patches: L_plg (losses/guided_contrastive.h) or InfoNCE against the queues
 // Everything drawn or computed on the host happens before the student's pass on patches. Patches are
 // normalised with their own batch's statistics and leave the running ones alone: statistics of masked patches
 // would spoil those that segmentation uses, and gradients through running ones drive the two apart until

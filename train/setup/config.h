@@ -3,8 +3,7 @@
 //
 // What a run folder's config.toml holds is what ran: resolve() turns "the method decides", "all cores" and
 // "auto" into values before anything is written. The same names serve the command line (--batch 8), a TOML
-// file
-// (--config FILE with batch=8) and a resume, which reads the run's own file.
+// file (--config FILE with batch=8) and a resume, which reads the run's own file.
 #pragma once
 #include <memory>
 #include <string>
