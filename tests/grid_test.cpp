@@ -95,12 +95,13 @@ TEST(Grid, ThePageHasTablesCurvesAndWhatIsMissing) {
   write_text((run / "metrics.jsonl").string(),
       "{\"iteration\":10,\"validation\":{\"mean\":{\"dice\":0.25}}}\n"
       "{\"iteration\":20,\"validation\":{\"mean\":{\"dice\":0.5}}}\n");
+  write_text((run / "run.json").string(), "[{\"steps\":20,\"cpu_seconds\":40}]");
   GridScores s;
   s[{"supervised", 3}] = {{0.5, 10, {{"RV", 0.4}}, 1}};
   write_grid_page(p, s, {{&p.variants[0], 3, 1, run}, {&p.variants[1], 3, 1, folder / "none"}}, folder / "");
   const std::string page = read_text(folder / "report.html");
-  for (const char* part :
-      {"50.00", "Differences, paired by seed", "<polyline", "1 of 2 are there", "missing"})
+  for (const char* part : {"50.00", "Differences, paired by seed", "<polyline", "hours of CPU time",
+           "1 of 2 are there", "missing"})
     EXPECT_NE(page.find(part), std::string::npos) << part;
 }
 

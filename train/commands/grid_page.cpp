@@ -1,10 +1,12 @@
-#include "tensor/file.h"
 #include "train/commands/grid_page.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "tensor/file.h"
 #include "train/evaluate/html.h"
 #include "train/evaluate/run_report.h"
+#include "train/setup/run_record.h"
 
 namespace patchcl {
 
@@ -32,21 +34,43 @@ html::Curve mean_curve(const std::string& name, const std::vector<html::Curve>& 
   return mean;
 }
 
+// What the runs of a row learned, by steps and by the CPU time of these.
+struct LearningCurves {
+  std::vector<html::Curve> by_step, by_hours;
+
+  void add(const std::string& row, const std::vector<html::Curve>& runs, double step_seconds) {
+    const std::string count = runs.size() > 1 ? ", mean of " + std::to_string(runs.size()) : "";
+    by_step.push_back(mean_curve(row + count, runs));
+    if (std::isnan(step_seconds)) return;
+    by_hours.push_back(by_step.back());
+    for (double& x : by_hours.back().x) x *= step_seconds / 3600;
+  }
+};
+
+LearningCurves learning_curves(const GridPlan& plan, const std::vector<GridCell>& cells, int64_t labeled) {
+  LearningCurves curves;
+  for (const GridVariant& v : plan.variants) {
+    std::vector<html::Curve> runs;
+    double step_seconds = 0;
+    for (const GridCell& c : cells) {
+      if (c.variant->name != v.name || c.labeled != labeled) continue;
+      html::Curve run = validation_curve(c.folder);
+      if (run.x.empty()) continue;
+      runs.push_back(std::move(run));
+      step_seconds += recorded_step_seconds(c.folder.string());
+    }
+    if (!runs.empty()) curves.add(v.name, runs, step_seconds / double(runs.size()));
+  }
+  return curves;
+}
+
 void add_curves(html::Page& page, const GridPlan& plan, const std::vector<GridCell>& cells) {
   for (const int64_t labeled : plan.labeled) {
-    std::vector<html::Curve> lines;
-    for (const GridVariant& v : plan.variants) {
-      std::vector<html::Curve> runs;
-      for (const GridCell& c : cells)
-        if (c.variant->name == v.name && c.labeled == labeled) runs.push_back(validation_curve(c.folder));
-      std::erase_if(runs, [](const html::Curve& c) { return c.x.empty(); });
-      if (runs.empty()) continue;
-      const std::string count = runs.size() > 1 ? ", mean of " + std::to_string(runs.size()) : "";
-      lines.push_back(mean_curve(v.name + count, runs));
-    }
-    if (lines.empty()) continue;
+    const LearningCurves curves = learning_curves(plan, cells, labeled);
+    if (curves.by_step.empty()) continue;
     page.heading("Validation Dice, " + std::to_string(labeled) + " labelled");
-    page.figure(html::plot(lines, "step"), "");
+    page.figure(html::plot(curves.by_step, "step"), "");
+    if (!curves.by_hours.empty()) page.figure(html::plot(curves.by_hours, "hours of CPU time"), "");
   }
 }
 

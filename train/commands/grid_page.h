@@ -1,4 +1,4 @@
-// report.html of a grid: its tables, the validation curves of its runs, and which of them are missing.
+// report.html of a grid: its tables, the validation curves of its runs by steps and hours, and which are missing.
 #pragma once
 #include <filesystem>
 

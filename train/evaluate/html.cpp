@@ -123,11 +123,12 @@ std::string bars(
 
 std::string plot(const std::vector<Curve>& lines, const std::string& x_axis, bool logarithmic) {
   std::vector<Series> series;
-  double last = 1;
+  double last = 0;
   for (const Curve& l : lines) {
     series.push_back({l.name, l.y});
     for (const double x : l.x) last = std::max(last, x);
   }
+  if (last <= 0) last = 1;
   const Axis axis(series, logarithmic, 0);
   const double left = 60, top = 10, width = 520, height = 260;
   std::string s;
@@ -146,7 +147,8 @@ std::string plot(const std::vector<Curve>& lines, const std::string& x_axis, boo
          text(left + width + 30, top + 9 + 16 * double(k), lines[k].name);
   }
   s += text(left, top + height + 18, x_axis + " 0") +
-       text(left + width, top + height + 18, std::to_string(int64_t(last)), "end");
+       text(left + width, top + height + 18,
+           last == std::floor(last) ? std::to_string(int64_t(last)) : number(last), "end");
   return svg(left + width + 220, std::max(top + height, top + 16 * double(lines.size())) + 26, s);
 }
 
