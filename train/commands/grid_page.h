@@ -1,4 +1,4 @@
-// report.html of a grid: its tables, the validation curves of its runs by steps and hours, and which are missing.
+// report.html of a grid: its tables, validation curves by steps and by hours, and which runs are missing.
 #pragma once
 #include <filesystem>
 
