@@ -60,10 +60,15 @@ TEST(Grid, TablesHoldMeanAndDeviation) {
   s[{"supervised", 3}] = {{0.5, 10, {{"RV", 0.4}, {"LV", 0.6}}, 1, 0.02},
       {0.7, std::nan(""), {{"RV", 0.6}, {"LV", 0.8}}, 2, 0.03}};
   EXPECT_EQ(in_markdown(grid_table(p, s)),
-      "| method | Dice %, 3 labelled | HD95 | Dice %, 7 labelled | HD95 | CPU ms a step |\n"
-      "|---|---:|---:|---:|---:|---:|\n"
-      "| supervised | 60.00 ± 14.14 | 10.00 | - | - | 25.00 ± 7.07 |\n"
-      "| patchcl+cp | - | - | - | - | - |\n");
+      "| method | Dice %, 3 labelled | HD95 | Dice %, 7 labelled | HD95 |\n"
+      "|---|---:|---:|---:|---:|\n"
+      "| supervised | 60.00 ± 14.14 | 10.00 | - | - |\n"
+      "| patchcl+cp | - | - | - | - |\n");
+  EXPECT_EQ(in_markdown(grid_cost_table(p, s)),
+      "| CPU ms a step | 3 labelled | 7 labelled |\n"
+      "|---|---:|---:|\n"
+      "| supervised | 25.00 ± 7.07 | - |\n"
+      "| patchcl+cp | - | - |\n");
   EXPECT_EQ(in_markdown(grid_class_table(p, s, 3)),
       "| Dice %, 3 labelled | LV | RV |\n"
       "|---|---:|---:|\n"

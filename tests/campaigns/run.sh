@@ -91,7 +91,7 @@ complain() {
 }
 # Weights, teacher, optimiser, metadata, tables and pictures. Times and process numbers are in the others.
 same_files() {
-  differences=$(diff -rq -x run.json -x run.lock -x report.html -x last.1.safetensors -x grid.log "ref/$result" try/run 2>&1) ||
+  differences=$(diff -rq -x run.json -x run.lock -x report.html -x cost.md -x last.1.safetensors -x grid.log "ref/$result" try/run 2>&1) ||
     complain "$(echo "$differences" | head -n 3)"
 }
 go_on() {

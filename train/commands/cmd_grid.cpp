@@ -192,7 +192,6 @@ class GridWork {
 void write_tables(const GridPlan& plan, const std::vector<GridCell>& cells, const fs::path& out) {
   GridScores scores;
   ordered_json runs = ordered_json::array();
-  const auto known = [](double v) { return std::isnan(v) ? ordered_json() : ordered_json(v); };
   for (const GridCell& c : cells) {
     std::optional<GridScore> s = read_scores(scores_file(c));
     if (!s) continue;
@@ -200,7 +199,7 @@ void write_tables(const GridPlan& plan, const std::vector<GridCell>& cells, cons
     s->step_seconds = recorded_step_seconds(c.folder.string());
     scores[{c.variant->name, c.labeled}].push_back(*s);
     runs.push_back({{"variant", c.variant->name}, {"labeled", c.labeled}, {"seed", c.seed}, {"dice", s->dice},
-        {"hd95", known(s->hd95)}, {"step_cpu_seconds", known(s->step_seconds)},
+        {"hd95", std::isnan(s->hd95) ? ordered_json() : ordered_json(s->hd95)},
         {"dice_of_class", s->dice_of_class}});
   }
   std::string tables = in_markdown(grid_table(plan, scores));
@@ -209,9 +208,11 @@ void write_tables(const GridPlan& plan, const std::vector<GridCell>& cells, cons
   make_folders(out);
   write_text((out / "table.md").string(), tables);
   write_text((out / "runs.json").string(), runs.dump(2) + "\n");
+  const std::string cost = in_markdown(grid_cost_table(plan, scores));
+  write_text((out / "cost.md").string(), cost);
   write_grid_page(plan, scores, cells, out);
-  std::printf("\n%s\nwrote %s, and report.html and runs.json beside it\n", tables.c_str(),
-      (out / "table.md").c_str());
+  std::printf("\n%s\n%s\nwrote %s, and report.html, runs.json and cost.md beside it\n", tables.c_str(),
+      cost.c_str(), (out / "table.md").c_str());
 }
 
 int grid(const GridFlags& flags) {

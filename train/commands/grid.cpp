@@ -99,18 +99,14 @@ GridTable grid_table(const GridPlan& plan, const GridScores& scores) {
     head.push_back("Dice %, " + std::to_string(l) + " labelled");
     head.push_back("HD95");
   }
-  head.push_back("CPU ms a step");
   std::vector<TableRow> rows;
   for (const GridVariant& v : plan.variants) {
     rows.push_back({v.name});
-    std::vector<GridScore> all;
     for (int64_t l : plan.labeled) {
       const std::vector<GridScore>& of = scores_of(scores, v.name, l);
-      all.insert(all.end(), of.begin(), of.end());
       rows.back().push_back(spread(of, 100, [](const GridScore& x) { return x.dice; }));
       rows.back().push_back(spread(of, 1, [](const GridScore& x) { return x.hd95; }));
     }
-    rows.back().push_back(spread(all, 1000, [](const GridScore& x) { return x.step_seconds; }));
   }
   return {head, rows};
 }
@@ -127,6 +123,19 @@ GridTable grid_class_table(const GridPlan& plan, const GridScores& scores, int64
     for (size_t k = 1; k < head.size(); ++k)
       rows.back().push_back(spread(scores_of(scores, v.name, labeled), 100,
           [&](const GridScore& x) { return x.dice_of_class.at(head[k]); }));
+  }
+  return {head, rows};
+}
+
+GridTable grid_cost_table(const GridPlan& plan, const GridScores& scores) {
+  TableRow head{"CPU ms a step"};
+  for (int64_t l : plan.labeled) head.push_back(std::to_string(l) + " labelled");
+  std::vector<TableRow> rows;
+  for (const GridVariant& v : plan.variants) {
+    rows.push_back({v.name});
+    for (int64_t l : plan.labeled)
+      rows.back().push_back(
+          spread(scores_of(scores, v.name, l), 1000, [](const GridScore& x) { return x.step_seconds; }));
   }
   return {head, rows};
 }

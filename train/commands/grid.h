@@ -56,10 +56,12 @@ struct GridTable {
   std::vector<TableRow> rows;
 };
 inline std::string in_markdown(const GridTable& t) { return markdown_table(t.head, t.rows); }
-// One row per variant; Dice and HD95 per number of labelled cases, and what a step cost on average.
+// One row per variant; Dice and HD95 per number of labelled cases.
 GridTable grid_table(const GridPlan& plan, const GridScores& scores);
 // One row per variant; Dice per class for one number of labelled cases.
 GridTable grid_class_table(const GridPlan& plan, const GridScores& scores, int64_t labeled);
+// One row per variant; what a step cost per number of labelled cases: the one table that holds times.
+GridTable grid_cost_table(const GridPlan& plan, const GridScores& scores);
 // One row per variant but the first: its Dice minus the first's, seed by seed, as mean and deviation, with
 // Student's t = mean / (deviation / sqrt(n)) where there are three seeds or more.
 GridTable grid_differences(const GridPlan& plan, const GridScores& scores);

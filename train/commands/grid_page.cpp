@@ -103,6 +103,7 @@ void write_grid_page(const GridPlan& plan, const GridScores& scores, const std::
   html::Page page("Grid " + std::filesystem::absolute(folder).filename().string());
   add_table(page, "Scores of the " + plan.weights + " weights: mean and deviation over seeds",
       grid_table(plan, scores));
+  add_table(page, "What a step cost", grid_cost_table(plan, scores));
   for (const int64_t l : plan.labeled)
     add_table(page, "By class, " + std::to_string(l) + " labelled", grid_class_table(plan, scores, l));
   if (plan.variants.size() > 1)
