@@ -31,9 +31,8 @@ std::vector<ReceptiveField> decoder_fields(const UNetConfig& c) {
   std::vector<ReceptiveField> fields(encoder.size() - 1);
   ReceptiveField field = encoder.back();
   for (size_t level = fields.size(); level-- > 0;) {
-    const int64_t coarse = field.jump;
     field.jump /= 2;
-    field.side += c.up == Upsampling::bilinear ? coarse : field.jump;
+    field.side += (c.up == Upsampling::bilinear ? 3 : 1) * field.jump;
     field.side = std::max(field.side, encoder[level].side);
     pass_block(field, c, c.gates != Gates::none);
     fields[level] = field;

@@ -6,9 +6,12 @@
 
 #include "autograd/ops/pointwise.h"
 #include "autograd/spec.h"
+#include "tests/command_line.h"
+#include "tests/json_output.h"
 #include "train/commands/command.h"
 
 using namespace patchcl;
+using namespace patchcl::test;
 
 namespace {
 
@@ -101,4 +104,35 @@ TEST(AuditCommand, AnUnknownOpIsAUsageError) {
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ExitCode::usage);
   }
+}
+
+TEST(AuditCommand, OfAMethodWithPhasesAuditsAStepOfEachAndItsHeads) {
+  const Outcome o = run_patchcl(
+      "audit model --method local-contrast --block 16 --pixels block --size 16 --widths 2,4 --json");
+  ASSERT_EQ(o.code, 0) << o.output;
+  std::vector<std::string> terms;
+  std::map<std::string, double> largest;  // gradient of a tensor in any of the steps
+  const nlohmann::json j = json_in(o);
+  for (const auto& step : j.at("steps")) {
+    terms.push_back(step.at("terms")[0].at("name"));
+    for (const auto& p : step.at("parameters")) {
+      double& norm = largest[p.at("name")];
+      norm = std::max(norm, p.at("gradient_norm").get<double>());
+    }
+  }
+  EXPECT_EQ(terms, (std::vector<std::string>{"global_contrast", "local_contrast", "ce"}));
+  for (const std::string head : {"global_head.0.weight", "global_head.2.weight", "local_head.0.weight"})
+    EXPECT_GT(largest.at(head), 1e-6) << head;
+}
+
+TEST(AuditCommand, SeesAGatedNetwork) {
+  const Outcome o = run_patchcl("audit model --method supervised --uafs all --size 16 --widths 2,4");
+  EXPECT_EQ(o.code, 0) << o.output;
+  EXPECT_NE(o.output.find("uafs.0.weight"), std::string::npos) << o.output;
+}
+
+TEST(AuditCommand, TellsOfAPhaseThatIsNotThere) {
+  const Outcome o = run_patchcl("audit model --method supervised --phase 2");
+  EXPECT_EQ(o.code, 2);
+  EXPECT_NE(o.output.find("--phase 2, but this run of supervised has 1"), std::string::npos) << o.output;
 }

@@ -121,6 +121,35 @@ TEST(Augment, ImageAndLabelMoveTogether) {
 
 }  // namespace
 
+// Whatever else happens to an image, a window is a part of what it becomes.
+TEST(Augment, AWindowIsAPartOfTheWholeImageOfEveryKind) {
+  constexpr int64_t kSize = 40, kWindow = 24;
+  std::vector<float> image;
+  Rng random(3);
+  for (int64_t i = 0; i < kSize * kSize; ++i) image.push_back(float(random.uniform()));
+  Slice s;
+  s.height = s.width = kSize;
+  s.image = image.data();
+  for (size_t k = 0; k < augmentation_names().size(); ++k) {
+    const std::string& name = augmentation_names()[k];
+    const auto kind = Augmentation(k);
+    std::vector<float> whole(kSize * kSize), part(kWindow * kWindow + 1, -1);
+    augment(s, {kind, kSize, Fit::resize}, Rng(7), whole.data(), nullptr);
+    augment(s, {kind, kSize, Fit::resize, kWindow}, Rng(7), part.data(), nullptr);
+    EXPECT_EQ(part.back(), -1) << name << ": written beyond its end";
+    int64_t places = 0;
+    for (int64_t top = 0; top + kWindow <= kSize; ++top)
+      for (int64_t left = 0; left + kWindow <= kSize; ++left) {
+        bool same = true;
+        for (int64_t y = 0; same && y < kWindow; ++y)
+          same = std::equal(part.begin() + y * kWindow, part.begin() + (y + 1) * kWindow,
+              whole.begin() + (top + y) * kSize + left);
+        places += same;
+      }
+    EXPECT_EQ(places, 1) << name;
+  }
+}
+
 // METHODS 7.4: rounded to 8 bits, with p 0.8 other brightness and contrast, with p `blur` blurred.
 TEST(Augment, TheBlurredViewIsRoundedJitteredAndBlurredAsOftenAsAsked) {
   std::vector<float> spot(81, 0.25f), out(81);

@@ -25,10 +25,15 @@ struct Plan {
   int64_t top = 0, left = 0;  // of the cut, when there is one
 };
 
+bool is_elastic(Augmentation kind) {
+  return kind == Augmentation::elastic || kind == Augmentation::elastic_mirror;
+}
+
 Plan draw(const AugmentOptions& o, int64_t height, int64_t width, Rng& rng) {
   Plan p;
   const bool first = rng.uniform() < 0.5, second = rng.uniform() < 0.5;
-  if (o.kind == Augmentation::flips || (o.kind != Augmentation::none && first)) p.what = Plan::turn;
+  const bool still = o.kind == Augmentation::none || is_elastic(o.kind);
+  if (o.kind == Augmentation::flips || (!still && first)) p.what = Plan::turn;
   else if (o.kind == Augmentation::ssl4mis_2025 || (o.kind == Augmentation::ssl4mis && second))
     p.what = Plan::rotate;
   p.quarter_turns = rng.below(4);
@@ -141,25 +146,22 @@ template Picture<uint8_t> rot90_flip(const Picture<uint8_t>&, int64_t, int);
 template Picture<float> rotate_nearest(const Picture<float>&, double);
 template Picture<uint8_t> rotate_nearest(const Picture<uint8_t>&, double);
 
-namespace {
-void elastic(const Slice& in, const AugmentOptions& options, Rng rng, float* image, uint8_t* label) {
-  augment(in, {Augmentation::none, options.size, options.fit}, rng, image, label);
-  rng.skip(16);  // behind the draws of the cut
-  const bool mirror = options.kind == Augmentation::elastic_mirror;
-  const auto field = warp_field(options.size, mirror ? kFineTuningWarp : kPretrainingWarp, rng);
-  warp(options.size, in.channels, field, image, in.label ? label : nullptr);
-}
-}  // namespace
-
 void augment(const Slice& in, const AugmentOptions& options, Rng rng, float* image, uint8_t* label) {
-  if (options.kind == Augmentation::elastic || options.kind == Augmentation::elastic_mirror)
-    return elastic(in, options, rng, image, label);
+  Rng warping = rng;
+  warping.skip(16);  // behind the draws of the plan
   const Plan plan = draw(options, in.height, in.width, rng);
-  Picture<uint8_t> labels{options.size, options.size, 1, {}};
-  if (in.label) labels = whole(plan, options, in.label, in.height, in.width, 1);
-  const Corner corner = options.window > 0 ? place_window(options, labels, rng) : Corner{0, 0};
-  write(whole(plan, options, in.image, in.height, in.width, in.channels), options, corner, image);
-  if (in.label) write(labels, options, corner, label);
+  Picture<float> x = whole(plan, options, in.image, in.height, in.width, in.channels);
+  Picture<uint8_t> y{options.size, options.size, 1, {}};
+  if (in.label) y = whole(plan, options, in.label, in.height, in.width, 1);
+  if (is_elastic(options.kind)) {
+    const bool mirror = options.kind == Augmentation::elastic_mirror;
+    const auto field = warp_field(options.size, mirror ? kFineTuningWarp : kPretrainingWarp, warping);
+    warp(options.size, in.channels, field, x.values.data(), in.label ? y.values.data() : nullptr);
+    rng = warping;
+  }
+  const Corner corner = options.window > 0 ? place_window(options, y, rng) : Corner{0, 0};
+  write(x, options, corner, image);
+  if (in.label) write(y, options, corner, label);
 }
 
 namespace {

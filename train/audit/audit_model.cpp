@@ -1,8 +1,10 @@
 // patchcl audit model, patchcl audit run: a whole training loss in f64, every parameter tensor numeric
-// against analytic, and what each loss term contributes to the gradient of each layer.
+// against analytic, and what each loss term contributes to the gradient of each layer. Of a method with
+// phases a step of each.
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -96,8 +98,7 @@ nlohmann::json to_json(const ModelReport& r) {
 
 std::vector<double> values(const Tensor& t) { return {t.data<double>(), t.data<double>() + t.numel()}; }
 
-void save_page(const ModelReport& r, const AuditedStep& audited, const std::string& path) {
-  html::Page page("Gradient audit of a training step");
+void add_to_page(html::Page& page, const ModelReport& r, const AuditedStep& audited) {
   page.paragraph(r.what + ". Loss " + std::to_string(r.loss) + ".");
   page.paragraph(std::string("Verdict: ") + r.verdict() + ", " + std::to_string(r.checks.size()) +
                  " parameter tensors; " + std::to_string(r.kinks()) +
@@ -141,12 +142,10 @@ void save_page(const ModelReport& r, const AuditedStep& audited, const std::stri
         in_markup(check->where)});
   }
   page.table({"parameter", "shape", "values", "gradient", "verdict", "worst probe"}, rows);
-  page.save(path);
 }
 
-template <class Prepare> int audit(const ReportOptions& o, const Prepare& prepare) {
+ModelReport audit(const AuditedStep& audited, const ReportOptions& o) {
   const auto start = std::chrono::steady_clock::now();
-  const AuditedStep audited = prepare();
   StepAudit& step = *audited.step;
   ModelReport r;
   r.what = audited.what;
@@ -162,10 +161,26 @@ template <class Prepare> int audit(const ReportOptions& o, const Prepare& prepar
       step.student(), [&] { return step.loss(); }, options);
   line.reset();
   r.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (!o.html.empty()) save_page(r, audited, o.html);
-  if (o.json) std::printf("%s\n", to_json(r).dump(2).c_str());
-  else print(r);
-  return int(verdict(r.checks));
+  return r;
+}
+
+// Audits the steps that `prepare` gives, one after the other, until it says that there are no more. The
+// result is the exit code.
+int audit_all(const ReportOptions& o, const std::function<AuditedStep(bool& more)>& prepare) {
+  html::Page page("Gradient audit of a training step");
+  nlohmann::json all;
+  ExitCode code = ExitCode::ok;
+  for (bool more = true; more;) {
+    const AuditedStep audited = prepare(more);
+    const ModelReport r = audit(audited, o);
+    if (verdict(r.checks) != ExitCode::ok) code = verdict(r.checks);
+    add_to_page(page, r, audited);
+    if (o.json) all["steps"].push_back(to_json(r));
+    else print(r);
+  }
+  if (!o.html.empty()) page.save(o.html);
+  if (o.json) std::printf("%s\n", all.dump(2).c_str());
+  return int(code);
 }
 
 }  // namespace
@@ -178,7 +193,15 @@ std::function<int()> add_audit_model(CLI::App& app) {
   auto o = std::make_shared<Options>();
   o->setup.add(app);
   o->report.add(app);
-  return [o] { return audit(o->report, [&] { return o->setup.prepare(); }); };
+  return [o] {
+    AuditSetup setup = o->setup;
+    if (o->setup.phase == 0) setup.phase = 1;
+    return audit_all(o->report, [&](bool& more) {
+      AuditedStep step = setup.prepare();
+      more = o->setup.phase == 0 && size_t(setup.phase++) < step.phases;
+      return step;
+    });
+  };
 }
 
 std::function<int()> add_audit_run(CLI::App& app) {
@@ -190,7 +213,12 @@ std::function<int()> add_audit_run(CLI::App& app) {
   app.add_option("run", o->run, "Run folder, or a checkpoint in it")->required();
   app.add_option("--data", o->data, "Where the run's data lies now; default: where it lay");
   o->report.add(app);
-  return [o] { return audit(o->report, [&] { return prepare_run(o->run, o->data); }); };
+  return [o] {
+    return audit_all(o->report, [&](bool& more) {
+      more = false;
+      return prepare_run(o->run, o->data);
+    });
+  };
 }
 
 }  // namespace patchcl

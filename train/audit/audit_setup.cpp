@@ -1,6 +1,7 @@
 #include "train/audit/audit_setup.h"
 
 #include <CLI/CLI.hpp>
+#include <numeric>
 
 #include "tensor/device.h"
 #include "tensor/parallel.h"
@@ -20,14 +21,30 @@ void AuditSetup::add(CLI::App& app) {
   o.add("labeled", labeled, "Labelled cases; -1: all", at_least(-1));
   o.add("size", size, "Height and width of the images", at_least(1));
   o.add("batch", batch, "Images, half of them labelled where the method wants others", at_least(1));
-  o.add("widths", network.widths, "Channels of the UNet's levels", at_least(1));
   o.add("weights", weights, "Start from these instead of the initial ones");
-  o.add("steps", steps, "Training steps before the audited one", kNotNegative);
+  o.add("steps", steps, "Training steps before the last one of the method's phases", kNotNegative);
+  o.add("phase", phase,
+      "Which phase is audited, at its last step: 1 is the first; 0: the last, in `audit model` each of them",
+      kNotNegative);
   o.add("seed", seed, "Of weights, batches and everything drawn");
   o.add("threads", threads, "0: all cores", kNotNegative);
+  declare_network_options(o, network);
   o.declare_to(app);
   declare_method_options(app, *options);
 }
+
+namespace {
+// The last step of a phase.
+int64_t audited_step(const Learner& learner, int64_t phase, const std::string& method) {
+  const std::vector<Phase>& phases = learner.phases();
+  if (phase > int64_t(phases.size()))
+    fail(ExitCode::usage, "audit", "--phase ", phase, ", but this run of ", method, " has ", phases.size(),
+        "; a larger --steps may give it more");
+  const auto last = phase > 0 ? phases.begin() + phase : phases.end();
+  return std::accumulate(phases.begin(), last, int64_t(-1),
+      [](int64_t sum, const Phase& p) { return sum + p.iterations; });
+}
+}  // namespace
 
 AuditedStep AuditSetup::prepare() const {
   if (threads > 0) set_threads(threads);
@@ -47,17 +64,20 @@ AuditedStep AuditSetup::prepare() const {
     get_weights(load_tensors(weights, Arena("weights")), step.student(), weights);
     step.teacher().copy_from(step.student());
   }
+  out.phases = step.learner().phases().size();
+  const int64_t audited = audited_step(step.learner(), phase, method);
   BatchStream batches(step.learner(), c, dataset);
   for (int64_t i = 0;; ++i) {
     step.set(batches.next(i), i);
-    if (i == steps) break;
+    if (i == audited) break;
     step.train(0.01);
     out.history.push_back(norms_by_layer(step.layout(), step.student().grads()));
   }
-  const Phase& phase = step.learner().phase();
+  const Phase& reached = step.learner().phase();
   TextOut s;
-  s << method << " on " << data << ", " << phase.labeled << " labelled + " << phase.unlabeled
-    << " unlabelled images of " << size << 'x' << size << ", step " << steps << ", seed " << seed;
+  s << method << " on " << data << ", " << reached.name << ", " << reached.labeled << " labelled + "
+    << reached.unlabeled << " unlabelled images of " << size << 'x' << size << ", step " << audited
+    << ", seed " << seed;
   out.what = s.str();
   return out;
 }

@@ -9,7 +9,7 @@ Batch BatchStream::next(int64_t iteration) {
     const Sampler sampler(config_.seed, data_.labeled_items(), data_.items() - data_.labeled_items(),
         phase.labeled, phase.unlabeled);
     const LoaderOptions options{.seed = config_.seed,
-        .augment = {phase.augment.value_or(config_.augment), config_.size, data_.fit(config_.size),
+        .augment = {phase.augment.value_or(config_.augment), config_.size, config_.fit_of(data_),
             phase.size < config_.size ? phase.size : 0, config_.window_at},
         .views = phase.views};
     loader_ = std::make_unique<Loader>(data_, sampler, options, iteration);

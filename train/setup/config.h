@@ -6,6 +6,7 @@
 // file (--config FILE with batch=8) and a resume, which reads the run's own file.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,9 @@ Device device_of(DeviceChoice choice);
 // What a folder does not say of itself, for every command that reads one.
 void declare_read_options(OptionList& options, ReadOptions& read);
 
+// What the UNet is made of: widths, norms, dropout, upsampling, UAFS.
+void declare_network_options(OptionList& options, UNetConfig& network);
+
 // The registered methods, for an option that names one.
 Names<std::string> method_choices();
 
@@ -50,6 +54,7 @@ struct TrainConfig {
   int64_t border = 0;        // pixels of the border class; 0: there is none
   double border_weight = 0;  // what such a pixel weighs beyond 1 in the cross-entropy
   int64_t size = 256;
+  std::optional<Fit> fit;  // empty: as the data set's pictures suggest
   Augmentation augment = Augmentation::ssl4mis;
   int64_t window = 0;  // side of what the network trains on; 0: size
   WindowAt window_at = WindowAt::centre;
@@ -95,6 +100,7 @@ struct TrainConfig {
   int64_t pictured(int64_t step) const;
   std::string picture_type() const { return png ? ".png" : ".svg"; }
   DatasetOptions dataset_options() const;
+  Fit fit_of(const Dataset& data) const { return fit.value_or(data.fit(size)); }
   LearnerOptions learner_options(const Dataset& data) const;
   RunShape run_shape() const;
 };

@@ -1,0 +1,180 @@
+// The options of `patchcl train` that are no method's, and which of them do not fit together.
+#include <algorithm>
+
+#include "tensor/parallel.h"
+#include "train/setup/config.h"
+
+namespace patchcl {
+
+const Names<DType> kFloatTypes{{"f32", DType::f32}, {"f64", DType::f64}};
+const Names<Kernels> kKernelNames = in_order<Kernels>(kernel_names());
+const Names<MathMode> kMathNames = in_order<MathMode>(math_names());
+const Names<DeviceChoice> kDeviceNames{
+    {"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}};
+
+namespace {
+const Names<MathMode> kTrainingMath{
+    {"f32", MathMode::f32}, {"tf32", MathMode::tf32}, {"bf16", MathMode::bf16}};
+
+const Names<Augmentation> kAugmentations = in_order<Augmentation>(augmentation_names());
+const Names<std::optional<Fit>> kFits{{"auto", std::nullopt}, {"resize", Fit::resize}, {"crop", Fit::crop}};
+const Names<WindowAt> kWindowPlaces = in_order<WindowAt>({"centre", "uniform", "foreground"});
+const Names<OptimizerKind> kOptimizers{{"sgd", OptimizerKind::sgd}, {"adam", OptimizerKind::adam}};
+const Names<Schedule> kSchedules{{"auto", Schedule::automatic}, {"poly", Schedule::poly},
+    {"constant", Schedule::constant}, {"cosine", Schedule::cosine}};
+
+template <class E> Names<E> names_of(const std::map<std::string, E>& names) {
+  return {names.begin(), names.end()};
+}
+
+// An option with another value than its default, while the one that it needs is off.
+template <class T>
+void refuse_without(bool there, const char* needed, const char* option, const T& value, const T& otherwise) {
+  if (!there && value != otherwise)
+    fail(ExitCode::usage, "options", option, " ", value, " has no effect without ", needed, "; leave it out");
+}
+
+void declare_data(OptionList& o, TrainConfig& c) {
+  o.group("Data");
+  o.add("data", c.data,
+      "Folder (images and masks, ACDC, SSL4MIS, MSD or nnU-Net), or phantom[:cases=40,size=96,...]");
+  o.add("labeled", c.labeled,
+      "Labelled cases: a count (7) or share (10%) of the list's first, or a file that names them; -1: all");
+  o.add(
+      "val", c.val, "Held-out cases where the folder has no validation list; -1: one in five", at_least(-1));
+  o.add("tune", c.tune,
+      "Training cases held out to choose settings: not trained on, and validated instead of the validation "
+      "cases, which stay unread",
+      kNotNegative);
+  o.add("fold", c.fold, "Validate on one fold and train on the others: 2/5; splits_final.json may list them");
+  declare_read_options(o, c.read);
+  o.add("border", c.border,
+      "Pixels of a further class at the border of objects, which keeps touching ones apart and is grown over "
+      "after the network; 0: none",
+      Range{0, 64});
+  o.add("border-weight", c.border_weight,
+      "Further weight of that class's pixels in the cross-entropy; 0: that of all others", Range{0, 1000});
+  o.add("size", c.size, "Height and width of the network's input", kSides);
+  o.choose("fit", c.fit, kFits,
+      "How images meet it: resized as a whole, or cut at their own scale; auto: cut where the folder has "
+      "pictures that are all as large");
+  o.choose("augment", c.augment, kAugmentations, "Random changes of training images");
+  o.add("window", c.window, "Height and width of the cuts of these images that train; 0: whole images",
+      kNotNegative);
+  o.choose("window-at", c.window_at, kWindowPlaces,
+      "Where they lie: near the centre, anywhere, or every other one around a labelled pixel");
+  o.add("whole-share", c.whole_share,
+      "Share of the iterations, the last ones, on whole images, which show a network of windows where it is",
+      kShare);
+  o.add("whole-batch", c.whole_batch, "Images in a step there; 0: those of --batch", kNotNegative);
+}
+
+}  // namespace
+
+Device device_of(DeviceChoice choice) {
+  if (choice == DeviceChoice::cpu) return Device::cpu;
+  std::string why;
+  if (cuda_available(&why)) return Device::cuda;
+  if (choice == DeviceChoice::cuda)
+    fail(ExitCode::device, "device", "--device cuda was asked for, but ", why, "; use --device cpu");
+  return Device::cpu;
+}
+
+Names<std::string> method_choices() {
+  Names<std::string> names;
+  for (const MethodEntry& m : methods()) names.push_back({m.name, m.name});
+  return names;
+}
+
+void declare_network_options(OptionList& o, UNetConfig& c) {
+  o.group("Network");
+  o.add("widths", c.widths, "Channels per level", Range{1, 65536});
+  o.add("dropout", c.dropout, "Dropout rate per encoder level", Range{0, 1});
+  o.choose("norm", c.norm, names_of(kNormKinds), "Norm of the UNet's blocks");
+  o.add("decoder-norm", c.decoder_norm, "Norm in the decoder too");
+  o.choose("up", c.up, names_of(kUpsamplings), "How the decoder doubles height and width");
+  o.choose("uafs", c.gates, names_of(kGates),
+      "Features weighted by their uncertainty (Li et al. 2022), behind the decoder's blocks or all");
+  o.add("uafs-classes", c.gate_classes, "Classes whose entropy is the uncertainty; 1: a sigmoid's",
+      Range{1, 65536});
+  o.add("uafs-kernel", c.gate_kernel, "Side of its first convolution, odd", Range{1, 31});
+}
+
+void TrainConfig::declare(OptionList& o) {
+  o.choose("method", method, method_choices(), "What trains; its own options are listed at the end");
+  declare_data(o, *this);
+
+  o.group("Optimisation");
+  o.add("iters", iters, "Training steps", Range{1, 1e12});
+  o.add("batch", batch, "Images in a step", kBatches);
+  o.choose("optimizer", optimizer.kind, kOptimizers, "What follows the gradient");
+  o.add("lr", lr, "Learning rate at its peak", kPositive);
+  o.choose("schedule", schedule, kSchedules,
+      "Of the learning rate; poly: (1 - t/T)^0.9; auto: poly, with bcp constant");
+  o.add("lr-warm-up", lr_warm_up, "Steps over which the learning rate grows to its peak", kNotNegative);
+  o.add("momentum", optimizer.momentum, "Of SGD", Range{0, 1});
+  o.add("weight-decay", optimizer.weight_decay, "L2, part of the gradient", kNotNegative);
+  o.add("seed", seed, "Decides initial weights, batches, augmentation, dropout and sampling");
+
+  declare_network_options(o, network);
+  o.choose("dtype", dtype, kFloatTypes, "Numbers of weights and activations");
+  o.add("fused", network.fused, "Batch norm, activation and dropout in one pass");
+
+  o.group("Running");
+  o.add("out", out, "Run folder: config, metrics, checkpoints, pictures");
+  o.add("val-every", val_every, "Steps between validations; 0: at the end only", kNotNegative);
+  o.add("log-every", log_every, "Steps between lines of metrics.jsonl", at_least(1));
+  o.add("picture-every", picture_every, "Steps between pictures of what the method sees; 0: at the end only",
+      kNotNegative);
+  o.add("audit-every", audit_every,
+      "Steps between spot checks of the gradient in f64 (audit.jsonl); 0: never", kNotNegative);
+  o.add("tensorboard", tensorboard, "Also write events for TensorBoard: losses, scores; with --png overlays");
+  o.add("png", png, "Pictures as PNG, not as SVG with text that stays text");
+  o.add("threads", threads, "CPU threads; 0: all. Results do not depend on it", kNotNegative);
+  o.choose(
+      "kernels", kernels, kKernelNames, "Reference loops, direct sums, or fast (Winograd where it wins)");
+  o.choose("device", device, kDeviceNames, "Where it runs");
+  o.choose("math", math, kTrainingMath,
+      "f32; bf16: maps and factors of 8 bits, faster, smaller, coarser; tf32: factors of 10, on the GPU");
+  o.add("graph", graph, "On the GPU, all methods but patchcl: record a step's kernels once and replay them");
+  o.add("anomaly", anomaly, "Check every value of every op and stop at the first that is not finite (slow)");
+}
+
+void TrainConfig::resolve() {
+  if (schedule == Schedule::automatic) schedule = make_method(method)->usual_schedule();
+  if (optimizer.kind == OptimizerKind::adam && optimizer.momentum != OptimizerOptions().momentum)
+    fail(ExitCode::usage, "options", "--momentum ", optimizer.momentum,
+        " has no effect with --optimizer adam; leave it out");
+  if (window > size)
+    fail(ExitCode::usage, "options", "--window ", window, " is larger than the images of --size ", size,
+        "; a window is a part of them");
+  const UNetConfig usual;
+  const std::string centre = name_of(WindowAt::centre, kWindowPlaces);
+  const bool gated = network.gates != Gates::none;
+  refuse_without(gated, "--uafs", "--uafs-classes", network.gate_classes, usual.gate_classes);
+  refuse_without(gated, "--uafs", "--uafs-kernel", network.gate_kernel, usual.gate_kernel);
+  refuse_without(border > 0, "--border", "--border-weight", border_weight, 0.0);
+  refuse_without(window > 0, "--window", "--window-at", name_of(window_at, kWindowPlaces), centre);
+  refuse_without(window > 0, "--window", "--whole-share", whole_share, 0.0);
+  refuse_without(whole_share > 0, "--whole-share", "--whole-batch", whole_batch, int64_t(0));
+  const Device there = device_of(device);
+  device = there == Device::cuda ? DeviceChoice::cuda : DeviceChoice::cpu;
+  if (math == MathMode::tf32 && there == Device::cpu)
+    fail(ExitCode::usage, "options", "--math tf32 is for the GPU; on the CPU there are f32 and bf16");
+  if (threads > 0) set_threads(threads);
+  threads = patchcl::threads();
+  set_kernels(kernels);
+  set_math_mode(math);
+}
+
+void declare_read_options(OptionList& o, ReadOptions& read) {
+  o.add("label-values", read.label_values, "Values of grey masks in the order of the classes: 0,128,255");
+  o.add("label-colors", read.label_colors, "Colours of masks in the order of the classes: \"0,0,0;255,0,0\"");
+  o.add("group", read.group,
+      "Regular expression that finds the patient in a name, as its first group; unset: up to _frame or "
+      "_slice");
+  o.add("instance-masks", read.instance_masks,
+      "Masks number objects (glands): 0 background, any other number class 1");
+}
+
+}  // namespace patchcl
