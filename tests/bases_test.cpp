@@ -6,6 +6,7 @@
 
 #include "tensor/device.h"
 #include "tests/command_line.h"
+#include "tests/small_learner.h"
 #include "train/loop/trainer.h"
 #include "train/methods/ad_mt.h"
 #include "train/methods/mixing.h"
@@ -13,42 +14,9 @@
 #include "train/setup/learner.h"
 
 using namespace patchcl;
-using test::TemporaryFolder;
+using namespace patchcl::test;
 
 namespace {
-
-LearnerOptions small() {
-  LearnerOptions o;
-  o.network = {.classes = 3, .widths = {4, 8}, .dropout = {0, 0}};
-  o.run = {.iterations = 8, .batch = 4, .size = 16};
-  o.run.rate = {.peak = 0.05, .length = 8};
-  o.seed = 3;
-  return o;
-}
-
-Batch random_batch(const Learner& learner, const Arena& memory) {
-  Batch b;
-  b.labeled = learner.phase().labeled;
-  const int64_t n = b.labeled + learner.phase().unlabeled;
-  b.ids.resize(size_t(n));
-  const Tensor labels = memory.empty({n, 16, 16}, DType::u8);
-  Rng rng(1);
-  for (int64_t i = 0; i < labels.numel(); ++i)
-    labels.data<uint8_t>()[i] = i < b.labeled * 256 ? uint8_t(rng.below(3)) : 255;
-  for (size_t v = 0; v < learner.phase().views.size(); ++v) {
-    const Tensor x = memory.empty({n, 16, 16, 1}, DType::f32);
-    for (int64_t i = 0; i < x.numel(); ++i) x.data<float>()[i] = float(rng.uniform());
-    b.views.push_back({x, labels});
-  }
-  return b;
-}
-
-double loss_of(Learner& learner, const Batch& batch) {
-  Tape tape(learner.activations(), {.grad = false});
-  LossTerms log;
-  learner.begin_step();
-  return learner.loss(tape, batch, log).value().item();
-}
 
 // The loss with a teacher whose running statistics are its own, and with foreign ones; whether they moved.
 struct WithForeignStatistics {

@@ -301,14 +301,15 @@ TEST(Fit, IsWhatTheOptionSaysInBatchesAndInWeights) {
   TemporaryFolder folder;
   const std::string data = make_set(Kind::tiles, folder.path());
   const Dataset dataset = Dataset::open(data, {.validation = 1});
-  for (const std::string fit : {"auto", "resize", "crop"}) {
+  for (const std::string fit : {"auto", "resize", "bilinear", "crop"}) {
     const std::string out = folder / fit;
-    const Outcome o = run_patchcl("train --data " + data + " --val 1 --size 16 --widths 2,4 --dropout 0,0 --batch 1 " +
-                                  "--iters 1 --fit " + fit + " --out " + out);
+    const Outcome o =
+        run_patchcl("train --data " + data + " --val 1 --size 16 --widths 2,4 --dropout 0,0 --batch 1 " +
+                    "--iters 1 --fit " + fit + " --out " + out);
     ASSERT_EQ(o.code, 0) << o.output;
     const Arena memory("test");
-    const bool whole = fit == "resize";
-    EXPECT_EQ(load_tensors(out + "/last.safetensors", memory).metadata.at("fit"), whole ? "resize" : "crop");
+    const bool whole = fit == "resize" || fit == "bilinear";
+    EXPECT_EQ(load_tensors(out + "/last.safetensors", memory).metadata.at("fit"), whole ? fit : "crop");
     TrainConfig c = from_toml(read_text(out + "/config.toml"), out);
     c.augment = Augmentation::none;
     Learner learner("supervised", {}, c.learner_options(dataset));
@@ -318,7 +319,8 @@ TEST(Fit, IsWhatTheOptionSaysInBatchesAndInWeights) {
     std::vector<uint8_t> label(16 * 16);
     bool found = false;
     for (int64_t i = 0; i < dataset.items(); ++i) {
-      augment(dataset.item(i), {Augmentation::none, 16, Fit::resize}, Rng(1), zoomed.data(), label.data());
+      augment(dataset.item(i), {Augmentation::none, 16, fit == "resize" ? Fit::resize : Fit::bilinear},
+          Rng(1), zoomed.data(), label.data());
       found |= std::equal(zoomed.begin(), zoomed.end(), batch.images().data<float>());
     }
     EXPECT_EQ(found, whole) << fit;

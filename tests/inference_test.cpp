@@ -75,18 +75,23 @@ std::vector<float> crop(
 TEST(Inference, ResizeIsZoomForwardArgmaxZoomBackForAnyBatch) {
   const Net net;
   const Volume v = random_volume(5, 13, 9);
-  std::vector<uint8_t> want(5 * 13 * 9);
-  for (int64_t z = 0; z < 5; ++z) {
-    std::vector<float> small(16 * 16);
-    zoom_nearest(&v.image[z * 117], 13, 9, 1, small.data(), 16, 16);
-    const std::vector<float> p = net.run(small, 16, 16);
-    std::vector<uint8_t> labels(256);
-    for (int i = 0; i < 256; ++i) labels[i] = largest(&p[i * 3]);
-    zoom_nearest(labels.data(), 16, 16, 1, &want[z * 117], 13, 9);
+  std::vector<std::vector<uint8_t>> masks;
+  for (const Fit fit : {Fit::resize, Fit::bilinear}) {
+    const auto zoom = fit == Fit::resize ? zoom_nearest<float> : zoom_bilinear<float>;
+    std::vector<uint8_t>& want = masks.emplace_back(5 * 13 * 9);
+    for (int64_t z = 0; z < 5; ++z) {
+      std::vector<float> small(16 * 16);
+      zoom(&v.image[z * 117], 13, 9, 1, small.data(), 16, 16);
+      const std::vector<float> p = net.run(small, 16, 16);
+      std::vector<uint8_t> labels(256);
+      for (int i = 0; i < 256; ++i) labels[i] = largest(&p[i * 3]);
+      zoom_nearest(labels.data(), 16, 16, 1, &want[z * 117], 13, 9);
+    }
+    for (int64_t batch : {1, 2, 5, 8})
+      EXPECT_EQ(segment(net.unet, net.weights, v, {fit, 16, batch, 0.5}, net.arena), want) << batch;
+    EXPECT_GT(std::set<uint8_t>(want.begin(), want.end()).size(), 1u) << "a constant mask proves nothing";
   }
-  for (int64_t batch : {1, 2, 5, 8})
-    EXPECT_EQ(segment(net.unet, net.weights, v, {Fit::resize, 16, batch, 0.5}, net.arena), want) << batch;
-  EXPECT_GT(std::set<uint8_t>(want.begin(), want.end()).size(), 1u) << "a constant mask proves nothing";
+  EXPECT_NE(masks[0], masks[1]);
 }
 
 TEST(Inference, SizesThatTheNetworkCannotTakeAreContinuedByReflection) {

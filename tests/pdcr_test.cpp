@@ -11,6 +11,7 @@
 #include "autograd/ops/l2_normalize.h"
 #include "layers/receptive_field.h"
 #include "tests/golden.h"
+#include "tests/small_learner.h"
 
 using namespace patchcl;
 
@@ -290,11 +291,40 @@ TEST(Pdcr, OptionsWithoutEffectAreErrors) {
   };
   EXPECT_TRUE(refused({{"pdcr-tau", "0.3"}}));
   EXPECT_TRUE(refused({{"pdcr", "0.1"}, {"pdcr-sides", "3,5"}}));
+  EXPECT_TRUE(refused({{"pdcr", "0.1"}, {"pdcr-side-unit", "mask"}}));
+  EXPECT_TRUE(refused({{"pdcr", "0.1"}, {"pdcr-decoder-levels", "1"}}));
   EXPECT_TRUE(refused({{"pdcr", "0.1"}, {"pdcr-form", "l2"}, {"pdcr-reversed", "true"}}));
   EXPECT_TRUE(refused({{"pdcr", "0.1"}, {"pdcr-confidence", "0.5"}}));
   EXPECT_TRUE(refused({{"pdcr", "0.1"}, {"copy-paste", "true"}}));
   EXPECT_FALSE(refused({{"pdcr", "0.1"}, {"pdcr-patch", "hierarchy"}, {"pdcr-sides", "3,5"}}));
   EXPECT_FALSE(refused({{"pdcr-cross", "0.1"}, {"pdcr-width", "16"}, {"pdcr-unlabeled", "true"}}));
+}
+
+// A pixel of level 1 is two of the mask.
+TEST(Pdcr, SidesCountPixelsOfTheMapOrOfTheMask) {
+  const Arena memory("test");
+  const auto loss = [&](const std::string& sides, const std::string& unit) {
+    Learner learner("supervised",
+        {{"pdcr", "1"}, {"pdcr-levels", "1"}, {"pdcr-patch", "hierarchy"}, {"pdcr-sides", sides},
+            {"pdcr-side-unit", unit}},
+        test::small());
+    return test::loss_of(learner, test::random_batch(learner, memory));
+  };
+  EXPECT_EQ(loss("3", "map"), loss("6", "mask"));
+  EXPECT_NE(loss("3", "map"), loss("3", "mask"));
+}
+
+TEST(Pdcr, TheDecoderHasLevelsOfItsOwn) {
+  const Arena memory("test");
+  const auto loss = [&](const OptionValues& levels) {
+    OptionValues all{{"pdcr-decoder", "1"}};
+    all.insert(all.end(), levels.begin(), levels.end());
+    Learner learner("supervised", all, test::small());
+    return test::loss_of(learner, test::random_batch(learner, memory));
+  };
+  EXPECT_EQ(loss({{"pdcr-decoder-levels", "0"}}), loss({{"pdcr-decoder-levels", "0,1"}}));
+  EXPECT_EQ(loss({{"pdcr-decoder-levels", "0"}, {"pdcr-levels", "1"}}), loss({{"pdcr-decoder-levels", "0"}}));
+  EXPECT_THROW(loss({{"pdcr-decoder-levels", "1"}}), Error);  // two levels: the decoder has one
 }
 
 TEST(Pdcr, PositionsAreSinesOfBothAxes) {

@@ -28,3 +28,23 @@ TEST(Resize, ZoomsRowsAndColumnsIndependentlyAndKeepsChannelsTogether) {
   const float want[] = {0, 1, 2, 3, 2, 3, 4, 5, 4, 5};  // (1,5,2)
   for (int i = 0; i < 10; ++i) EXPECT_EQ(out[i], want[i]) << i;
 }
+
+// scipy.ndimage.zoom(x, 5 / 3, order=1) and so on: linear along each axis.
+TEST(Resize, BilinearIsLinearAlongBothAxes) {
+  const std::vector<float> x{0, 1, 4, 8, 9, 12};  // 2 x 3
+  std::vector<float> y(15);
+  zoom_bilinear(x.data(), 2, 3, 1, y.data(), 3, 5);
+  EXPECT_EQ(y, (std::vector<float>{0, .5f, 1, 2.5f, 4, 4, 4.5f, 5, 6.5f, 8, 8, 8.5f, 9, 10.5f, 12}));
+  std::vector<float> same(6);
+  zoom_bilinear(x.data(), 2, 3, 1, same.data(), 2, 3);
+  EXPECT_EQ(same, x);
+  zoom_bilinear(x.data(), 2, 3, 1, y.data(), 1, 1);
+  EXPECT_EQ(y[0], 0);
+}
+
+TEST(Resize, BilinearLabelsMakeOtherClassesWhereTwoMeet) {
+  const std::vector<uint8_t> label{0, 0, 3, 3};
+  std::vector<uint8_t> y(7);
+  zoom_bilinear(label.data(), 1, 4, 1, y.data(), 1, 7);
+  EXPECT_EQ(y, (std::vector<uint8_t>{0, 0, 0, 1, 3, 3, 3}));
+}

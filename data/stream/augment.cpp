@@ -58,15 +58,16 @@ template <class T> Picture<T> cut(
 }
 
 // (size,size,C)
-template <class T> Picture<T> whole(
-    const Plan& p, const AugmentOptions& o, const T* in, int64_t height, int64_t width, int64_t channels) {
+template <class T> Picture<T> whole(const Plan& p, const AugmentOptions& o, bool bilinear, const T* in,
+    int64_t height, int64_t width, int64_t channels) {
   const bool crop = o.fit == Fit::crop;
   Picture<T> x = cut(in, width, channels, p.top, p.left, crop ? std::min(height, o.size) : height,
       crop ? std::min(width, o.size) : width);
   if (p.what == Plan::turn) x = rot90_flip(x, p.quarter_turns, p.axis);
   else if (p.what == Plan::rotate) x = rotate_nearest(x, p.degrees);
   Picture<T> out{o.size, o.size, channels, std::vector<T>(size_t(o.size * o.size * channels))};
-  zoom_nearest(x.values.data(), x.height, x.width, channels, out.values.data(), o.size, o.size);
+  const auto zoom = bilinear ? zoom_bilinear<T> : zoom_nearest<T>;
+  zoom(x.values.data(), x.height, x.width, channels, out.values.data(), o.size, o.size);
   return out;
 }
 
@@ -150,9 +151,10 @@ void augment(const Slice& in, const AugmentOptions& options, Rng rng, float* ima
   Rng warping = rng;
   warping.skip(16);  // behind the draws of the plan
   const Plan plan = draw(options, in.height, in.width, rng);
-  Picture<float> x = whole(plan, options, in.image, in.height, in.width, in.channels);
+  const bool bilinear = options.fit == Fit::bilinear;
+  Picture<float> x = whole(plan, options, bilinear, in.image, in.height, in.width, in.channels);
   Picture<uint8_t> y{options.size, options.size, 1, {}};
-  if (in.label) y = whole(plan, options, in.label, in.height, in.width, 1);
+  if (in.label) y = whole(plan, options, options.bilinear_labels, in.label, in.height, in.width, 1);
   if (is_elastic(options.kind)) {
     const bool mirror = options.kind == Augmentation::elastic_mirror;
     const auto field = warp_field(options.size, mirror ? kFineTuningWarp : kPretrainingWarp, warping);

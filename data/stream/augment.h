@@ -1,5 +1,5 @@
 // Augmentation of training slices (METHODS 4.2): random rotations and flips at the image's own size, then
-// nearest resizing (or a cut at scale) to one size, and on request a window cut out of that: a network learns
+// resizing (or a cut at scale) to one size, and on request a window cut out of that: a network learns
 // the full resolution at a part of the cost. Image and label move together.
 #pragma once
 #include <string>
@@ -31,6 +31,7 @@ struct AugmentOptions {
   Fit fit = Fit::resize;
   int64_t window = 0;  // height and width of the window; 0: the whole image
   WindowAt window_at = WindowAt::centre;
+  bool bilinear_labels = false;  // as Hu et al.'s released code has it: other classes where two meet
   int64_t side() const { return window > 0 ? window : size; }  // of the result
 };
 

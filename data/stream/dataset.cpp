@@ -185,6 +185,11 @@ std::string Dataset::fingerprint() const {
   return text;
 }
 
+const std::vector<std::string>& fit_names() {
+  static const std::vector<std::string> names{"resize", "bilinear", "crop"};
+  return names;
+}
+
 Fit Dataset::fit(int64_t size) const {
   if (layout_.volumes) return Fit::resize;
   const bool large = std::all_of(layout_.train.begin(), layout_.train.end(),

@@ -23,9 +23,10 @@ struct Slice {
   std::shared_ptr<const Volume> owner;
 };
 
-// How an image meets a network of fixed input size: resized as a whole (METHODS 4.2), or cut at its own
-// scale.
-enum class Fit { resize, crop };
+// How an image meets a network of fixed input size: resized as a whole, to the nearest pixel (METHODS 4.2) or
+// bilinearly (2.6), or cut at its own scale.
+enum class Fit { resize, bilinear, crop };
+const std::vector<std::string>& fit_names();  // in the order of the values
 
 class Dataset {
  public:

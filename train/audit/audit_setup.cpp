@@ -41,8 +41,8 @@ int64_t audited_step(const Learner& learner, int64_t phase, const std::string& m
     fail(ExitCode::usage, "audit", "--phase ", phase, ", but this run of ", method, " has ", phases.size(),
         "; a larger --steps may give it more");
   const auto last = phase > 0 ? phases.begin() + phase : phases.end();
-  return std::accumulate(phases.begin(), last, int64_t(-1),
-      [](int64_t sum, const Phase& p) { return sum + p.iterations; });
+  return std::accumulate(
+      phases.begin(), last, int64_t(-1), [](int64_t sum, const Phase& p) { return sum + p.iterations; });
 }
 }  // namespace
 

@@ -24,7 +24,8 @@ struct InspectOptions {
 };
 
 // One slice at the network's size, (1,size,size,C).
-Tensor read_slice(const InspectOptions& o, int64_t size, int64_t channels) {
+Tensor read_slice(const InspectOptions& o, const ModelInfo& info) {
+  const int64_t size = info.size, channels = info.unet.in_channels;
   const Volume v = read_volume(o.image);
   const int64_t slice = o.slice < 0 ? v.depth / 2 : o.slice;
   if (slice >= v.depth)
@@ -32,8 +33,9 @@ Tensor read_slice(const InspectOptions& o, int64_t size, int64_t channels) {
   if (v.channels != channels)
     fail(ExitCode::data, "inspect", o.image, " has ", v.channels, " channels, the network wants ", channels);
   const Tensor x = Arena("image").empty({1, size, size, channels}, DType::f32);
-  zoom_nearest(v.image.data() + slice * v.slice_pixels() * channels, v.height, v.width, channels,
-      x.data<float>(), size, size);
+  const auto zoom = info.fit == Fit::bilinear ? zoom_bilinear<float> : zoom_nearest<float>;
+  zoom(v.image.data() + slice * v.slice_pixels() * channels, v.height, v.width, channels, x.data<float>(),
+      size, size);
   return x;
 }
 
@@ -41,7 +43,7 @@ int inspect(const InspectOptions& o) {
   const Arena memory("inspect");
   const std::unique_ptr<Model> model = load_model(o.weights, memory);
   const int64_t classes = model->info.unet.classes;
-  const Tensor x = read_slice(o, model->info.size, model->info.unet.in_channels);
+  const Tensor x = read_slice(o, model->info);
   Tape tape(memory, {.grad = false});
   Pass pass(tape, model->weights, /*training=*/false);
   const Var p = softmax(model->unet.forward(pass, tape.constant(x, "image")).logits);

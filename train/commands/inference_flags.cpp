@@ -27,9 +27,9 @@ void InferenceFlags::add(CLI::App& app) {
       ->check(CLI::Range(int64_t(0), int64_t(kSides.most)))
       ->capture_default_str();
   app.add_option("--fit", fit,
-         "resize: zoom each slice to the network; crop: overlapping windows at native resolution; auto: as "
-         "trained")
-      ->check(CLI::IsMember({"auto", "resize", "crop"}))
+         "resize, bilinear: zoom each slice to the network; crop: overlapping windows at native resolution; "
+         "auto: as trained")
+      ->check(CLI::IsMember({"auto", "resize", "bilinear", "crop"}))
       ->capture_default_str();
   app.add_option("--overlap", overlap, "With crop: share of a window that its neighbour covers too")
       ->capture_default_str();
@@ -98,8 +98,7 @@ std::string InferenceFlags::overlay_of(const std::string& id) const {
 
 InferenceOptions InferenceFlags::resolve(const ModelInfo& info) const {
   InferenceOptions o;
-  o.fit = info.fit;
-  if (fit != "auto") o.fit = fit == "resize" ? Fit::resize : Fit::crop;
+  o.fit = by_name("fit", fit, kFitNames).value_or(info.fit);
   o.size = size == 0 ? info.size : size;
   o.batch = batch;
   o.overlap = overlap;

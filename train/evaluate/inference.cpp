@@ -145,19 +145,35 @@ void check_label(const Volume& v, int classes) {
         ", the network knows 0..", classes - 1);
 }
 
-// Both ways give the probabilities of each slice (H,W,K), up to a factor, to take(slice, probabilities).
+// All ways give the probabilities of each slice (H,W,K), up to a factor, to take(slice, probabilities).
 using TakeSlice = std::function<void(int64_t, std::vector<double>&)>;
+
+// The volume with slices of side x side.
+Volume zoomed_bilinearly(const Volume& v, int64_t side) {
+  Volume out;
+  out.depth = v.depth;
+  out.height = out.width = side;
+  out.channels = v.channels;
+  out.image.resize(size_t(v.depth * side * side * v.channels));
+  for (int64_t z = 0; z < v.depth; ++z)
+    zoom_bilinear(v.image.data() + z * v.slice_pixels() * v.channels, v.height, v.width, v.channels,
+        out.image.data() + z * side * side * v.channels, side, side);
+  return out;
+}
 
 void slices_resized(
     const InferenceNetwork& network, const Volume& v, const InferenceOptions& o, const TakeSlice& take) {
   const int64_t side = network.admissible(o.size), k = network.classes();
+  const bool bilinear = o.fit == Fit::bilinear;
+  const Volume zoomed = bilinear ? zoomed_bilinearly(v, o.size) : Volume();
+  const Volume& seen = bilinear ? zoomed : v;
   std::vector<Window> windows;
   for (int64_t z = 0; z < v.depth; ++z)
-    windows.push_back(
-        {z, continued(zoom_index(v.height, o.size), side), continued(zoom_index(v.width, o.size), side)});
+    windows.push_back({z, continued(zoom_index(seen.height, o.size), side),
+        continued(zoom_index(seen.width, o.size), side)});
   const std::vector<int64_t> rows = zoom_index(o.size, v.height), columns = zoom_index(o.size, v.width);
   std::vector<double> slice(size_t(v.slice_pixels() * k));
-  for_each_window(network, v, windows, o.batch, [&](const Window& window, const double* p) {
+  for_each_window(network, seen, windows, o.batch, [&](const Window& window, const double* p) {
     double* out = slice.data();
     for (const int64_t y : rows)
       for (const int64_t x : columns) out = std::copy_n(p + (y * side + x) * k, k, out);
@@ -230,8 +246,8 @@ Segmentation segment(const Ensemble& networks, const Volume& volume, const Infer
     }
     if (see) see(z, p);
   };
-  if (options.fit == Fit::resize) slices_resized(network, volume, options, take);
-  else slices_of_tiles(network, volume, options, take);
+  if (options.fit == Fit::crop) slices_of_tiles(network, volume, options, take);
+  else slices_resized(network, volume, options, take);
   return finished(std::move(labels), volume, options, uint8_t(k - 1));
 }
 

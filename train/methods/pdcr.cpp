@@ -15,6 +15,7 @@ namespace patchcl {
 
 namespace {
 const Names<PatchSide> kPatchSides = in_order<PatchSide>({"field", "hierarchy"});
+const Names<SideUnit> kSideUnits = in_order<SideUnit>({"map", "mask"});
 const Names<SideAverage> kAverages = in_order<SideAverage>({"loss", "ratio"});
 const Names<AffinityForm> kForms = in_order<AffinityForm>({"contrastive", "l1", "l2"});
 const Names<Affinity> kAffinities = in_order<Affinity>({"ratio", "variation", "dice"});
@@ -41,9 +42,12 @@ void Pdcr::declare(OptionList& o, bool unlabeled) {
   o.add("pdcr", encoder_, "Weight on the encoder's maps; published: 0.01 to 0.1; 0: none", kNotNegative);
   o.add("pdcr-decoder", decoder_, "Weight on the decoder's maps", kNotNegative);
   o.add("pdcr-cross", cross_, "Weight between maps of two of the encoder's levels", kNotNegative);
-  o.add("pdcr-levels", levels_, "Levels whose maps take part; 0 is the finest", Range{0, 11});
+  o.add("pdcr-levels", levels_,
+      "Levels of the encoder whose maps take part, and their pairs; 0 is the finest", Range{0, 11});
+  o.add("pdcr-decoder-levels", decoder_numbers_, "Levels of the decoder whose maps take part", Range{0, 11});
   o.choose("pdcr-patch", side_, kPatchSides, "A patch is a vector's receptive field, or has these sides:");
-  o.add("pdcr-sides", sides_, "Sides of patches in pixels of the map", Range{1, 1 << 14});
+  o.add("pdcr-sides", sides_, "Sides of patches", Range{1, 1 << 14});
+  o.choose("pdcr-side-unit", side_unit_, kSideUnits, "In pixels of the map, or of the mask as published");
   o.choose(
       "pdcr-average", average_, kAverages, "Over the sides: of their losses, or of what they show first");
   o.choose("pdcr-form", contrast_.form, kForms, "Of the loss");
@@ -57,25 +61,31 @@ void Pdcr::declare(OptionList& o, bool unlabeled) {
   o.add("pdcr-width", width_, "Numbers of a projected vector between levels", at_least(1));
   if (!unlabeled) return;
   o.add("pdcr-unlabeled", unlabeled_, "On unlabelled images too, by pseudo-labels");
-  o.add("pdcr-confidence", confidence_, "Mean confidence of a pseudo-labelled patch that counts", kShare);
+  o.add("pdcr-confidence", confidence_,
+      "Mean confidence of a pseudo-labelled patch that counts; with --mix the share of its pixels that "
+      "--confidence keeps",
+      kShare);
 }
 
 void Pdcr::resolve(const OptionList& o) const {
   if (!on())
-    o.forbid({"pdcr-levels", "pdcr-patch", "pdcr-sides", "pdcr-average", "pdcr-form", "pdcr-affinity",
-                 "pdcr-reversed", "pdcr-position", "pdcr-tau", "pdcr-vectors", "pdcr-width", "pdcr-unlabeled",
-                 "pdcr-confidence"},
+    o.forbid({"pdcr-levels", "pdcr-decoder-levels", "pdcr-patch", "pdcr-sides", "pdcr-side-unit",
+                 "pdcr-average", "pdcr-form", "pdcr-affinity", "pdcr-reversed", "pdcr-position", "pdcr-tau",
+                 "pdcr-vectors", "pdcr-width", "pdcr-unlabeled", "pdcr-confidence"},
         "without --pdcr, --pdcr-decoder or --pdcr-cross");
-  if (side_ == PatchSide::field) o.forbid({"pdcr-sides", "pdcr-average"}, "with --pdcr-patch field");
+  if (side_ == PatchSide::field)
+    o.forbid({"pdcr-sides", "pdcr-side-unit", "pdcr-average"}, "with --pdcr-patch field");
+  if (decoder_ == 0) o.forbid({"pdcr-decoder-levels"}, "without --pdcr-decoder");
   if (cross_ == 0) o.forbid({"pdcr-width"}, "without --pdcr-cross");
   if (contrast_.form != AffinityForm::contrastive)
     o.forbid({"pdcr-tau", "pdcr-reversed"}, "with --pdcr-form l1 or l2");
   if (!unlabeled_) o.forbid({"pdcr-confidence"}, "without --pdcr-unlabeled");
 }
 
-std::vector<Pdcr::Level> Pdcr::levels_of(const std::vector<ReceptiveField>& fields) const {
+std::vector<Pdcr::Level> Pdcr::levels_of(
+    const std::vector<int>& numbers, const std::vector<ReceptiveField>& fields) {
   std::vector<Level> all;
-  for (const int l : levels_)
+  for (const int l : numbers)
     if (size_t(l) < fields.size()) all.push_back({l, fields[size_t(l)]});
   return all;
 }
@@ -83,11 +93,12 @@ std::vector<Pdcr::Level> Pdcr::levels_of(const std::vector<ReceptiveField>& fiel
 void Pdcr::declare(ParamLayout& layout, const UNetConfig& config) {
   if (!on()) return;
   classes_ = config.classes;
-  encoder_levels_ = levels_of(encoder_fields(config));
-  decoder_levels_ = levels_of(decoder_fields(config));
+  encoder_levels_ = levels_of(levels_, encoder_fields(config));
+  decoder_levels_ = levels_of(decoder_numbers_, decoder_fields(config));
   const size_t least = cross_ > 0 ? 2 : 1;
   if ((encoder_ + cross_ > 0 && encoder_levels_.size() < least) || (decoder_ > 0 && decoder_levels_.empty()))
-    fail(ExitCode::usage, "options", "--pdcr-levels names no level of this network of ", config.widths.size(),
+    fail(ExitCode::usage, "options",
+        "--pdcr-levels or --pdcr-decoder-levels names no level of this network of ", config.widths.size(),
         ", or only one with --pdcr-cross; give some of 0 .. ", config.widths.size() - 1);
   projections_.clear();
   for (size_t i = 0; cross_ > 0 && i < encoder_levels_.size(); ++i) {
@@ -101,7 +112,8 @@ void Pdcr::declare(ParamLayout& layout, const UNetConfig& config) {
 std::vector<int64_t> Pdcr::sides(const ReceptiveField& field) const {
   if (side_ == PatchSide::field) return {field.side};
   std::vector<int64_t> all;
-  for (const int s : sides_) all.push_back(s * field.jump);
+  const int64_t unit = side_unit_ == SideUnit::map ? field.jump : 1;
+  for (const int s : sides_) all.push_back(s * unit);
   return all;
 }
 

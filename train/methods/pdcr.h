@@ -3,7 +3,7 @@
 //
 //   L + l_enc mean L_encoder + l_dec mean L_decoder + l_x mean L_cross    over levels, or pairs of levels
 // each an affinity_contrast.h of the vectors on a grid of a map, whose patches of the label map are their
-// receptive fields, or sides 5, 7, 9 of pixels of the map around the field's centre. For a pair of levels
+// receptive fields, or sides 5, 7, 9 of pixels of the map (or the mask) around the field's centre. For a pair of levels
 // both are projected to one width: linear - batch norm - ReLU. On unlabelled images the teacher's
 // pseudo-labels stand in for the mask, and patches of low mean confidence are left out (ours, METHODS 3.6).
 // With --pdcr-position a vector also says where its patch lies: the paper's table has a position encoding, no
@@ -20,6 +20,7 @@
 namespace patchcl {
 
 enum class PatchSide { field, hierarchy };
+enum class SideUnit { map, mask };       // whose pixels sides count
 enum class SideAverage { loss, ratio };  // of the losses of several sides, or of what they show
 
 // The label maps of the first n images of a step, on the host.
@@ -61,7 +62,8 @@ class Pdcr {
     NormLayer norm;
   };
 
-  std::vector<Level> levels_of(const std::vector<ReceptiveField>& fields) const;
+  static std::vector<Level> levels_of(
+      const std::vector<int>& numbers, const std::vector<ReceptiveField>& fields);
   std::vector<int64_t> sides(const ReceptiveField& field) const;
   std::vector<LabelView> views(const SeenLabels& seen) const;
   Vectors vectors(Step& step, const Var& map, const Level& level, int64_t images,
@@ -75,8 +77,9 @@ class Pdcr {
   Var of_pairs(Step& step, const std::vector<Vectors>& all, int64_t images) const;
 
   double encoder_ = 0, decoder_ = 0, cross_ = 0;
-  std::vector<int> levels_{1, 2, 3, 4}, sides_{5, 7, 9};
+  std::vector<int> levels_{1, 2, 3, 4}, decoder_numbers_{1, 2, 3, 4}, sides_{5, 7, 9};
   PatchSide side_ = PatchSide::field;
+  SideUnit side_unit_ = SideUnit::map;
   SideAverage average_ = SideAverage::loss;
   AffinityContrastOptions contrast_;
   int64_t vectors_ = 256, width_ = 128;

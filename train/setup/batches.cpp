@@ -10,7 +10,7 @@ Batch BatchStream::next(int64_t iteration) {
         phase.labeled, phase.unlabeled);
     const LoaderOptions options{.seed = config_.seed,
         .augment = {phase.augment.value_or(config_.augment), config_.size, config_.fit_of(data_),
-            phase.size < config_.size ? phase.size : 0, config_.window_at},
+            phase.size < config_.size ? phase.size : 0, config_.window_at, config_.bilinear_labels},
         .views = phase.views};
     loader_ = std::make_unique<Loader>(data_, sampler, options, iteration);
   }

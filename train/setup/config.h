@@ -26,6 +26,7 @@ extern const Names<DType> kFloatTypes;  // f32, f64
 extern const Names<Kernels> kKernelNames;
 extern const Names<MathMode> kMathNames;
 extern const Names<DeviceChoice> kDeviceNames;
+extern const Names<std::optional<Fit>> kFitNames;  // empty: auto
 // The device that a choice means here; Error(device) says what cuda lacks.
 Device device_of(DeviceChoice choice);
 
@@ -55,6 +56,7 @@ struct TrainConfig {
   double border_weight = 0;  // what such a pixel weighs beyond 1 in the cross-entropy
   int64_t size = 256;
   std::optional<Fit> fit;  // empty: as the data set's pictures suggest
+  bool bilinear_labels = false;
   Augmentation augment = Augmentation::ssl4mis;
   int64_t window = 0;  // side of what the network trains on; 0: size
   WindowAt window_at = WindowAt::centre;

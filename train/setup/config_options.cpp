@@ -12,12 +12,17 @@ const Names<MathMode> kMathNames = in_order<MathMode>(math_names());
 const Names<DeviceChoice> kDeviceNames{
     {"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}};
 
+const Names<std::optional<Fit>> kFitNames = [] {
+  Names<std::optional<Fit>> names{{"auto", std::nullopt}};
+  for (const auto& [name, fit] : in_order<Fit>(fit_names())) names.push_back({name, fit});
+  return names;
+}();
+
 namespace {
 const Names<MathMode> kTrainingMath{
     {"f32", MathMode::f32}, {"tf32", MathMode::tf32}, {"bf16", MathMode::bf16}};
 
 const Names<Augmentation> kAugmentations = in_order<Augmentation>(augmentation_names());
-const Names<std::optional<Fit>> kFits{{"auto", std::nullopt}, {"resize", Fit::resize}, {"crop", Fit::crop}};
 const Names<WindowAt> kWindowPlaces = in_order<WindowAt>({"centre", "uniform", "foreground"});
 const Names<OptimizerKind> kOptimizers{{"sgd", OptimizerKind::sgd}, {"adam", OptimizerKind::adam}};
 const Names<Schedule> kSchedules{{"auto", Schedule::automatic}, {"poly", Schedule::poly},
@@ -55,9 +60,12 @@ void declare_data(OptionList& o, TrainConfig& c) {
   o.add("border-weight", c.border_weight,
       "Further weight of that class's pixels in the cross-entropy; 0: that of all others", Range{0, 1000});
   o.add("size", c.size, "Height and width of the network's input", kSides);
-  o.choose("fit", c.fit, kFits,
-      "How images meet it: resized as a whole, or cut at their own scale; auto: cut where the folder has "
-      "pictures that are all as large");
+  o.choose("fit", c.fit, kFitNames,
+      "How images meet it: resized as a whole, to the nearest pixel or bilinearly, or cut at their own "
+      "scale; "
+      "auto: resized, but cut where a folder's pictures are all as large");
+  o.add("bilinear-labels", c.bilinear_labels,
+      "Labels bilinearly too, which makes other classes where two meet: Hu et al.'s released code");
   o.choose("augment", c.augment, kAugmentations, "Random changes of training images");
   o.add("window", c.window, "Height and width of the cuts of these images that train; 0: whole images",
       kNotNegative);
@@ -153,6 +161,7 @@ void TrainConfig::resolve() {
   const bool gated = network.gates != Gates::none;
   refuse_without(gated, "--uafs", "--uafs-classes", network.gate_classes, usual.gate_classes);
   refuse_without(gated, "--uafs", "--uafs-kernel", network.gate_kernel, usual.gate_kernel);
+  refuse_without(fit == Fit::bilinear, "--fit bilinear", "--bilinear-labels", bilinear_labels, false);
   refuse_without(border > 0, "--border", "--border-weight", border_weight, 0.0);
   refuse_without(window > 0, "--window", "--window-at", name_of(window_at, kWindowPlaces), centre);
   refuse_without(window > 0, "--window", "--whole-share", whole_share, 0.0);

@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "tensor/device.h"
+#include "train/options/option_list.h"
 
 namespace patchcl {
 
@@ -216,7 +217,7 @@ void put_model_info(TensorFile& file, const ModelInfo& info) {
   file.metadata["size"] = std::to_string(info.size);
   file.metadata["class_names"] = json(info.class_names).dump();
   file.metadata["normalisation"] = info.normalisation;
-  file.metadata["fit"] = info.fit == Fit::resize ? "resize" : "crop";
+  file.metadata["fit"] = fit_names().at(size_t(info.fit));
   if (info.border > 0) file.metadata["border"] = std::to_string(info.border);
   file.metadata["iteration"] = std::to_string(info.iteration);
 }
@@ -237,7 +238,7 @@ ModelInfo get_model_info(const TensorFile& file, const std::string& path) {
     info.size = bounded(json(std::stoll(m.at("size"))), kLargestSize);
     info.class_names = json::parse(m.at("class_names")).get<std::vector<std::string>>();
     info.normalisation = m.at("normalisation");
-    info.fit = m.at("fit") == "crop" ? Fit::crop : Fit::resize;
+    info.fit = by_name("fit", m.at("fit"), in_order<Fit>(fit_names()));
     if (m.count("border")) info.border = bounded(json(std::stoll(m.at("border"))), kLargestSize);
     info.iteration = std::stoll(m.at("iteration"));
   } catch (const std::exception& e) {
