@@ -3,8 +3,8 @@
 //
 //   source(o) = floor(o (n_in - 1) / (n_out - 1) + 1/2),     source(0) = 0 when n_out = 1.
 //
-// Bilinear (order 1) is the mean of the four pixels around o (n_in - 1) / (n_out - 1), weighted by how near they
-// are; nothing is smoothed before a picture shrinks.
+// Bilinear (order 1) is the mean of the four pixels around o (n_in - 1) / (n_out - 1), weighted by how near
+// they are; nothing is smoothed before a picture shrinks.
 // One deliberate difference: for a few sizes (32 -> 224, 512 -> 16) rounding puts scipy's last coordinate a
 // hair beyond the image and scipy writes 0 there; here the last sample is always the last pixel.
 #pragma once

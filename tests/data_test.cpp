@@ -12,7 +12,6 @@
 #include "tests/command_line.h"
 #include "tests/json_output.h"
 #include "tests/small_data.h"
-#include "train/setup/batches.h"
 
 using namespace patchcl;
 using namespace patchcl::test;
@@ -294,37 +293,6 @@ TEST_P(Damaged, StopsTrainingWithTheNameOfTheFileAndIsFoundByCheck) {
   EXPECT_TRUE(contains(train.output, d.message)) << train.output;
   const Outcome check = run_patchcl("data check " + data);
   EXPECT_EQ(check.code, 3) << check.output;
-}
-
-// Pictures that are larger than the network: cut, unless --fit says otherwise.
-TEST(Fit, IsWhatTheOptionSaysInBatchesAndInWeights) {
-  TemporaryFolder folder;
-  const std::string data = make_set(Kind::tiles, folder.path());
-  const Dataset dataset = Dataset::open(data, {.validation = 1});
-  for (const std::string fit : {"auto", "resize", "bilinear", "crop"}) {
-    const std::string out = folder / fit;
-    const Outcome o =
-        run_patchcl("train --data " + data + " --val 1 --size 16 --widths 2,4 --dropout 0,0 --batch 1 " +
-                    "--iters 1 --fit " + fit + " --out " + out);
-    ASSERT_EQ(o.code, 0) << o.output;
-    const Arena memory("test");
-    const bool whole = fit == "resize" || fit == "bilinear";
-    EXPECT_EQ(load_tensors(out + "/last.safetensors", memory).metadata.at("fit"), whole ? fit : "crop");
-    TrainConfig c = from_toml(read_text(out + "/config.toml"), out);
-    c.augment = Augmentation::none;
-    Learner learner("supervised", {}, c.learner_options(dataset));
-    BatchStream batches(learner, c, dataset);
-    const Batch batch = batches.next(0);
-    std::vector<float> zoomed(size_t(batch.images().numel()));
-    std::vector<uint8_t> label(16 * 16);
-    bool found = false;
-    for (int64_t i = 0; i < dataset.items(); ++i) {
-      augment(dataset.item(i), {Augmentation::none, 16, fit == "resize" ? Fit::resize : Fit::bilinear},
-          Rng(1), zoomed.data(), label.data());
-      found |= std::equal(zoomed.begin(), zoomed.end(), batch.images().data<float>());
-    }
-    EXPECT_EQ(found, whole) << fit;
-  }
 }
 
 TEST(DataCheck, ListsEveryProblem) {

@@ -5,8 +5,8 @@
 //   resize    the whole slice, zoomed to the network's size with order 0; its labels zoom back likewise
 //             (METHODS 4.5);
 //   bilinear  the same with order 1; labels zoom back with order 0
-//   crop      windows of native resolution that overlap; softmax probabilities are averaged where they do. For
-//           images larger than the network, whose detail a zoom would lose.
+//   crop      windows of native resolution that overlap; softmax probabilities are averaged where they do.
+//             For images larger than the network, whose detail a zoom would lose.
 // Slices and windows go through the network in batches, batch norm with its running statistics, no dropout.
 // Inputs whose sides are no multiples of 16 (with crop: images smaller than a window, too) are continued by
 // reflection, and cut again.

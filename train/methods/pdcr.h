@@ -3,9 +3,10 @@
 //
 //   L + l_enc mean L_encoder + l_dec mean L_decoder + l_x mean L_cross    over levels, or pairs of levels
 // each an affinity_contrast.h of the vectors on a grid of a map, whose patches of the label map are their
-// receptive fields, or sides 5, 7, 9 of pixels of the map (or the mask) around the field's centre. For a pair of levels
-// both are projected to one width: linear - batch norm - ReLU. On unlabelled images the teacher's
-// pseudo-labels stand in for the mask, and patches of low mean confidence are left out (ours, METHODS 3.6).
+// receptive fields, or have sides 5, 7, 9 of pixels of the map or the mask around the field's centre. For a
+// pair of levels both are projected to one width: linear - batch norm - ReLU. On unlabelled images the
+// teacher's pseudo-labels stand in for the mask, and patches of low mean confidence are left out (ours,
+// METHODS 3.6); where images were mixed confidence is 0 or 1.
 // With --pdcr-position a vector also says where its patch lies: the paper's table has a position encoding, no
 // released code; ours adds the sines of a transformer, both parts of length 1 (METHODS 3.2).
 // Left out: the projection by strided convolutions of the 2-D code: the norm here sees the vectors of the
