@@ -37,7 +37,7 @@ Case with_pdcr(const std::string& name, const std::string& method, int64_t step,
 
 const std::string kStride = "stride 8 denominator negatives pixels stride candidates ",
                   kBlock = "block 8 form paper pixels block candidates ",
-                  kSure = " pdcr-unlabeled true pdcr-confidence 0.4";
+                  kSure = " pdcr-unlabeled true pdcr-confidence 0.45";
 const Case kCases[] = {
     pre_training("nt-xent", 1, "global-tau 0.4"),
     pre_training("byol", 1, "global-form byol"),
