@@ -34,24 +34,27 @@ TEST(Elastic, NothingDrawnChangesNothing) {
   EXPECT_EQ(y, before);
 }
 
-// Far from the border the sum of g(d)^2 over both axes is 1/(4 pi sigma^2), the variance of n is 1/3.
+// Far from the border the sum of g(d)^2 over both axes is 1/(4 pi sigma^2), the variance of n is 1/3. The two
+// axes move on their own.
 TEST(Elastic, DisplacementHasTheDeviationOfSmoothedNoise) {
   constexpr double sigma = 2, alpha = 3;
-  double sum = 0;
+  double sum = 0, product = 0;
   int count = 0;
   for (uint64_t seed = 0; seed < 300; ++seed) {
     Rng rng(seed);
     const auto field =
         warp_field(kSide, {.most_alpha = alpha, .least_sigma = sigma, .most_sigma = sigma}, rng);
     const int64_t middle = kSide / 2 * kSide + kSide / 2;
+    const auto u = [&](int axis) { return double(field[size_t(2 * middle + axis)]) - kSide / 2; };
     for (int axis = 0; axis < 2; ++axis) {
-      const double u = double(field[size_t(2 * middle + axis)]) - kSide / 2;
-      sum += u * u;
+      sum += u(axis) * u(axis);
       ++count;
     }
+    product += u(0) * u(1);
   }
   const double of_alpha = alpha * alpha / 3, expected = of_alpha / 3 / (4 * M_PI * sigma * sigma);
   EXPECT_NEAR(sum / count / expected, 1, 0.25);
+  EXPECT_NEAR(product / 300 / (sum / count), 0, 0.25);
 }
 
 // A quarter turn about the centre brings each pixel to another; every second image stays.
@@ -121,4 +124,19 @@ TEST(Elastic, RecolouringKeepsTheRangeAndLeavesSomeImagesAlone) {
   }
   EXPECT_TRUE(same > 10 && same < 45) << same;            // 1 of 8
   EXPECT_TRUE(ordered > 75 && ordered < 125) << ordered;  // without noise
+}
+
+// Alone it keeps an image's darkest and brightest values, wherever they lie.
+TEST(Elastic, GammaKeepsTheImagesOwnRange) {
+  std::vector<float> x = ramp();
+  for (float& v : x) v = 0.3f + 0.4f * v;
+  int kept = 0;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    std::vector<float> y(x.size());
+    recolour(x.data(), int64_t(x.size()), Rng(seed), y.data());
+    const size_t middle = x.size() / 2;
+    kept += std::abs(y.front() - x.front()) < 1e-6f && std::abs(y.back() - x.back()) < 1e-6f &&
+            std::abs(y[middle] - x[middle]) > 1e-3f;
+  }
+  EXPECT_TRUE(kept > 10 && kept < 45) << kept;  // 1 of 8
 }

@@ -10,6 +10,7 @@
 #include "tensor/parallel.h"
 #include "tensor/random.h"
 #include "tests/golden.h"
+#include "train/methods/local_contrast.h"
 
 using namespace patchcl;
 
@@ -110,4 +111,40 @@ TEST(GoldenPixelContrast, LossAndGradientOfEveryFormAreThoseOfPyTorch) {
       golden::expect_close(what, loss.value(), wanted.tensors.at(what + ".loss"), 1e-11);
       golden::expect_close(what, gradient, wanted.tensors.at(what + ".grad"), 1e-11);
     }
+}
+
+// --- Which pixels are compared, on maps of 4x4 ---
+
+namespace {
+PixelPlan plan(PixelSelection selection, CandidateScope scope) {
+  return {.selection = selection, .stride = 2, .block = 2, .scope = scope};
+}
+}  // namespace
+
+TEST(PixelPlan, EverySecondPixelOfTheBatch) {
+  const PixelPlan::Groups g = plan(PixelSelection::stride, CandidateScope::batch).groups(1, 4, 4);
+  EXPECT_EQ(g.count, 1);
+  EXPECT_EQ(g.index, (std::vector<int32_t>{0, 2, 8, 10, 16, 18, 24, 26}));
+}
+
+TEST(PixelPlan, EverySecondPixelOfAnImageAndItsOtherView) {
+  const PixelPlan::Groups g = plan(PixelSelection::stride, CandidateScope::image).groups(2, 4, 4);
+  EXPECT_EQ(g.count, 2);
+  EXPECT_EQ(g.index, (std::vector<int32_t>{0, 2, 8, 10, 32, 34, 40, 42, 16, 18, 24, 26, 48, 50, 56, 58}));
+}
+
+TEST(PixelPlan, BlocksOfTheBatch) {
+  const PixelPlan::Groups g = plan(PixelSelection::block, CandidateScope::batch).groups(1, 4, 4);
+  EXPECT_EQ(g.count, 4);
+  EXPECT_EQ(g.index, (std::vector<int32_t>{0, 1, 4, 5, 16, 17, 20, 21, 2, 3, 6, 7, 18, 19, 22, 23, 8, 9, 12,
+                         13, 24, 25, 28, 29, 10, 11, 14, 15, 26, 27, 30, 31}));
+}
+
+TEST(PixelPlan, BlocksOfAnImageAndItsOtherView) {
+  const PixelPlan::Groups g = plan(PixelSelection::block, CandidateScope::image).groups(2, 4, 4);
+  EXPECT_EQ(g.count, 8);
+  EXPECT_EQ(
+      g.index, (std::vector<int32_t>{0, 1, 4, 5, 32, 33, 36, 37, 2, 3, 6, 7, 34, 35, 38, 39, 8, 9, 12, 13, 40,
+                   41, 44, 45, 10, 11, 14, 15, 42, 43, 46, 47, 16, 17, 20, 21, 48, 49, 52, 53, 18, 19, 22, 23,
+                   50, 51, 54, 55, 24, 25, 28, 29, 56, 57, 60, 61, 26, 27, 30, 31, 58, 59, 62, 63}));
 }

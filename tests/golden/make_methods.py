@@ -191,11 +191,8 @@ def bcp_loss(net, teacher, x, y, t):
     return (loss + region_loss(net(pasted(x[1:2], x[3:], box)), pasted(y[1:2], wanted[1], box), box, 1, PSEUDO_WEIGHT)) / 2
 
 
-def base_loss(net, teacher, x, strong, y, t):
-    net.train()
-    start_step(t)
-    if warming_up(t):
-        return sum(supervised(net(x), y)) / 2
+def base_views(teacher, x, strong, y, t):
+    """What the student sees of unlabelled images, their pseudo-labels, and which of those count."""
     with own_statistics(teacher):
         teacher.eval()
         for m in norms_of(teacher):
@@ -207,11 +204,18 @@ def base_loss(net, teacher, x, strong, y, t):
     draws, seen = Draws(t, SITE_PASTE), strong[LABELED:]
     if draws.below(2) == 0:
         box = square(draws, 32)
-        seen, wanted, sure = pasted(seen, x[:LABELED], box), pasted(wanted, y, box), pasted(sure, torch.ones_like(sure), box)
-    else:
-        boxes, order = cut_mix_boxes(draws, len(seen), 32)
-        seen, wanted, sure = (torch.stack([pasted(v[i], v[order[i]], boxes[i]) for i in range(len(v))])
-                              for v in (seen, wanted, sure))
+        return pasted(seen, x[:LABELED], box), pasted(wanted, y, box), pasted(sure, torch.ones_like(sure), box)
+    boxes, order = cut_mix_boxes(draws, len(seen), 32)
+    return tuple(torch.stack([pasted(v[i], v[order[i]], boxes[i]) for i in range(len(v))])
+                 for v in (seen, wanted, sure))
+
+
+def base_loss(net, teacher, x, strong, y, t):
+    net.train()
+    start_step(t)
+    if warming_up(t):
+        return sum(supervised(net(x), y)) / 2
+    seen, wanted, sure = base_views(teacher, x, strong, y, t)
     start_step(t)
     logits = net(torch.cat([x[:LABELED], seen]))
     agreed = masked_dice(logits[LABELED:], wanted, sure)
@@ -578,4 +582,5 @@ def main():
             print(f"{name:34} {value}")
 
 
-main()
+if __name__ == "__main__":
+    main()
