@@ -226,11 +226,11 @@ TEST(Faults, AnOverlayStaysInItsFolder) {
   const std::vector<uint8_t> mask(64, 1);
   InferenceFlags flags;
   flags.overlays = folder / "overlays";
-  draw_overlay(flags.overlay_of(v.id), v, mask, {});
+  save_overlay(flags.overlay_of(v.id), overlay(v, mask, {}));
   EXPECT_FALSE(fs::exists(folder / "x.svg"));
   EXPECT_TRUE(fs::exists(folder / "overlays/_.._x.svg"));
   v.id = std::string(300, 'a') + "/b";
-  draw_overlay(flags.overlay_of(v.id), v, mask, {});
+  save_overlay(flags.overlay_of(v.id), overlay(v, mask, {}));
   EXPECT_TRUE(fs::exists(folder / ("overlays/" + std::string(200, 'a') + ".svg")));
 }
 
