@@ -212,7 +212,7 @@ Canvas sheet(const std::vector<Canvas>& pictures, const std::vector<std::string>
   const int64_t top = title.empty() ? 0 : title_height, rows = (n + columns - 1) / columns;
   Canvas out(
       std::max(columns * (cell_w + gap) + gap, title.empty() ? 0 : Canvas::text_width(title, 2) + 2 * gap),
-      top + rows * (cell_h + gap) + gap, {24, 24, 28});
+      top + rows * (cell_h + gap) + gap, kSheet);
   out.text(gap, gap, title, kWhite, 2);
   for (int64_t i = 0; i < n; ++i) {
     const int64_t x = gap + i % columns * (cell_w + gap), y = top + gap + i / columns * (cell_h + gap);

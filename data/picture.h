@@ -10,7 +10,7 @@ namespace patchcl {
 
 using Color = std::array<uint8_t, 3>;
 
-constexpr Color kWhite{255, 255, 255}, kBlack{0, 0, 0}, kGrey{128, 128, 128};
+constexpr Color kWhite{255, 255, 255}, kBlack{0, 0, 0}, kGrey{128, 128, 128}, kSheet{24, 24, 28};
 // Colour of class k: RV blue, Myo green, LV red, then further distinct ones; background black.
 Color class_color(int64_t k);
 // Heat map: 0 dark violet, 1 yellow (perceptually ordered); values outside [0,1] are clamped.

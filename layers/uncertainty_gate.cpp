@@ -9,6 +9,19 @@ namespace patchcl {
 
 namespace {
 int64_t hidden_channels(int64_t channels) { return std::max<int64_t>(8, channels / 4); }
+
+Tensor uncertainty_of(const Tensor& logits) {
+  const Shape& s = logits.shape();
+  const Arena host("uncertainty");
+  const Tensor here = host.empty(s, logits.dtype()), map = host.empty({s[0], s[1], s[2]}, DType::f32);
+  copy(logits, here);
+  dispatch(here.dtype(), [&](auto zero) {
+    const auto* a = here.data<decltype(zero)>();
+    for (int64_t i = 0; i < map.numel(); ++i)
+      map.data<float>()[i] = float(PixelEntropy(a + i * s[3], s[3]).share(s[3]));
+  });
+  return map;
+}
 }  // namespace
 
 UncertaintyGate::UncertaintyGate(
@@ -21,6 +34,14 @@ Var UncertaintyGate::operator()(Pass& pass, const Var& x, Loc loc) const {
   const Tape::Scope scope(pass.tape(), name_);
   const Var hidden = relu(norm_(pass, first_(pass, {x}, loc), loc), loc);
   return entropy_gate(x, last_(pass, {hidden}, loc), loc);
+}
+
+std::vector<Tensor> uncertainty_maps(const Tape& tape) {
+  std::vector<Tensor> maps;
+  for (const Tape::Node& node : tape.nodes())
+    if (node.op && std::string(node.op->name()) == "entropy_gate")
+      maps.push_back(uncertainty_of(tape.nodes()[size_t(node.inputs[1])].value));
+  return maps;
 }
 
 }  // namespace patchcl

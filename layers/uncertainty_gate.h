@@ -24,4 +24,8 @@ class UncertaintyGate {
   ConvLayer last_;
 };
 
+// For people: H of each gate that a tape has recorded, (N,H,W), f32 on the host, in the order of the pass.
+// The tape must keep its values (TapeOptions::keep).
+std::vector<Tensor> uncertainty_maps(const Tape& tape);
+
 }  // namespace patchcl

@@ -85,6 +85,15 @@ std::vector<Var> UNet::encoder_maps(Pass& pass, const Var& x) const {
   return maps;
 }
 
+std::vector<std::string> UNet::gate_names() const {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < encoder_.size(); ++i)
+    if (encoder_[i].gate) names.push_back("encoder " + std::to_string(i));
+  for (size_t i = 0; i < decoder_.size(); ++i)
+    if (decoder_[i].block.gate) names.push_back("decoder " + std::to_string(decoder_.size() - 1 - i));
+  return names;
+}
+
 Var UNet::encode(Pass& pass, const Var& x) const { return widened(encoder_maps(pass, x).back()); }
 
 UNet::Output UNet::forward(Pass& pass, const Var& x) const { return decode(pass, encoder_maps(pass, x)); }

@@ -64,6 +64,8 @@ class UNet {
   Var encode(Pass& pass, const Var& x) const;
 
   const UNetConfig& config() const { return config_; }
+  // "encoder 0" .. "encoder 4", "decoder 3" .. "decoder 0": the levels of its gates in the order of a pass.
+  std::vector<std::string> gate_names() const;
   int64_t size_multiple() const { return int64_t(1) << (config_.widths.size() - 1); }
 
  private:

@@ -188,10 +188,12 @@ TEST(Faults, AGridScoresAnewWhatIsTorn) {
   TemporaryFolder folder;
   const std::string plan = folder / "p.plan", grid = folder / "grid";
   write_file(plan, "labeled 2\nseeds 1\ntrain" + kHearts + kSmall + "--iters 2 --threads 1\neval" + kHearts +
-                       "--threads 1\nvariant a --method supervised\n");
+                       "--threads 1\ncolumns accuracy pooled\nvariant a --method supervised\n");
   ASSERT_EQ(run_patchcl("grid " + plan + " --out " + grid).code, 0);
   const std::string scores = grid + "/a/labeled-2/seed-1/scores.json", before = read_text(scores);
   const std::string table = read_text(grid + "/table.md");
+  const double accuracy = nlohmann::json::parse(before).at("pixel_accuracy");
+  EXPECT_TRUE(contains(table, "| a | " + fixed(100 * accuracy, 2) + " | ")) << table;
   for (const std::string& torn : {before.substr(0, 100), std::string(), std::string("{}")}) {
     write_text(scores, torn);
     const Outcome o = run_patchcl("grid " + plan + " --out " + grid);
@@ -224,11 +226,11 @@ TEST(Faults, AnOverlayStaysInItsFolder) {
   const std::vector<uint8_t> mask(64, 1);
   InferenceFlags flags;
   flags.overlays = folder / "overlays";
-  draw_overlay(flags.overlay_of(v.id), v, mask, {});
+  save_overlay(flags.overlay_of(v.id), overlay(v, mask, {}));
   EXPECT_FALSE(fs::exists(folder / "x.svg"));
   EXPECT_TRUE(fs::exists(folder / "overlays/_.._x.svg"));
   v.id = std::string(300, 'a') + "/b";
-  draw_overlay(flags.overlay_of(v.id), v, mask, {});
+  save_overlay(flags.overlay_of(v.id), overlay(v, mask, {}));
   EXPECT_TRUE(fs::exists(folder / ("overlays/" + std::string(200, 'a') + ".svg")));
 }
 

@@ -3,11 +3,12 @@
 
 #include <cmath>
 
-#include "tensor/error.h"
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "tensor/error.h"
 #include "tensor/file.h"
 #include "tests/command_line.h"
 #include "train/commands/grid_page.h"
@@ -39,8 +40,8 @@ TEST(Grid, ReadsAPlan) {
 }
 
 TEST(Grid, NamesTheLineThatIsWrong) {
-  for (const char* bad :
-      {"labeled 3\nseeds 1\nvariant a\nvariant a\n", "labeled 3\nseeds x\n", "labels 3\n", "variant\n", ""}) {
+  for (const char* bad : {"labeled 3\nseeds 1\nvariant a\nvariant a\n", "labeled 3\nseeds x\n", "labels 3\n",
+           "variant\n", "columns\n", "columns dice iou\n", ""}) {
     try {
       parse_plan(bad, "bad.plan");
       ADD_FAILURE() << bad;
@@ -74,6 +75,76 @@ TEST(Grid, TablesHoldMeanAndDeviation) {
       "|---|---:|---:|\n"
       "| supervised | 70.00 ± 14.14 | 50.00 ± 14.14 |\n"
       "| patchcl+cp | - | - |\n");
+}
+
+TEST(Grid, APlanChoosesItsColumns) {
+  const GridPlan p = parse_plan(std::string(kPlan) + "columns hd95 pooled accuracy jaccard asd dice\n", "p");
+  GridScores s;
+  s[{"supervised", 7}] = {{.dice = 0.5,
+                              .hd95 = 10,
+                              .dice_of_class = {},
+                              .seed = 1,
+                              .jaccard = 0.4,
+                              .asd = 2,
+                              .accuracy = 0.9,
+                              .pooled = 0.6},
+      {.dice = 0.5, .hd95 = std::nan(""), .dice_of_class = {}, .seed = 2, .jaccard = 0.4}};
+  s[{"patchcl+cp", 7}] = {{.dice = 0.7, .hd95 = 7, .dice_of_class = {}, .seed = 1},
+      {.dice = 0.7, .hd95 = 7, .dice_of_class = {}, .seed = 2}};
+  EXPECT_EQ(in_markdown(grid_table(p, s)),
+      "| method | HD95, 3 labelled | pooled Dice % | accuracy % | Jaccard % | ASD | Dice % | HD95, 7 "
+      "labelled "
+      "| pooled Dice % | accuracy % | Jaccard % | ASD | Dice % |\n"
+      "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+      "| supervised | - | - | - | - | - | - | 10.00 | 60.00 | 90.00 "
+      "| 40.00 ± 0.00 | 2.00 | 50.00 ± 0.00 |\n"
+      "| patchcl+cp | - | - | - | - | - | - | 7.00 ± 0.00 | - | - | - | - | 70.00 ± 0.00 |\n");
+  EXPECT_EQ(in_markdown(grid_differences(p, s)),  // of the first column, where both have it
+      "| HD95 minus supervised | 3 labelled | t | seeds | 7 labelled | t | seeds |\n"
+      "|---|---:|---:|---:|---:|---:|---:|\n"
+      "| patchcl+cp | - | - | 0 | -3.00 | - | 1 |\n");
+}
+
+TEST(Grid, AnUnknownColumnIsAnsweredWithThoseThereAre) {
+  test::TemporaryFolder folder;
+  std::ofstream(folder / "bad.plan") << "labeled 2\nseeds 1\n\ncolumns dice iou\nvariant a\n";
+  const test::Outcome o = test::run_patchcl("grid " + (folder / "bad.plan"));
+  EXPECT_EQ(o.code, 2);
+  const std::string said = "bad.plan:4: 'iou' is no column; there are ",
+                    columns = "dice, hd95, jaccard, asd, accuracy, pooled";
+  EXPECT_NE(o.output.find(said + columns), std::string::npos) << o.output;
+}
+
+// What a column shows is what scores.json says; a class that occurs nowhere has no pooled Dice.
+TEST(Grid, ColumnsAreTheScoresOfEval) {
+  test::TemporaryFolder folder;
+  const std::string seeds = folder / "grid/a/labeled-2/seed-";
+  for (const char* seed : {"1", "2"}) std::filesystem::create_directories(seeds + seed);
+  const std::string mean = R"({"mean_of_classes":{"dice":0.5,"jaccard":0.25,"hd95":null,"asd":3},)"
+                           R"("mean_of_cases":{"RV":{"dice":0.75},"LV":{"dice":0.25}})";
+  write_text(seeds + "1/scores.json", mean + R"(,"pixel_accuracy":0.875,"pooled":{"RV":{"dice":0.5},)"
+                                             R"("Myo":{"dice":null},"LV":{"dice":0.75}}})");
+  write_text(seeds + "2/scores.json", mean + "}");  // older than the other scores
+  std::ofstream(folder / "p.plan") << "labeled 2\nseeds 1 2 3\ncolumns pooled accuracy jaccard asd hd95\n"
+                                      "variant a --method supervised\n";
+  const test::Outcome o =
+      test::run_patchcl("grid " + (folder / "p.plan") + " --tables-only --out " + (folder / "grid"));
+  ASSERT_EQ(o.code, 0) << o.output;
+  EXPECT_EQ(read_text(folder / "grid/table.md")
+                .find("| method | pooled Dice %, 2 labelled | accuracy % | Jaccard % | ASD | HD95 |\n"
+                      "|---|---:|---:|---:|---:|---:|\n"
+                      "| a | 62.50 | 87.50 | 25.00 ± 0.00 | 3.00 ± 0.00 | - |\n"),
+      0u)
+      << o.output;
+  const auto runs = nlohmann::json::parse(read_text(folder / "grid/runs.json"));
+  EXPECT_EQ(runs, nlohmann::json::parse(R"([
+    {"variant":"a","labeled":2,"seed":1,"dice":0.5,"hd95":null,"jaccard":0.25,"asd":3.0,"accuracy":0.875,
+     "pooled":0.625,"dice_of_class":{"LV":0.25,"RV":0.75}},
+    {"variant":"a","labeled":2,"seed":2,"dice":0.5,"hd95":null,"jaccard":0.25,"asd":3.0,"accuracy":null,
+     "pooled":null,"dice_of_class":{"LV":0.25,"RV":0.75}}])"));
+  const std::string page = read_text(folder / "grid/report.html");
+  for (const char* part : {"62.50", "87.50", "2 of 3 are there"})
+    EXPECT_NE(page.find(part), std::string::npos) << part;
 }
 
 // 2, 3 and 4 points more than the first: mean 3, deviation 1, t = 3 / (1 / sqrt 3).

@@ -38,9 +38,11 @@ TEST_F(RunReport, IsWrittenByTrainingAndHoldsAllParts) {
   const std::string text = page();
   for (const char* part : {"Scores of the last weights", "Validation Dice by class", "Learning rate",
            "the best and the worst", "One held-out case over time", "first-2", "first-4", " Dice 0.",
-           "uncertainty-4", "What ran", "Options, all of them", "uafs=&quot;decoder&quot;"})
+           "uncertainty-4", ">uncertainty H by level", ">decoder 0: 0.", "What ran", "Options, all of them",
+           "uafs=&quot;decoder&quot;"})
     EXPECT_NE(text.find(part), std::string::npos) << part;
   EXPECT_NE(text.find("<polyline"), std::string::npos);
+  EXPECT_EQ(text.find(">encoder 0: 0."), std::string::npos) << "only the decoder has gates";
   EXPECT_EQ(text.find("src=\"http"), std::string::npos);  // needs nothing else
 }
 
@@ -60,6 +62,7 @@ TEST_F(RunReport, AuditedRunsShowTheGradientNormOfEachTerm) {
   ASSERT_EQ(run.code, 0) << run.output;
   const std::string text = read_text(audited + "/report.html");
   EXPECT_NE(text.find(heading), std::string::npos);
+  EXPECT_EQ(text.find("uncertainty H"), std::string::npos) << "this network has no gates";
   std::istringstream rows(read_text(audited + "/audit.jsonl"));
   nlohmann::json last;
   for (std::string row; std::getline(rows, row);) last = nlohmann::json::parse(row);
@@ -185,6 +188,10 @@ TEST(WrongUse, OptionsThatSubCommandsLackAreNamed) {
 }
 
 TEST_F(RunReport, WeightsMayBeARunFolder) {
-  const auto run = run_patchcl("eval --data phantom:cases=8,size=32 --weights " + folder_);
+  const std::string overlays = temporary_ / "overlays";
+  const auto run =
+      run_patchcl("eval --data phantom:cases=8,size=32 --weights " + folder_ + " --overlays " + overlays);
   EXPECT_EQ(run.code, 0) << run.output;
+  for (const auto& entry : std::filesystem::directory_iterator(overlays))
+    EXPECT_NE(read_text(entry.path()).find(">decoder 0: 0."), std::string::npos) << entry.path();
 }

@@ -8,6 +8,7 @@
 #include "train/evaluate/progress.h"
 #include "train/evaluate/report.h"
 #include "train/evaluate/table.h"
+#include "train/evaluate/uncertainty_panels.h"
 
 namespace patchcl {
 
@@ -50,17 +51,21 @@ int eval(const EvalFlags& flags) {
         " has no labelled case in that split; say how many to hold out with --val");
   std::vector<ObjectSummary::Image> images;
   const std::vector<std::string> names = foreground_names(info, data.class_names());
+  const Ensemble networks = ensemble_of(models);
+  const InferenceOptions inference = flags.inference.resolve(info);
   ProgressLine line(count, {.item = "case", .out = stderr});
   int64_t done = 0;
   const auto see = [&](const Volume& v, const Segmentation& prediction, const CaseScores& scores) {
     if (!flags.inference.overlays.empty())
-      draw_overlay(flags.inference.overlay_of(v.id), v, prediction.classes, dice_legend(names, scores));
+      save_overlay(flags.inference.overlay_of(v.id),
+          with_uncertainty(overlay(v, prediction.classes, dice_legend(names, scores)), networks.front(), v,
+              inference, arena));
     if (flags.objects) images.push_back(count_objects(v, prediction.of_network, object_options));
     line.update(++done);
   };
   const Summary summary = validate(
-      ensemble_of(models), count, [&](int64_t i) { return data.validation(i); },
-      flags.inference.resolve(info), flags.output.metrics(), arena, see);
+      networks, count, [&](int64_t i) { return data.validation(i); }, inference, flags.output.metrics(),
+      arena, see);
   const nlohmann::ordered_json about{{"weights", flags.inference.weights}, {"data", flags.data}};
   if (flags.objects) flags.output.write(summarise_objects(std::move(images)), about);
   else flags.output.write(summary, names, about);

@@ -123,13 +123,33 @@ int run(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
   return code > int(ExitCode::interrupted) ? int(ExitCode::internal) : code;
 }
 
+double number(const ordered_json& v) { return v.is_null() ? NAN : v.get<double>(); }
+ordered_json json_of(double v) { return std::isnan(v) ? ordered_json() : ordered_json(v); }
+
+// Over the classes that occur; NaN in scores older than pooled Dice.
+double mean_of_pooled(const ordered_json& scores) {
+  const ordered_json pooled = scores.value("pooled", ordered_json::object());
+  double sum = 0, count = 0;
+  for (const ordered_json& of_class : pooled) {
+    const double dice = number(of_class.at("dice"));
+    if (std::isnan(dice)) continue;
+    sum += dice;
+    ++count;
+  }
+  return sum / count;
+}
+
 // Nothing where a run was not scored, or its scores cannot be read: it is scored anew.
 std::optional<GridScore> read_scores(const fs::path& path) {
   if (!fs::exists(path)) return {};
-  const auto number = [](const ordered_json& v) { return v.is_null() ? std::nan("") : v.get<double>(); };
   try {
     const ordered_json j = ordered_json::parse(read_text(path.string()));
-    GridScore s{number(j.at("mean_of_classes").at("dice")), number(j.at("mean_of_classes").at("hd95")), {}};
+    const ordered_json& mean = j.at("mean_of_classes");
+    GridScore s{number(mean.at("dice")), number(mean.at("hd95")), {}};
+    s.jaccard = number(mean.at("jaccard"));
+    s.asd = number(mean.at("asd"));
+    s.accuracy = number(j.value("pixel_accuracy", ordered_json()));
+    s.pooled = mean_of_pooled(j);
     for (const auto& [name, scores] : j.at("mean_of_cases").items())
       s.dice_of_class[name] = number(scores.at("dice"));
     return s;
@@ -198,9 +218,10 @@ void write_tables(const GridPlan& plan, const std::vector<GridCell>& cells, cons
     s->seed = c.seed;
     s->step_seconds = recorded_step_seconds(c.folder.string());
     scores[{c.variant->name, c.labeled}].push_back(*s);
-    runs.push_back({{"variant", c.variant->name}, {"labeled", c.labeled}, {"seed", c.seed}, {"dice", s->dice},
-        {"hd95", std::isnan(s->hd95) ? ordered_json() : ordered_json(s->hd95)},
-        {"dice_of_class", s->dice_of_class}});
+    ordered_json run{{"variant", c.variant->name}, {"labeled", c.labeled}, {"seed", c.seed}};
+    for (const GridColumn& column : kGridColumns) run[column.name] = json_of((*s).*column.score);
+    run["dice_of_class"] = s->dice_of_class;
+    runs.push_back(run);
   }
   std::string tables = in_markdown(grid_table(plan, scores));
   for (int64_t l : plan.labeled) tables += "\n" + in_markdown(grid_class_table(plan, scores, l));

@@ -142,7 +142,7 @@ int predict(const PredictFlags& flags) {
     write_mask(flags, masks[i].string(), mask, v, info);
     if (flags.probabilities) save_probabilities(masks[i], all);
     if (!flags.inference.overlays.empty())
-      draw_overlay(flags.inference.overlay_of(v.id), v, mask.classes, foreground_names(info));
+      save_overlay(flags.inference.overlay_of(v.id), overlay(v, mask.classes, foreground_names(info)));
     written.say(files[i].string(), masks[i].string());
   }
   return int(ExitCode::ok);

@@ -1,5 +1,6 @@
 #include "train/commands/grid.h"
 
+#include <algorithm>
 #include <cmath>
 #include <iterator>
 #include <set>
@@ -23,6 +24,20 @@ std::vector<int64_t> integers(const std::vector<std::string>& words, const std::
   return all;
 }
 
+std::vector<GridColumn> columns_of(const std::vector<std::string>& names, const std::string& where) {
+  std::string all;
+  for (const GridColumn& c : kGridColumns) all.append(all.empty() ? "" : ", ").append(c.name);
+  std::vector<GridColumn> columns;
+  for (const std::string& name : names) {
+    const auto is_it = [&](const GridColumn& c) { return c.name == name; };
+    const auto* found = std::find_if(std::begin(kGridColumns), std::end(kGridColumns), is_it);
+    if (found == std::end(kGridColumns))
+      fail(ExitCode::usage, "grid", where, ": '", name, "' is no column; there are ", all);
+    columns.push_back(*found);
+  }
+  return columns;
+}
+
 const std::vector<GridScore>& scores_of(
     const GridScores& scores, const std::string& variant, int64_t labeled) {
   static const std::vector<GridScore> none;
@@ -32,8 +47,7 @@ const std::vector<GridScore>& scores_of(
 
 template <class F> std::string spread(const std::vector<GridScore>& scores, double factor, F value) {
   std::vector<double> values;
-  for (const GridScore& s : scores)
-    if (!std::isnan(value(s))) values.push_back(value(s));
+  for (const GridScore& s : scores) values.push_back(value(s));
   return mean_and_deviation(values, factor);
 }
 
@@ -70,21 +84,22 @@ GridPlan parse_plan(const std::string& text, const std::string& path) {
     else if (key == "eval") plan.eval.insert(plan.eval.end(), rest.begin(), rest.end());
     else if (key == "weights" && rest.size() == 1 && (rest[0] == "best" || rest[0] == "last"))
       plan.weights = rest[0];
+    else if (key == "columns" && !rest.empty()) plan.columns = columns_of(rest, where);
     else if (key == "variant" && !rest.empty() && rest[0] == file_name_of(rest[0]) &&
              names.insert(rest[0]).second)
       plan.variants.push_back({rest[0], {rest.begin() + 1, rest.end()}});
     else
       fail(ExitCode::usage, "grid", where, ": '", raw,
-          "' is none of labeled, seeds, train, eval, weights best or last, or variant with a new name "
-          "(without '/', which names a "
-          "folder)");
+          "' is none of labeled, seeds, train, eval, weights best or last, columns with names of scores, or "
+          "variant with a new name (without '/', which names a folder)");
   }
   if (plan.labeled.empty() || plan.seeds.empty() || plan.variants.empty())
     fail(ExitCode::usage, "grid", path, " names no labelled cases, no seed or no variant");
   return plan;
 }
 
-std::string mean_and_deviation(const std::vector<double>& values, double factor) {
+std::string mean_and_deviation(std::vector<double> values, double factor) {
+  std::erase_if(values, [](double v) { return std::isnan(v); });
   if (values.empty()) return "-";
   double mean = 0, squares = 0;
   for (double v : values) mean += factor * v / double(values.size());
@@ -95,18 +110,18 @@ std::string mean_and_deviation(const std::vector<double>& values, double factor)
 
 GridTable grid_table(const GridPlan& plan, const GridScores& scores) {
   TableRow head{"method"};
-  for (int64_t l : plan.labeled) {
-    head.push_back("Dice %, " + std::to_string(l) + " labelled");
-    head.push_back("HD95");
-  }
+  for (int64_t l : plan.labeled)
+    for (const GridColumn& c : plan.columns) {
+      const bool first = &c == &plan.columns.front();
+      head.push_back(c.heading + (first ? ", " + std::to_string(l) + " labelled" : std::string()));
+    }
   std::vector<TableRow> rows;
   for (const GridVariant& v : plan.variants) {
     rows.push_back({v.name});
-    for (int64_t l : plan.labeled) {
-      const std::vector<GridScore>& of = scores_of(scores, v.name, l);
-      rows.back().push_back(spread(of, 100, [](const GridScore& x) { return x.dice; }));
-      rows.back().push_back(spread(of, 1, [](const GridScore& x) { return x.hd95; }));
-    }
+    for (int64_t l : plan.labeled)
+      for (const GridColumn& c : plan.columns)
+        rows.back().push_back(
+            spread(scores_of(scores, v.name, l), c.factor, [&](const GridScore& x) { return x.*c.score; }));
   }
   return {head, rows};
 }
@@ -142,7 +157,8 @@ GridTable grid_cost_table(const GridPlan& plan, const GridScores& scores) {
 
 GridTable grid_differences(const GridPlan& plan, const GridScores& scores) {
   const std::string first = plan.variants.front().name;
-  GridTable table{{"Dice % minus " + first}, {}};
+  const GridColumn column = plan.columns.front();
+  GridTable table{{std::string(column.heading) + " minus " + first}, {}};
   for (int64_t l : plan.labeled)
     for (const std::string& what : {std::to_string(l) + " labelled", std::string("t"), std::string("seeds")})
       table.head.push_back(what);
@@ -152,9 +168,10 @@ GridTable grid_differences(const GridPlan& plan, const GridScores& scores) {
       std::vector<double> differences;
       for (const GridScore& a : scores_of(scores, plan.variants[v].name, l))
         for (const GridScore& b : scores_of(scores, first, l))
-          if (a.seed == b.seed) differences.push_back(a.dice - b.dice);
-      for (const std::string& cell :
-          {mean_and_deviation(differences, 100), student_t(differences), std::to_string(differences.size())})
+          if (const double d = a.*column.score - b.*column.score; a.seed == b.seed && !std::isnan(d))
+            differences.push_back(d);
+      for (const std::string& cell : {mean_and_deviation(differences, column.factor), student_t(differences),
+               std::to_string(differences.size())})
         table.rows.back().push_back(cell);
     }
   }

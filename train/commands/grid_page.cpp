@@ -74,26 +74,36 @@ void add_curves(html::Page& page, const GridPlan& plan, const std::vector<GridCe
   }
 }
 
-void add_runs(html::Page& page, const GridScores& scores, const std::vector<GridCell>& cells,
-    const std::filesystem::path& folder) {
+// The scores of one run; nullptr where it is missing.
+const GridScore* score_of(const GridScores& scores, const GridCell& c) {
+  const auto found = scores.find({c.variant->name, c.labeled});
+  if (found == scores.end()) return nullptr;
+  const auto is_it = [&](const GridScore& s) { return s.seed == c.seed; };
+  const auto score = std::find_if(found->second.begin(), found->second.end(), is_it);
+  return score == found->second.end() ? nullptr : &*score;
+}
+
+void add_runs(html::Page& page, const GridPlan& plan, const GridScores& scores,
+    const std::vector<GridCell>& cells, const std::filesystem::path& folder) {
+  TableRow head{"method", "labelled", "seed"};
+  for (const GridColumn& column : plan.columns) head.push_back(column.heading);
+  head.push_back("");
+  const std::string missing = "<span class=\"bad\">missing</span>";
   std::vector<TableRow> rows;
-  size_t missing = 0;
+  size_t there = 0;
   for (const GridCell& c : cells) {
-    std::string dice = "<span class=\"bad\">missing</span>";
-    const auto found = scores.find({c.variant->name, c.labeled});
-    if (found != scores.end())
-      for (const GridScore& s : found->second)
-        if (s.seed == c.seed) dice = fixed(100 * s.dice, 2);
-    missing += dice[0] == '<';
+    const GridScore* score = score_of(scores, c);
+    there += score != nullptr;
+    rows.push_back({in_markup(c.variant->name), std::to_string(c.labeled), std::to_string(c.seed)});
+    for (const GridColumn& column : plan.columns)
+      rows.back().push_back(score ? mean_and_deviation({score->*column.score}, column.factor) : missing);
     const std::string report = (c.folder.lexically_relative(folder) / "report.html").generic_string();
-    rows.push_back({in_markup(c.variant->name), std::to_string(c.labeled), std::to_string(c.seed), dice,
-        std::filesystem::exists(c.folder / "report.html") ? "<a href=\"" + in_markup(report) + "\">report</a>"
-                                                          : ""});
+    const bool linked = std::filesystem::exists(c.folder / "report.html");
+    rows.back().push_back(linked ? "<a href=\"" + in_markup(report) + "\">report</a>" : "");
   }
   page.heading("Runs");
-  page.paragraph(
-      std::to_string(rows.size() - missing) + " of " + std::to_string(rows.size()) + " are there.");
-  page.table({"method", "labelled", "seed", "Dice %", ""}, rows);
+  page.paragraph(std::to_string(there) + " of " + std::to_string(rows.size()) + " are there.");
+  page.table(head, rows);
 }
 
 }  // namespace
@@ -109,7 +119,7 @@ void write_grid_page(const GridPlan& plan, const GridScores& scores, const std::
   if (plan.variants.size() > 1)
     add_table(page, "Differences, paired by seed", grid_differences(plan, scores));
   add_curves(page, plan, cells);
-  add_runs(page, scores, cells, folder);
+  add_runs(page, plan, scores, cells, folder);
   page.save((folder / "report.html").string());
 }
 

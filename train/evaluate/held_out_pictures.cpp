@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "train/evaluate/report.h"
+#include "train/evaluate/uncertainty_panels.h"
 
 namespace patchcl {
 
@@ -21,8 +22,9 @@ void HeldOutPictures::see(const Volume& v, const std::vector<uint8_t>& predictio
 void HeldOutPictures::draw(const std::string& folder, const std::string& extension, int64_t step) const {
   const auto draw_case = [&](const std::string& name, const std::shared_ptr<const Pictured>& c) {
     if (!c) return;
-    draw_overlay(
-        folder + "/" + name + extension, c->volume, c->prediction, dice_legend(foreground_, c->scores));
+    const Canvas pictures = overlay(c->volume, c->prediction, dice_legend(foreground_, c->scores));
+    save_overlay(
+        folder + "/" + name + extension, with_uncertainty(pictures, network_, c->volume, inference_, arena_));
   };
   draw_case("best", best_);
   draw_case("worst", worst_);

@@ -52,16 +52,24 @@ struct Turn {
   }
 };
 
+// What is read of a network at each pixel of its input: the probabilities of the classes; or the uncertainty
+// of each gate and behind them 1, by which a sum over windows is divided.
+enum class Read { probabilities, gates };
+
 // Networks with their weights, how they see a window, and where their activations go.
 class InferenceNetwork {
  public:
-  InferenceNetwork(const Ensemble& networks, bool all_turns, const Arena& arena)
-      : networks_(networks), arena_(arena) {
+  InferenceNetwork(const Ensemble& networks, bool all_turns, const Arena& arena, Read read)
+      : networks_(networks), arena_(arena), read_(read) {
     for (int t = 0; t < (all_turns ? 8 : 1); ++t)
       turns_.push_back({(t & 4) != 0, (t & 2) != 0, (t & 1) != 0});
   }
 
-  int64_t classes() const { return networks_[0].unet->config().classes; }
+  // How many numbers a pixel has.
+  int64_t numbers() const {
+    const UNet& unet = *networks_[0].unet;
+    return read_ == Read::gates ? int64_t(unet.gate_names().size()) + 1 : unet.config().classes;
+  }
   // The smallest side that holds n and is admissible to all.
   int64_t admissible(int64_t n) const {
     int64_t m = 1;
@@ -69,9 +77,9 @@ class InferenceNetwork {
     return (n + m - 1) / m * m;
   }
 
-  // Class probabilities (n,side,side,K), on the host, of n square windows: summed over networks and turns.
-  std::vector<double> probabilities(const Volume& v, const Window* windows, int64_t n) const {
-    const int64_t side = int64_t(windows[0].rows.size()), k = classes();
+  // What is read, (n,side,side,K), on the host, of n square windows: summed over networks and turns.
+  std::vector<double> read(const Volume& v, const Window* windows, int64_t n) const {
+    const int64_t side = int64_t(windows[0].rows.size()), k = numbers();
     std::vector<double> sum(size_t(n * side * side * k));
     for (const Predictor& network : networks_)
       for (const Turn& turn : turns_) {
@@ -102,11 +110,29 @@ class InferenceNetwork {
     });
     const Tensor x = arena_.empty(host.shape(), host.dtype());
     copy(host, x);
-    Tape tape(arena_, {.grad = false});
+    Tape tape(arena_, {.grad = false, .keep = read_ == Read::gates});
     Pass pass(tape, *network.weights, /*training=*/false);
-    const Var p = softmax(network.unet->forward(pass, tape.constant(x, "images")).logits);
+    const Var logits = network.unet->forward(pass, tape.constant(x, "images")).logits;
+    if (read_ == Read::gates) return gates(uncertainty_maps(tape), n, side);
+    const Var p = softmax(logits);
     const Tensor result = host_.empty(p.shape(), p.dtype());
     copy(p.value(), result);
+    return result;
+  }
+
+  // Maps of all levels as one (n,side,side,K).
+  Tensor gates(const std::vector<Tensor>& maps, int64_t n, int64_t side) const {
+    const Tensor result = host_.empty({n, side, side, numbers()}, DType::f32);
+    float* out = result.data<float>();
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t y = 0; y < side; ++y)
+        for (int64_t x = 0; x < side; ++x) {
+          for (const Tensor& map : maps) {
+            const int64_t h = map.shape()[1], w = map.shape()[2];
+            *out++ = map.data<float>()[(i * h + y * h / side) * w + x * w / side];
+          }
+          *out++ = 1;
+        }
     return result;
   }
 
@@ -124,15 +150,16 @@ class InferenceNetwork {
   const Ensemble& networks_;
   std::vector<Turn> turns_;
   const Arena& arena_;
+  const Read read_;
   const Arena host_{"inference, host"};
 };
 
-// Calls fn(window, its probabilities (side,side,K)) for each window, `batch` at a time through the network.
+// Calls fn(window, what is read of it, (side,side,K)) for each window, `batch` at a time through the network.
 template <class F> void for_each_window(const InferenceNetwork& network, const Volume& v,
     const std::vector<Window>& windows, int64_t batch, F&& fn) {
   for (size_t begin = 0; begin < windows.size(); begin += size_t(batch)) {
     const int64_t n = std::min(batch, int64_t(windows.size() - begin));
-    const std::vector<double> p = network.probabilities(v, &windows[begin], n);
+    const std::vector<double> p = network.read(v, &windows[begin], n);
     for (int64_t i = 0; i < n; ++i) fn(windows[begin + size_t(i)], p.data() + i * int64_t(p.size()) / n);
   }
 }
@@ -145,7 +172,7 @@ void check_label(const Volume& v, int classes) {
         ", the network knows 0..", classes - 1);
 }
 
-// All ways give the probabilities of each slice (H,W,K), up to a factor, to take(slice, probabilities).
+// All ways give what is read of each slice (H,W,K), up to a factor, to take(slice, numbers).
 using TakeSlice = std::function<void(int64_t, std::vector<double>&)>;
 
 // The volume with slices of side x side.
@@ -163,7 +190,7 @@ Volume zoomed_bilinearly(const Volume& v, int64_t side) {
 
 void slices_resized(
     const InferenceNetwork& network, const Volume& v, const InferenceOptions& o, const TakeSlice& take) {
-  const int64_t side = network.admissible(o.size), k = network.classes();
+  const int64_t side = network.admissible(o.size), k = network.numbers();
   const bool bilinear = o.fit == Fit::bilinear;
   const Volume zoomed = bilinear ? zoomed_bilinearly(v, o.size) : Volume();
   const Volume& seen = bilinear ? zoomed : v;
@@ -183,7 +210,7 @@ void slices_resized(
 
 void slices_of_tiles(
     const InferenceNetwork& network, const Volume& v, const InferenceOptions& o, const TakeSlice& take) {
-  const int64_t tile = network.admissible(o.size), k = network.classes();
+  const int64_t tile = network.admissible(o.size), k = network.numbers();
   std::vector<double> sum(size_t(v.slice_pixels() * k));
   for (int64_t z = 0; z < v.depth; ++z) {
     std::vector<Window> windows;
@@ -201,6 +228,12 @@ void slices_of_tiles(
     });
     take(z, sum);
   }
+}
+
+void read_slices(
+    const InferenceNetwork& network, const Volume& v, const InferenceOptions& o, const TakeSlice& take) {
+  if (o.fit == Fit::crop) slices_of_tiles(network, v, o, take);
+  else slices_resized(network, v, o, take);
 }
 
 Segmentation finished(
@@ -234,8 +267,8 @@ Segmentation segment(const Ensemble& networks, const Volume& volume, const Infer
     if (volume.channels != p.unet->config().in_channels)
       fail(ExitCode::data, "segment", "'", volume.id, "' has ", volume.channels,
           " channel(s), the network was trained with ", p.unet->config().in_channels);
-  const InferenceNetwork network(networks, options.turns, arena);
-  const int64_t pixels = volume.slice_pixels(), k = network.classes();
+  const InferenceNetwork network(networks, options.turns, arena, Read::probabilities);
+  const int64_t pixels = volume.slice_pixels(), k = network.numbers();
   std::vector<uint8_t> labels(size_t(volume.depth * pixels));
   const auto take = [&](int64_t z, std::vector<double>& p) {
     for (int64_t i = 0; i < pixels; ++i) {
@@ -246,9 +279,31 @@ Segmentation segment(const Ensemble& networks, const Volume& volume, const Infer
     }
     if (see) see(z, p);
   };
-  if (options.fit == Fit::crop) slices_of_tiles(network, volume, options, take);
-  else slices_resized(network, volume, options, take);
+  read_slices(network, volume, options, take);
   return finished(std::move(labels), volume, options, uint8_t(k - 1));
+}
+
+std::vector<std::vector<float>> gate_uncertainty(const Predictor& network, const Volume& volume,
+    int64_t slice, const InferenceOptions& options, const Arena& arena) {
+  const int64_t numbers = volume.slice_pixels() * volume.channels;
+  Volume one;
+  one.depth = 1;
+  one.height = volume.height;
+  one.width = volume.width;
+  one.channels = volume.channels;
+  one.image.assign(volume.image.begin() + slice * numbers, volume.image.begin() + (slice + 1) * numbers);
+  InferenceOptions one_by_one = options;
+  one_by_one.batch = 1;  // a tape that keeps all values is large
+  const Ensemble networks{network};
+  const InferenceNetwork reader(networks, options.turns, arena, Read::gates);
+  const int64_t pixels = one.slice_pixels(), k = reader.numbers();
+  std::vector<std::vector<float>> maps(size_t(k - 1), std::vector<float>(size_t(pixels)));
+  read_slices(reader, one, one_by_one, [&](int64_t, const std::vector<double>& sum) {
+    for (int64_t i = 0; i < pixels; ++i)
+      for (int64_t g = 0; g + 1 < k; ++g)
+        maps[size_t(g)][size_t(i)] = float(sum[size_t(i * k + g)] / sum[size_t(i * k + k - 1)]);
+  });
+  return maps;
 }
 
 Summary validate(const Ensemble& networks, int64_t count, const VolumeAt& volume,

@@ -55,6 +55,11 @@ inline std::vector<uint8_t> segment(const UNet& unet, const ParamStore& weights,
   return segment(Ensemble{{&unet, &weights}}, volume, options, arena).classes;
 }
 
+// For people: the uncertainty H in [0,1] of each gate of a network (layers/uncertainty_gate.h), in the order
+// of UNet::gate_names(), at each pixel (H,W) of a slice, brought to the network and back as by `segment`.
+std::vector<std::vector<float>> gate_uncertainty(const Predictor& network, const Volume& volume,
+    int64_t slice, const InferenceOptions& options, const Arena& arena);
+
 // Segments `count` labelled volumes one after the other and scores them against their labels: what training
 // calls every N steps, and `patchcl eval`. `see` is called after each case, for pictures and tables.
 using VolumeAt = std::function<Volume(int64_t)>;

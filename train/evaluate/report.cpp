@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "data/picture.h"
 #include "tensor/file.h"
 #include "train/evaluate/table.h"
 
@@ -63,11 +62,10 @@ std::vector<std::string> dice_legend(const std::vector<std::string>& foreground,
   return legend;
 }
 
-void draw_overlay(const std::string& path, const Volume& v, const std::vector<uint8_t>& prediction,
-    const std::vector<std::string>& legend) {
-  make_folders(std::filesystem::absolute(path).parent_path());
+Canvas overlay(
+    const Volume& v, const std::vector<uint8_t>& prediction, const std::vector<std::string>& legend) {
   const int64_t h = v.height, w = v.width, zoom = std::max<int64_t>(1, 256 / std::max(h, w)),
-                slice = v.depth / 2;
+                slice = pictured_slice(v);
   const float* image = v.image.data() + slice * h * w * v.channels;
   const auto panel = [&](const uint8_t* label) {
     Canvas c(w * zoom, h * zoom);
@@ -85,14 +83,19 @@ void draw_overlay(const std::string& path, const Volume& v, const std::vector<ui
   captions.push_back("prediction");
   const Canvas pictures =
       sheet(panels, captions, int64_t(panels.size()), v.id + " slice " + std::to_string(slice));
-  Canvas page(pictures.width(), pictures.height() + 12 * int64_t(legend.size()));
+  Canvas page(pictures.width(), pictures.height() + 12 * int64_t(legend.size()), kSheet);
   page.paste(0, 0, pictures);
   for (size_t i = 0; i < legend.size(); ++i) {
     const int64_t y = pictures.height() + 12 * int64_t(i);
     page.fill(4, y, 8, 8, class_color(int64_t(i) + 1));
     page.text(16, y, legend[i]);
   }
-  page.save(path);
+  return page;
+}
+
+void save_overlay(const std::string& path, const Canvas& overlay) {
+  make_folders(std::filesystem::absolute(path).parent_path());
+  overlay.save(path);
 }
 
 }  // namespace patchcl

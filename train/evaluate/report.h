@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "data/picture.h"
 #include "data/volume.h"
 #include "train/evaluate/metrics.h"
 
@@ -17,10 +18,14 @@ std::string to_table(const Summary& s, const std::vector<std::string>& class_nam
 nlohmann::ordered_json scores_json(const Scores& s);
 std::string to_json(const Summary& s, const std::vector<std::string>& class_names);
 
-// The middle slice as it is, with the reference, and with the prediction, as .svg or .png. Below, what is
-// said of each foreground class beside its colour. Makes the folder.
-void draw_overlay(const std::string& path, const Volume& v, const std::vector<uint8_t>& prediction,
-    const std::vector<std::string>& legend);
+// The slice of a volume that is shown.
+inline int64_t pictured_slice(const Volume& v) { return v.depth / 2; }
+// It as it is, with the reference, and with the prediction. Below, what is said of each foreground class
+// beside its colour.
+Canvas overlay(
+    const Volume& v, const std::vector<uint8_t>& prediction, const std::vector<std::string>& legend);
+// As .svg or .png. Makes the folder.
+void save_overlay(const std::string& path, const Canvas& overlay);
 // "RV Dice 0.812" for each class.
 std::vector<std::string> dice_legend(const std::vector<std::string>& foreground, const CaseScores& scores);
 

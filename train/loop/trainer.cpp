@@ -271,7 +271,8 @@ void Trainer::after_step(const Batch& batch, ProgressLine& line) {
 void Trainer::score() {
   const MetricOptions metrics = MetricOptions::ssl4mis();
   const InferenceOptions inference{.fit = info_.fit, .size = config_.size, .border = info_.border};
-  HeldOutPictures pictures({info_.class_names.begin() + 1, info_.class_names.end()});
+  HeldOutPictures pictures({info_.class_names.begin() + 1, info_.class_names.end()},
+      {&learner_->unet(), &learner_->student()}, inference, learner_->activations());
   const auto see = [&](const Volume& v, const Segmentation& s, const CaseScores& scores) {
     pictures.see(v, s.classes, scores);
   };
