@@ -110,6 +110,52 @@ TEST(Score, CountsObjectsByNumberAndByComponents) {
   EXPECT_EQ(grown["dice"], 1);
 }
 
+TEST(Score, BlackAndWhiteIsTheOneClassAndOtherValuesAreThoseOfTheOption) {
+  const TemporaryFolder folder;
+  const std::vector<uint8_t> classes = striped(1, 0);
+  std::vector<uint8_t> one = classes, white = classes, grey = classes, rgb;
+  for (size_t i = 0; i < classes.size(); ++i) {
+    one[i] = classes[i] > 0;
+    white[i] = uint8_t(255 * one[i]);
+    grey[i] = uint8_t(classes[i] == 1 ? 128 : 255 * one[i]);
+    for (const int c : {1, 2, 3}) rgb.push_back(classes[i] == c ? 255 : 0);
+  }
+  for (const auto& [name, mask] :
+      {std::pair("classes", classes), {"one", one}, {"white", white}, {"grey", grey}})
+    save(folder / name + ".png", 1, mask);
+  write_png(folder / "rgb.png", rgb.data(), 4, 8, 3);
+  const auto expect_same = [&](const std::string& r, const std::string& p, const std::string& options,
+                               size_t n) {
+    const json pooled = scored(folder / r + ".png " + folder / p + ".png" + options)["pooled"];
+    EXPECT_EQ(pooled.size(), n) << r << " " << p;
+    for (size_t c = 1; c <= n; ++c)
+      EXPECT_EQ(pooled["class " + std::to_string(c)]["dice"], 1) << r << " " << p;
+  };
+  for (const std::string r : {"one", "white"})
+    for (const std::string p : {"one", "white"}) expect_same(r, p, "", 1);
+  for (const std::string p : {"grey", "classes"}) {
+    expect_same("grey", p, " --label-values 0,128,255", 2);
+    expect_same("grey", p, " --label-values 0,128,255 --binary", 1);
+  }
+  for (const std::string p : {"rgb", "classes"})
+    expect_same("rgb", p, " --label-colors '0,0,0;255,0,0;0,255,0'", 2);
+}
+
+// What 255 means is not for one mask to say.
+TEST(Score, AMaskWithoutOneOfThreeValuesIsReadAsTheOthersAre) {
+  const TemporaryFolder folder;
+  std::vector<uint8_t> three(32), two(32);
+  for (size_t i = 0; i < 8; ++i) three[i] = i < 4 ? 128 : 255, two[i] = 255;
+  for (const std::string name : {"r", "p"}) {
+    std::filesystem::create_directory(folder / name);
+    save(folder / name + "/three.png", 1, three);
+    save(folder / name + "/two.png", 1, two);
+  }
+  const json pooled = scored(folder / "r " + folder / "p")["pooled"];
+  EXPECT_EQ(pooled.size(), 2u);
+  EXPECT_EQ(pooled["class 255"]["dice"], 1);
+}
+
 TEST(Score, BadInputIsNamed) {
   const TemporaryFolder folder;
   save(folder / "a.png", 1, striped(1, 0));
@@ -124,6 +170,15 @@ TEST(Score, BadInputIsNamed) {
     EXPECT_TRUE(contains(o.output, message)) << arguments << "\n" << o.output;
   };
   const std::string a = folder / "a.png ";
+  std::vector<uint8_t> grey(32 * 32), rgb(32 * 3, 255);
+  for (size_t i = 0; i < grey.size(); ++i) grey[i] = uint8_t(i);
+  write_png(folder / "grey.png", grey.data(), 32, 32, 1);
+  rgb[0] = 0;
+  write_png(folder / "rgb.png", rgb.data(), 4, 8, 3);
+  expect(a + folder / "rgb.png", ExitCode::data, "rgb.png: coloured mask");
+  expect(a + a + "--label-values 0,1", ExitCode::data, "2 in a mask is not among the 2 of --label-values");
+  expect(a + a + "--label-values 0,1 --instances", ExitCode::usage, "--label-values");
+  expect(folder / "grey.png " + folder / "grey.png", ExitCode::data, "grey.png holds 256 different numbers");
   expect(a, ExitCode::usage, "prediction");
   expect(a + folder / "none.png", ExitCode::data, "none.png");
   expect(a + folder / "r", ExitCode::usage, "two folders");

@@ -20,18 +20,25 @@ std::string position(const Grid& g, int64_t i) {
          std::to_string(column);
 }
 
-// "0,0,0;255,0,0": the first eight that occur.
-std::string colors_of(const Grid& label) {
-  std::vector<std::vector<double>> colors;
+using Colors = std::vector<std::vector<double>>;
+
+// In the order of their first pixels; one more than a mask may have where there are more.
+Colors colors_of(const Grid& label) {
+  Colors colors;
   const size_t n = size_t(label.channels);
-  for (size_t i = 0; i < label.values.size() && colors.size() < 8; i += n) {
+  for (size_t i = 0; i < label.values.size() && colors.size() <= kMostClasses; i += n) {
     const double* const at = &label.values[i];
     const auto same = [&](const std::vector<double>& c) { return std::equal(c.begin(), c.end(), at); };
     if (std::none_of(colors.begin(), colors.end(), same)) colors.emplace_back(at, at + n);
   }
+  return colors;
+}
+
+// "0,0,0;255,0,0"
+std::string text_of(const Colors& colors) {
   TextOut text;
   for (size_t k = 0; k < colors.size(); ++k)
-    for (size_t c = 0; c < n; ++c) {
+    for (size_t c = 0; c < colors[k].size(); ++c) {
       if (k + c > 0) text << (c > 0 ? "," : ";");
       text << colors[k][c];
     }
@@ -104,17 +111,30 @@ std::vector<float> normalized(const Grid& image, const std::string& path) {
   return out;
 }
 
+void demand_grey(const Grid& mask, const std::string& path) {
+  const size_t n = size_t(mask.channels);
+  bool grey = true;
+  for (size_t i = 0; i < mask.values.size() && grey; i += n)
+    for (size_t c = 1; c < n; ++c) grey = grey && mask.values[i + c] == mask.values[i];
+  if (grey) return;
+  const Colors colors = colors_of(mask);
+  if (colors.size() > kMostClasses)
+    fail(ExitCode::data, "data", path, ": more than ", kMostClasses,
+        " colours, as an image has them; a mask has one for each class, with hard edges");
+  fail(ExitCode::data, "data", path,
+      ": coloured mask; number its colours, background first: --label-colors \"", text_of(colors), "\"");
+}
+
 std::vector<uint8_t> to_label(const Grid& label, const std::string& path) {
+  demand_grey(label, path);
   std::vector<uint8_t> out(size_t(label.numel() / label.channels));
   for (size_t i = 0; i < out.size(); ++i) {
     const double* v = &label.values[i * size_t(label.channels)];
     if (!(v[0] >= 0 && v[0] <= 255 && v[0] == std::floor(v[0])))
       fail(ExitCode::data, "data", path, ": label ", v[0], " at ",
           position(label, int64_t(i) * label.channels),
-          " is no class number; number the values with --label-values");
-    if (std::any_of(v, v + label.channels, [&](double other) { return other != v[0]; }))
-      fail(ExitCode::data, "data", path,
-          ": coloured mask; number its colours, background first: --label-colors \"", colors_of(label), "\"");
+          " is no class number; number the values with --label-values, or read numbers of objects with "
+          "--instance-masks true");
     out[i] = uint8_t(v[0]);
   }
   return out;

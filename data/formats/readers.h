@@ -28,6 +28,10 @@ Grid read_grid(const std::string& path, const std::string& array = "image");
 
 // (v - low) / (high - low) as float. Throws Error(data) naming `path` and the position of a NaN or infinity.
 std::vector<float> normalized(const Grid& image, const std::string& path);
+// More numbers or colours than this are those of an image, unless an option lists them.
+inline constexpr size_t kMostClasses = 32;
+// Throws Error(data) naming `path` and its colours when the channels of a mask differ.
+void demand_grey(const Grid& mask, const std::string& path);
 // Throws Error(data) naming `path` when a value is no whole number in 0..255, or a mask is coloured.
 std::vector<uint8_t> to_label(const Grid& label, const std::string& path);
 // Image and label as one case. Throws Error(data) naming both files and sizes when they differ. `label` may

@@ -1,12 +1,12 @@
 #include "data/layouts/check.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
 #include <set>
 
 #include "data/formats/readers.h"
+#include "data/layouts/mask_values.h"
 #include "tensor/error.h"
 #include "tensor/text.h"
 
@@ -52,19 +52,22 @@ void judge(const Source& s, const Volume& v, size_t classes, std::vector<std::st
 
 class Checker {
  public:
-  explicit Checker(const Layout& layout) : layout_(layout) {}
+  explicit Checker(const Layout& layout)
+      : layout_(layout),
+        values_tell_(!layout.instance_masks && layout.labels.empty() && layout.class_names.empty()) {}
 
   void check(const Source& s, SplitReport& r, std::vector<std::string>& problems) {
     try {
       const Grid image = s.image();
       measure(image, r);
+      paths_[image.channels].push_back(s.path);
       if (!s.labeled()) {
         ++r.unlabeled;
         to_volume(s.id, s.path, image, nullptr, "");
         return;
       }
       const Grid stored = s.label();
-      note_values(stored);
+      if (values_tell_) values_.add(stored, s.label_path);
       const Grid label = class_numbers(layout_, stored, s.label_path);
       const Volume v = to_volume(s.id, s.path, image, &label, s.label_path);
       if (v.label.empty()) {
@@ -79,30 +82,36 @@ class Checker {
   }
 
   // What the masks hold numbers classes as it is; else a problem.
-  bool values_fit(const std::string& where, std::vector<std::string>& problems) const {
-    const std::vector<uint8_t> values(values_.begin(), values_.end());
-    const bool binary = layout_.pictures && values == std::vector<uint8_t>{0, 255};
-    if (binary || layout_.instance_masks || !layout_.labels.empty() || !layout_.class_names.empty())
-      return true;
+  bool values_fit(DataReport& report) const {
+    if (!values_tell_ || (layout_.pictures && values_.black_and_white())) return true;
     try {
-      demand_class_numbers(values, where);
+      values_.demand_class_numbers();
     } catch (const Error& e) {
-      problems.push_back(e.what());
+      report.problems.push_back(e.what());
       return false;
     }
+    if (const std::string note = values_.note_on_objects(); !note.empty()) report.notes.push_back(note);
     return true;
   }
 
- private:
-  void note_values(const Grid& stored) {
-    std::array<bool, 256> held{};
-    for (const double v : stored.values)
-      if (v >= 0 && v <= 255) held[size_t(v)] = true;
-    for (int v = 0; v < 256; ++v)
-      if (held[size_t(v)]) values_.insert(uint8_t(v));
+  // Images of other channels than most.
+  void judge_channels(std::vector<std::string>& problems) const {
+    if (paths_.size() < 2) return;
+    const auto fewer = [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); };
+    const auto usual = std::max_element(paths_.begin(), paths_.end(), fewer);
+    for (const auto& [channels, paths] : paths_)
+      for (const std::string& path : paths)
+        if (channels != usual->first)
+          problems.push_back(path + ": " + std::to_string(channels) + " channel(s), " +
+                             std::to_string(usual->second.size()) + " other images have " +
+                             std::to_string(usual->first) + "; save all images with the same");
   }
+
+ private:
   const Layout& layout_;
-  std::set<uint8_t> values_;
+  const bool values_tell_;  // of classes: neither the folder nor an option does
+  MaskValues values_;
+  std::map<int64_t, std::vector<std::string>> paths_;  // of images, by their channels
 };
 
 void check_names(const Layout& layout, DataReport& report) {
@@ -167,6 +176,7 @@ DataReport check_data(const std::string& where, const ReadOptions& options,
   report.layout = layout.name;
   report.class_names = layout.class_names;
   report.notes = layout.notes;
+  report.problems = layout.problems;
   check_names(layout, report);
   const int64_t all = int64_t(layout.train.size() + layout.validation.size() + layout.test.size());
   if (layout.train.empty()) report.problems.push_back("no training case");
@@ -182,7 +192,8 @@ DataReport check_data(const std::string& where, const ReadOptions& options,
   check(layout.train, report.train);
   check(layout.validation, report.validation);
   check(layout.test, report.test);
-  if (checker.values_fit(where, report.problems)) name_classes(report);
+  checker.judge_channels(report.problems);
+  if (checker.values_fit(report)) name_classes(report);
   return report;
 }
 

@@ -2,9 +2,9 @@
 // training.
 //
 // Every source is read once; images without a label are counted. A problem is an error of training (a damaged
-// file, NaN, a label outside the classes, image and mask of different size) or of its evaluation (a patient
-// in two splits, a case named twice, a split without labels of a class). Slices without foreground are
-// counted, not blamed: volumes have them.
+// file, NaN, a label outside the classes, image and mask of different size, an image of other channels, a
+// mask without an image) or of its evaluation (a patient in two splits, a case named twice, a split without
+// labels of a class). Slices without foreground are counted, not blamed: volumes have them.
 #pragma once
 #include <cstdint>
 #include <functional>

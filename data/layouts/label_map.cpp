@@ -33,6 +33,18 @@ template <class T> std::string listed(const std::vector<T>& values) {
   for (size_t i = 0; i < values.size(); ++i) s << (i ? "," : "") << +values[i];
   return s.str();
 }
+
+// The class of a pixel; the number of classes where it is none of them. A grey pixel is a colour of three
+// equal parts, and such a colour a grey value.
+int64_t class_of(const LabelMap& map, const double* pixel, size_t channels) {
+  const size_t n = map.entries.at(0).size();
+  const auto is = [&](const std::vector<double>& entry) {
+    for (size_t i = 0; i < std::max(n, channels); ++i)
+      if (pixel[channels == 1 ? 0 : i] != entry[n == 1 ? 0 : i]) return false;
+    return true;
+  };
+  return std::find_if(map.entries.begin(), map.entries.end(), is) - map.entries.begin();
+}
 }  // namespace
 
 LabelMap parse_label_map(const std::string& values, const std::string& colors) {
@@ -57,39 +69,28 @@ LabelMap parse_label_map(const std::string& values, const std::string& colors) {
   return map;
 }
 
+bool covers(const LabelMap& map, const Grid& stored) {
+  const size_t channels = size_t(stored.channels);
+  for (size_t at = 0; at < stored.values.size(); at += channels)
+    if (class_of(map, &stored.values[at], channels) == map.classes()) return false;
+  return true;
+}
+
 Grid mapped(const Grid& stored, const LabelMap& map, const std::string& path) {
   const size_t n = map.entries.at(0).size(), channels = size_t(stored.channels);
   Grid out = stored;
   out.channels = 1;
   out.values.clear();
-  // A grey pixel is a colour of three equal parts, and such a colour a grey value.
-  const auto part = [&](const double* pixel, size_t i) { return pixel[channels == 1 ? 0 : i]; };
   for (size_t at = 0; at < stored.values.size(); at += channels) {
     const double* const pixel = &stored.values[at];
-    const auto is = [&](const std::vector<double>& entry) {
-      for (size_t i = 0; i < std::max(n, channels); ++i)
-        if (part(pixel, i) != entry[n == 1 ? 0 : i]) return false;
-      return true;
-    };
-    const auto found = std::find_if(map.entries.begin(), map.entries.end(), is);
-    if (found == map.entries.end())
+    const int64_t found = class_of(map, pixel, channels);
+    if (found == map.classes())
       fail(ExitCode::data, "data", path, ": ",
           listed(std::vector<double>(pixel, pixel + std::min<size_t>(channels, 3))),
           " in a mask is not among the ", map.classes(), " of --label-", n == 1 ? "values" : "colors");
-    out.values.push_back(double(found - map.entries.begin()));
+    out.values.push_back(double(found));
   }
   return out;
-}
-
-void demand_class_numbers(const std::vector<uint8_t>& seen, const std::string& where) {
-  if (seen.empty() || size_t(seen.back()) + 1 == seen.size()) return;
-  std::vector<uint8_t> all;
-  for (int v = 0; v <= seen.back(); ++v) all.push_back(uint8_t(v));
-  std::string absent;
-  if (all.size() <= 2 * seen.size())
-    absent = "; where a class only happens to be absent, name it too: --label-values " + listed(all);
-  fail(ExitCode::data, "data", where, ": masks hold ", listed(seen), ", and classes are 0,1,2 ...; say ",
-      "--label-values ", listed(seen), " to number them in this order", absent);
 }
 
 }  // namespace patchcl

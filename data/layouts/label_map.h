@@ -20,10 +20,10 @@ struct LabelMap {
 // Either text may be empty. Error(usage) for both, and for a list that cannot be read or names one twice.
 LabelMap parse_label_map(const std::string& values, const std::string& colors);
 
+// Whether every pixel is in the map.
+bool covers(const LabelMap& map, const Grid& stored);
+
 // Class numbers, one channel. Error(data) naming `path` for what is not in the map.
 Grid mapped(const Grid& stored, const LabelMap& map, const std::string& path);
-
-// Error(data) with the option that helps when the values seen are not 0..K-1. `where` names them.
-void demand_class_numbers(const std::vector<uint8_t>& seen, const std::string& where);
 
 }  // namespace patchcl

@@ -40,6 +40,16 @@ std::vector<Fold> read_folds(const std::string& path) {
   return folds;
 }
 
+// Without a colour, too: red is 255,0,0 and no class 1.
+bool black_and_white(const Grid& mask) {
+  const size_t n = size_t(mask.channels);
+  for (size_t i = 0; i < mask.values.size(); ++i) {
+    const double first = mask.values[i - i % n];
+    if ((first != 0 && first != 255) || mask.values[i] != first) return false;
+  }
+  return true;
+}
+
 void regroup(Layout& layout, const std::string& expression) {
   std::regex regex;
   try {
@@ -104,8 +114,7 @@ Grid class_numbers(const Layout& layout, Grid label, const std::string& path) {
     return label;
   }
   if (!layout.labels.empty()) return mapped(label, layout.labels, path);
-  if (layout.pictures &&
-      std::all_of(label.values.begin(), label.values.end(), [](double v) { return v == 0 || v == 255; }))
+  if (layout.pictures && black_and_white(label))
     for (double& v : label.values) v /= 255;
   return label;
 }

@@ -54,7 +54,8 @@ struct Layout {
   bool pictures = false;  // masks are pictures: 0 and 255 alone are the usual way to write a binary one
   LabelMap labels;
   bool instance_masks = false;
-  std::vector<std::string> notes;  // what was found and how it was read, for people
+  std::vector<std::string> notes;     // what was found and how it was read, for people
+  std::vector<std::string> problems;  // what was found and left aside, though it may spoil a training
 
   const std::vector<Source>& of(Split split) const {
     if (split == Split::train) return train;

@@ -48,9 +48,10 @@ bool is_image(const fs::path& path) {
   }
 }
 
-// Stem to path.
-std::map<std::string, std::string> files_in(const std::string& dir) {
-  std::map<std::string, std::string> files;
+using Files = std::map<std::string, std::string>;  // stem to path
+
+Files files_in(const std::string& dir) {
+  Files files;
   for (const auto& entry : fs::directory_iterator(dir))
     if (entry.is_regular_file() && is_image(entry.path())) {
       const auto [other, added] = files.emplace(stem_of(entry.path().string()), entry.path().string());
@@ -67,6 +68,42 @@ std::string image_of_mask(const std::string& stem) {
     if (stem.ends_with(suffix) && stem.size() > suffix.size())
       return stem.substr(0, stem.size() - suffix.size());
   return "";
+}
+
+// By the images that they belong to; `lonely` are those without one. From `images` they are taken out.
+Files masks_beside(Files& images, Files& lonely) {
+  Files masks;
+  for (const auto& [stem, path] : Files(images)) {
+    const std::string image = image_of_mask(stem);
+    if (image.empty()) continue;
+    if (!images.contains(image)) {
+      lonely[stem] = path;
+      continue;
+    }
+    masks[image] = path;
+    images.erase(stem);
+  }
+  return masks;
+}
+
+Files masks_apart(const Files& images, const std::string& dir, Files& lonely) {
+  Files masks;
+  if (dir.empty()) return masks;
+  for (const auto& [stem, path] : files_in(dir)) {
+    const std::string image = images.contains(stem) ? stem : image_of_mask(stem);
+    if (images.contains(image)) masks[image] = path;
+    else lonely[stem] = path;
+  }
+  return masks;
+}
+
+// The first three.
+std::string some_of(const Files& files) {
+  std::string text;
+  size_t named = 0;
+  for (const auto& [stem, path] : files)
+    if (++named <= 3) text += (named > 1 ? ", " : "") + path;
+  return files.size() > 3 ? text + " ..." : text;
 }
 
 Source source_of(const std::string& stem, const std::string& image, const std::string& mask) {
@@ -99,33 +136,29 @@ class Reader {
 
   // Images with the masks of another folder; of the same where `masks` is it; without, where it is empty.
   std::vector<Source> pairs(const std::string& images, const std::string& masks) {
-    std::map<std::string, std::string> image_files = files_in(images), mask_files;
-    if (masks == images) {
-      for (const auto& [stem, path] : std::map(image_files))
-        if (const std::string image = image_of_mask(stem); image_files.contains(image)) {
-          mask_files[image] = path;
-          image_files.erase(stem);
-        }
-    } else if (!masks.empty()) {
-      for (const auto& [stem, path] : files_in(masks))
-        mask_files[image_files.contains(stem) ? stem : image_of_mask(stem)] = path;
-    }
-    size_t paired = 0;
+    Files image_files = files_in(images), lonely;
+    const Files mask_files =
+        masks == images ? masks_beside(image_files, lonely) : masks_apart(image_files, masks, lonely);
     std::vector<Source> sources;
     for (const auto& [stem, path] : image_files) {
       const auto mask = mask_files.find(stem);
-      paired += mask != mask_files.end();
       sources.push_back(source_of(stem, path, mask == mask_files.end() ? "" : mask->second));
     }
-    if (paired == 0 && !mask_files.empty())
+    if (mask_files.empty() && masks != images && !lonely.empty())
       fail(ExitCode::data, "data", "no mask in ", masks, " (", names_in(masks),
           ") has the name of an image in ", images, " (", names_in(images),
           "); wants x.png and x.png, or x_mask.png");
     std::string note = images + ": " + std::to_string(sources.size()) + " images";
-    if (!masks.empty()) note += ", " + std::to_string(paired) + " masks " + place_of(images, masks);
-    if (mask_files.size() > paired)
-      note += ", " + std::to_string(mask_files.size() - paired) + " masks without an image";
+    if (!masks.empty())
+      note += ", " + std::to_string(mask_files.size()) + " masks " + place_of(images, masks);
+    if (mask_files.empty()) lonely.clear();  // images whose names only look like those of masks
+    if (!lonely.empty())
+      note += ", " + std::to_string(lonely.size()) + " more without an image: " + some_of(lonely);
     layout_.notes.push_back(note);
+    for (const auto& [stem, path] : lonely)
+      layout_.problems.push_back(
+          path + ": a mask, but no image in " + images +
+          " has its name, and an image without a mask is unlabelled; rename one of them");
     return sources;
   }
 

@@ -1,7 +1,6 @@
 #include "data/stream/dataset.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <map>
 #include <mutex>
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include "data/formats/readers.h"
+#include "data/layouts/mask_values.h"
 #include "data/objects.h"
 #include "tensor/error.h"
 #include "tensor/text.h"
@@ -18,15 +18,10 @@ namespace patchcl {
 namespace {
 constexpr size_t kCacheBytes = size_t(3) << 29;
 
-// The values that these masks hold, each once, ascending.
-std::vector<uint8_t> stored_classes(std::initializer_list<const std::vector<Source>*> parts) {
-  std::array<bool, 256> held{};
+MaskValues stored_values(std::initializer_list<const std::vector<Source>*> parts) {
+  MaskValues values;
   for (const std::vector<Source>* sources : parts)
-    for (const Source& s : *sources)
-      for (const uint8_t v : to_label(s.label(), s.label_path)) held[v] = true;
-  std::vector<uint8_t> values;
-  for (int v = 0; v < 256; ++v)
-    if (held[size_t(v)]) values.push_back(uint8_t(v));
+    for (const Source& s : *sources) values.add(s.label(), s.label_path);
   return values;
 }
 
@@ -83,10 +78,11 @@ void Dataset::find_classes(const std::vector<Source>& labeled, int64_t classes) 
   class_names_ = layout_.class_names;
   if (classes == 0) classes = layout_.labels.classes();
   if (class_names_.empty() && classes == 0) {
-    const std::vector<uint8_t> seen = stored_classes({&labeled, &std::as_const(layout_.validation)});
-    const bool binary = layout_.pictures && seen == std::vector<uint8_t>{0, 255};
-    if (!binary) demand_class_numbers(seen, labeled.at(0).label_path);
-    classes = binary ? 2 : std::max<int64_t>(int64_t(seen.size()), 2);
+    const MaskValues values = stored_values({&labeled, &std::as_const(layout_.validation)});
+    const bool binary = layout_.pictures && values.black_and_white();
+    if (!binary) values.demand_class_numbers();
+    classes = binary ? 2 : std::max<int64_t>(int64_t(values.seen().size()), 2);
+    if (const std::string note = values.note_on_objects(); !note.empty()) layout_.notes.push_back(note);
   }
   if (classes > 0) {
     class_names_.resize(size_t(std::min(classes, int64_t(class_names_.size()))));
@@ -121,7 +117,9 @@ Volume Dataset::read(const Source& source, bool with_label) const {
   const int64_t known = classes() - (border_ > 0);
   if (worst != v.label.end() && *worst >= known)
     fail(ExitCode::data, "data", source.label_path, ": label ", int(*worst), " outside the ", known,
-        " classes 0..", known - 1, "; other values are numbered with --label-values");
+        " classes 0..", known - 1,
+        "; other values are numbered with --label-values, numbered objects are read with --instance-masks "
+        "true");
   return v;
 }
 

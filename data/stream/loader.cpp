@@ -102,8 +102,9 @@ struct Loader::Impl {
       Slice s = dataset.item(items[k]);
       if (int64_t(k) >= sampler.labeled_batch()) s.label = nullptr;
       if (s.channels != dataset.channels())
-        fail(ExitCode::data, "data", s.path, " has ", s.channels, " channels, the first training image has ",
-            dataset.channels());
+        fail(ExitCode::data, "data", s.path, " has ", s.channels, " channel(s), ", dataset.item(0).path,
+            " has ", dataset.channels(),
+            "; save all images with the same, `patchcl data check` names the odd ones");
       for (size_t v = 0; v < options.views.size(); ++v) show(s, iteration, v, k, slot.batch);
       slot.batch.ids.push_back(s.id);
     }

@@ -1,6 +1,7 @@
 // patchcl calibrate: shows a network training images and notes what its convolutions see, for inference in
 // int8 (autograd/ops/conv2d_int8.h).
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "data/stream/loader.h"
 #include "tensor/parallel.h"
@@ -48,7 +49,12 @@ int calibrate(const CalibrateFlags& flags) {
   DatasetOptions options = flags.dataset;
   options.classes = info.classes_without_border();
   const Dataset data = Dataset::open(flags.data, options);
-  const int64_t labeled = data.labeled_items(), batches = chunks(flags.images, flags.batch);
+  if (data.channels() != info.unet.in_channels)
+    fail(ExitCode::data, "calibrate", flags.data, " has ", data.channels(),
+        " channel(s), the network was trained with ", info.unet.in_channels,
+        "; give the data set that it was trained on");
+  const int64_t labeled = data.labeled_items(), images = std::min(flags.images, data.items()),
+                batches = chunks(images, flags.batch);
   Loader loader(data, Sampler(flags.seed, labeled, data.items() - labeled, 0, flags.batch),
       {.seed = flags.seed, .augment = {Augmentation::none, info.size, info.fit}});
   ProgressLine line(batches, {.item = "batch"});
@@ -56,14 +62,15 @@ int calibrate(const CalibrateFlags& flags) {
     Tape tape(arena, {.grad = false, .check_finite = true});
     Pass pass(tape, model->weights, /*training=*/false);
     pass.note_ranges();
-    model->unet.forward(pass, tape.constant(loader.next().images(), "images"));
+    const int64_t count = std::min(flags.batch, images - i * flags.batch);
+    model->unet.forward(pass, tape.constant(loader.next().images().rows(0, count), "images"));
     line.update(i + 1);
   }
   TensorFile file;
   put_model_info(file, info);
   put_weights(file, model->weights, info.iteration);
   save_tensors(flags.out, file);
-  line.say(flags.out + ": ranges from " + std::to_string(batches * flags.batch) +
+  line.say(flags.out + ": ranges from " + std::to_string(images) +
            " training images; now: patchcl predict --math int8 --weights " + flags.out);
   return int(ExitCode::ok);
 }

@@ -46,9 +46,7 @@ int eval(const EvalFlags& flags) {
       flags.objects ? flags.inference.objects(info, flags.object_options) : ObjectOptions{};
   const Dataset data = Dataset::open(flags.data, options);
   const int64_t count = data.validation_cases();
-  if (count == 0)
-    fail(ExitCode::data, "eval", flags.data,
-        " has no labelled case in that split; say how many to hold out with --val");
+  if (count == 0) fail_empty_split("eval", flags.data, options, /*labeled_only=*/true);
   std::vector<ObjectSummary::Image> images;
   const std::vector<std::string> names = foreground_names(info, data.class_names());
   const Ensemble networks = ensemble_of(models);

@@ -30,6 +30,17 @@ struct PredictFlags {
   DatasetOptions dataset;
 };
 
+// What to say instead where the folder is a data set, whose images lie deeper; empty where it is none.
+std::string hint_of_data_set(const std::string& where) {
+  try {
+    const fs::path images = fs::path(open_layout(where).train.front().path).parent_path();
+    return "; it is a data set: say " + images.string() +
+           " for its images, or --split train, val or test for the cases of a split";
+  } catch (const Error&) {
+    return "";
+  }
+}
+
 // The input file itself, or the images and volumes of the input folder in the order of their names.
 std::vector<fs::path> inputs(const std::string& where) {
   if (!fs::exists(where)) fail(ExitCode::data, "predict", "there is no ", where);
@@ -38,7 +49,8 @@ std::vector<fs::path> inputs(const std::string& where) {
   for (const auto& entry : fs::directory_iterator(where))
     if (entry.is_regular_file() && is_readable(entry.path())) files.push_back(entry.path());
   if (files.empty())
-    fail(ExitCode::data, "predict", where, " holds no .png, .jpg, .bmp, .tif, .h5, .nii or .nii.gz file");
+    fail(ExitCode::data, "predict", where, " holds no .png, .jpg, .bmp, .tif, .h5, .nii or .nii.gz file",
+        hint_of_data_set(where));
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -160,9 +172,7 @@ int predict_split(const PredictFlags& flags) {
   Layout layout = open_layout(flags.input, flags.dataset.read);
   divide(layout, flags.dataset);
   const std::vector<Source>& cases = layout.of(flags.dataset.split);
-  if (cases.empty())
-    fail(ExitCode::data, "predict", flags.input,
-        " has no case in that split; a folder of images needs no --split");
+  if (cases.empty()) fail_empty_split("predict", flags.input, flags.dataset, /*labeled_only=*/false);
   const Arena arena("prediction");
   const auto models = flags.inference.load(arena);
   const Ensemble networks = ensemble_of(models);

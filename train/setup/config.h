@@ -30,7 +30,10 @@ extern const Names<std::optional<Fit>> kFitNames;  // empty: auto
 // The device that a choice means here; Error(device) says what cuda lacks.
 Device device_of(DeviceChoice choice);
 
-// What a folder does not say of itself, for every command that reads one.
+// What the values or colours of masks mean.
+void declare_label_options(OptionList& options, ReadOptions& read);
+
+// That and what else a folder does not say of itself, for every command that reads one.
 void declare_read_options(OptionList& options, ReadOptions& read);
 
 // What the UNet is made of: widths, norms, dropout, upsampling, UAFS.

@@ -176,9 +176,13 @@ void TrainConfig::resolve() {
   set_math_mode(math);
 }
 
-void declare_read_options(OptionList& o, ReadOptions& read) {
+void declare_label_options(OptionList& o, ReadOptions& read) {
   o.add("label-values", read.label_values, "Values of grey masks in the order of the classes: 0,128,255");
   o.add("label-colors", read.label_colors, "Colours of masks in the order of the classes: \"0,0,0;255,0,0\"");
+}
+
+void declare_read_options(OptionList& o, ReadOptions& read) {
+  declare_label_options(o, read);
   o.add("group", read.group,
       "Regular expression that finds the patient in a name, as its first group; unset: up to _frame or "
       "_slice");
