@@ -60,6 +60,13 @@ TEST(OddData, ColoursAreProposedAsTheyAreStored) {
   colours[30] = colours[61] = 255;  // a red and a green pixel
   put_picture(folder / "masks/b.png", colours);
   expect_said("data check " + folder.path(), {"b.png: coloured mask", "\"0,0,0;255,0,0;0,255,0\""});
+  const Dataset told = Dataset::open(folder.path(), {.validation = 0, .classes = 2});  // as `eval` does
+  try {
+    told.item(1);
+    ADD_FAILURE() << "colours are no classes";
+  } catch (const Error& e) {
+    EXPECT_TRUE(contains(e.what(), "\"0,0,0;255,0,0;0,255,0\"")) << e.what();
+  }
   put_picture(folder / "masks/b.png", image_of(3));
   expect_said("data check " + folder.path(), {"b.png: more than 32 colours, as an image has them"});
 }

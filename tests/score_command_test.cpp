@@ -126,7 +126,7 @@ TEST(Score, BlackAndWhiteIsTheOneClassAndOtherValuesAreThoseOfTheOption) {
   write_png(folder / "rgb.png", rgb.data(), 4, 8, 3);
   const auto expect_same = [&](const std::string& r, const std::string& p, const std::string& options,
                                size_t n) {
-    const json pooled = scored(folder / r + ".png " + folder / p + ".png" + options)["pooled"];
+    json pooled = scored(folder / r + ".png " + folder / p + ".png" + options)["pooled"];
     EXPECT_EQ(pooled.size(), n) << r << " " << p;
     for (size_t c = 1; c <= n; ++c)
       EXPECT_EQ(pooled["class " + std::to_string(c)]["dice"], 1) << r << " " << p;
@@ -151,7 +151,7 @@ TEST(Score, AMaskWithoutOneOfThreeValuesIsReadAsTheOthersAre) {
     save(folder / name + "/three.png", 1, three);
     save(folder / name + "/two.png", 1, two);
   }
-  const json pooled = scored(folder / "r " + folder / "p")["pooled"];
+  json pooled = scored(folder / "r " + folder / "p")["pooled"];
   EXPECT_EQ(pooled.size(), 2u);
   EXPECT_EQ(pooled["class 255"]["dice"], 1);
 }
