@@ -41,3 +41,10 @@ run patchcl --method patchcl
 run patchcl-copy-paste --method patchcl --copy-paste true --largest-component true
 run patchcl-info-nce --method patchcl --contrast info-nce
 run patchcl-released --method patchcl --hard-negatives released --area-filter released --sampling boxes --consistency ce
+run patchcl-regions --method patchcl --embed region --contrast prototype --tau 0.2 --mix both --consistency dice
+run base --method base
+run bcp --method bcp
+run ad-mt --method ad-mt
+run unimatch --method unimatch
+run local-contrast --method local-contrast --pixels block --augment elastic
+run pdcr --method mean-teacher --pdcr 0.1 --pdcr-cross 0.1 --pdcr-unlabeled true --uafs all
