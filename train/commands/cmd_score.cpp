@@ -159,6 +159,7 @@ void score_objects(
 }
 
 int run(const ScoreFlags& flags) {
+  flags.output.prepare();
   const std::vector<MaskPair> pairs = pairs_of(flags.reference, flags.prediction);
   const nlohmann::ordered_json about{{"reference", flags.reference}, {"prediction", flags.prediction}};
   if (flags.instances) score_objects(flags, pairs, about);
