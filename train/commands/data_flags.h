@@ -1,6 +1,7 @@
 // The options by which `eval`, `predict` and `data` read a folder: those of `train` under the same names.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "data/stream/splits.h"
 
@@ -18,5 +19,11 @@ void add_held_out_options(CLI::App& app, DatasetOptions& options);
 
 // Those, and which of the folder's cases are meant: --split.
 void add_split_options(CLI::App& app, DatasetOptions& options);
+
+// How training read and divided its data, where these weights lie in a run folder and `data` is that run's:
+// each of the options above that the command line leaves out is as in config.toml, and a note says so; of a
+// run on other data a note says what it had. Error(usage) where two runs differ.
+void take_split_of_run(const CLI::App& app, const std::vector<std::string>& weights, const std::string& data,
+    DatasetOptions& options);
 
 }  // namespace patchcl
