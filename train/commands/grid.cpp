@@ -6,6 +6,7 @@
 
 #include "tensor/file.h"
 #include "tensor/text.h"
+#include "train/options/option_list.h"
 
 namespace patchcl {
 
@@ -72,12 +73,12 @@ GridPlan parse_plan(const std::string& text, const std::string& path) {
       plan.weights = rest[0];
     else if (key == "variant" && !rest.empty() && rest[0] == file_name_of(rest[0]) &&
              names.insert(rest[0]).second)
-      plan.variants.push_back({rest[0], {rest.begin() + 1, rest.end()}});
+      plan.variants.push_back({rest[0], {rest.begin() + 1, rest.end()}, where});
     else
       fail(ExitCode::usage, "grid", where, ": '", raw,
           "' is none of labeled, seeds, train, eval, weights best or last, or variant with a new name "
-          "(without '/', which names a "
-          "folder)");
+          "(without '/', which names a folder)",
+          did_you_mean(key, {"labeled", "seeds", "train", "eval", "weights", "variant"}));
   }
   if (plan.labeled.empty() || plan.seeds.empty() || plan.variants.empty())
     fail(ExitCode::usage, "grid", path, " names no labelled cases, no seed or no variant");

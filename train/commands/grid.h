@@ -21,6 +21,7 @@ namespace patchcl {
 struct GridVariant {
   std::string name;
   std::vector<std::string> options;
+  std::string where = {};  // "acdc.plan:9"
 };
 
 struct GridPlan {
