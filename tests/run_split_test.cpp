@@ -34,8 +34,7 @@ class RunSplit : public testing::Test {
   std::string scored() const {
     const nlohmann::json scores = nlohmann::json::parse(read_text(folder_ / "scores.json"));
     std::string ids;
-    for (const auto& c : scores.at("cases"))
-      ids += c.at("id").get<std::string>() + " ";
+    for (const auto& c : scores.at("cases")) ids += c.at("id").get<std::string>() + " ";
     return ids;
   }
 
