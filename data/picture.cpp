@@ -1,9 +1,11 @@
 #include "data/picture.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 
 #include "data/formats/image.h"
 #include "tensor/file.h"
@@ -189,8 +191,17 @@ std::string Canvas::svg() const {
   return s + "</svg>\n";
 }
 
+bool is_svg(const std::string& path) {
+  std::string ending = std::filesystem::path(path).extension();
+  std::transform(
+      ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (ending != ".svg" && ending != ".png")
+    fail(ExitCode::usage, "picture", path, " ends in '", ending, "'; pictures are written as .svg or .png");
+  return ending == ".svg";
+}
+
 void Canvas::save(const std::string& path) const {
-  if (path.ends_with(".svg")) return write_text(path, svg());
+  if (is_svg(path)) return write_text(path, svg());
   Canvas flat = *this;
   for (const Caption& c : captions_) flat.draw(c);
   write_png(path, flat.rgb_.data(), height_, width_, 3);

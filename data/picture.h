@@ -15,6 +15,8 @@ constexpr Color kWhite{255, 255, 255}, kBlack{0, 0, 0}, kGrey{128, 128, 128}, kS
 Color class_color(int64_t k);
 // Heat map: 0 dark violet, 1 yellow (perceptually ordered); values outside [0,1] are clamped.
 Color heat_color(double value);
+// By the ending, large or small: .svg, or .png. Error(usage) for any other.
+bool is_svg(const std::string& path);
 
 class Canvas {
  public:
@@ -43,7 +45,7 @@ class Canvas {
       int64_t zoom = 1);
   void paste(int64_t x, int64_t y, const Canvas& other);
 
-  // By extension: .svg, or PNG. Throws Error(io) naming the path.
+  // By its ending, as is_svg() has it. Throws Error(io) naming the path.
   void save(const std::string& path) const;
 
  private:

@@ -105,8 +105,12 @@ void AtomicFile::commit() {
 }
 
 void AtomicFile::stop(const char* what) const {
-  fail(ExitCode::io, "file", what, " ", temporary_, ": ", std::strerror(errno), "; the previous ", path_,
-      " is untouched; free space on the disk or write elsewhere");
+  const int why = errno;
+  std::error_code none;
+  const bool before = std::filesystem::exists(path_, none), full = fd_ >= 0 || why == ENOSPC || why == EDQUOT;
+  fail(ExitCode::io, "file", what, " ", temporary_, ": ", std::strerror(why), "; ",
+      before ? "the " + path_ + " of before is untouched" : path_ + " was not written",
+      full ? "; free space on the disk or write elsewhere" : "; write elsewhere");
 }
 
 void write_bytes(const std::string& path, std::span<const uint8_t> bytes) {
@@ -134,6 +138,10 @@ void make_folders(const std::string& path) {
     fail(ExitCode::io, "file", "cannot create the folder ", path, ": ", error.message(),
         "; choose another place");
   sync_folder(folder.parent_path());
+}
+
+void make_folder_of(const std::string& path) {
+  make_folders(std::filesystem::absolute(path).parent_path().string());
 }
 
 AppendFile::AppendFile(const std::string& path)

@@ -46,6 +46,8 @@ void update_text(const std::string& path, const std::string& text);
 // The folder and those above it, each flushed into the one above: what is written into it outlives a power
 // cut. Error(io) naming it.
 void make_folders(const std::string& path);
+// That of a file which will be written: a place that cannot be is found before the work, not after it.
+void make_folder_of(const std::string& path);
 
 // A file that grows by whole lines: what a run logs. A kill may leave a part of its last line.
 class AppendFile {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/formats/readers.h"
+#include "tensor/file.h"
 #include "tests/command_line.h"
 #include "tests/json_output.h"
 #include "train/evaluate/inference.h"
@@ -165,7 +166,7 @@ TEST(Predict, BadInputIsNamedAndNothingIsWritten) {
   expect(w + scan + folder / "mask.xyz", ExitCode::data, "mask.xyz");
   expect(w + scan + folder / "mask.png", ExitCode::usage, "slices");
   expect(w + scan + scan, ExitCode::usage, "would replace the image");
-  expect(w + scan + folder / "no/such/folder.nii.gz", ExitCode::io, "folder.nii.gz");
+  expect(w + scan + folder / "w.safetensors/mask.nii.gz", ExitCode::io, "cannot create the folder");
   expect(w + "--size -3 " + scan + mask, ExitCode::usage, "size");
   expect(w + "--overlap 1 " + scan + mask, ExitCode::usage, "overlap");
   std::ofstream(folder / "short.safetensors") << "12345";
@@ -185,6 +186,7 @@ TEST(Predict, AnySizeWorks) {
     const Outcome o = run_patchcl("predict --size " + size + " --weights " + folder / "w.safetensors " +
                                   folder / "scan.nii.gz " + folder / "m.nii");
     EXPECT_EQ(o.code, 0) << size << o.output;
+    EXPECT_EQ(contains(o.output, "--size 13 is taken as 16"), size == "13") << o.output;
     EXPECT_EQ(bytes_of(folder / "m.nii").size(), 352u + 210);
   }
 }
@@ -234,7 +236,64 @@ TEST(Eval, BadInputIsNamed) {
   expect("--data " + folder / "nowhere " + w, ExitCode::data, "nowhere");
   expect(phantom + w + "--empty maybe", ExitCode::usage, "--empty");
   expect(phantom + w + "--preset ssl4mis --spacing mm", ExitCode::usage, "--preset");
-  expect(phantom + w + "--json " + folder / "no/folder.json", ExitCode::io, "folder.json");
+  expect(phantom + w + "--json " + folder / "w.safetensors/s.json", ExitCode::io, "cannot create the folder");
   save_weights(folder / "two.safetensors", 1, 2, 32);
   expect(phantom + "--weights " + folder / "two.safetensors", ExitCode::data, "class");
+}
+
+// As `predict` makes the folder of its masks.
+TEST(OutputFiles, GetTheirFolders) {
+  const TemporaryFolder folder;
+  save_weights(folder / "w.safetensors", 1, 4, 32);
+  save_gz(folder / "scan.nii.gz", oblique_nifti());
+  const std::string w = " --threads 1 --weights " + folder / "w.safetensors ";
+  const Outcome predicted = run_patchcl("predict" + w + folder / "scan.nii.gz " + folder / "a/b/mask.nii.gz");
+  EXPECT_EQ(predicted.code, 0) << predicted.output;
+  const std::string mask = folder / "a/b/mask.nii.gz";
+  EXPECT_EQ(run_patchcl("score " + mask + " " + mask + " --csv " + folder / "c/s.csv").code, 0);
+  EXPECT_EQ(
+      run_patchcl("eval --data phantom:cases=2,val=1,size=32,slices=2" + w + "--json " + folder / "d/s.json")
+          .code,
+      0);
+  for (const char* file : {"a/b/mask.nii.gz", "c/s.csv", "d/s.json"})
+    EXPECT_TRUE(std::filesystem::exists(folder / file)) << file;
+}
+
+TEST(OutputFiles, AMessageSaysWhatIsThere) {
+  const TemporaryFolder folder;
+  const auto said = [](const std::string& path) {
+    try {
+      write_text(path, "x");
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  const std::string missing = said(folder / "none/file");
+  EXPECT_TRUE(contains(missing, "none/file was not written; write elsewhere")) << missing;
+  write_text(folder / "old", "before");
+  std::filesystem::create_directory(folder / "old.tmp");  // in the way of the new one
+  const std::string there = said(folder / "old");
+  EXPECT_TRUE(contains(there, "old of before is untouched")) << there;
+}
+
+TEST(Inspect, WritesPicturesByTheirEnding) {
+  const TemporaryFolder folder;
+  save_weights(folder / "w.safetensors", 1, 4, 32);
+  save_gz(folder / "scan.nii.gz", oblique_nifti());
+  const std::string command =
+      "inspect --weights " + folder / "w.safetensors --image " + folder / "scan.nii.gz --out ";
+  for (const char* name : {"x.pdf", "x.jpg", "x"}) {
+    const Outcome o = run_patchcl(command + folder / name);
+    EXPECT_EQ(o.code, int(ExitCode::usage)) << o.output;
+    EXPECT_TRUE(contains(o.output, ".svg or .png")) << o.output;
+    EXPECT_FALSE(std::filesystem::exists(folder / name)) << name;
+  }
+  const Outcome o = run_patchcl(command + folder / "new/x.SVG --html " + folder / "page/x.html");
+  ASSERT_EQ(o.code, 0) << o.output;
+  EXPECT_TRUE(read_text(folder / "new/x.SVG").starts_with("<svg"));
+  // Each slider in one piece with its name and value.
+  EXPECT_TRUE(contains(read_text(folder / "page/x.html"), ".controls label{white-space:nowrap"));
+  ASSERT_EQ(run_patchcl(command + folder / "x.PNG").code, 0);
+  EXPECT_TRUE(contains(read_text(folder / "x.PNG").substr(0, 8), "PNG"));
 }

@@ -12,6 +12,7 @@
 #include "tensor/file.h"
 #include "tests/command_line.h"
 #include "train/commands/grid_page.h"
+#include "train/commands/grid_record.h"
 #include "train/setup/config.h"
 
 using namespace patchcl;
@@ -214,4 +215,120 @@ TEST(Grid, AMistakeInTheEvalLineIsFoundBeforeAnythingRuns) {
     EXPECT_NE(o.output.find("line 'eval'"), std::string::npos) << o.output;
     EXPECT_FALSE(std::filesystem::exists(folder / "runs")) << mistake;
   }
+}
+
+// As `train` itself would say it, and where it stands.
+TEST(Grid, AMistakeInAVariantIsLocated) {
+  const test::TemporaryFolder folder;
+  const std::string plan = folder / "bad.plan";
+  for (const auto& [mistake, part] :
+      {std::pair("--methd patchcl", "'--methd' is not an option here; did you mean '--method'?"),
+          {"--size many", "'many' is not a whole number"}, {"--copy-paste true", "--copy-paste"}}) {
+    std::ofstream(plan) << "labeled 2\nseeds 1\ntrain --iters 1\neval --data phantom\nvariant a\nvariant b "
+                        << mistake << "\n";
+    const test::Outcome o = test::run_patchcl("grid " + plan + " --out " + (folder / "runs"));
+    EXPECT_EQ(o.code, 2) << o.output;
+    EXPECT_TRUE(test::contains(o.output, plan + ":6, variant 'b'")) << o.output;
+    EXPECT_TRUE(test::contains(o.output, part)) << o.output;
+  }
+  std::ofstream(plan) << "labeld 2\n";
+  EXPECT_TRUE(test::contains(test::run_patchcl("grid " + plan).output, "did you mean 'labeled'?"));
+}
+
+TEST(Grid, HelpShowsAPlanThatIsUnderstood) {
+  const test::Outcome o = test::run_patchcl("grid --help");
+  const size_t begin = o.output.find("  # behind"), end = o.output.find("A run is scored once");
+  ASSERT_TRUE(begin < end && end != std::string::npos) << o.output;
+  std::istringstream lines(o.output.substr(begin, end - begin));
+  std::string plan;
+  // The words behind several spaces explain a line.
+  for (std::string line; std::getline(lines, line);) {
+    const size_t text = line.find_first_not_of(' ');
+    if (text == std::string::npos) continue;
+    const size_t note = line.find("    ", text + 12);
+    plan += line.substr(text, note == std::string::npos ? note : note - text) + "\n";
+  }
+  const GridPlan p = parse_plan(plan, "help");
+  EXPECT_EQ(p.weights, "last");
+  ASSERT_EQ(p.variants.size(), 2u);
+  for (const GridVariant& v : p.variants) {
+    std::vector<std::string> options = p.train;
+    options.insert(options.end(), v.options.begin(), v.options.end());
+    EXPECT_NO_THROW(check_train_options(options)) << v.name;
+  }
+}
+
+namespace {
+// What refuse_other_plan() says; empty: nothing.
+std::string refusal(const GridCell& cell, const std::string& record, bool scored) {
+  try {
+    refuse_other_plan(cell, record, scored);
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+}  // namespace
+
+TEST(Grid, ACellIsOfThePlanThatMadeIt) {
+  const test::TemporaryFolder folder;
+  const GridPlan plan = parse_plan(kPlan, "test.plan");
+  const GridCell cell{&plan.variants[0], 3, 1, folder.path()};
+  const std::string made = cell_record(plan, {"--size", "96", "--iters", "10", "--anomaly"});
+  EXPECT_EQ(refusal(cell, made, true), "") << "of before, without a record";
+  record_cell(cell, made);
+  EXPECT_EQ(refusal(cell, made, true), "");
+  const std::string same =
+      cell_record(plan, {"--iters=10", "--size", "32", "--threads", "2", "--anomaly", "--size", "96"});
+  EXPECT_EQ(refusal(cell, same, true), "") << "in other words";
+
+  const std::string longer = cell_record(plan, {"--size", "96", "--iters", "20", "--anomaly"});
+  const std::string said = refusal(cell, longer, true);
+  for (const std::string& part :
+      {folder.path(), std::string("train --iters 10"), std::string("train --iters 20"), std::string("--out")})
+    EXPECT_TRUE(test::contains(said, part)) << said;
+  EXPECT_TRUE(test::contains(
+      refusal(cell, cell_record(plan, {"--size", "96", "--iters", "10"}), true), "without it"));
+  EXPECT_EQ(refusal(cell, longer, false), "") << "nothing has begun";
+  write_text(folder / "last.safetensors", "");
+  EXPECT_NE(refusal(cell, longer, false), "");
+
+  GridPlan other = plan;
+  other.weights = "last";
+  const std::string scored_otherwise = cell_record(other, {"--size", "96", "--iters", "10", "--anomaly"});
+  EXPECT_TRUE(test::contains(refusal(cell, scored_otherwise, true), "weights best, now weights last"));
+  EXPECT_EQ(refusal(cell, scored_otherwise, false), "") << "nothing is scored";
+}
+
+TEST(Grid, AChangedPlanDoesNotTakeTheScoresOfBefore) {
+  const test::TemporaryFolder folder;
+  const std::string plan = folder / "p.plan", command = "grid " + plan + " --out " + (folder / "runs");
+  const auto write_plan = [&](const std::string& iters, const std::string& eval) {
+    std::ofstream(plan)
+        << "labeled 2\nseeds 1\ntrain --data phantom:cases=4,val=1,size=32,slices=2 --size 16 "
+           "--batch 2 --widths 2,4 --dropout 0,0.1 --threads 1 --device cpu --iters "
+        << iters << "\neval --data phantom:cases=4,val=1,size=32,slices=2 --threads 1 " << eval
+        << "\nvariant a\n";
+  };
+  const std::string cell = folder / "runs/a/labeled-2/seed-1";
+  write_plan("1", "");
+  ASSERT_EQ(test::run_patchcl(command).code, 0);
+  const std::string table = read_text(folder / "runs/table.md");
+  ASSERT_EQ(test::run_patchcl(command).code, 0);
+  for (const std::string more : {"", " --tables-only"}) {
+    write_plan("2", "");
+    const test::Outcome o = test::run_patchcl(command + more);
+    EXPECT_EQ(o.code, 2) << o.output;
+    EXPECT_TRUE(test::contains(
+        o.output, cell + " was made with other options: then train --iters 1, now train --iters 2"))
+        << o.output;
+    write_plan("1", "--empty zero");
+    EXPECT_TRUE(test::contains(test::run_patchcl(command + more).output, "now eval --empty zero"));
+    EXPECT_EQ(read_text(folder / "runs/table.md"), table);
+  }
+  std::filesystem::remove(cell + "/scores.json");
+  EXPECT_EQ(test::run_patchcl(command).code, 0) << "scored anew, as the plan now says";
+  write_plan("2", "--empty zero");
+  std::filesystem::remove(cell + "/cell.plan");
+  EXPECT_EQ(test::run_patchcl(command).code, 0) << "a folder of before";
 }

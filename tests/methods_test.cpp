@@ -332,6 +332,8 @@ TEST(MethodOptions, ReadTheirOwnAndRefuseOthers) {
   EXPECT_NE(message("patchcl", {{"info-nce-tau", "0.5"}}), "");
   EXPECT_NE(message("patchcl", {{"contrast", "off"}, {"contrast-match", "0.1"}}), "");
   EXPECT_NE(message("local-contrast", {{"ema", "0.9"}}), "");
+  EXPECT_NE(message("local-contrast", {{"block", "8"}}).find("without --pixels block"), std::string::npos);
+  EXPECT_NE(message("local-contrast", {{"stride", "2"}, {"pixels", "block"}}), "");
   EXPECT_NE(message("patchcl", {{"queue", "1"}}).find("--queue '1' is not at least 2"), std::string::npos);
   EXPECT_NE(
       message("mean-teacher", {{"consistensy", "ce"}}).find("did you mean 'consistency'"), std::string::npos);

@@ -175,6 +175,79 @@ TEST(RunFolder, ADamagedConfigIsReplacedByTheCheckpoints) {
   }
 }
 
+// As of a program that did not know them yet: neither file names them.
+TEST(RunFolder, OptionsThatARunIsOlderThanAreNamedOnce) {
+  TemporaryFolder folder;
+  const std::string one = folder / "one", two = folder / "two";
+  ASSERT_EQ(run_patchcl(small(one, 4, "--method mean-teacher --val-every 2")).code, 0);
+  fs::copy(one, two, fs::copy_options::recursive);
+  const auto older = [](std::string config) {
+    for (const std::string line : {"whole-share=0\n", "full-warm-up=false\n"}) {
+      const size_t at = config.find(line);
+      EXPECT_NE(at, std::string::npos) << line;
+      config.erase(at, line.size());
+    }
+    return config;
+  };
+  write_text(two + "/config.toml", older(read_text(two + "/config.toml")));
+  const Arena arena("test");
+  TensorFile last = load_tensors(two + "/last.1.safetensors", arena);
+  last.metadata["config"] = older(last.metadata["config"]);
+  save_tensors(two + "/last.safetensors", last);
+  const Outcome o = run_patchcl("train --resume " + two);
+  ASSERT_EQ(o.code, 0) << o.output;
+  const std::string note = "is of an older program: --whole-share, --full-warm-up as they are by default";
+  const size_t at = o.output.find(note);
+  ASSERT_NE(at, std::string::npos) << o.output;
+  EXPECT_EQ(o.output.find(note, at + 1), std::string::npos) << o.output;
+  EXPECT_FALSE(contains(o.output, "damaged")) << o.output;
+  EXPECT_TRUE(contains(o.output, "goes on at step 2 of 4\n")) << o.output;
+  expect_equal_runs(one, two);
+}
+
+TEST(RunFolder, WithoutHeldOutCasesSaysSoAndServesItsLastWeights) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run";
+  const Outcome o = run_patchcl(
+      "train --data phantom:cases=2,val=1,size=32,slices=2 --val 0 --size 16 --batch 2 "
+      "--widths 2,4 --dropout 0,0.1 --threads 1 --device cpu --iters 2 --out " +
+      run);
+  ASSERT_EQ(o.code, 0) << o.output;
+  EXPECT_TRUE(contains(o.output, "nothing to validate on; --val N holds cases out")) << o.output;
+  EXPECT_TRUE(fs::exists(run + "/report.html"));
+  EXPECT_FALSE(fs::exists(run + "/best.safetensors"));
+  const std::string eval =
+      "eval --threads 1 --data phantom:cases=2,val=1,size=32,slices=2 --val 1 --weights " + run;
+  const Outcome scored = run_patchcl(eval), same = run_patchcl(eval + "/last.safetensors");
+  EXPECT_EQ(scored.code, 0) << scored.output;
+  EXPECT_TRUE(contains(scored.output, "its last weights are taken")) << scored.output;
+  EXPECT_TRUE(contains(scored.output, same.output.substr(same.output.find("mean of"), 100))) << same.output;
+  fs::remove(run + "/report.html");  // a kill may come before it
+  EXPECT_EQ(run_patchcl("train --resume " + run).code, 0);
+  EXPECT_TRUE(fs::exists(run + "/report.html"));
+  EXPECT_TRUE(contains(run_patchcl("train --resume " + run).output, "finished already"));
+}
+
+// A method whose first phases grow with the run.
+TEST(RunFolder, HelpOfExtendNamesThoseThatRefuse) {
+  const std::string help = run_patchcl("train --help").output;
+  const size_t begin = help.find("Refused where"), end = help.find("--allow-other-bits");
+  ASSERT_TRUE(begin < end && end != std::string::npos) << help;
+  EXPECT_FALSE(contains(help, "acdc7 --extend"));
+  for (const std::string& name : program_methods()) {
+    RunShape shape{.iterations = 100, .batch = 4};
+    const auto first = [&] {
+      const std::unique_ptr<Method> method = make_method(name);
+      method->resolve(shape);
+      const std::vector<Phase> phases = method->phases(shape);
+      return phases.size() > 1 ? phases[0].iterations : 0;
+    };
+    const int64_t before = first();
+    shape.iterations = 200;
+    EXPECT_EQ(first() != before, help.substr(begin, end - begin).find(name) != std::string::npos) << name;
+  }
+}
+
 TEST(RunFolder, AnExtendedRunIsTheLongerOneFromThereOn) {
   TemporaryFolder folder;
   const std::string one = folder / "one", two = folder / "two";

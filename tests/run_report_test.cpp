@@ -8,6 +8,7 @@
 
 #include "tensor/file.h"
 #include "tests/command_line.h"
+#include "train/evaluate/html.h"
 
 using namespace patchcl;
 using patchcl::test::run_patchcl;
@@ -44,6 +45,25 @@ TEST_F(RunReport, IsWrittenByTrainingAndHoldsAllParts) {
   EXPECT_NE(text.find("<polyline"), std::string::npos);
   EXPECT_EQ(text.find(">encoder 0: 0."), std::string::npos) << "only the decoder has gates";
   EXPECT_EQ(text.find("src=\"http"), std::string::npos);  // needs nothing else
+}
+
+TEST_F(RunReport, ShowsTheScoresOfTheBestWeightsBesideTheLast) {
+  const std::string best = "{\"mean\":{\"dice\":0.75,\"hd95\":3}}",
+                    last = "{\"mean\":{\"dice\":0.5,\"hd95\":4}}";
+  write("best.json", best);
+  write("results.json", last);
+  EXPECT_EQ(run_patchcl("report " + folder_).code, 0);
+  for (const char* part : {"Scores of the best weights, which eval and predict take", "0.7500",
+           "Scores of the last weights on", "0.5000"})
+    EXPECT_NE(page().find(part), std::string::npos) << part;
+  write("results.json", best);
+  EXPECT_EQ(run_patchcl("report " + folder_).code, 0);
+  EXPECT_NE(page().find("Scores of the last weights, which are the best,"), std::string::npos);
+}
+
+TEST(Plot, ACurveOfOnePointIsADot) {
+  EXPECT_NE(html::plot({{"a", {5}, {0.5}}}, "step").find("<circle"), std::string::npos);
+  EXPECT_EQ(html::plot({{"a", {5, 6}, {0.5, 0.7}}}, "step").find("<circle"), std::string::npos);
 }
 
 TEST_F(RunReport, AuditedRunsShowTheGradientNormOfEachTerm) {

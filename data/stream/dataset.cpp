@@ -102,6 +102,7 @@ std::string Dataset::describe() const {
   s << "\n";
   if (labeled_items_ == items())
     s << "  all have labels: where a method wants images without, it gets these, their labels unread\n";
+  if (validation_cases() == 0) s << "  nothing to validate on; --val N holds cases out\n";
   for (const std::string& note : layout_.notes) s << "  " << note << "\n";
   return s.str();
 }

@@ -80,7 +80,10 @@ std::function<int()> add(
   auto out = std::make_shared<std::string>(default_out);
   setup->add(app);
   app.add_option("--out", *out, "File to write")->capture_default_str();
-  return [=] { return run(*setup, *out); };
+  return [=] {
+    make_folder_of(*out);
+    return run(*setup, *out);
+  };
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "data/stream/loader.h"
+#include "tensor/file.h"
 #include "tensor/parallel.h"
 #include "train/commands/command.h"
 #include "train/commands/data_flags.h"
@@ -43,6 +44,7 @@ std::unique_ptr<Model> with_ranges(const std::string& path, const Arena& arena) 
 
 int calibrate(const CalibrateFlags& flags) {
   if (flags.threads > 0) set_threads(flags.threads);
+  make_folder_of(flags.out);
   const Arena arena("calibration");
   const std::unique_ptr<Model> model = with_ranges(flags.weights, arena);
   const ModelInfo& info = model->info;
@@ -94,7 +96,10 @@ const AddCommand add{{23, "calibrate", "Prepare weights for inference in int8 wi
       app.add_option("--seed", flags->seed, "Which images")->capture_default_str();
       app.add_option("--threads", flags->threads, "CPU threads; 0: all cores")->capture_default_str();
       add_held_out_options(app, flags->dataset);
-      return [flags] { return calibrate(*flags); };
+      return [flags, &app] {
+        take_split_of_run(app, {flags->weights}, flags->data, flags->dataset);
+        return calibrate(*flags);
+      };
     }}};
 
 }  // namespace

@@ -37,6 +37,7 @@ ObjectSummary::Image count_objects(
 }
 
 int eval(const EvalFlags& flags) {
+  flags.output.prepare();
   const Arena arena("evaluation");
   const auto models = flags.inference.load(arena);
   const ModelInfo& info = models.front()->info;
@@ -85,7 +86,10 @@ const AddCommand add{{20, "eval", "Score a network on the held-out cases of a da
       app.add_flag("--objects", flags->objects,
           "Score objects instead of classes: connected components, as the GlaS challenge scores glands");
       add_object_options(app, flags->object_options, "--objects");
-      return [flags] { return eval(*flags); };
+      return [flags, &app] {
+        take_split_of_run(app, flags->inference.weights, flags->data, flags->dataset);
+        return eval(*flags);
+      };
     }}};
 
 }  // namespace

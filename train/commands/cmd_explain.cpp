@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "tensor/file.h"
 #include "train/audit/run_audit.h"
 #include "train/audit/step_page.h"
 #include "train/commands/command.h"
@@ -47,6 +48,7 @@ AddCommand explain_command{
           app.add_option("--data", flags->data, "Where the run's data lies now; default: where it lay");
           app.add_option("--html", flags->html, "Page to write")->capture_default_str();
           return [flags] {
+            make_folder_of(flags->html);
             AuditedStep audited = step_of(*flags);
             write_step_page(*audited.step, {audited.what, audited.class_names, sources()}, flags->html);
             std::printf("%s\nwrote %s\n", audited.what.c_str(), flags->html.c_str());

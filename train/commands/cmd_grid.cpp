@@ -24,6 +24,7 @@
 #include "tensor/file.h"
 #include "train/commands/command.h"
 #include "train/commands/grid_page.h"
+#include "train/commands/grid_record.h"
 #include "train/evaluate/progress.h"
 #include "train/setup/config.h"
 #include "train/setup/run_record.h"
@@ -70,15 +71,30 @@ std::vector<std::string> threads_of_a_job(const GridFlags& flags) {
 
 fs::path scores_file(const GridCell& c) { return c.folder / "scores.json"; }
 
+// Of every run of a variant.
+std::vector<std::string> train_options(const GridVariant& v, const GridPlan& plan, const GridFlags& flags) {
+  std::vector<std::string> options = plan.train;
+  append(options, v.options);
+  append(options, words(flags.more));
+  return options;
+}
+
+std::vector<std::string> train_options(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
+  std::vector<std::string> options = train_options(*c.variant, plan, flags);
+  append(options, {"--labeled", std::to_string(c.labeled), "--seed", std::to_string(c.seed)});
+  return options;
+}
+
+std::string record_now(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
+  return cell_record(plan, train_options(c, plan, flags));
+}
+
 // A run that has begun goes on with its own options.
 std::vector<std::string> train_command(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
   if (fs::exists(c.folder / "last.safetensors")) return {"train", "--resume", c.folder.string()};
   std::vector<std::string> train{"train"};
-  append(train, plan.train);
-  append(train, c.variant->options);
-  append(train, words(flags.more));
-  append(train,
-      {"--labeled", std::to_string(c.labeled), "--seed", std::to_string(c.seed), "--out", c.folder.string()});
+  append(train, train_options(c, plan, flags));
+  append(train, {"--out", c.folder.string()});
   return train;
 }
 
@@ -102,7 +118,8 @@ void check_eval_line(const GridCell& c, const GridPlan& plan, const GridFlags& f
   try {
     app.parse(line);
   } catch (const CLI::ParseError& e) {
-    const std::string what = e.what();
+    const bool unknown = dynamic_cast<const CLI::ExtrasError*>(&e);
+    const std::string what = unknown ? unknown_option(app) : e.what();
     const bool twice = flags.jobs > 1 && what.find("--threads") != std::string::npos;
     fail(ExitCode::usage, "grid", flags.plan, ", line 'eval': ", what,
         twice ? "; --jobs gives each run its --threads" : "");
@@ -112,6 +129,7 @@ void check_eval_line(const GridCell& c, const GridPlan& plan, const GridFlags& f
 // Trains and scores one cell; the exit code of what failed, or 0.
 int run(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
   make_folders(c.folder);
+  record_cell(c, record_now(c, plan, flags));
   const fs::path log = c.folder / "grid.log";
   std::vector<std::string> train = train_command(c, plan, flags);
   append(train, threads_of_a_job(flags));
@@ -239,10 +257,12 @@ void write_tables(const GridPlan& plan, const std::vector<GridCell>& cells, cons
 int grid(const GridFlags& flags) {
   const GridPlan plan = parse_plan(read_text(flags.plan), flags.plan);
   for (const GridVariant& v : plan.variants) {  // now, not after hours
-    std::vector<std::string> options = plan.train;
-    append(options, v.options);
-    append(options, words(flags.more));
-    check_train_options(options);
+    const std::vector<std::string> options = train_options(v, plan, flags);
+    try {
+      check_train_options(options);
+    } catch (const Error& e) {
+      fail(e.code(), "grid", v.where, ", variant '", v.name, "' with the plan's train options: ", e.what());
+    }
   }
   std::vector<GridCell> cells;
   for (int64_t seed : plan.seeds)  // seeds outermost: a first complete table comes early
@@ -251,6 +271,8 @@ int grid(const GridFlags& flags) {
         cells.push_back({&v, labeled, seed,
             fs::path(flags.out) / v.name / ("labeled-" + std::to_string(labeled)) /
                 ("seed-" + std::to_string(seed))});
+  for (const GridCell& c : cells)
+    refuse_other_plan(c, record_now(c, plan, flags), read_scores(scores_file(c)).has_value());
   if (!flags.tables_only) check_eval_line(cells.front(), plan, flags);
   const int failed = flags.tables_only ? 0 : GridWork(cells, plan, flags).run_all();
   write_tables(plan, cells, flags.out);
@@ -261,7 +283,19 @@ AddCommand grid_command{{55, "grid", "Run a plan of methods x labelled cases x s
     "Examples:\n"
     "  patchcl grid train/experiments/acdc-cpu.plan --out runs/acdc-cpu --jobs 2\n"
     "  patchcl grid train/experiments/ablation.plan --out runs/ablation --more \"--iters 500\"\n"
-    "The plan's format is described in train/commands/grid.h.",
+    "\n"
+    "A plan is a text file, lines of a word and what it says:\n"
+    "  # behind this sign is a comment\n"
+    "  labeled 3 7                                   numbers of labelled cases\n"
+    "  seeds   1337 1338                             of each number of cases a run with each seed\n"
+    "  train   --data acdc --size 96 --iters 1000    options of every run of `patchcl train`\n"
+    "  eval    --data acdc --preset ssl4mis          options of `patchcl eval`, which scores it\n"
+    "  weights last                                  which are scored: last, or best (the default)\n"
+    "  columns dice hd95                             scores in the table; also jaccard, asd, accuracy, "
+    "pooled\n"
+    "  variant base     --method base                a row of the table: its name and further options\n"
+    "  variant patchcl  --method patchcl --warm-up 0\n"
+    "A run is scored once; where its options have changed in the plan since, the grid says so and stops.",
     [](CLI::App& app) -> std::function<int()> {
       auto flags = std::make_shared<GridFlags>();
       app.add_option("plan", flags->plan, "Plan file")->required();

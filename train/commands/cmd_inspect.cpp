@@ -6,7 +6,9 @@
 
 #include "autograd/ops/softmax.h"
 #include "data/formats/readers.h"
+#include "data/picture.h"
 #include "data/resize.h"
+#include "tensor/file.h"
 #include "train/commands/command.h"
 #include "train/methods/patch_page.h"
 #include "train/methods/patch_sheet.h"
@@ -40,6 +42,9 @@ Tensor read_slice(const InspectOptions& o, const ModelInfo& info) {
 }
 
 int inspect(const InspectOptions& o) {
+  is_svg(o.out);
+  for (const std::string& path : {o.out, o.page})
+    if (!path.empty()) make_folder_of(path);
   const Arena memory("inspect");
   const std::unique_ptr<Model> model = load_model(o.weights, memory);
   const int64_t classes = model->info.unet.classes;

@@ -71,7 +71,7 @@ fs::path mask_name(const fs::path& image) {
 std::vector<fs::path> targets(const PredictFlags& flags, const std::vector<fs::path>& files) {
   const bool into_folder =
       fs::is_directory(flags.input) || fs::is_directory(flags.output) || flags.output.ends_with('/');
-  if (into_folder) make_folders(flags.output);
+  into_folder ? make_folders(flags.output) : make_folder_of(flags.output);
   std::vector<fs::path> masks;
   for (const fs::path& file : files) {
     const fs::path target = into_folder ? fs::path(flags.output) / mask_name(file) : fs::path(flags.output);
@@ -210,7 +210,11 @@ const AddCommand add{{21, "predict", "Segment images or volumes",
       add_object_options(app, flags->objects, "--instances");
       add_split_options(app, flags->dataset);
       const CLI::Option* const split = app.get_option("--split");
-      return [flags, split] { return split->count() > 0 ? predict_split(*flags) : predict(*flags); };
+      return [flags, split, &app] {
+        if (split->count() == 0) return predict(*flags);
+        take_split_of_run(app, flags->inference.weights, flags->input, flags->dataset);
+        return predict_split(*flags);
+      };
     }}};
 
 }  // namespace

@@ -62,6 +62,7 @@ void score_objects(
 }
 
 int run(const ScoreFlags& flags) {
+  flags.output.prepare();
   const std::vector<MaskPair> pairs = mask_pairs(flags.reference, flags.prediction);
   const nlohmann::ordered_json about{{"reference", flags.reference}, {"prediction", flags.prediction}};
   if (flags.instances) score_objects(flags, pairs, about);

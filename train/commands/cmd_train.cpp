@@ -1,6 +1,8 @@
 // patchcl train
 #include <CLI/CLI.hpp>
+#include <cstdio>
 
+#include "tensor/file.h"
 #include "train/commands/command.h"
 #include "train/loop/trainer.h"
 #include "train/setup/run_record.h"
@@ -23,7 +25,9 @@ TrainConfig resumed(const CLI::App& app, const TrainConfig& asked) {
   for (const CLI::App* group : app.get_subcommands([](const CLI::App* a) { return a->get_name().empty(); }))
     refuse(*group);
 
-  TrainConfig config = from_toml(saved_config(asked.resume), "the configuration of " + asked.resume);
+  const SavedConfig saved = saved_config(asked.resume);
+  std::fputs(printable(saved.note).c_str(), stderr);
+  TrainConfig config = from_toml(saved.toml, "the configuration of " + asked.resume);
   config.resume = asked.resume;
   config.allow_other_bits = asked.allow_other_bits;
   config.extend = asked.extend;
@@ -51,7 +55,7 @@ AddCommand train{{1, "train", "Train a network",
     "  patchcl train --data phantom:cases=40,size=96 --size 96 --batch 8 --iters 600 --out runs/phantom\n"
     "  patchcl train --data ACDC --method patchcl --labeled 7 --out runs/acdc7\n"
     "  patchcl train --resume runs/acdc7     goes on; --device, --threads, --data and --out may change\n"
-    "  patchcl train --resume runs/acdc7 --extend 5000     5000 steps more than it was begun with",
+    "  patchcl train --resume runs/phantom --extend 400     400 steps more than it was begun with",
     [](CLI::App& app) -> std::function<int()> {
       auto config = std::make_shared<TrainConfig>();
       config->method = method_of(command_line(), config->method);
@@ -62,7 +66,9 @@ AddCommand train{{1, "train", "Train a network",
           ->configurable(false);
       app.add_option("--extend", config->extend,
              "With --resume: train so many steps beyond the run's own. The learning rate, and whatever else "
-             "follows the length of a run, then follow that of the longer one")
+             "follows the length of a run, then follow that of the longer one. Refused where a phase before "
+             "the last is a share of the run: by patchcl and bcp as they are, by local-contrast, and with a "
+             "--warm-up, --copy-paste or --whole-share")
           ->check(CLI::Range(int64_t(1), int64_t(1) << 32))
           ->needs("--resume")
           ->configurable(false);

@@ -1,6 +1,7 @@
 // The options by which `eval`, `predict` and `data` read a folder: those of `train` under the same names.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "data/stream/splits.h"
 
@@ -25,5 +26,11 @@ void add_split_options(CLI::App& app, DatasetOptions& options);
 // Error(data) that says which splits of the folder do have cases, or labelled ones.
 [[noreturn]] void fail_empty_split(
     const std::string& command, const std::string& where, const DatasetOptions& options, bool labeled_only);
+
+// How training read and divided its data, where these weights lie in a run folder and `data` is that run's:
+// each of the options above that the command line leaves out is as in config.toml, and a note says so; of a
+// run on other data a note says what it had. Error(usage) where two runs differ.
+void take_split_of_run(const CLI::App& app, const std::vector<std::string>& weights, const std::string& data,
+    DatasetOptions& options);
 
 }  // namespace patchcl

@@ -7,6 +7,7 @@
 
 #include "tensor/file.h"
 #include "tensor/text.h"
+#include "train/options/option_list.h"
 
 namespace patchcl {
 
@@ -87,11 +88,12 @@ GridPlan parse_plan(const std::string& text, const std::string& path) {
     else if (key == "columns" && !rest.empty()) plan.columns = columns_of(rest, where);
     else if (key == "variant" && !rest.empty() && rest[0] == file_name_of(rest[0]) &&
              names.insert(rest[0]).second)
-      plan.variants.push_back({rest[0], {rest.begin() + 1, rest.end()}});
+      plan.variants.push_back({rest[0], {rest.begin() + 1, rest.end()}, where});
     else
       fail(ExitCode::usage, "grid", where, ": '", raw,
           "' is none of labeled, seeds, train, eval, weights best or last, columns with names of scores, or "
-          "variant with a new name (without '/', which names a folder)");
+          "variant with a new name (without '/', which names a folder)",
+          did_you_mean(key, {"labeled", "seeds", "train", "eval", "weights", "columns", "variant"}));
   }
   if (plan.labeled.empty() || plan.seeds.empty() || plan.variants.empty())
     fail(ExitCode::usage, "grid", path, " names no labelled cases, no seed or no variant");

@@ -22,6 +22,7 @@ namespace patchcl {
 struct GridVariant {
   std::string name;
   std::vector<std::string> options;
+  std::string where = {};  // "acdc.plan:9"
 };
 
 // One finished run: its scores as scores.json of `patchcl eval` has them, and CPU seconds a step. NaN where a

@@ -1,6 +1,7 @@
 #include "train/commands/inference_flags.h"
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 
 #include "tensor/device.h"
 #include "tensor/file.h"
@@ -13,8 +14,8 @@ namespace patchcl {
 void InferenceFlags::add(CLI::App& app) {
   app.add_option("--weights", weights,
          "Weights: a safetensors file of `train` or a converted PyTorch checkpoint, or a run folder (its "
-         "best); "
-         "several (A,B,C, or the option again) predict together, with the mean of their probabilities")
+         "best, else its last); several (A,B,C, or the option again) predict together, with the mean of "
+         "their probabilities")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->required();
@@ -100,6 +101,10 @@ InferenceOptions InferenceFlags::resolve(const ModelInfo& info) const {
   InferenceOptions o;
   o.fit = by_name("fit", fit, kFitNames).value_or(info.fit);
   o.size = size == 0 ? info.size : size;
+  const int64_t step = int64_t(1) << (info.unet.widths.size() - 1), taken = (o.size + step - 1) / step * step;
+  if (size > 0 && taken != size)
+    std::fprintf(stderr, "--size %lld is taken as %lld: this network halves its input %zu times\n",
+        static_cast<long long>(size), static_cast<long long>(taken), info.unet.widths.size() - 1);
   o.batch = batch;
   o.overlap = overlap;
   o.turns = turns;

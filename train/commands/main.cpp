@@ -38,24 +38,6 @@ void print_help(std::FILE* out) {
   std::fprintf(out, "\n%s\n", kExitCodes);
 }
 
-// Says which option a misspelt one may have meant.
-[[noreturn]] void explain_extras(const CLI::App& app) {
-  std::vector<std::string> known;
-  const auto add = [&](const CLI::App& group) {
-    for (const CLI::Option* o : group.get_options())
-      for (const std::string& name : o->get_lnames()) known.push_back("--" + name);
-  };
-  const std::function<void(const CLI::App&)> add_all = [&](const CLI::App& part) {
-    add(part);
-    for (const CLI::App* inner : part.get_subcommands([](const CLI::App*) { return true; })) add_all(*inner);
-  };
-  add_all(app);
-  // Of sub-commands too: `audit model`.
-  const std::string word = app.remaining(/*recurse=*/true).at(0);
-  fail(ExitCode::usage, "options", "'", word, "' is not an option here", did_you_mean(word, known), " (",
-      app.get_name(), " --help lists them)");
-}
-
 int run(const Command& command, int argc, char** argv) {
   CLI::App app{command.help, "patchcl " + command.name};
   app.footer(command.examples + "\n" + kExitCodes);
@@ -63,7 +45,7 @@ int run(const Command& command, int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ExtrasError&) {
-    explain_extras(app);
+    fail(ExitCode::usage, "options", unknown_option(app), " (", app.get_name(), " --help lists them)");
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? int(ExitCode::ok) : int(ExitCode::usage);
   }

@@ -134,6 +134,11 @@ void ScoreOutput::add(CLI::App& app) {
   app.add_option("--csv", csv, "Also write all numbers as CSV; -: to standard output instead of the table");
 }
 
+void ScoreOutput::prepare() const {
+  for (const std::string& path : {json, csv})
+    if (!path.empty() && path != "-") make_folder_of(path);
+}
+
 MetricOptions ScoreOutput::metrics() const {
   if (preset == "ssl4mis") return MetricOptions::ssl4mis();
   static const std::map<std::string, EmptyRule> rules{

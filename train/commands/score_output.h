@@ -18,6 +18,8 @@ struct ScoreOutput {
   std::string spacing = "voxel", empty = "nan", preset, json, csv;
 
   void add(CLI::App& app);
+  // Makes the folders of the files asked for. Error(io) before anything is scored where that fails.
+  void prepare() const;
   MetricOptions metrics() const;
   // The table, unless JSON or CSV goes to standard output, and the files asked for. `about` says in JSON what
   // was scored. Error(io) naming a file that cannot be written.

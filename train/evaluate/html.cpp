@@ -143,6 +143,10 @@ std::string plot(const std::vector<Curve>& lines, const std::string& x_axis, boo
               number(top + height * (1 - axis.at(lines[k].y[i]))) + " ";
     s += "<polyline fill=\"none\" stroke-width=\"1.5\" stroke=\"" + std::string(colour(k)) + "\"" +
          (k >= std::size(kColours) ? " stroke-dasharray=\"4 2\"" : "") + " points=\"" + path + "\"/>";
+    if (lines[k].x.size() == 1)  // a line of one point shows nothing
+      s += "<circle r=\"3\" fill=\"" + std::string(colour(k)) + "\"" +
+           attribute("cx", left + width * lines[k].x[0] / last) +
+           attribute("cy", top + height * (1 - axis.at(lines[k].y[0]))) + "/>";
     s += rect(left + width + 16, top + 16 * double(k), 10, 10, colour(k)) +
          text(left + width + 30, top + 9 + 16 * double(k), lines[k].name);
   }

@@ -144,9 +144,9 @@ void add_gradient_norms(html::Page& page, const LoggedCurves& curves) {
   page.figure(html::plot(lines, "step", /*logarithmic=*/true), "");
 }
 
-void add_scores(html::Page& page, const ordered_json& scores) {
+void add_scores(html::Page& page, const std::string& whose, const ordered_json& scores) {
   if (!scores.is_object() || !scores.contains("mean")) return;
-  page.heading("Scores of the last weights on the held-out cases");
+  page.heading("Scores of the " + whose + " on the held-out cases");
   std::vector<std::vector<std::string>> rows;
   const auto add = [&](const std::string& name, const ordered_json& s) {
     std::vector<std::string> row{in_markup(name)};
@@ -222,7 +222,10 @@ void write_run_report(const std::string& folder, const std::string& results) {
     fail(ExitCode::usage, "report", folder,
         " holds no run (config.toml is missing); give the --out of a training");
   html::Page page("Run " + fs::absolute(dir / ".").parent_path().filename().string());
-  add_scores(page, json_in(results.empty() ? text_of(dir / "results.json") : results));
+  const std::string last = results.empty() ? text_of(dir / "results.json") : results,
+                    best = text_of(dir / "best.json");
+  if (best != last) add_scores(page, "best weights, which eval and predict take,", json_in(best));
+  add_scores(page, best == last ? "last weights, which are the best," : "last weights", json_in(last));
   add_curves(page, read_curves(dir / "metrics.jsonl", read_metrics));
   add_gradient_norms(page, read_curves(dir / "audit.jsonl", read_audit));
   const std::vector<fs::path> overlays = pictures_in(dir / "overlays", false);

@@ -194,18 +194,21 @@ void Trainer::open_folder() {
     fs::remove(config_.out + of_a_shorter_run);
   record_run(config_.out, config_.data, dataset_);
   std::printf("%s%s", config_.describe().c_str(), dataset_.describe().c_str());
+  if (!config_.resume.empty())
+    std::printf("goes on at step %lld of %lld\n", static_cast<long long>(learner_->iteration()),
+        static_cast<long long>(config_.iters));
   log_ = std::make_unique<RunLog>(config_.out, learner_->iteration(), config_.tensorboard);
 }
 
 // All steps were done before; a kill may have come before the results.
 Outcome Trainer::finished_already() {
-  const bool complete = fs::exists(config_.out + "/results.json") || dataset_.validation_cases() == 0;
-  if (complete) {
+  const bool validates = dataset_.validation_cases() > 0;
+  if (fs::exists(config_.out + (validates ? "/results.json" : "/report.html"))) {
     std::printf(
         "%s: finished already, all %lld steps\n", config_.out.c_str(), static_cast<long long>(config_.iters));
     return Outcome::finished;
   }
-  score();
+  if (validates) score();
   write_results();
   return Outcome::finished;
 }
@@ -317,9 +320,8 @@ void Trainer::audit(const Batch& batch) {
 void Trainer::draw_pictures(const Batch& batch) {
   const fs::path folder = fs::path(config_.out) / "pictures";
   const std::string when = std::to_string(learner_->iteration()) + config_.picture_type();
-  const TrainState& state = learner_->state();
-  std::vector<NamedPicture> all = learner_->method().pictures(state, batch, info_.class_names);
-  for (NamedPicture& picture : uncertainty_sheet(state, batch)) all.push_back(std::move(picture));
+  std::vector<NamedPicture> all = learner_->method().pictures(learner_->state(), batch, info_.class_names);
+  for (NamedPicture& picture : uncertainty_sheet(learner_->state(), batch)) all.push_back(std::move(picture));
   for (const auto& [name, canvas] : all) {
     make_folders(folder);
     canvas.save((folder / (name + "-" + when)).string());
@@ -334,7 +336,7 @@ void Trainer::checkpoint() {
 }
 
 void Trainer::write_results() const {
-  if (dataset_.validation_cases() == 0) return;
+  if (dataset_.validation_cases() == 0) return write_run_report(config_.out);
   const std::string table = to_table(validation_, info_.class_names);
   std::printf("\n%s after %lld steps (best mean Dice %.4f at step %lld: %s/best.safetensors)\n%s",
       config_.method.c_str(), static_cast<long long>(learner_->iteration()), progress_.best_dice,

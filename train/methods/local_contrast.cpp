@@ -144,6 +144,8 @@ void LocalContrast::resolve(const RunShape& run) {
     options().forbid({"global-tau", "global-head"}, "with --global-form byol or simsiam");
   if (!has_teacher()) options().forbid({"ema"}, "without --global-form byol");
   if (local_share_ == 0) options().forbid({"local-lr", "local-augment"}, "without --local-share");
+  if (pixels_.selection == PixelSelection::block) options().forbid({"stride"}, "with --pixels block");
+  else options().forbid({"block"}, "without --pixels block");
   if (global_share_ + local_share_ > 1)
     fail(ExitCode::usage, "options", "--global-share ", global_share_, " and --local-share ", local_share_,
         " are more than the run; they may add up to 1");

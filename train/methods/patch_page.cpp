@@ -16,7 +16,9 @@ const char* const kAbout =
     "either kind. Equations: docs/methods.md 1.3; sources: train/methods/patch_entropy.h and "
     "patch_sampler.cpp.</p>\n";
 
-const char* const kControls = R"(<p>
+// What belongs together stays in one line, apart from what is beside it.
+const char* const kControls = R"(<style>.controls label{white-space:nowrap;margin-right:1.5em}
+.controls input{vertical-align:middle}</style><p class="controls">
 <label>image <select id="image"></select></label> <label>class <select id="class"></select></label>
 <label>show <select id="map"><option value="image">image</option>
 <option value="confidence">confidence C</option><option value="entropy">entropy h</option>

@@ -134,6 +134,19 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
   return near.empty() ? "" : "; did you mean '" + near + "'?";
 }
 
+std::string unknown_option(const CLI::App& app) {
+  std::vector<std::string> known;
+  // Of groups of options and sub-commands too: `audit model`.
+  const std::function<void(const CLI::App&)> add = [&](const CLI::App& part) {
+    for (const CLI::Option* o : part.get_options())
+      for (const std::string& name : o->get_lnames()) known.push_back("--" + name);
+    for (const CLI::App* inner : part.get_subcommands([](const CLI::App*) { return true; })) add(*inner);
+  };
+  add(app);
+  const std::string word = app.remaining(/*recurse=*/true).at(0);
+  return "'" + word + "' is not an option here" + did_you_mean(word, known);
+}
+
 void no_such_name(const std::string& option, const std::string& name, const std::vector<std::string>& known) {
   std::string list;
   for (const std::string& k : known) list += (list.empty() ? "" : ", ") + k;

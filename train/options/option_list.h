@@ -63,6 +63,8 @@ template <class E> E by_name(const std::string& option, const std::string& name,
 std::string nearest(const std::string& word, const std::vector<std::string>& known);
 // "; did you mean 'X'?", or nothing.
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& known);
+// The first word that a parser did not know, and which option it may have meant.
+std::string unknown_option(const CLI::App& app);
 
 class OptionList {
  public:

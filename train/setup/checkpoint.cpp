@@ -7,6 +7,7 @@
 #include <map>
 
 #include "tensor/device.h"
+#include "tensor/file.h"
 #include "tensor/text.h"
 
 namespace patchcl {
@@ -167,6 +168,14 @@ void start_from_weights(Learner& learner, const std::string& path) {
 
 std::string checkpoint_path(const std::string& resume) {
   return fs::is_directory(resume) ? (fs::path(resume) / "last.safetensors").string() : resume;
+}
+
+std::string weights_path(const std::string& from) {
+  if (!fs::is_directory(from)) return from;
+  const std::string best = from + "/best.safetensors", last = from + "/last.safetensors";
+  if (fs::exists(best) || !fs::exists(last)) return best;
+  std::fprintf(stderr, "%s has no best.safetensors; its last weights are taken\n", printable(from).c_str());
+  return last;
 }
 
 std::string folder_of(const std::string& resume) {

@@ -38,6 +38,9 @@ Progress load_checkpoint(const std::string& path, Learner& learner, const std::s
 
 // The configuration that a checkpoint was written with. Error(checkpoint) as load_checkpoint.
 std::string config_of(const std::string& checkpoint);
+// The weights that are meant: of a run folder the best; of one that validated on nothing the last, with a
+// note.
+std::string weights_path(const std::string& from);
 // The run folder that `resume` (folder or checkpoint) stands for.
 std::string folder_of(const std::string& resume);
 // The path of the checkpoint that `resume` (folder or file) stands for.

@@ -3,7 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
-#include <set>
+#include <optional>
 
 #include "data/stream/dataset.h"
 #include "tensor/file.h"
@@ -116,7 +116,7 @@ std::string method_of(const std::vector<std::string>& arguments, const std::stri
   if (!named.empty()) return named;
   const std::string file = value_of(arguments, "--config"), run = value_of(arguments, "--resume");
   if (!file.empty()) return method_in(read_text(file, ExitCode::usage), otherwise);
-  if (!run.empty()) return method_in(saved_config(run), otherwise);
+  if (!run.empty()) return method_in(saved_config(run).toml, otherwise);
   return otherwise;
 }
 
@@ -127,6 +127,8 @@ void check_train_options(const std::vector<std::string>& arguments) {
   const std::shared_ptr<Method> method = declare_options(app, config);
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes the last first
+  } catch (const CLI::ExtrasError&) {
+    fail(ExitCode::usage, "options", unknown_option(app));
   } catch (const CLI::ParseError& e) {
     fail(ExitCode::usage, "options", e.what());
   }
@@ -155,36 +157,50 @@ TrainConfig from_toml(const std::string& text, const std::string& where) {
   return config;
 }
 
-namespace {
-// It can be read and names every option that has a value unasked; a part of a file does not.
-bool is_whole(const std::string& toml) {
+std::map<std::string, std::string> values_in(const std::string& toml, const std::string& where) {
+  std::map<std::string, std::string> values;
   try {
-    std::set<std::string> found;
-    for (const CLI::ConfigItem& item : items_of(toml)) found.insert(item.name);
+    for (const CLI::ConfigItem& item : items_of(toml)) values[item.name] = joined(item.inputs);
+  } catch (const std::exception& e) {
+    fail(ExitCode::checkpoint, "config", where, " cannot be read: ", e.what());
+  }
+  return values;
+}
+
+namespace {
+// The options that have a value unasked and none here; nothing where it cannot be read or ends within a line.
+std::optional<std::vector<std::string>> missing_options(const std::string& toml) {
+  if (!toml.ends_with('\n')) return {};
+  try {
+    const auto found = values_in(toml, "");
     const std::unique_ptr<Method> method = make_method(method_in(toml, ""));
     TrainConfig config;
     OptionList general;
     config.declare(general);
-    OptionValues wanted = general.values();
-    for (const auto& option : method->options().values()) wanted.push_back(option);
-    return toml.ends_with('\n') && std::all_of(wanted.begin(), wanted.end(), [&](const auto& option) {
-      return option.second.empty() || found.contains(option.first);
-    });
+    std::vector<std::string> missing;
+    for (const OptionList* const list : {&general, &method->options()})
+      for (const auto& [name, usual] : list->values())
+        if (!usual.empty() && !found.contains(name)) missing.push_back(name);
+    return missing;
   } catch (const std::exception&) {
-    return false;
+    return {};
   }
 }
 }  // namespace
 
-std::string saved_config(const std::string& run) {
-  const std::string file = folder_of(run) + "/config.toml";
-  if (std::filesystem::exists(file)) {
-    const std::string toml = read_text(file, ExitCode::checkpoint);
-    if (is_whole(toml)) return toml;
-    std::fprintf(stderr, "%s is damaged or of another version; going on with what the checkpoint holds\n",
-        file.c_str());
-  }
-  return config_of(checkpoint_path(run));
+SavedConfig saved_config(const std::string& run) {
+  const std::string file = (std::filesystem::path(folder_of(run)) / "config.toml").string();
+  if (!std::filesystem::exists(file)) return {config_of(checkpoint_path(run)), ""};
+  const std::string toml = read_text(file, ExitCode::checkpoint);
+  const auto missing = missing_options(toml);
+  if (missing && missing->empty()) return {toml, ""};
+  // The run's program wrote both files: what both lack it did not know, what one lacks was lost.
+  const std::string other = config_of(checkpoint_path(run));
+  if (!missing || missing_options(other) != missing)
+    return {other, file + " is damaged; going on with what the checkpoint holds\n"};
+  std::string names;
+  for (const std::string& name : *missing) names += (names.empty() ? "--" : ", --") + name;
+  return {toml, run + " is of an older program: " + names + " as they are by default\n"};
 }
 
 }  // namespace patchcl

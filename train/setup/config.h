@@ -5,6 +5,7 @@
 // "auto" into values before anything is written. The same names serve the command line (--batch 8), a TOML
 // file (--config FILE with batch=8) and a resume, which reads the run's own file.
 #pragma once
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -125,8 +126,15 @@ void check_train_options(const std::vector<std::string>& arguments);
 std::string to_toml(TrainConfig config, const Method& method);
 // And back. Error(checkpoint) naming `where` when it cannot be read.
 TrainConfig from_toml(const std::string& text, const std::string& where);
+// Name and value of each of its options, known or not. Error(checkpoint) naming `where` likewise.
+std::map<std::string, std::string> values_in(const std::string& toml, const std::string& where);
+
 // The configuration of a run to go on with (folder or checkpoint): its config.toml, or where that is missing
-// or damaged, what the checkpoint says.
-std::string saved_config(const std::string& run);
+// or damaged, what the checkpoint says. `note`, for people: what was damaged, or which options the run is
+// older than; those take their defaults.
+struct SavedConfig {
+  std::string toml, note;
+};
+SavedConfig saved_config(const std::string& run);
 
 }  // namespace patchcl

@@ -1,7 +1,6 @@
 #include "train/setup/model_file.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -10,6 +9,7 @@
 
 #include "tensor/device.h"
 #include "train/options/option_list.h"
+#include "train/setup/checkpoint.h"
 
 namespace patchcl {
 
@@ -327,8 +327,7 @@ Model::Model(const ModelInfo& info, const Arena& arena)
     : info(info), unet(layout, info.unet), weights(layout, arena, DType::f32, /*with_grad=*/false) {}
 
 std::unique_ptr<Model> load_model(const std::string& from, const Arena& arena) {
-  // Of a run folder the best weights are meant.
-  const std::string path = std::filesystem::is_directory(from) ? from + "/best.safetensors" : from;
+  const std::string path = weights_path(from);
   for (const char* ending : {".pth", ".pt", ".ckpt"})
     if (path.ends_with(ending))
       fail(ExitCode::checkpoint, "weights", path,

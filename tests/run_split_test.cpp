@@ -1,0 +1,96 @@
+// The cases that eval and predict take of a run's own data are those that its training held out.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "tensor/file.h"
+#include "tests/command_line.h"
+
+using namespace patchcl;
+using namespace patchcl::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string kData = "phantom:cases=5,val=1,size=32,slices=2";
+
+class RunSplit : public testing::Test {
+ protected:
+  // A run that holds out the second of five cases.
+  void train(const std::string& run, const std::string& more) const {
+    const Outcome o = run_patchcl("train --data " + kData +
+                                  " --labeled 2 --size 16 --batch 2 --widths 2,4 --dropout 0,0.1 --threads 1 "
+                                  "--device cpu --iters 1 --out " +
+                                  run + " " + more);
+    ASSERT_EQ(o.code, 0) << o.output;
+  }
+  void SetUp() override { train(run_, "--fold 2/5"); }
+
+  Outcome eval(const std::string& more) const {
+    fs::remove(folder_ / "scores.json");
+    return run_patchcl("eval --threads 1 --json " + (folder_ / "scores.json") + " " + more);
+  }
+  std::string scored() const {
+    const nlohmann::json scores = nlohmann::json::parse(read_text(folder_ / "scores.json"));
+    std::string ids;
+    for (const auto& c : scores.at("cases")) ids += c.at("id").get<std::string>() + " ";
+    return ids;
+  }
+
+  const TemporaryFolder folder_;
+  const std::string run_ = folder_ / "run";
+};
+
+TEST_F(RunSplit, IsThatOfTraining) {
+  const std::string note = "split as in " + run_ + "/config.toml: --fold 2/5";
+  ASSERT_EQ(eval("--data " + kData + " --fold 2/5 --weights " + run_).code, 0);
+  const std::string held_out = scored();
+  for (const std::string& weights : {run_, run_ + "/best.safetensors"}) {
+    const Outcome o = eval("--data " + kData + " --weights " + weights);
+    ASSERT_EQ(o.code, 0) << o.output;
+    EXPECT_TRUE(contains(o.output, note)) << o.output;
+    EXPECT_EQ(scored(), held_out);
+  }
+  const std::string masks = folder_ / "masks";
+  const Outcome o =
+      run_patchcl("predict --threads 1 --split val --weights " + run_ + " " + kData + " " + masks);
+  ASSERT_EQ(o.code, 0) << o.output;
+  EXPECT_TRUE(contains(o.output, note)) << o.output;
+  ASSERT_EQ(std::distance(fs::directory_iterator(masks), {}), 1);
+  EXPECT_TRUE(held_out.starts_with(fs::directory_iterator(masks)->path().stem().stem().string())) << held_out;
+}
+
+TEST_F(RunSplit, GivesWayToTheCommandLine) {
+  const Outcome o = eval("--data " + kData + " --fold 3/5 --weights " + run_);
+  ASSERT_EQ(o.code, 0) << o.output;
+  EXPECT_FALSE(contains(o.output, "split as in")) << o.output;
+  const std::string third = scored();
+  ASSERT_EQ(eval("--data " + kData + " --fold 2/5 --weights " + run_).code, 0);
+  EXPECT_NE(scored(), third);
+}
+
+TEST_F(RunSplit, IsNotTakenOverToOtherData) {
+  const Outcome o = eval("--data phantom:cases=6,val=1,size=32,slices=2 --weights " + run_);
+  ASSERT_EQ(o.code, 0) << o.output;
+  EXPECT_TRUE(contains(o.output, "is of other data")) << o.output;
+  EXPECT_TRUE(contains(o.output, "--fold 2/5; not taken over")) << o.output;
+}
+
+TEST_F(RunSplit, OfTwoRunsMustBeOne) {
+  train(folder_ / "other", "--fold 3/5");
+  const std::string both = "--data " + kData + " --weights " + run_ + "," + (folder_ / "other");
+  const Outcome o = eval(both);
+  EXPECT_EQ(o.code, 2) << o.output;
+  EXPECT_TRUE(contains(o.output, "--fold 2/5") && contains(o.output, "--fold 3/5")) << o.output;
+  EXPECT_EQ(eval(both + " --fold 1/5").code, 0);
+}
+
+TEST_F(RunSplit, OfAPlainRunNeedsNoWord) {
+  train(folder_ / "plain", "");
+  const Outcome o = eval("--data " + kData + " --weights " + (folder_ / "plain"));
+  ASSERT_EQ(o.code, 0) << o.output;
+  EXPECT_FALSE(contains(o.output, "split as in")) << o.output;
+}
+
+}  // namespace
