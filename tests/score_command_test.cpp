@@ -187,5 +187,5 @@ TEST(Score, BadInputIsNamed) {
   expect(a + folder / "volume.h5", ExitCode::data, "of one size");
   expect(a + a + "--components", ExitCode::usage, "--instances");
   expect(a + a + "--min-size 3", ExitCode::usage, "--components");
-  expect(a + a + "--json " + folder / "no/s.json", ExitCode::io, "s.json");
+  expect(a + a + "--json " + folder / "a.png/s.json", ExitCode::io, "cannot create the folder");
 }
