@@ -33,20 +33,23 @@ struct Between {
 };
 std::vector<Between> zoom_between(int64_t n_in, int64_t n_out);
 
+// The mean of the four pixels around a place in (H,W,C), channel k, weighted by how near they are.
+template <class T> float bilinear_at(
+    const T* in, int64_t h, int64_t w, int64_t channels, const Between& y, const Between& x, int64_t k) {
+  const int64_t below = std::min(y.from + 1, h - 1), right = std::min(x.from + 1, w - 1);
+  const auto at = [&](int64_t row, int64_t column) { return float(in[(row * w + column) * channels + k]); };
+  const float upper = at(y.from, x.from) + x.share * (at(y.from, right) - at(y.from, x.from));
+  const float lower = at(below, x.from) + x.share * (at(below, right) - at(below, x.from));
+  return upper + y.share * (lower - upper);  // EQ: 4.2 zoom order 1
+}
+
 // in (H,W,C) -> out (out_h,out_w,C). Class numbers are cut off to whole ones, as a cast of the mean.
 template <class T> void zoom_bilinear(
     const T* in, int64_t h, int64_t w, int64_t channels, T* out, int64_t out_h, int64_t out_w) {
   const std::vector<Between> rows = zoom_between(h, out_h), columns = zoom_between(w, out_w);
-  for (const Between& r : rows)
-    for (const Between& c : columns) {
-      const int64_t below = std::min(r.from + 1, h - 1), right = std::min(c.from + 1, w - 1);
-      for (int64_t k = 0; k < channels; ++k) {
-        const auto at = [&](int64_t y, int64_t x) { return float(in[(y * w + x) * channels + k]); };
-        const float upper = at(r.from, c.from) + c.share * (at(r.from, right) - at(r.from, c.from));
-        const float lower = at(below, c.from) + c.share * (at(below, right) - at(below, c.from));
-        *out++ = T(upper + r.share * (lower - upper));  // EQ: 4.2 zoom order 1
-      }
-    }
+  for (const Between& y : rows)
+    for (const Between& x : columns)
+      for (int64_t k = 0; k < channels; ++k) *out++ = T(bilinear_at(in, h, w, channels, y, x, k));
 }
 
 }  // namespace patchcl

@@ -40,6 +40,8 @@ struct UNetConfig {
   int gate_classes = 2, gate_kernel = 3;
   bool ranges = false;  // the 3x3 convolutions know the range of their input: inference may be in int8
   bool fused = true;    // see ConvNormAct::Config
+  // Height and width of its input are multiples of this.
+  int64_t size_multiple() const { return int64_t(1) << (widths.size() - 1); }
 };
 
 class UNet {
@@ -66,7 +68,7 @@ class UNet {
   const UNetConfig& config() const { return config_; }
   // "encoder 0" .. "encoder 4", "decoder 3" .. "decoder 0": the levels of its gates in the order of a pass.
   std::vector<std::string> gate_names() const;
-  int64_t size_multiple() const { return int64_t(1) << (config_.widths.size() - 1); }
+  int64_t size_multiple() const { return config_.size_multiple(); }
 
  private:
   struct Block {

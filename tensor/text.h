@@ -3,6 +3,7 @@
 #pragma once
 #include <sstream>
 #include <string>
+#include <vector>
 
 namespace patchcl {
 
@@ -13,5 +14,16 @@ struct TextOut : std::ostringstream {
 struct TextIn : std::istringstream {
   explicit TextIn(const std::string& text) : std::istringstream(text) { exceptions(badbit); }
 };
+
+// "0,1,255"; bytes as numbers.
+template <class T> std::string listed(const std::vector<T>& all, const char* between = ",") {
+  TextOut s;
+  for (size_t i = 0; i < all.size(); ++i) {
+    s << (i ? between : "");
+    if constexpr (std::is_arithmetic_v<T>) s << +all[i];
+    else s << all[i];
+  }
+  return s.str();
+}
 
 }  // namespace patchcl

@@ -28,12 +28,6 @@ std::vector<double> numbers(const std::string& text, const std::string& option) 
   return all;
 }
 
-template <class T> std::string listed(const std::vector<T>& values) {
-  TextOut s;
-  for (size_t i = 0; i < values.size(); ++i) s << (i ? "," : "") << +values[i];
-  return s.str();
-}
-
 // The class of a pixel; the number of classes where it is none of them. A grey pixel is a colour of three
 // equal parts, and such a colour a grey value.
 int64_t class_of(const LabelMap& map, const double* pixel, size_t channels) {

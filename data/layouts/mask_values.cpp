@@ -14,12 +14,6 @@ constexpr size_t kPathsNamed = 3, kValuesNamed = 3;
 // Masks of few classes are not looked at for pieces; a data set with more classes than this may be objects.
 constexpr int kSeveral = 3;
 constexpr size_t kManyClasses = 8;
-
-std::string listed(const std::vector<uint8_t>& values) {
-  TextOut s;
-  for (size_t i = 0; i < values.size(); ++i) s << (i ? "," : "") << +values[i];
-  return s.str();
-}
 }  // namespace
 
 void MaskValues::add(const Grid& stored, const std::string& path) {
@@ -59,7 +53,7 @@ std::string MaskValues::rarest() const {
   for (size_t i = 0; i < std::min(values.size(), kValuesNamed); ++i) {
     const HeldValue& held = held_[values[i]];
     s << (i ? "; " : "") << +values[i] << " in " << held.pixels << " pixels of ";
-    for (size_t k = 0; k < held.paths.size(); ++k) s << (k ? ", " : "") << held.paths[k];
+    s << listed(held.paths, ", ");
     if (held.masks > int64_t(kPathsNamed)) s << " and " << held.masks - int64_t(kPathsNamed) << " more";
   }
   return s.str();

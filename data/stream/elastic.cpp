@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/resize.h"
+
 namespace patchcl {
 
 namespace {
@@ -37,6 +39,10 @@ std::vector<float> displacement(int64_t size, double alpha, double sigma, Rng& r
   return product(size, gaussian, product(size, noise, gaussian));  // EQ: 2.2 elastic deformation
 }
 
+int64_t nearer(const Between& place, int64_t size) {
+  return place.share < 0.5f ? place.from : std::min(place.from + 1, size - 1);
+}
+
 double draw_scale(const WarpOptions& o, Rng& rng) {
   const bool enlarge = rng.uniform() < 0.5 && o.least_scale < 1;
   return enlarge ? rng.uniform(o.least_scale, 1) : rng.uniform(std::max(1., o.least_scale), o.most_scale);
@@ -69,18 +75,12 @@ void warp(int64_t size, int64_t channels, const std::vector<float>& field, float
   const std::vector<float> from(image, image + size * size * channels);
   const std::vector<uint8_t> labels(label, label ? label + size * size : label);
   for (int64_t p = 0; p < size * size; ++p) {
-    const float y = field[size_t(2 * p)], x = field[size_t(2 * p + 1)];
-    const int64_t top = int64_t(y), left = int64_t(x);
-    const int64_t bottom = std::min(top + 1, size - 1), right = std::min(left + 1, size - 1);
-    const float down = y - float(top), across = x - float(left);
-    for (int64_t c = 0; c < channels; ++c) {
-      const auto at = [&](int64_t i, int64_t j) { return from[size_t((i * size + j) * channels + c)]; };
-      const float upper = at(top, left) + across * (at(top, right) - at(top, left));
-      const float lower = at(bottom, left) + across * (at(bottom, right) - at(bottom, left));
-      image[p * channels + c] = upper + down * (lower - upper);
-    }
-    if (label)
-      label[p] = labels[size_t((down < 0.5f ? top : bottom) * size + (across < 0.5f ? left : right))];
+    const float at_y = field[size_t(2 * p)], at_x = field[size_t(2 * p + 1)];
+    const Between y{int64_t(at_y), at_y - float(int64_t(at_y))},
+        x{int64_t(at_x), at_x - float(int64_t(at_x))};
+    for (int64_t c = 0; c < channels; ++c)
+      image[p * channels + c] = bilinear_at(from.data(), size, size, channels, y, x, c);
+    if (label) label[p] = labels[size_t(nearer(y, size) * size + nearer(x, size))];
   }
 }
 

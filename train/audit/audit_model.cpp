@@ -2,6 +2,7 @@
 // against analytic, and what each loss term contributes to the gradient of each layer. Of a method with
 // phases a step of each.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <functional>
@@ -164,23 +165,44 @@ ModelReport audit(const AuditedStep& audited, const ReportOptions& o) {
   return r;
 }
 
-// Audits the steps that `prepare` gives, one after the other, until it says that there are no more. The
-// result is the exit code.
-int audit_all(const ReportOptions& o, const std::function<AuditedStep(bool& more)>& prepare) {
-  html::Page page("Gradient audit of a training step");
-  nlohmann::json all;
-  ExitCode code = ExitCode::ok;
-  for (bool more = true; more;) {
-    const AuditedStep audited = prepare(more);
-    const ModelReport r = audit(audited, o);
-    if (verdict(r.checks) != ExitCode::ok) code = verdict(r.checks);
-    add_to_page(page, r, audited);
-    if (o.json) all["steps"].push_back(to_json(r));
+// What several audited steps gave, as tables, JSON and a page.
+class AuditReport {
+ public:
+  explicit AuditReport(const ReportOptions& options) : options_(options) {
+    if (!options.html.empty()) make_folder_of(options.html);
+  }
+  void add(const AuditedStep& audited) {
+    const ModelReport r = audit(audited, options_);
+    if (patchcl::verdict(r.checks) != ExitCode::ok) code_ = patchcl::verdict(r.checks);
+    add_to_page(page_, r, audited);
+    if (options_.json) json_["steps"].push_back(to_json(r));
     else print(r);
   }
-  if (!o.html.empty()) page.save(o.html);
-  if (o.json) std::printf("%s\n", all.dump(2).c_str());
-  return int(code);
+  // The exit code.
+  int finish() const {
+    if (!options_.html.empty()) page_.save(options_.html);
+    if (options_.json) std::printf("%s\n", json_.dump(2).c_str());
+    return int(code_);
+  }
+
+ private:
+  const ReportOptions& options_;
+  html::Page page_{"Gradient audit of a training step"};
+  nlohmann::json json_;
+  ExitCode code_ = ExitCode::ok;
+};
+
+// The step that --phase asks for, or one of each phase.
+int audit_phases(AuditSetup setup, const ReportOptions& options) {
+  AuditReport report(options);
+  const bool each = setup.phase == 0;
+  int64_t last = std::max<int64_t>(setup.phase, 1);
+  for (setup.phase = last; setup.phase <= last; ++setup.phase) {
+    const AuditedStep step = setup.prepare();
+    if (each) last = int64_t(step.phases);
+    report.add(step);
+  }
+  return report.finish();
 }
 
 }  // namespace
@@ -193,15 +215,7 @@ std::function<int()> add_audit_model(CLI::App& app) {
   auto o = std::make_shared<Options>();
   o->setup.add(app);
   o->report.add(app);
-  return [o] {
-    AuditSetup setup = o->setup;
-    if (o->setup.phase == 0) setup.phase = 1;
-    return audit_all(o->report, [&](bool& more) {
-      AuditedStep step = setup.prepare();
-      more = o->setup.phase == 0 && size_t(setup.phase++) < step.phases;
-      return step;
-    });
-  };
+  return [o] { return audit_phases(o->setup, o->report); };
 }
 
 std::function<int()> add_audit_run(CLI::App& app) {
@@ -214,10 +228,9 @@ std::function<int()> add_audit_run(CLI::App& app) {
   app.add_option("--data", o->data, "Where the run's data lies now; default: where it lay");
   o->report.add(app);
   return [o] {
-    return audit_all(o->report, [&](bool& more) {
-      more = false;
-      return prepare_run(o->run, o->data);
-    });
+    AuditReport report(o->report);
+    report.add(prepare_run(o->run, o->data));
+    return report.finish();
   };
 }
 

@@ -71,7 +71,8 @@ fs::path mask_name(const fs::path& image) {
 std::vector<fs::path> targets(const PredictFlags& flags, const std::vector<fs::path>& files) {
   const bool into_folder =
       fs::is_directory(flags.input) || fs::is_directory(flags.output) || flags.output.ends_with('/');
-  into_folder ? make_folders(flags.output) : make_folder_of(flags.output);
+  if (into_folder) make_folders(flags.output);
+  else make_folder_of(flags.output);
   std::vector<fs::path> masks;
   for (const fs::path& file : files) {
     const fs::path target = into_folder ? fs::path(flags.output) / mask_name(file) : fs::path(flags.output);

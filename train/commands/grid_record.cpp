@@ -42,16 +42,11 @@ fs::path record_of(const GridCell& cell) { return cell.folder / "cell.plan"; }
 
 bool has_begun(const GridCell& cell) { return fs::exists(cell.folder / "last.safetensors"); }
 
-std::string joined(const std::vector<std::string>& all) {
-  std::string text;
-  for (const std::string& word : all) text += " " + word;
-  return text;
-}
-
 }  // namespace
 
 std::string cell_record(const GridPlan& plan, const std::vector<std::string>& train) {
-  return "train" + joined(train) + "\neval" + joined(plan.eval) + "\nweights " + plan.weights + "\n";
+  return "train " + listed(train, " ") + "\neval " + listed(plan.eval, " ") + "\nweights " + plan.weights +
+         "\n";
 }
 
 void refuse_other_plan(const GridCell& cell, const std::string& record, bool scored) {

@@ -27,11 +27,11 @@ void InferenceFlags::add(CLI::App& app) {
   app.add_option("--size", size, "Side of the network's input; 0: that of the weights")
       ->check(CLI::Range(int64_t(0), int64_t(kSides.most)))
       ->capture_default_str();
-  app.add_option("--fit", fit,
-         "resize, bilinear: zoom each slice to the network; crop: overlapping windows at native resolution; "
-         "auto: as trained")
-      ->check(CLI::IsMember({"auto", "resize", "bilinear", "crop"}))
-      ->capture_default_str();
+  OptionList list;
+  list.choose("fit", fit, kFitNames,
+      "resize, bilinear: zoom each slice to the network; crop: overlapping windows at native resolution; "
+      "auto: as trained");
+  list.declare_to(app);
   app.add_option("--overlap", overlap, "With crop: share of a window that its neighbour covers too")
       ->capture_default_str();
   app.add_option("--batch", batch, "Slices or windows in one forward pass")
@@ -99,9 +99,9 @@ std::string InferenceFlags::overlay_of(const std::string& id) const {
 
 InferenceOptions InferenceFlags::resolve(const ModelInfo& info) const {
   InferenceOptions o;
-  o.fit = by_name("fit", fit, kFitNames).value_or(info.fit);
+  o.fit = fit.value_or(info.fit);
   o.size = size == 0 ? info.size : size;
-  const int64_t step = int64_t(1) << (info.unet.widths.size() - 1), taken = (o.size + step - 1) / step * step;
+  const int64_t step = info.unet.size_multiple(), taken = chunks(o.size, step) * step;
   if (size > 0 && taken != size)
     std::fprintf(stderr, "--size %lld is taken as %lld: this network halves its input %zu times\n",
         static_cast<long long>(size), static_cast<long long>(taken), info.unet.widths.size() - 1);

@@ -1,5 +1,6 @@
 // The options that `eval` and `predict` share: which weights, and how images go through the network.
 #pragma once
+#include <optional>
 #include <string>
 
 #include "data/objects.h"
@@ -14,8 +15,9 @@ namespace patchcl {
 
 struct InferenceFlags {
   std::vector<std::string> weights;  // of networks that predict together
-  std::string fit = "auto", overlays;
-  bool png = false;  // type of those
+  std::string overlays;
+  std::optional<Fit> fit;  // empty: as trained
+  bool png = false;        // type of those
   std::string overlay_of(const std::string& id) const;
   int64_t size = 0;  // 0: what the weights were trained at
   int64_t batch = 8;

@@ -148,10 +148,8 @@ std::string unknown_option(const CLI::App& app) {
 }
 
 void no_such_name(const std::string& option, const std::string& name, const std::vector<std::string>& known) {
-  std::string list;
-  for (const std::string& k : known) list += (list.empty() ? "" : ", ") + k;
-  fail(
-      ExitCode::usage, "options", "--", option, " '", name, "' is none of ", list, did_you_mean(name, known));
+  fail(ExitCode::usage, "options", "--", option, " '", name, "' is none of ", listed(known, ", "),
+      did_you_mean(name, known));
 }
 
 template <class T>

@@ -14,12 +14,6 @@
 namespace patchcl {
 
 namespace {
-std::string joined(const std::vector<std::string>& words) {
-  std::string all;
-  for (const std::string& w : words) all += (all.empty() ? "" : ",") + w;
-  return all;
-}
-
 std::vector<CLI::ConfigItem> items_of(const std::string& toml) {
   TextIn in(toml);
   return CLI::ConfigTOML().from_config(in);
@@ -27,7 +21,7 @@ std::vector<CLI::ConfigItem> items_of(const std::string& toml) {
 
 std::string method_in(const std::string& toml, const std::string& otherwise) {
   for (const CLI::ConfigItem& item : items_of(toml))
-    if (item.name == "method") return joined(item.inputs);
+    if (item.name == "method") return listed(item.inputs);
   return otherwise;
 }
 
@@ -64,7 +58,7 @@ DatasetOptions TrainConfig::dataset_options() const {
 
 RunShape TrainConfig::run_shape() const {
   RunShape run{.iterations = iters, .batch = batch, .size = window > 0 ? window : size};
-  run.size_multiple = int64_t(1) << (network.widths.size() - 1);
+  run.size_multiple = network.size_multiple();
   run.whole_share = whole_share;
   run.whole_size = size;
   run.whole_batch = whole_batch > 0 ? whole_batch : batch;
@@ -149,7 +143,7 @@ TrainConfig from_toml(const std::string& text, const std::string& where) {
     const std::vector<CLI::ConfigItem> items = items_of(text);
     const std::unique_ptr<Method> method = make_method(method_in(text, config.method));
     for (const CLI::ConfigItem& item : items)
-      (general.contains(item.name) ? general : method->options()).set(item.name, joined(item.inputs));
+      (general.contains(item.name) ? general : method->options()).set(item.name, listed(item.inputs));
     config.method_options = method->options().values();
   } catch (const std::exception& e) {
     fail(ExitCode::checkpoint, "train", where, " cannot be read: ", e.what());
@@ -160,7 +154,7 @@ TrainConfig from_toml(const std::string& text, const std::string& where) {
 std::map<std::string, std::string> values_in(const std::string& toml, const std::string& where) {
   std::map<std::string, std::string> values;
   try {
-    for (const CLI::ConfigItem& item : items_of(toml)) values[item.name] = joined(item.inputs);
+    for (const CLI::ConfigItem& item : items_of(toml)) values[item.name] = listed(item.inputs);
   } catch (const std::exception& e) {
     fail(ExitCode::checkpoint, "config", where, " cannot be read: ", e.what());
   }
