@@ -68,6 +68,7 @@ inline Tensor labels(const Arena& arena, const Shape& shape, int classes, const 
 
 inline Shape torch_shape(const ParamInfo& p) {
   if (p.kind == ParamKind::conv_weight) return {p.shape[3], p.shape[2], p.shape[0], p.shape[1]};
+  if (p.kind == ParamKind::conv_transpose_weight) return {p.shape[2], p.shape[3], p.shape[0], p.shape[1]};
   if (p.kind == ParamKind::linear_weight) return {p.shape[1], p.shape[0]};
   return p.shape;
 }

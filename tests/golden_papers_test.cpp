@@ -1,5 +1,6 @@
-// One step of contrastive pre-training (METHODS 2) and of methods with PDCR beside them (METHODS 3) against
-// PyTorch (tests/golden/papers.safetensors, written by tests/golden/make_papers.py in f64). The ops have
+// One step of contrastive pre-training (METHODS 2), of methods with PDCR beside them (METHODS 3) and of both
+// papers' networks (2.5 and 3.3) against PyTorch (tests/golden/papers.safetensors, written by
+// tests/golden/make_papers.py in f64). The ops have
 // golden numbers of their own; here it is what the methods make of a batch for them: views, pixels, labels,
 // patches, confidence, heads. A wrong pixel has right gradients, so only values tell. Images are wider than
 // high, so that rows and columns cannot stand in for each other, and options differ from their defaults.
@@ -15,12 +16,14 @@ namespace {
 
 constexpr int64_t kHeight = 32, kWidth = 48;
 constexpr int kClasses = 4;
+const std::vector<int> kWidths{2, 4, 4, 8, 8};
 
 // A step of ten, on images of which the phase says how many have labels.
 struct Case {
   std::string name, method;
   int64_t step, images, width;
   std::string options;  // "NAME VALUE NAME VALUE"
+  UNetConfig network{.widths = kWidths};
 };
 void PrintTo(const Case& c, std::ostream* s) { *s << c.name; }
 
@@ -34,7 +37,11 @@ Case with_pdcr(const std::string& name, const std::string& method, int64_t step,
       (labeled ? "" : "labeled-batch 2 warm-up 0.2 ramp-up 0.5 consistency-weight 3 ") +
           ("pdcr-levels 0,1,2 pdcr-vectors 20 " + options)};
 }
+Case of_network(const std::string& name, const UNetConfig& network) {
+  return {name, "supervised", 6, 2, kWidth, "", network};
+}
 
+const std::vector<int> kGated{4, 4, 8, 36, 36};  // a fourth of 36 is more than a gate's 8 hidden channels
 const std::string kStride = "stride 8 denominator negatives pixels stride candidates ",
                   kBlock = "block 8 form paper pixels block candidates ",
                   kSure = " pdcr-unlabeled true pdcr-confidence 0.45";
@@ -59,6 +66,11 @@ const Case kCases[] = {
         "pdcr-patch hierarchy pdcr-sides 3,7 pdcr-average ratio" +
             kSure),
     with_pdcr("pdcr-dice", "mean-teacher", 1, "pdcr 0.7 pdcr-tau 0.4 pdcr-affinity dice"),
+    of_network("instance",
+        {.widths = kWidths, .norm = NormKind::instance, .decoder_norm = false, .up = Upsampling::transposed}),
+    of_network("instance-affine", {.widths = kWidths, .norm = NormKind::instance_affine}),
+    of_network("uafs-all", {.widths = kGated, .gates = Gates::all, .gate_classes = 3, .gate_kernel = 5}),
+    of_network("uafs-decoder", {.widths = kGated, .gates = Gates::decoder, .gate_classes = 1}),
 };
 
 OptionValues pairs(const std::string& text) {
@@ -70,7 +82,7 @@ OptionValues pairs(const std::string& text) {
 
 LearnerOptions run_of(const Case& c) {
   LearnerOptions o;
-  o.network = {.classes = kClasses, .widths = {2, 4, 4, 8, 8}};
+  o.network = c.network;
   o.run = {.iterations = 10, .batch = c.images, .size = kHeight};
   o.seed = 7;
   o.dtype = DType::f64;

@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
 """Writes papers.safetensors: what PyTorch computes in f64 for one step of contrastive pre-training (Hu et
-al., docs/methods.md 2) and of methods with PDCR beside them (Li et al., 3.2, 3.6).
+al., docs/methods.md 2), of methods with PDCR beside them (Li et al., 3.2, 3.6), and of both papers' networks:
+instance norm and transposed convolutions (2.5), features weighted by their uncertainty (UAFS, 3.3).
 
     python3 tests/golden/make_papers.py tests/golden/papers.safetensors
 
 The losses themselves are in make_contrast.py; here it is which views, pixels, labels and patches go into
-them, and the heads. Needs torch and numpy; the tests need the file only. Networks, data and random numbers as
-in make_training.py. The options differ from every default, images are wider than high. For each case:
+them, and the heads. Needs torch and numpy; the tests need the file only. Data, random numbers and, but for
+those of the papers, networks as in make_training.py. The options differ from every default, images are wider
+than high. For each case:
   CASE.loss.TERM   PDCR's terms, and the whole loss
   CASE.grad.NAME   of the loss's gradient by each parameter, heads too, its norm and 4 projections
 """
 import os
 import sys
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,7 +25,8 @@ from make_contrast import pixel_contrast  # noqa: E402
 from make_methods import (GAMMA, LABELED, Draws, agreement, base_views, masked_dice, norms_of,  # noqa: E402
                           ramp, single, supervised, target_of)
 from make_training import (CLASSES, Net, Small, fill, gradients, images, labels,  # noqa: E402
-                           save_safetensors, start_step, summary)
+                           save_safetensors, share_dropout, start_step, summary)
+from make_unet import ConvBlock, Up, UNet  # noqa: E402
 
 HEIGHT, WIDTH = 32, 48
 DIMENSION, HIDDEN = 6, 5
@@ -66,6 +70,55 @@ class PaperNet(Net):
 
 def network(prefix="", relu=False):
     return fill(PaperNet(relu), prefix).train()
+
+
+# --- The networks of both papers, METHODS 2.5 and 3.3 -------------------------------------------------------
+
+GATED_WIDTHS = (4, 4, 8, 36, 36)  # a fourth of 36 is more than the 8 hidden channels that a gate has at least
+
+
+class UNetOf(UNet):
+    """SSL4MIS's UNet with another norm, transposed convolutions, or gates of m classes behind its blocks."""
+
+    def __init__(self, widths, norm=nn.BatchNorm2d, decoder_norm=True, transposed=False, gates=(), m=2,
+                 kernel=3):
+        super().__init__(1, CLASSES, widths)
+        share_dropout(self)
+        for half in (self.encoder, self.decoder):
+            for block in [b for b in half.modules() if isinstance(b, ConvBlock)]:
+                self.change_norms(block.conv_conv, norm if decoder_norm or half is self.encoder else None)
+                if half in [getattr(self, name) for name in gates]:
+                    self.add_gate(block, m, kernel)
+        for up in [u for u in self.modules() if transposed and isinstance(u, Up)]:
+            up.up = nn.ConvTranspose2d(up.conv1x1.in_channels, up.conv1x1.out_channels, 2, 2)
+            up.conv1x1 = nn.Identity()
+
+    @staticmethod
+    def change_norms(layers, norm):
+        for i, layer in enumerate(layers):
+            if isinstance(layer, nn.BatchNorm2d):
+                layers[i] = norm(layer.num_features) if norm else nn.Identity()
+
+    @staticmethod
+    def add_gate(block, m, kernel):
+        channels = block.conv_conv[0].out_channels
+        hidden = max(8, channels // 4)
+        block.uafs = nn.Sequential(nn.Conv2d(channels, hidden, kernel, padding=kernel // 2),
+                                   nn.BatchNorm2d(hidden), nn.ReLU(), nn.Conv2d(hidden, m, 1))
+        block.register_forward_hook(lambda _, __, x: x * (2 - uncertainty(block.uafs(x))))
+
+
+def uncertainty(a):
+    u = torch.cat([torch.sigmoid(a), torch.sigmoid(-a)], 1) if a.shape[1] == 1 else torch.softmax(a, 1)
+    return -(u * torch.log(u)).sum(1, keepdim=True) / np.log(u.shape[1])
+
+
+def of_network(**changes):
+    """A supervised step."""
+    net = fill(UNetOf(**changes)).train()
+    start_step(6)
+    logits = net(images("papers.images", 2, HEIGHT, WIDTH))
+    return net, {"total": sum(supervised(logits, labels("papers.labels", 2, HEIGHT, WIDTH))) / 2}
 
 
 # --- Contrastive pre-training, METHODS 2.2 and 2.3 ----------------------------------------------------------
@@ -321,6 +374,11 @@ def cases():
         "sides": (3, 7), "average": "ratio"})
     yield "pdcr-dice", with_pdcr("supervised", WIDTH, {
         "step": 1, "affinity": "dice", "form": "contrastive", "pdcr": 0.7})
+    yield "instance", of_network(
+        widths=Small.widths, norm=nn.InstanceNorm2d, decoder_norm=False, transposed=True)
+    yield "instance-affine", of_network(widths=Small.widths, norm=partial(nn.InstanceNorm2d, affine=True))
+    yield "uafs-all", of_network(widths=GATED_WIDTHS, gates=("encoder", "decoder"), m=3, kernel=5)
+    yield "uafs-decoder", of_network(widths=GATED_WIDTHS, gates=("decoder",), m=1)
 
 
 def main():
