@@ -137,6 +137,7 @@ TEST(Grid, ColumnsAreTheScoresOfEval) {
                       "| a | 62.50 | 87.50 | 25.00 ± 0.00 | 3.00 ± 0.00 | - |\n"),
       0u)
       << o.output;
+  EXPECT_TRUE(test::contains(read_text(folder / "grid/table.md"), "\n2 of 3 runs are there.\n"));
   const auto runs = nlohmann::json::parse(read_text(folder / "grid/runs.json"));
   EXPECT_EQ(runs, nlohmann::json::parse(R"([
     {"variant":"a","labeled":2,"seed":1,"dice":0.5,"hd95":null,"jaccard":0.25,"asd":3.0,"accuracy":0.875,
@@ -268,6 +269,13 @@ std::string refusal(const GridCell& cell, const std::string& record, bool scored
   }
   return "";
 }
+
+// A plan of short runs.
+std::string tiny_plan(const std::string& iters, const std::string& eval, const std::string& variants) {
+  const std::string data = "--data phantom:cases=4,val=1,size=32,slices=2 --threads 1 ",
+                    network = "--size 16 --batch 2 --widths 2,4 --dropout 0,0.1 --device cpu --iters ";
+  return "labeled 2\nseeds 1\ntrain " + data + network + iters + "\neval " + data + eval + "\n" + variants;
+}
 }  // namespace
 
 TEST(Grid, ACellIsOfThePlanThatMadeIt) {
@@ -304,11 +312,7 @@ TEST(Grid, AChangedPlanDoesNotTakeTheScoresOfBefore) {
   const test::TemporaryFolder folder;
   const std::string plan = folder / "p.plan", command = "grid " + plan + " --out " + (folder / "runs");
   const auto write_plan = [&](const std::string& iters, const std::string& eval) {
-    std::ofstream(plan)
-        << "labeled 2\nseeds 1\ntrain --data phantom:cases=4,val=1,size=32,slices=2 --size 16 "
-           "--batch 2 --widths 2,4 --dropout 0,0.1 --threads 1 --device cpu --iters "
-        << iters << "\neval --data phantom:cases=4,val=1,size=32,slices=2 --threads 1 " << eval
-        << "\nvariant a\n";
+    write_text(plan, tiny_plan(iters, eval, "variant a\n"));
   };
   const std::string cell = folder / "runs/a/labeled-2/seed-1";
   write_plan("1", "");
@@ -331,4 +335,15 @@ TEST(Grid, AChangedPlanDoesNotTakeTheScoresOfBefore) {
   write_plan("2", "--empty zero");
   std::filesystem::remove(cell + "/cell.plan");
   EXPECT_EQ(test::run_patchcl(command).code, 0) << "a folder of before";
+}
+
+// A grid takes hours; who looks in wants a table of what there is.
+TEST(Grid, TablesAreWrittenAfterEachRun) {
+  const test::TemporaryFolder folder;
+  write_text(folder / "p.plan", tiny_plan("1", "", "variant a\nvariant b\n"));
+  std::filesystem::create_directories(folder / "runs");
+  write_text(folder / "runs/b", "stops the grid where a folder is wanted");
+  const test::Outcome o = test::run_patchcl("grid " + (folder / "p.plan") + " --out " + (folder / "runs"));
+  EXPECT_EQ(o.code, 4) << o.output;
+  EXPECT_TRUE(test::contains(read_text(folder / "runs/table.md"), "\n1 of 2 runs are there.\n"));
 }

@@ -1,7 +1,7 @@
 // patchcl grid: trains and scores every run of a plan (train/commands/grid.h), --jobs at a time, and writes
-// the tables. What is finished is not run again, so an interrupted grid goes on where it stopped. Runs side
-// by side share the cores: two runs of one thread each finish sooner than two runs of two threads one after
-// the other, with the same bits.
+// the tables, anew after each run. What is finished is not run again, so an interrupted grid goes on where it
+// stopped. Runs side by side share the cores: two runs of one thread each finish sooner than two runs of two
+// threads one after the other, with the same bits.
 #include <CLI/CLI.hpp>
 #include <fcntl.h>
 #include <spawn.h>
@@ -176,6 +176,36 @@ std::optional<GridScore> read_scores(const fs::path& path) {
   }
 }
 
+// Of what is finished. Returns what the terminal shows.
+std::string write_tables(const GridPlan& plan, const std::vector<GridCell>& cells, const fs::path& out) {
+  GridScores scores;
+  ordered_json runs = ordered_json::array();
+  for (const GridCell& c : cells) {
+    std::optional<GridScore> s = read_scores(scores_file(c));
+    if (!s) continue;
+    s->seed = c.seed;
+    s->step_seconds = recorded_step_seconds(c.folder.string());
+    scores[{c.variant->name, c.labeled}].push_back(*s);
+    ordered_json run{{"variant", c.variant->name}, {"labeled", c.labeled}, {"seed", c.seed}};
+    for (const GridColumn& column : kGridColumns) run[column.name] = json_of((*s).*column.score);
+    run["dice_of_class"] = s->dice_of_class;
+    runs.push_back(run);
+  }
+  std::string tables = in_markdown(grid_table(plan, scores));
+  for (int64_t l : plan.labeled) tables += "\n" + in_markdown(grid_class_table(plan, scores, l));
+  if (plan.variants.size() > 1) tables += "\n" + in_markdown(grid_differences(plan, scores));
+  if (runs.size() < cells.size())
+    tables +=
+        "\n" + std::to_string(runs.size()) + " of " + std::to_string(cells.size()) + " runs are there.\n";
+  make_folders(out);
+  write_text((out / "table.md").string(), tables);
+  write_text((out / "runs.json").string(), runs.dump(2) + "\n");
+  const std::string cost = in_markdown(grid_cost_table(plan, scores));
+  write_text((out / "cost.md").string(), cost);
+  write_grid_page(plan, scores, cells, out);
+  return tables + "\n" + cost;
+}
+
 // What the jobs of a grid share: which cell is next, and how those before ended.
 class GridWork {
  public:
@@ -215,6 +245,7 @@ class GridWork {
     lock.lock();
     time_.finish();
     if (code != 0) failed_ = code;
+    else write_tables(plan_, cells_, flags_.out);
   }
 
   const std::vector<GridCell>& cells_;
@@ -226,33 +257,6 @@ class GridWork {
   std::exception_ptr stopped_;
   TimeLeft time_;
 };
-
-void write_tables(const GridPlan& plan, const std::vector<GridCell>& cells, const fs::path& out) {
-  GridScores scores;
-  ordered_json runs = ordered_json::array();
-  for (const GridCell& c : cells) {
-    std::optional<GridScore> s = read_scores(scores_file(c));
-    if (!s) continue;
-    s->seed = c.seed;
-    s->step_seconds = recorded_step_seconds(c.folder.string());
-    scores[{c.variant->name, c.labeled}].push_back(*s);
-    ordered_json run{{"variant", c.variant->name}, {"labeled", c.labeled}, {"seed", c.seed}};
-    for (const GridColumn& column : kGridColumns) run[column.name] = json_of((*s).*column.score);
-    run["dice_of_class"] = s->dice_of_class;
-    runs.push_back(run);
-  }
-  std::string tables = in_markdown(grid_table(plan, scores));
-  for (int64_t l : plan.labeled) tables += "\n" + in_markdown(grid_class_table(plan, scores, l));
-  if (plan.variants.size() > 1) tables += "\n" + in_markdown(grid_differences(plan, scores));
-  make_folders(out);
-  write_text((out / "table.md").string(), tables);
-  write_text((out / "runs.json").string(), runs.dump(2) + "\n");
-  const std::string cost = in_markdown(grid_cost_table(plan, scores));
-  write_text((out / "cost.md").string(), cost);
-  write_grid_page(plan, scores, cells, out);
-  std::printf("\n%s\n%s\nwrote %s, and report.html, runs.json and cost.md beside it\n", tables.c_str(),
-      cost.c_str(), (out / "table.md").c_str());
-}
 
 int grid(const GridFlags& flags) {
   const GridPlan plan = parse_plan(read_text(flags.plan), flags.plan);
@@ -275,7 +279,9 @@ int grid(const GridFlags& flags) {
     refuse_other_plan(c, record_now(c, plan, flags), read_scores(scores_file(c)).has_value());
   if (!flags.tables_only) check_eval_line(cells.front(), plan, flags);
   const int failed = flags.tables_only ? 0 : GridWork(cells, plan, flags).run_all();
-  write_tables(plan, cells, flags.out);
+  const std::string tables = write_tables(plan, cells, flags.out);
+  std::printf("\n%s\nwrote %s, and report.html, runs.json and cost.md beside it\n", tables.c_str(),
+      (fs::path(flags.out) / "table.md").c_str());
   return failed;
 }
 
@@ -295,7 +301,8 @@ AddCommand grid_command{{55, "grid", "Run a plan of methods x labelled cases x s
     "pooled\n"
     "  variant base     --method base                a row of the table: its name and further options\n"
     "  variant patchcl  --method patchcl --warm-up 0\n"
-    "A run is scored once; where its options have changed in the plan since, the grid says so and stops.",
+    "A run is scored once; where its options have changed in the plan since, the grid says so and stops.\n"
+    "The tables are written after each run, so they can be read while the others train.",
     [](CLI::App& app) -> std::function<int()> {
       auto flags = std::make_shared<GridFlags>();
       app.add_option("plan", flags->plan, "Plan file")->required();
