@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "tensor/cuda.h"
+#include "tensor/gemm_amx.h"
 
 namespace patchcl {
 
@@ -30,8 +31,10 @@ Isa best_isa() {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) best = Isa::avx2;
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-    best = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni") ? Isa::avx512bf16
-                                                                                        : Isa::avx512;
+    best = Isa::avx512;
+  if (best == Isa::avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"))
+    best = Isa::avx512bf16;
+  if (best == Isa::avx512bf16 && amx::available()) best = Isa::amx;
 #endif
   return best;
 }
@@ -73,13 +76,14 @@ void set_isa(Isa i) {
 }
 
 const char* isa_name(Isa i) {
-  static const char* const names[] = {"plain", "avx2", "avx512", "avx512bf16"};
+  static const char* const names[] = {"plain", "avx2", "avx512", "avx512bf16", "amx"};
   return names[int(i)];
 }
 
 std::string instructions() {
-  if (isa() != Isa::avx512bf16) return isa_name(isa());
-  return isa_name(Isa::avx512) + std::string(math_mode() == MathMode::bf16 ? "+bf16" : "");
+  if (isa() < Isa::avx512bf16) return isa_name(isa());
+  const bool bf16 = math_mode() == MathMode::bf16;
+  return isa_name(Isa::avx512) + std::string(bf16 && isa() == Isa::amx ? "+amx" : "") + (bf16 ? "+bf16" : "");
 }
 
 bool cuda_available(std::string* why) { return cuda::available(why); }

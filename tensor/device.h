@@ -29,10 +29,11 @@ const std::vector<std::string>& math_names();
 MathMode parse_math(const std::string& name);
 
 // Instruction sets that the SIMD kernels (files *.simd.cpp) are compiled for; chosen once from the running
-// CPU. PATCHCL_ISA=plain|avx2|avx512 in the environment lowers the choice, for tests. avx512bf16: AVX-512
-// with products of bf16 and of bytes; in f32 it computes what avx512 does.
-enum class Isa { plain, avx2, avx512, avx512bf16 };
-constexpr Isa kIsas[] = {Isa::plain, Isa::avx2, Isa::avx512, Isa::avx512bf16};
+// CPU. PATCHCL_ISA=plain|avx2|avx512|avx512bf16 in the environment lowers the choice, for tests. avx512bf16:
+// AVX-512 with products of bf16 and of bytes; amx: the same with matrix products of bf16 on tiles
+// (tensor/gemm_amx.h). In f32 both compute what avx512 does.
+enum class Isa { plain, avx2, avx512, avx512bf16, amx };
+constexpr Isa kIsas[] = {Isa::plain, Isa::avx2, Isa::avx512, Isa::avx512bf16, Isa::amx};
 Isa isa();
 void set_isa(Isa i);  // for tests; throws Error(usage) when the CPU lacks it
 const char* isa_name(Isa i);
@@ -40,7 +41,7 @@ const char* isa_name(Isa i);
 std::string instructions();
 // The function of isa(), of those for all sets (ISA_PICK in tensor/simd.h).
 template <class F> F* for_isa(F* plain, F* avx2, F* avx512, F* avx512bf16) {
-  F* const all[] = {plain, avx2, avx512, avx512bf16};
+  F* const all[] = {plain, avx2, avx512, avx512bf16, avx512bf16};
   return all[int(isa())];
 }
 

@@ -1,8 +1,10 @@
 // gemm against three nested loops: all transpositions, sizes that are no multiple of anything, every
 // instruction set.
-#include "tensor/gemm.h"
+#include "tensor/gemm_amx.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <cmath>
@@ -67,7 +69,8 @@ TEST(Gemm, EqualsThreeLoopsForEveryShapeTransposeAndIsa) {
 TEST(Gemm, Bf16BlocksAreThoseOfTheirNumbersForEveryIsa) {
   const Isa best = isa();
   Rng rng(3);
-  for (const auto [m, n, pairs] : {std::array<int64_t, 3>{1, 16, 1}, {7, 48, 5}, {17, 112, 33}}) {
+  for (const auto [m, n, pairs] :
+      {std::array<int64_t, 3>{1, 16, 1}, {7, 48, 5}, {17, 112, 33}, {36, 16, 8}, {77, 64, 150}}) {
     const auto draw = [&](int64_t count) {
       std::vector<bf16> x(static_cast<size_t>(count));
       for (bf16& e : x) e = bf16(float(rng.normal()));
@@ -83,16 +86,41 @@ TEST(Gemm, Bf16BlocksAreThoseOfTheirNumbersForEveryIsa) {
               double(a[size_t(i * k + q)]) * double(b[size_t(((q / 2) * n + j) * 2 + q % 2)]);
     const auto* left = reinterpret_cast<const uint32_t*>(a.data());
     const auto* right = reinterpret_cast<const uint32_t*>(b.data());
+    std::vector<uint32_t> turned(size_t(m * pairs));
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t p = 0; p < pairs; ++p) turned[size_t(p * m + i)] = left[i * pairs + p];
     for (Isa i : kIsas) {
       if (i > best) continue;
       set_isa(i);
-      std::vector<float> c(size_t(m * n), 0.5f);
-      ISA_PICK(gemm_block_bf16)(m, n, pairs, left, pairs, 1, right, n, c.data(), n, true);
-      for (size_t e = 0; e < c.size(); ++e)
-        ASSERT_NEAR(double(c[e]), want[e], 2e-6 * std::sqrt(double(k)) * 4) << isa_name(i);
+      std::vector<float> c(size_t(m * n), 0.5f), of_turned = c, zero = c;
+      pick_gemm_block_bf16()(m, n, pairs, left, pairs, 1, right, n, c.data(), n, true);
+      pick_gemm_block_bf16()(m, n, pairs, turned.data(), 1, m, right, n, of_turned.data(), n, true);
+      pick_gemm_block_bf16()(m, n, pairs, left, pairs, 1, right, n, zero.data(), n, false);
+      for (size_t e = 0; e < c.size(); ++e) {
+        const double limit = 2e-6 * std::sqrt(double(k)) * 4;
+        ASSERT_NEAR(double(c[e]), want[e], limit) << isa_name(i);
+        ASSERT_NEAR(double(of_turned[e]), want[e], limit) << isa_name(i);
+        ASSERT_NEAR(double(zero[e]), want[e] - 0.5, limit) << isa_name(i);
+      }
     }
     set_isa(best);
   }
+}
+
+// Tiles of AMX have a shape that a forked process does not inherit.
+TEST(Gemm, AForkedProcessMultipliesToo) {
+  const std::vector<uint32_t> a(36 * 8, 0x3F803F80), b(8 * 16, 0x3F803F80);  // ones
+  std::vector<float> c(36 * 16);
+  const auto multiply = [&] {
+    pick_gemm_block_bf16()(36, 16, 8, a.data(), 8, 1, b.data(), 16, c.data(), 16, false);
+    return c[0] == 16 && c.back() == 16;
+  };
+  ASSERT_TRUE(multiply());
+  const pid_t child = fork();
+  if (child == 0) _exit(multiply() ? 0 : 1);
+  int status = 1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST(Gemm, IsBitEqualForAnyThreadCount) {

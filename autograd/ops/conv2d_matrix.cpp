@@ -5,7 +5,7 @@
 
 #include "autograd/ops/conv2d_direct_kernels.h"
 #include "tensor/device.h"
-#include "tensor/gemm.h"
+#include "tensor/gemm_amx.h"
 #include "tensor/parallel.h"
 #include "tensor/widen.h"
 
@@ -58,8 +58,8 @@ void conv1x1(int64_t pixels, ConvSources<const bf16> x, const bf16* weight, int6
             std::copy_n(bias + to.begin, to.count, sum + p * to.count);
           bool accumulate = bias;
           for (const ConvSource<const bf16>& from : x) {
-            ISA_PICK(gemm_block_bf16)
-            (end - begin, to.count, from.count / 2, pairs(from.data + begin * from.count), from.count / 2, 1,
+            pick_gemm_block_bf16()(end - begin, to.count, from.count / 2,
+                pairs(from.data + begin * from.count), from.count / 2, 1,
                 pairs(weight + from.begin * cout + to.begin * 2), cout, sum, to.count, accumulate);
             accumulate = true;
           }

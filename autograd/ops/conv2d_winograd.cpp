@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "tensor/device.h"
-#include "tensor/gemm.h"
+#include "tensor/gemm_amx.h"
 #include "tensor/parallel.h"
 
 // Two schedules. Shallow layers have many tiles and small weights: a task takes some tiles through all
@@ -96,8 +96,8 @@ void product(const WinogradPoints<float>& form, int64_t m, int64_t n, int64_t k,
     int64_t a_row, int64_t a_column, const float* b, int64_t ldb, float* c, int64_t ldc, bool accumulate) {
   if (form.form == WinogradForm::f32)
     ISA_PICK(gemm_block)(m, n, k, a, a_row, a_column, b, ldb, c, ldc, accumulate);
-  else ISA_PICK(gemm_block_bf16)
-  (m, n, (k + 1) / 2, pairs(a), a_row, a_column, pairs(b), ldb, c, ldc, accumulate);
+  else
+    pick_gemm_block_bf16()(m, n, (k + 1) / 2, pairs(a), a_row, a_column, pairs(b), ldb, c, ldc, accumulate);
 }
 
 // M[k] = V[k] U[k] for all points.
