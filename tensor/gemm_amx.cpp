@@ -10,56 +10,22 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
-#include <utility>
+
+#include "tensor/amx.h"
 
 namespace patchcl::amx {
 namespace {
 
-constexpr int64_t kSide = 16;  // rows of a tile, 4-byte cells of a row
-
-// Registers: sums in 0 to 3, A in 4 and 5, B in 6 and 7.
-constexpr int kA = 4, kB = 6, kTiles = 8;
-
-// As LDTILECFG reads it.
-struct alignas(64) TileShapes {
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
-// Where the registers have other shapes. They are asked, which costs a tenth of setting them: others of this
-// thread use them too, and a forked process begins without.
-void set_shape(int64_t rows, int64_t pairs) {
-  TileShapes wanted, there;
-  for (int t = 0; t < kTiles; ++t) {
-    wanted.rows[t] = uint8_t(t < kB ? rows : pairs);
-    wanted.row_bytes[t] = uint16_t(t == kA || t == kA + 1 ? 4 * pairs : 4 * kSide);
-  }
-  asm volatile("sttilecfg %0" : "=m"(there));
-  if (std::memcmp(&wanted, &there, sizeof there) != 0) asm volatile("ldtilecfg %0" : : "m"(wanted));
+// All of m, a multiple of p.rows, by n.
+void equal_tiles(const TileGrid& p, int64_t m, int64_t n, const uint32_t* a, const uint32_t* b, float* c) {
+  set_shape(p.rows, p.pairs);
+  int64_t j = 0;
+  for (; j + 2 * kSide <= n; j += 2 * kSide) multiply_column<2, 2>(p, m / p.rows, a, b + j, c + j);
+  if (j < n) multiply_column<4, 1>(p, m / p.rows, a, b + j, c + j);
 }
 
-template <int Tile> void load(const void* first, int64_t pitch) {
-  asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(first), "r"(4 * pitch), "i"(Tile) : "memory");
-}
-template <int Tile> void store(float* first, int64_t pitch) {
-  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(first), "r"(4 * pitch), "i"(Tile) : "memory");
-}
-template <int Tile> void clear() { asm volatile("tilezero %%tmm%c0" : : "i"(Tile)); }
-template <int Sum, int A, int B> void multiply() {
-  asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(Sum), "i"(A), "i"(B));
-}
-
-// f(0), f(1) ... f(N - 1), each known to the compiler.
-template <int N, class F> void each(const F& f) {
-  [&]<int... I>(std::integer_sequence<int, I...>) { (f(std::integral_constant<int, I>()), ...); }
-  (std::make_integer_sequence<int, N>());
-}
-
-struct TileProduct {
-  int64_t rows, pairs;  // of a tile
-  int64_t k;            // a multiple of `pairs`
+struct RowsOfPairs {
+  int64_t k;
   const uint32_t* a;
   int64_t lda;
   const uint32_t* b;
@@ -69,78 +35,25 @@ struct TileProduct {
   bool accumulate;
 };
 
-template <int Rows, int Columns> void grid(const TileProduct& p, int64_t i, int64_t j) {
-  float* c = p.c + i * p.ldc + j;
-  const auto each_sum = [&](const auto& f) {
-    each<Rows>([&](auto row) {
-      each<Columns>([&](auto column) {
-        f(std::integral_constant<int, row * Columns + column>(), c + row * p.rows * p.ldc + column * kSide);
-      });
-    });
-  };
-  each_sum([&](auto tile, const float* from) { p.accumulate ? load<tile>(from, p.ldc) : clear<tile>(); });
-  for (int64_t k = 0; k < p.k; k += p.pairs) {
-    each<Columns>([&](auto column) { load<kB + column>(p.b + k * p.ldb + j + column * kSide, p.ldb); });
-    each<Rows>([&](auto row) {
-      load<kA + row % 2>(p.a + (i + row * p.rows) * p.lda + k, p.lda);
-      each<Columns>([&](auto column) { multiply<row * Columns + column, kA + row % 2, kB + column>(); });
-    });
-  }
-  each_sum([&](auto tile, float* to) { store<tile>(to, p.ldc); });
-}
-
-// All of m, a multiple of p.rows.
-template <int Rows, int Columns> void panel(const TileProduct& p, int64_t m, int64_t j) {
-  int64_t i = 0;
-  for (; i + Rows * p.rows <= m; i += Rows * p.rows) grid<Rows, Columns>(p, i, j);
-  if constexpr (Rows > 1)
-    if (i < m) {
-      TileProduct rest = p;
-      rest.a += i * p.lda;
-      rest.c += i * p.ldc;
-      panel<Rows / 2, Columns>(rest, m - i, j);
-    }
-}
-
-void equal_tiles(const TileProduct& p, int64_t m, int64_t n) {
-  set_shape(p.rows, p.pairs);
-  int64_t j = 0;
-  for (; j + 2 * kSide <= n; j += 2 * kSide) panel<2, 2>(p, m, j);
-  if (j < n) panel<4, 1>(p, m, j);
-}
-
-// The side of tiles for `size` rows or pairs: of equal ones, if there are any, else of nearly equal ones.
-int64_t tile_side(int64_t size) {
-  for (int64_t side = kSide; side > kSide / 2; --side)
-    if (size % side == 0) return side;
-  const int64_t tiles = (size + kSide - 1) / kSide;
-  return (size + tiles - 1) / tiles;
-}
-
 // A with contiguous rows. What equal tiles leave over has a shape of its own.
-void rows_of_a(TileProduct p, int64_t m, int64_t n) {
-  const int64_t k = p.k, rest = k % p.pairs;
-  p.k -= rest;
-  for (int64_t i = 0; i < m;) {
-    p.rows = std::min(tile_side(m), m - i);
-    const int64_t height = (m - i) / p.rows * p.rows;
-    TileProduct part = p;
-    part.a += i * p.lda;
-    part.c += i * p.ldc;
-    equal_tiles(part, height, n);
-    if (rest) {
-      part.a += p.k;
-      part.b += p.k * p.ldb;
-      part.k = part.pairs = rest;
-      part.accumulate = true;
-      equal_tiles(part, height, n);
-    }
-    i += height;
+void rows_of_a(const RowsOfPairs& p, int64_t m, int64_t n) {
+  const int64_t side = tile_side(p.k), rest = p.k % side, whole = p.k - rest;
+  for (int64_t i = 0, height; i < m; i += height) {
+    const int64_t rows = std::min(tile_side(m), m - i);
+    height = (m - i) / rows * rows;
+    const uint32_t* a = p.a + i * p.lda;
+    float* c = p.c + i * p.ldc;
+    TileGrid g{rows, side, 1, whole, 0, p.lda, rows * p.lda, p.ldb, p.ldc, rows * p.ldc, p.accumulate};
+    equal_tiles(g, height, n, a, p.b, c);
+    if (rest == 0) continue;
+    g.pairs = g.line_size = rest;
+    g.accumulate = true;
+    equal_tiles(g, height, n, a + whole, p.b + whole * p.ldb, c);
   }
 }
 
 // A with contiguous columns, turned part by part.
-void columns_of_a(const TileProduct& p, int64_t m, int64_t n) {
+void columns_of_a(const RowsOfPairs& p, int64_t m, int64_t n) {
   constexpr int64_t kRows = 64, kPairs = 128;  // of a part: 32 KiB
   alignas(64) uint32_t turned[kRows * kPairs];
   for (int64_t k = 0; k < p.k; k += kPairs)
@@ -148,8 +61,8 @@ void columns_of_a(const TileProduct& p, int64_t m, int64_t n) {
       const int64_t rows = std::min(kRows, m - i), pairs = std::min(kPairs, p.k - k);
       avx512bf16::transpose_block(pairs, rows, reinterpret_cast<const float*>(p.a + k * p.lda + i), p.lda,
           reinterpret_cast<float*>(turned), kPairs);
-      rows_of_a({0, tile_side(pairs), pairs, turned, kPairs, p.b + k * p.ldb, p.ldb, p.c + i * p.ldc, p.ldc,
-                    p.accumulate || k > 0},
+      rows_of_a(
+          {pairs, turned, kPairs, p.b + k * p.ldb, p.ldb, p.c + i * p.ldc, p.ldc, p.accumulate || k > 0},
           rows, n);
     }
 }
@@ -174,8 +87,8 @@ bool available() {
 
 void gemm_block_bf16(int64_t m, int64_t n, int64_t pairs, const uint32_t* a, int64_t a_row, int64_t a_column,
     const uint32_t* b, int64_t ldb, float* c, int64_t ldc, bool accumulate) {
-  if (a_column == 1) rows_of_a({0, tile_side(pairs), pairs, a, a_row, b, ldb, c, ldc, accumulate}, m, n);
-  else columns_of_a({0, 0, pairs, a, a_column, b, ldb, c, ldc, accumulate}, m, n);
+  if (a_column == 1) rows_of_a({pairs, a, a_row, b, ldb, c, ldc, accumulate}, m, n);
+  else columns_of_a({pairs, a, a_column, b, ldb, c, ldc, accumulate}, m, n);
 }
 
 }  // namespace patchcl::amx

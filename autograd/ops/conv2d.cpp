@@ -5,6 +5,7 @@
 #include "autograd/ops/conv2d_direct_kernels.h"
 #include "autograd/ops/conv2d_general_kernels.h"
 #include "autograd/ops/conv2d_matrix_kernels.h"
+#include "autograd/ops/conv2d_tiles_kernels.h"
 #include "autograd/ops/conv2d_winograd_kernels.h"
 #include "tensor/bfloat16.h"
 #include "tensor/device.h"
@@ -109,7 +110,7 @@ template <class T> void backward_bias(const Conv2dSizes& s, const T* dy, const G
 
 // ---- which kernel computes which pass ----
 
-enum class Route { naive, general, matrix, direct, winograd };
+enum class Route { naive, general, matrix, direct, winograd, tiles };
 struct Routes {
   Route forward, data, weight;
 };
@@ -118,6 +119,8 @@ struct Routes {
 template <class X> Routes routes_of(const Conv2dSizes& s, bool blocks) {
   if (kernels() == Kernels::naive) return {Route::naive, Route::naive, Route::naive};
   if constexpr (!std::is_same_v<X, double>) {
+    if (std::is_same_v<X, bf16> && kernels() == Kernels::fast && tiles::can(s, blocks))
+      return {Route::tiles, Route::tiles, tiles::can_weight(s, blocks) ? Route::tiles : Route::winograd};
     if (kernels() == Kernels::fast && winograd::can(s, blocks))
       return {Route::winograd, Route::winograd, Route::winograd};
     if (direct::can(s, blocks)) return {Route::direct, Route::direct, Route::direct};
@@ -143,6 +146,8 @@ template <class T> void backward_data(Route route, const Conv2dSizes& s, const T
       if (out.data) naive_backward_data(s, dy, w, out);
     return;
   }
+  if constexpr (std::is_same_v<T, bf16>)
+    if (route == Route::tiles) return tiles::backward_data(s, dy, w, dx, scratch);
   if constexpr (!std::is_same_v<T, double>) {
     if (route == Route::winograd) return winograd::backward_data(s, dy, w, dx, scratch);
     if (route == Route::direct) return direct::backward_data(s, dy, w, dx, scratch);
@@ -153,6 +158,9 @@ template <class T> void backward_data(Route route, const Conv2dSizes& s, const T
 
 template <class T> void backward_parameters(Route route, const Conv2dSizes& s, ConvSources<const T> x,
     const T* dy, const GradOut& dw, const GradOut& db, Precise<T>* scratch) {
+  if constexpr (std::is_same_v<T, bf16>)
+    if (route == Route::tiles)
+      return tiles::backward_weight(s, x, dy, destination(dw), destination(db), scratch);
   if constexpr (!std::is_same_v<T, double>) {
     if (route == Route::winograd)
       return winograd::backward_weight(s, x, dy, destination(dw), destination(db), scratch);
@@ -222,6 +230,7 @@ size_t Conv2d::workspace(const Shapes& x, DType dtype, [[maybe_unused]] Device d
     if (route == Route::matrix) bytes = std::max(bytes, matrix::workspace(s));
     if (route == Route::direct) bytes = std::max(bytes, direct::workspace(s));
     if (route == Route::winograd) bytes = std::max(bytes, winograd::workspace(s));
+    if (route == Route::tiles) bytes = std::max(bytes, tiles::workspace(s));
   }
   return bytes;
 }
@@ -242,6 +251,8 @@ void Conv2d::forward_cpu(const Forward& f) const {
     T* y = f.y.data<T>();
     auto* scratch = static_cast<Precise<T>*>(f.workspace.raw());
     if (route == Route::naive) return naive_forward<T>(s, x, w, b, y);
+    if constexpr (std::is_same_v<T, bf16>)
+      if (route == Route::tiles) return tiles::forward(s, x, w, {b}, y, scratch);
     if constexpr (!std::is_same_v<T, double>) {
       if (route == Route::winograd) return winograd::forward<T>(s, x, w, {b}, y, scratch);
       if (route == Route::direct) return direct::forward<T>(s, x, w, {b}, y, scratch);
@@ -255,11 +266,13 @@ bool Conv2d::forward_scaled(const Forward& f, const ConvEnd& end) const {
   const Shapes shapes = shapes_of(f.x);
   const Conv2dSizes s = sizes(shapes);
   const Route route = routes(s, in_blocks(shapes), f.y.dtype()).forward;
-  const bool direct = route == Route::direct && direct::can_scale(s);
-  if (f.y.device() != Device::cpu || !(direct || route == Route::winograd)) return false;
+  const bool direct = route == Route::direct && direct::can_scale(s), tiled = route == Route::tiles;
+  if (f.y.device() != Device::cpu || !(direct || tiled || route == Route::winograd)) return false;
   const auto run = [&]<class X>(X) {
     const Concatenation<const X> x(f.x.first(size_t(data_inputs_)));
-    const auto forward = direct ? direct::forward<X> : winograd::forward<X>;
+    auto* forward = direct ? direct::forward<X> : winograd::forward<X>;
+    if constexpr (std::is_same_v<X, bf16>)
+      if (tiled) forward = tiles::forward;
     forward(s, x, f.x[size_t(data_inputs_)].data<float>(), end, f.y.data<X>(),
         static_cast<float*>(f.workspace.raw()));
   };
