@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "autograd/ops/conv2d_sources_kernels.h"
 #include "tensor/device.h"
 #include "tensor/parallel.h"
 
@@ -111,21 +112,6 @@ template <class X> void conv3x3(int64_t n, int64_t h, int64_t w, ConvSources<con
 
 // ---- weight gradient ----
 
-// A run of channels of one tensor of a concatenation.
-template <class X> struct ChannelRun {
-  const ConvSource<const X>* of;
-  int64_t first, count;
-  int64_t begin() const { return of->begin + first; }
-};
-
-template <class X> std::vector<ChannelRun<X>> runs(ConvSources<const X> x, int64_t width) {
-  std::vector<ChannelRun<X>> all;
-  for (const ConvSource<const X>& source : x)
-    for (int64_t first = 0; first < source.count; first += width)
-      all.push_back({&source, first, std::min(width, source.count - first)});
-  return all;
-}
-
 constexpr int64_t kScalarRun = 32;
 constexpr int64_t kTasks = 64;  // aimed at: enough for many threads, few enough for large pieces
 
@@ -152,25 +138,25 @@ template <class X> void weight3x3(const Conv2dSizes& s, ConvSources<const X> x, 
   const ConvSource<const X> dy_source{dy, 0, s.cout};
   const ConvSources<const X> dy_sources{&dy_source, 1};
   const bool vectors_are_dy = s.cout % 16 == 0;
-  const std::vector<ChannelRun<X>> vectors = runs<X>(vectors_are_dy ? dy_sources : x, 16);
-  const std::vector<ChannelRun<X>> scalars = runs<X>(vectors_are_dy ? x : dy_sources, kScalarRun);
+  const std::vector<ChannelRun<const X>> vectors = channel_runs(vectors_are_dy ? dy_sources : x, 16);
+  const std::vector<ChannelRun<const X>> scalars = channel_runs(vectors_are_dy ? x : dy_sources, kScalarRun);
   const int64_t groups = weight_groups(s), splits = int64_t(vectors.size() * scalars.size());
   const int64_t tap = s.cin * s.cout, pitch = vectors_are_dy ? s.cout : s.cin;
   parallel_for(groups * splits, [&](int64_t task) {
     const int64_t g = task / splits, v = task % splits / int64_t(scalars.size()),
                   c = task % splits % int64_t(scalars.size());
-    const ChannelRun<X>& vector = vectors[size_t(v)];
-    const ChannelRun<X>& scalar = scalars[size_t(c)];
+    const ChannelRun<const X>& vector = vectors[size_t(v)];
+    const ChannelRun<const X>& scalar = scalars[size_t(c)];
     float* sum = partial + g * s.weights() + scalar.begin() * pitch + vector.begin();
     for (int64_t t = 0; t < 9; ++t)
       for (int64_t k = 0; k < scalar.count; ++k) std::fill_n(sum + t * tap + k * pitch, 16, 0.f);
     // Each channel of dy is summed by one task of its group.
-    const ChannelRun<X>& dy_run = vectors_are_dy ? vector : scalar;
+    const ChannelRun<const X>& dy_run = vectors_are_dy ? vector : scalar;
     const bool sums_bias = db.data && (vectors_are_dy ? c : v) == 0;
     double* bias = partial_bias + g * s.cout + dy_run.begin();
     if (sums_bias) std::fill_n(bias, dy_run.count, 0.);
     for_row_pieces(s, g, groups, [&](int64_t image, int64_t first, int64_t last) {
-      const auto start = [&](const ChannelRun<X>& r) {
+      const auto start = [&](const ChannelRun<const X>& r) {
         return r.of->data + image * s.h * s.w * r.of->count + r.first;
       };
       if (sums_bias) ISA_PICK(direct_bias<X>)

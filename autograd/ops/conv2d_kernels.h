@@ -14,6 +14,12 @@ struct Conv2dSizes {
   int64_t stride, padding, dilation;
   CONV_INLINE int64_t taps() const { return kh * kw; }
   CONV_INLINE int64_t weights() const { return taps() * cin * cout; }
+  CONV_INLINE Conv2dSizes exchanged() const {  // inputs and outputs, as the backward pass for data has them
+    Conv2dSizes s = *this;
+    s.cin = cout;
+    s.cout = cin;
+    return s;
+  }
   CONV_INLINE bool same(int64_t kernel) const {  // a square kernel with stride 1 and y as large as x
     return kh == kernel && kw == kernel && stride == 1 && padding == kernel / 2 &&
            (dilation == 1 || kernel == 1);

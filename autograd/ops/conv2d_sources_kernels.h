@@ -1,8 +1,10 @@
-// What conv2d.cpp and conv2d.cu share: the inputs as one concatenation, which pixel a tap reads.
+// What conv2d.cpp, its kernels' drivers and conv2d.cu share: the inputs as one concatenation and in runs of
+// channels, which pixel a tap reads.
 #pragma once
 #include <algorithm>
 #include <span>
 #include <type_traits>
+#include <vector>
 
 #include "autograd/op.h"
 #include "autograd/ops/conv2d_kernels.h"
@@ -48,6 +50,22 @@ template <class T> class Concatenation {
   ConvSource<T> items_[kMaxConvSources];
   int count_ = 0;
 };
+
+// Channels [first, first + count) of one tensor of a concatenation.
+template <class T> struct ChannelRun {
+  const ConvSource<T>* of;
+  int64_t first, count;
+  int64_t begin() const { return of->begin + first; }
+};
+
+// All channels, in runs of up to `width`; none of gradients that nobody wants.
+template <class T> std::vector<ChannelRun<T>> channel_runs(ConvSources<T> all, int64_t width) {
+  std::vector<ChannelRun<T>> runs;
+  for (const ConvSource<T>& of : all)
+    for (int64_t first = 0; of.data && first < of.count; first += width)
+      runs.push_back({&of, first, std::min(width, of.count - first)});
+  return runs;
+}
 
 // Which source pixel a tap reads, along one axis: (i * mul + offset + tap * step) / div, if that is whole and
 // inside. Forward: i*s - p + tap*d. Backward for data the other way round: (i + p - tap*d) / s.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "autograd/ops/conv2d_direct_kernels.h"
+#include "autograd/ops/conv2d_sources_kernels.h"
 #include "tensor/amx.h"
 #include "tensor/parallel.h"
 
@@ -71,20 +72,6 @@ struct TilesPass {
   ConvSources<bf16> y;
 };
 
-// Channels [first, first + count) of one destination.
-struct TileOutputs {
-  const ConvSource<bf16>* to;
-  int64_t first, count;
-};
-
-std::vector<TileOutputs> tile_outputs(ConvSources<bf16> y) {
-  std::vector<TileOutputs> all;
-  for (const ConvSource<bf16>& to : y)
-    for (int64_t first = 0; to.data && first < to.count; first += kOutputs)
-      all.push_back({&to, first, std::min(kOutputs, to.count - first)});
-  return all;
-}
-
 // Rows [begin, end) of an image, from the copied rows begin - 1 to end.
 struct Band {
   int64_t image, begin, end;
@@ -107,7 +94,7 @@ class BandOfTiles {
     amx::set_shape(grid_.rows, grid_.pairs);
   }
 
-  void write(const TileOutputs& b) const {
+  void write(const ChannelRun<bf16>& b) const {
     if (one_a_row()) return write(b, {band_.begin, 0, band_.end - band_.begin, 0});
     const int64_t whole = s_.w / side_, rest = s_.w % side_;
     for (int64_t y = band_.begin; y < band_.end; ++y) {
@@ -119,8 +106,8 @@ class BandOfTiles {
  private:
   bool one_a_row() const { return side_ == s_.w; }
 
-  void write(const TileOutputs& b, const TileStrip& strip) const {
-    const uint32_t* weight = p_.weight + b.to->begin + b.first;
+  void write(const ChannelRun<bf16>& b, const TileStrip& strip) const {
+    const uint32_t* weight = p_.weight + b.begin();
     const uint32_t* x = band_.x + (strip.y - band_.begin) * copied_row(s_) + strip.x * s_.cin / 2;
     const int64_t most = b.count == kOutputs ? 2 : 4;
     alignas(64) float sums[kSums];
@@ -132,13 +119,13 @@ class BandOfTiles {
     }
   }
 
-  void finish(const TileOutputs& b, const TileStrip& strip, int64_t tile, const float* sums) const {
+  void finish(const ChannelRun<bf16>& b, const TileStrip& strip, int64_t tile, const float* sums) const {
     const int64_t y = strip.y + (one_a_row() ? tile : 0),
                   x = strip.x + (one_a_row() ? 0 : tile * side_) + strip.skip;
-    bf16* to = b.to->data + ((band_.image * s_.h + y) * s_.w + x) * b.to->count + b.first;
+    bf16* to = b.of->data + ((band_.image * s_.h + y) * s_.w + x) * b.of->count + b.first;
     ISA_PICK(finish_pixels)
-    ({side_ - strip.skip, b.count, sums + strip.skip * kOutputs, kOutputs, p_.end.from(b.to->begin + b.first),
-        to, b.to->count, b.to->accumulate});
+    ({side_ - strip.skip, b.count, sums + strip.skip * kOutputs, kOutputs, p_.end.from(b.begin()), to,
+        b.of->count, b.of->accumulate});
   }
 
   const TilesPass& p_;
@@ -154,7 +141,7 @@ void run(const Conv2dSizes& s, ConvSources<const bf16> x, const TapWeights& w, c
   pack(s, w, reinterpret_cast<bf16*>(cells));
   const TilesPass p{s, x, cells, end, y};
   uint32_t* copies = cells + packed_weight(s);
-  const std::vector<TileOutputs> out = tile_outputs(y);
+  const std::vector<ChannelRun<bf16>> out = channel_runs(y, kOutputs);
   const int64_t rows = rows_of_task(s), bands = chunks(s.h, rows);
   parallel_for(s.n * bands, [&](int64_t task) {
     uint32_t* copy = copies + thread_index() * copied_rows(s);
@@ -162,7 +149,7 @@ void run(const Conv2dSizes& s, ConvSources<const bf16> x, const TapWeights& w, c
     for (int64_t i = begin - 1; i <= end_row; ++i)
       copy_row(s, x, image, i, reinterpret_cast<bf16*>(copy + (i - begin + 1) * copied_row(s)));
     const BandOfTiles band(p, {image, begin, end_row, copy});
-    for (const TileOutputs& b : out) band.write(b);
+    for (const ChannelRun<bf16>& b : out) band.write(b);
   });
 }
 
@@ -170,21 +157,6 @@ void run(const Conv2dSizes& s, ConvSources<const bf16> x, const TapWeights& w, c
 
 constexpr int64_t kRun = 64;         // channels of x of a task
 constexpr int64_t kNearPairs = 256;  // of pixels that are summed before the sums go back to memory
-
-// Channels of one tensor of x.
-struct InputRun {
-  const ConvSource<const bf16>* of;
-  int64_t first, count;
-  int64_t begin() const { return of->begin + first; }
-};
-
-std::vector<InputRun> input_runs(ConvSources<const bf16> x) {
-  std::vector<InputRun> all;
-  for (const ConvSource<const bf16>& from : x)
-    for (int64_t first = 0; first < from.count; first += kRun)
-      all.push_back({&from, first, std::min(kRun, from.count - first)});
-  return all;
-}
 
 // How many groups of rows, each with partial sums of its own.
 int64_t groups_of(const Conv2dSizes& s) {
@@ -210,7 +182,8 @@ struct PieceRows {
   int64_t image, first, last;
 };
 
-void turn_rows(const Conv2dSizes& s, const InputRun& run, const Piece& piece, const PieceRows& r, bf16* to) {
+void turn_rows(const Conv2dSizes& s, const ChannelRun<const bf16>& run, const Piece& piece,
+    const PieceRows& r, bf16* to) {
   const int64_t row_size = run.count * piece.pitch;
   for (int64_t y = r.first - 1; y <= r.last; ++y, to += row_size) {
     std::memset(to, 0, size_t(row_size) * sizeof(bf16));
@@ -264,11 +237,6 @@ size_t pass_workspace(const Conv2dSizes& s) {
   return size_t(packed_weight(s) + threads() * copied_rows(s)) * sizeof(uint32_t);
 }
 
-Conv2dSizes exchanged(Conv2dSizes s) {
-  std::swap(s.cin, s.cout);
-  return s;
-}
-
 }  // namespace
 
 bool can(const Conv2dSizes& s, bool blocks) {
@@ -278,7 +246,7 @@ bool can(const Conv2dSizes& s, bool blocks) {
 bool can_weight(const Conv2dSizes& s, bool blocks) { return can(s, blocks) && s.cin * s.cout < 4096; }
 
 size_t workspace(const Conv2dSizes& s) {
-  return std::max({pass_workspace(s), pass_workspace(exchanged(s)), weight_workspace(s)});
+  return std::max({pass_workspace(s), pass_workspace(s.exchanged()), weight_workspace(s)});
 }
 
 void forward(const Conv2dSizes& s, ConvSources<const bf16> x, const float* w, const ConvEnd& end, bf16* y,
@@ -291,13 +259,13 @@ void backward_data(
     const Conv2dSizes& s, const bf16* dy, const float* w, ConvSources<bf16> dx, float* workspace) {
   const ConvSource<const bf16> from{dy, 0, s.cout};
   const int64_t tap = s.cin * s.cout;
-  run(exchanged(s), {&from, 1}, {w + 8 * tap, -tap, 1, s.cout}, {}, dx, workspace);
+  run(s.exchanged(), {&from, 1}, {w + 8 * tap, -tap, 1, s.cout}, {}, dx, workspace);
 }
 
 void backward_weight(const Conv2dSizes& s, ConvSources<const bf16> x, const bf16* dy, ConvGrad dw,
     ConvGrad db, float* workspace) {
   const Piece piece(s);
-  const std::vector<InputRun> runs = input_runs(x);
+  const std::vector<ChannelRun<const bf16>> runs = channel_runs(x, kRun);
   const int64_t groups = groups_of(s), splits = int64_t(runs.size()), all_rows = s.n * s.h;
   double* bias = reinterpret_cast<double*>(workspace);
   float* partial = workspace + 2 * groups * s.cout;
@@ -305,7 +273,7 @@ void backward_weight(const Conv2dSizes& s, ConvSources<const bf16> x, const bf16
   const int64_t x_size = piece.x_size(std::min(kRun, s.cin)), size = x_size + piece.dy_size(s);
   parallel_for(groups * splits, [&](int64_t task) {
     const int64_t g = task / splits;
-    const InputRun& run = runs[size_t(task % splits)];
+    const ChannelRun<const bf16>& run = runs[size_t(task % splits)];
     bf16* turned = reinterpret_cast<bf16*>(scratch + thread_index() * size);
     uint32_t* paired = scratch + thread_index() * size + x_size;
     float* to = partial + g * s.weights() + run.begin() * s.cout;

@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "autograd/ops/conv2d_sources_kernels.h"
 #include "tensor/device.h"
 #include "tensor/gemm_amx.h"
 #include "tensor/parallel.h"
@@ -71,24 +72,10 @@ template <class X> struct WinogradPass {
   ConvSources<X> y;
 };
 
-// Channels [first, first + count) of one destination.
-template <class X> struct ChannelBlock {
-  const ConvSource<X>* to;
-  int64_t first, count;
-};
-
-template <class X> std::vector<ChannelBlock<X>> blocks(ConvSources<X> y, int64_t width) {
-  std::vector<ChannelBlock<X>> all;
-  for (const ConvSource<X>& to : y)
-    for (int64_t first = 0; to.data && first < to.count; first += width)
-      all.push_back({&to, first, std::min(width, to.count - first)});
-  return all;
-}
-
-template <class X> void write_block(const WinogradPass<X>& p, const ChannelBlock<X>& b,
-    const WinogradTiles& t, const WinogradPoints<const float>& m) {
+template <class X> void write_block(const WinogradPass<X>& p, const ChannelRun<X>& b, const WinogradTiles& t,
+    const WinogradPoints<const float>& m) {
   ISA_PICK(winograd_output<X>)
-  ({t, m, p.end.from(b.to->begin + b.first), b.to->data + b.first, b.to->count, b.count, b.to->accumulate});
+  ({t, m, p.end.from(b.begin()), b.of->data + b.first, b.of->count, b.count, b.of->accumulate});
 }
 
 // C = [C] + A B by the kernel for factors of that form, over k rows of B, alone or in pairs.
@@ -121,7 +108,7 @@ template <class X> void run_shallow(const WinogradPass<X>& p, float* workspace) 
   });
   const int64_t v_size = kPoints * point_size(most, s.cin), m_size = kPoints * point_size(most, s.cout);
   float* scratch = workspace + kPoints * u.point;
-  const std::vector<ChannelBlock<X>> out = blocks(p.y, s.cout);
+  const std::vector<ChannelRun<X>> out = channel_runs(p.y, s.cout);
   parallel_for(chunks(all, most), [&](int64_t task) {
     float* mine = scratch + thread_index() * (v_size + m_size);
     const WinogradTiles t = tiles(s, task * most, std::min(most, all - task * most));
@@ -129,8 +116,7 @@ template <class X> void run_shallow(const WinogradPass<X>& p, float* workspace) 
                                 m = points(mine + v_size, most, s.cout);
     ISA_PICK(winograd_input<X>)({t, p.x, v});
     multiply(v, u, m, t.count, s.cin, s.cout);
-    for (const ChannelBlock<X>& b : out)
-      write_block(p, b, t, {m.data + b.to->begin + b.first, m.point, m.pitch});
+    for (const ChannelRun<X>& b : out) write_block(p, b, t, {m.data + b.begin(), m.point, m.pitch});
   });
 }
 
@@ -154,19 +140,19 @@ template <class X> void run_deep(const WinogradPass<X>& p, float* workspace) {
   const int64_t u_size = kPoints * point_size(s.cin, outputs),
                 m_size = kPoints * point_size(task_tiles, outputs);
   float* scratch = workspace + kPoints * v.point;
-  const std::vector<ChannelBlock<X>> out = blocks(p.y, outputs);
+  const std::vector<ChannelRun<X>> out = channel_runs(p.y, outputs);
   for (int64_t start = 0; start < all; start += most) {
     const int64_t count = std::min(most, all - start);
     transform_input(s, p.x, start, count, v);
     // Each task transforms its part of the weight, so it should have some tiles to use it for.
     const int64_t spans = std::max<int64_t>(1, count / 128);
     parallel_for(int64_t(out.size()) * spans, [&](int64_t task) {
-      const ChannelBlock<X>& b = out[size_t(task / spans)];
+      const ChannelRun<X>& b = out[size_t(task / spans)];
       float* mine = scratch + thread_index() * (u_size + m_size);
       const WinogradPoints<float> u = factor<X>(mine, s.cin, b.count, Along::rows),
                                   m = points(mine + u_size, task_tiles, b.count);
       WinogradWeight w = p.weight;
-      w.w += (b.to->begin + b.first) * (w.transposed ? w.pitch : 1);
+      w.w += b.begin() * (w.transposed ? w.pitch : 1);
       w.columns = b.count;
       w.u = u;
       ISA_PICK(winograd_weight)(w);
@@ -293,17 +279,12 @@ size_t weight_workspace(const Conv2dSizes& s) {
                 shallow_groups(s) * s.cout);
 }
 
-Conv2dSizes exchanged(Conv2dSizes s) {
-  std::swap(s.cin, s.cout);
-  return s;
-}
-
 }  // namespace
 
 bool can(const Conv2dSizes& s, bool blocks) { return s.same(3) && s.cout % 16 == 0 && blocks; }
 
 size_t workspace(const Conv2dSizes& s) {
-  return std::max({pass_workspace(s), pass_workspace(exchanged(s)), weight_workspace(s)}) * sizeof(float);
+  return std::max({pass_workspace(s), pass_workspace(s.exchanged()), weight_workspace(s)}) * sizeof(float);
 }
 
 template <class X> void forward(const Conv2dSizes& s, ConvSources<const X> x, const float* w,
@@ -317,8 +298,8 @@ template <class X>
 void backward_data(const Conv2dSizes& s, const X* dy, const float* w, ConvSources<X> dx, float* workspace) {
   const ConvSource<const X> from{dy, 0, s.cout};
   const int64_t tap = s.cin * s.cout;
-  run<X>(
-      {exchanged(s), {&from, 1}, {w + 8 * tap, -tap, s.cout, /*transposed=*/true, s.cout, s.cin, {}}, {}, dx},
+  run<X>({s.exchanged(), {&from, 1}, {w + 8 * tap, -tap, s.cout, /*transposed=*/true, s.cout, s.cin, {}}, {},
+             dx},
       workspace);
 }
 
