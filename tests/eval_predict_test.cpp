@@ -23,9 +23,11 @@ using patchcl::test::TemporaryFolder;
 namespace {
 
 // Weights of a small network with random numbers.
-void save_weights(const std::string& path, int channels, int classes, int64_t size, Fit fit = Fit::resize) {
+void save_weights(const std::string& path, int channels, int classes, int64_t size, Fit fit = Fit::resize,
+    Gates gates = Gates::none) {
   ModelInfo info;
   info.unet = {.in_channels = channels, .classes = classes, .widths = {4, 6, 8}, .dropout = {0.1, 0.1, 0.1}};
+  info.unet.gates = gates;
   info.size = size;
   info.fit = fit;
   const Arena arena("test");
@@ -147,6 +149,27 @@ TEST(Predict, FoldersOfImagesBecomeFoldersOfMasksOfTheSameSize) {
     for (double value : mask.values) EXPECT_TRUE(value == 0 || value == 1);
   }
   EXPECT_FALSE(std::filesystem::exists(folder / "out/notes.txt"));
+}
+
+TEST(Predict, CasesOfASplitGetOverlaysAndProbabilitiesToo) {
+  const TemporaryFolder folder;
+  save_weights(folder / "plain.safetensors", 1, 4, 16);
+  save_weights(folder / "gated.safetensors", 1, 4, 16, Fit::resize, Gates::all);
+  for (const char* name : {"plain", "gated"}) {
+    const std::string data = " phantom:cases=2,val=1,size=32,slices=2 ";
+    const Outcome o =
+        run_patchcl("predict --threads 1 --split val --probabilities --png --overlays " + folder / name +
+                    " --weights " + folder / name + ".safetensors" + data + folder / "masks");
+    ASSERT_EQ(o.code, 0) << o.output;
+  }
+  size_t probabilities = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "masks"))
+    probabilities += entry.path().string().ends_with(".probabilities.safetensors");
+  EXPECT_EQ(probabilities, 1u);
+  const auto overlay = [&](const std::string& name) {
+    return read_grid(std::filesystem::directory_iterator(folder / name)->path().string());
+  };
+  EXPECT_GT(overlay("gated").height, overlay("plain").height) << "each level's uncertainty is shown below";
 }
 
 TEST(Predict, BadInputIsNamedAndNothingIsWritten) {

@@ -15,6 +15,7 @@
 #include "train/commands/score_output.h"
 #include "train/evaluate/report.h"
 #include "train/evaluate/progress.h"
+#include "train/evaluate/uncertainty_panels.h"
 
 namespace patchcl {
 
@@ -132,30 +133,48 @@ class WrittenMasks {
   TimeLeft time_;
 };
 
-int predict(const PredictFlags& flags) {
-  const Arena arena("prediction");
-  const auto models = flags.inference.load(arena);
-  const ModelInfo& info = models.front()->info;
-  const Ensemble networks = ensemble_of(models);
-  const InferenceOptions options = flags.inference.resolve(info);
-  const std::vector<fs::path> files = inputs(flags.input), masks = targets(flags, files);
-  WrittenMasks written(files.size());
-  for (size_t i = 0; i < files.size(); ++i) {
-    const Volume v = read_volume(files[i].string());
+// The networks, and the way of one volume through them into the files that the user asked for.
+class MaskWriter {
+ public:
+  explicit MaskWriter(const PredictFlags& flags)
+      : flags_(flags), arena_("prediction"), models_(flags.inference.load(arena_)),
+        networks_(ensemble_of(models_)), options_(flags.inference.resolve(info())) {}
+
+  void write(const Volume& v, const std::string& mask) const {
     const Arena memory("probabilities");
     Tensor all;
     SeeSlice see;
-    if (flags.probabilities) {
-      all = memory.empty({v.depth, v.height, v.width, info.unet.classes}, DType::f32);
+    if (flags_.probabilities) {
+      all = memory.empty({v.depth, v.height, v.width, info().unet.classes}, DType::f32);
       see = [&](int64_t z, const std::vector<double>& p) {
         std::copy(p.begin(), p.end(), all.data<float>() + z * int64_t(p.size()));
       };
     }
-    const Segmentation mask = segment(networks, v, options, arena, see);
-    write_mask(flags, masks[i].string(), mask, v, info);
-    if (flags.probabilities) save_probabilities(masks[i], all);
-    if (!flags.inference.overlays.empty())
-      save_overlay(flags.inference.overlay_of(v.id), overlay(v, mask.classes, foreground_names(info)));
+    const Segmentation s = segment(networks_, v, options_, arena_, see);
+    write_mask(flags_, mask, s, v, info());
+    if (flags_.probabilities) save_probabilities(mask, all);
+    if (flags_.inference.overlays.empty()) return;
+    const Canvas picture = overlay(v, s.classes, foreground_names(info()));
+    save_overlay(
+        flags_.inference.overlay_of(v.id), with_uncertainty(picture, networks_.front(), v, options_, arena_));
+  }
+
+ private:
+  const ModelInfo& info() const { return models_.front()->info; }
+
+  const PredictFlags& flags_;
+  Arena arena_;
+  std::vector<std::unique_ptr<Model>> models_;
+  Ensemble networks_;
+  InferenceOptions options_;
+};
+
+int predict(const PredictFlags& flags) {
+  const MaskWriter writer(flags);
+  const std::vector<fs::path> files = inputs(flags.input), masks = targets(flags, files);
+  WrittenMasks written(files.size());
+  for (size_t i = 0; i < files.size(); ++i) {
+    writer.write(read_volume(files[i].string()), masks[i].string());
     written.say(files[i].string(), masks[i].string());
   }
   return int(ExitCode::ok);
@@ -174,16 +193,12 @@ int predict_split(const PredictFlags& flags) {
   divide(layout, flags.dataset);
   const std::vector<Source>& cases = layout.of(flags.dataset.split);
   if (cases.empty()) fail_empty_split("predict", flags.input, flags.dataset, /*labeled_only=*/false);
-  const Arena arena("prediction");
-  const auto models = flags.inference.load(arena);
-  const Ensemble networks = ensemble_of(models);
-  const InferenceOptions options = flags.inference.resolve(models.front()->info);
+  const MaskWriter writer(flags);
   make_folders(flags.output);
   WrittenMasks written(cases.size());
   for (const Source& s : cases) {
-    const Volume v = to_volume(s.id, s.path, s.image(), nullptr, "");
     const fs::path target = fs::path(flags.output) / mask_name(s);
-    write_mask(flags, target.string(), segment(networks, v, options, arena), v, models.front()->info);
+    writer.write(to_volume(s.id, s.path, s.image(), nullptr, ""), target.string());
     written.say(s.path, target.string());
   }
   return int(ExitCode::ok);
