@@ -144,7 +144,7 @@ python-module: $(OBJ)
 	$(call say,link,$(MODULE)) $(CXX) $(filter-out -MMD -MP,$(CPPFLAGS)) $(CXXFLAGS) -fvisibility=hidden -shared $(shell $(PYTHON) -m pybind11 --includes) train/python/module.cc $(OBJ) $(LDFLAGS) -o '$(MODULE)' $(LDLIBS)
 
 test: info house-rules build/patchcl build/tests
-	build/tests
+	build/tests --jobs=$(shell nproc)
 
 # The GPU's side without a GPU: kernels, copies, recorded steps and what happens when memory runs out or the device is lost, carried
 # out on the CPU by tests/emulated_gpu.

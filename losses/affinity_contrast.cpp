@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "losses/affinity_contrast_tiles.h"
 #include "losses/dot.h"
 #include "losses/pixel_contrast.h"
 #include "tensor/cuda.h"
+#include "tensor/device.h"
 #include "tensor/parallel.h"
 
 namespace patchcl {
@@ -20,10 +22,10 @@ Shape AffinityContrast::shape(const Shapes& x) const {
   return {1};
 }
 
-// The loss of each row; on the GPU a reduction's partial sums behind them.
-size_t AffinityContrast::workspace(const Shapes& x, DType, Device device) const {
+// The loss of each row; behind them the tiles, or on the GPU a reduction's partial sums.
+size_t AffinityContrast::workspace(const Shapes& x, DType dtype, Device device) const {
   const size_t rows = size_t(x[0][0] * x[0][1]) * sizeof(double);
-  return rows + (device == Device::cuda ? cuda::kReduceBytes : 0);
+  return rows + (device == Device::cuda ? cuda::kReduceBytes : affinity_tiles::workspace(x, dtype));
 }
 
 namespace {
@@ -35,7 +37,7 @@ template <class T> struct Rows {
         valid_f(x[4].data<T>()), valid_g(x[5].data<T>()), stats(stats.data<double>()), o(options) {}
 
   // Row p of image p / n and column q of the same image.
-  AffinityPair pair(int64_t p, int64_t q) const {
+  AffinityPair<double> pair(int64_t p, int64_t q) const {
     const double cosine = double(dot(f + p * D, g + q * D, D));
     return {o, cosine, o.divergence(phi_f + p * K, phi_g + q * K, K)};
   }
@@ -68,7 +70,7 @@ template <class T> struct Rows {
     double total = 0;
     for (int64_t q = columns(p); q < columns(p) + m; ++q) {
       if (valid_g[q] == 0) continue;
-      const AffinityPair s = pair(p, q);
+      const AffinityPair<double> s = pair(p, q);
       total += s.term(o.form);
       if (o.form == AffinityForm::contrastive) pushed.add(s.exponent());
     }
@@ -80,7 +82,8 @@ template <class T> struct Rows {
   // dL/dcos_pq over dL
   T slope(int64_t p, int64_t q, double left) const {
     if (stats[2 * p + 1] == 0 || valid_g[q] == 0) return 0;
-    return T(stats[2 * p + 1] * pair(p, q).slope(o, left, stats[2 * p]));
+    const AffinityPair<double> s = pair(p, q);
+    return T(stats[2 * p + 1] * s.slope(o, left, std::exp(s.exponent() - stats[2 * p])));
   }
 
   int64_t B, n, m, D, K;
@@ -104,14 +107,15 @@ void add_gradients(const GradOut& to, int64_t count, int64_t D, T dy, const T* o
 
 }  // namespace
 
-// One loop is both the reference and the fast kernel.
 void AffinityContrast::forward_cpu(const Forward& f) const {
   dispatch(f.y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const Rows<T> rows(f.x, f.aux[0], options_);
     auto* losses = static_cast<double*>(f.workspace.raw());
     rows.weigh();
-    parallel_for(rows.B * rows.n, [&](int64_t p) { losses[p] = rows.row(p); });
+    if (kernels() == Kernels::naive)
+      parallel_for(rows.B * rows.n, [&](int64_t p) { losses[p] = rows.row(p); });
+    else affinity_tiles::forward<T>(f.x, options_, rows.stats, losses, losses + rows.B * rows.n);
     double total = 0;
     for (int64_t p = 0; p < rows.B * rows.n; ++p) total += losses[p];
     f.y.data<T>()[0] = T(total);
@@ -122,6 +126,9 @@ void AffinityContrast::backward_cpu(const Backward& b) const {
   dispatch(b.dy.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const Rows<T> rows(b.x, b.aux[0], options_);
+    if (kernels() != Kernels::naive)
+      return affinity_tiles::backward<T>(
+          b, options_, static_cast<double*>(b.workspace.raw()) + rows.B * rows.n);
     const T dy = b.dy.data<T>()[0];
     add_gradients<T>(b.dx[0], rows.B * rows.n, rows.D, dy, rows.g, [&](int64_t p, auto add) {
       const double left = rows.columns_left(p);

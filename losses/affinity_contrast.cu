@@ -13,7 +13,8 @@ template <class T> struct AffinityRows {
         f(x[0].data<T>()), g(x[1].data<T>()), phi_f(x[2].data<T>()), phi_g(x[3].data<T>()),
         valid_f(x[4].data<T>()), valid_g(x[5].data<T>()), stats(stats.data<double>()), o(options) {}
 
-  template <int kLanes> __device__ AffinityPair pair(int64_t p, int64_t q, cuda::Lanes<kLanes> lanes) const {
+  template <int kLanes>
+  __device__ AffinityPair<double> pair(int64_t p, int64_t q, cuda::Lanes<kLanes> lanes) const {
     T cosine = 0;
     lanes.each(D, [&](int64_t d) { cosine += f[p * D + d] * g[q * D + d]; });
     return {o, double(lanes.sum(cosine)), o.divergence(phi_f + p * K, phi_g + q * K, K)};
@@ -32,7 +33,8 @@ template <class T> struct AffinityRows {
   template <int kLanes>
   __device__ T slope(int64_t p, int64_t q, double left, cuda::Lanes<kLanes> lanes) const {
     if (stats[2 * p + 1] == 0 || valid_g[q] == 0) return 0;
-    return T(stats[2 * p + 1] * pair(p, q, lanes).slope(o, left, stats[2 * p]));
+    const AffinityPair<double> s = pair(p, q, lanes);
+    return T(stats[2 * p + 1] * s.slope(o, left, std::exp(s.exponent() - stats[2 * p])));
   }
 
   int64_t B, n, m, D, K;
@@ -51,7 +53,7 @@ template <class T> struct AffinityLossRow {
     const double weight = r.stats[2 * p + 1], left = r.columns_left(p);
     for (int64_t q = r.columns(p); weight != 0 && q < r.columns(p) + r.m; ++q) {
       if (r.valid_g[q] == 0) continue;
-      const AffinityPair s = r.pair(p, q, lanes);
+      const AffinityPair<double> s = r.pair(p, q, lanes);
       total += s.term(r.o.form) / left;
       if (r.o.form == AffinityForm::contrastive) pushed.add(s.exponent());
     }

@@ -12,8 +12,8 @@
 //   l1, l2:      w_p / m times -sign(e_pq) / 2 or -e_pq
 // Patches may be left out (valid = 0): they are neither p, q nor k, and n, m and B count what is left.
 // Without any the loss is 0. `reversed` swaps aff and div, as the published 2-D code has it; for
-// comparison only. Similarities are computed row by row, forward and again backward; nothing of size n x m
-// is kept.
+// comparison only. Similarities are computed forward and again backward, row by row (naive) or in tiles
+// (affinity_contrast_tiles.h); nothing of size n x m is kept.
 #pragma once
 #include <cmath>
 
@@ -40,29 +40,33 @@ struct AffinityContrastOptions {
       apart += std::fabs(double(a[k]) - double(b[k]));
       both += double(a[k]) + double(b[k]);
     }
+    return divergence(apart, both);
+  }
+  // apart = sum |a - b|, both = sum (a + b)
+  template <class T> HD T divergence(T apart, T both) const {
     if (affinity == Affinity::ratio) return apart;  // EQ: 3.2 divergence
     if (affinity == Affinity::variation) return apart / 2;
-    return both > 0 ? apart / both : 0;
+    return both > 0 ? apart / both : T(0);
   }
 };
 
 // One pair, given cos_pq and div_pq.
-struct AffinityPair {
-  double pull, push, distance, error;
-  HD AffinityPair(const AffinityContrastOptions& o, double cosine, double divergence)
+template <class T> struct AffinityPair {
+  T pull, push, distance, error;
+  HD AffinityPair(const AffinityContrastOptions& o, T cosine, T divergence)
       : pull(o.reversed ? divergence : 1 - divergence), push(o.reversed ? 1 - divergence : divergence),
-        distance((1 - cosine) / o.tau), error((1 - cosine) / 2 - divergence) {}
-  HD double exponent() const { return -push * distance; }
+        distance((1 - cosine) / T(o.tau)), error((1 - cosine) / 2 - divergence) {}
+  HD T exponent() const { return -push * distance; }
   // Its part of l_p but for the logarithm, times m.
-  HD double term(AffinityForm form) const {
+  HD T term(AffinityForm form) const {
     if (form == AffinityForm::l1) return std::fabs(error);
     return form == AffinityForm::l2 ? error * error : pull * distance;
   }
-  // dl_p/dcos_pq; `log_sum` is the logarithm of l_p.
-  HD double slope(const AffinityContrastOptions& o, double m, double log_sum) const {
-    if (o.form == AffinityForm::l1) return (error > 0 ? -0.5 : 0.5) / m;
+  // dl_p/dcos_pq; `pushed` is e^(exponent - the logarithm of l_p), which l1 and l2 do not have.
+  HD T slope(const AffinityContrastOptions& o, T m, T pushed) const {
+    if (o.form == AffinityForm::l1) return T(error > 0 ? -0.5 : 0.5) / m;
     if (o.form == AffinityForm::l2) return -error / m;
-    return (push * std::exp(exponent() - log_sum) - pull / m) / o.tau;  // EQ: 3.2 dL/dcos
+    return (push * pushed - pull / m) / T(o.tau);  // EQ: 3.2 dL/dcos
   }
 };
 

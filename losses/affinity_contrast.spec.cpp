@@ -92,6 +92,7 @@ AddSpec spec{{"affinity_contrast",
         make("reversed", 1, 9, 6, 4, 2, {contrastive, ratio, 0.6, true}),
         make("l1", 2, 5, 6, 7, 2, {l1, ratio, 0.5}, {1, 1, 0}),
         make("l2", 2, 6, 5, 40, 3, {l2, variation, 0.5}, {0, 1, 1}),
+        make("more than a tile", 1, 66, 259, 2, 1, {contrastive, ratio, 0.5}, {1, 1, 1, 0, 1, 1, 1}),
         make("one patch", 1, 1, 1, 1, 1, {contrastive, ratio, 1}),
         make("an image without patches", 2, 3, 3, 4, 2, {contrastive, ratio, 0.5}, {0, 0, 0, 1, 1, 0}),
         make("no patch at all", 2, 3, 2, 4, 2, {contrastive, ratio, 0.5}, {0}, 0b11)}}};

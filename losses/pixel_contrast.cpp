@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "losses/pixel_contrast_kernels.h"
+#include "losses/exp_lines.h"
 #include "tensor/cuda.h"
 #include "tensor/device.h"
 #include "tensor/gemm.h"
@@ -20,21 +20,6 @@ Shape PixelContrast::shape(const Shapes& x) const {
 namespace {
 
 constexpr int64_t kRows = 64, kColumns = 512;  // of a tile
-
-double exp_sum(int64_t n, const float* s, float top) { return ISA_PICK(exp_sum)(n, s, top); }
-double exp_sum(int64_t n, const double* s, double top) {
-  double sum = 0;
-  for (int64_t k = 0; k < n; ++k) sum += std::exp(s[k] - top);
-  return sum;
-}
-void add_exp(int64_t n, const float* s, const ExpOperand<float>& shift, const ExpOperand<float>& w,
-    float sign, float* h) {
-  ISA_PICK(add_exp)(n, s, shift, w, sign, h);
-}
-void add_exp(int64_t n, const double* s, const ExpOperand<double>& shift, const ExpOperand<double>& w,
-    double sign, double* h) {
-  for (int64_t k = 0; k < n; ++k) h[k] += sign * w[k] * std::exp(s[k] - shift[k]);
-}
 
 // Of one sorted vector: where it lies in its group, and the run of its label.
 struct SortedVector {

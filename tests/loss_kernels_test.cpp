@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "autograd/ops/softmax.h"
+#include "losses/affinity_contrast.h"
 #include "losses/cross_entropy.h"
 #include "losses/dice.h"
 #include "tensor/device.h"
@@ -95,6 +96,46 @@ TEST(LossKernels, EveryInstructionSetAgreesWithNaive) {
               << isa_name(Isa(i)) << " " << classes << " classes, element " << e;
       }
       set_isa(best);
+    }
+}
+
+// Several tiles of each side, patches left out, one image without any.
+TEST(LossKernels, AffinityContrastInTilesAgreesWithNaive) {
+  const Arena arena("test");
+  const Shape f{3, 130, 24}, g{3, 300, 24};
+  Rng rng(7);
+  const auto draw = [&](const Shape& shape, auto value) {
+    const Tensor t = arena.empty(shape, DType::f32);
+    for (int64_t i = 0; i < t.numel(); ++i) t.data<float>()[i] = float(value(i));
+    return t;
+  };
+  const auto normal = [&](int64_t) { return 0.2 * rng.normal(); };
+  const auto share = [&](int64_t) { return rng.uniform() / 3; };
+  const Tensor x[] = {draw(f, normal), draw(g, normal), draw({3, 130, 3}, share), draw({3, 300, 3}, share),
+      draw({3, 130}, [](int64_t i) { return i % 5 != 2; }),
+      draw({3, 300}, [](int64_t i) { return i < 600 && i % 7 != 3; })};
+  const auto run = [&](const AffinityContrastOptions& options) {
+    const Tensor df = arena.zeros(f, DType::f32), dg = arena.zeros(g, DType::f32);
+    Tape tape(arena);
+    const Var a = tape.parameter(x[0], df, "f"), b = tape.parameter(x[1], dg, "g");
+    const Var loss = affinity_contrast({a, tape.constant(x[2]), tape.constant(x[4])},
+        {b, tape.constant(x[3]), tape.constant(x[5])}, options);
+    tape.backward(loss);
+    std::vector<double> out{loss.value().item()};
+    for (const Tensor& d : {df, dg})
+      for (int64_t i = 0; i < d.numel(); ++i) out.push_back(260 * double(d.data<float>()[i]));
+    return out;
+  };
+  for (const AffinityForm form : {AffinityForm::contrastive, AffinityForm::l1, AffinityForm::l2})
+    for (const Affinity affinity : {Affinity::ratio, Affinity::variation, Affinity::dice}) {
+      const AffinityContrastOptions options{.form = form, .affinity = affinity, .tau = 0.3};
+      set_kernels(Kernels::naive);
+      const std::vector<double> want = run(options);
+      set_kernels(Kernels::fast);
+      const std::vector<double> got = run(options);
+      for (size_t e = 0; e < want.size(); ++e)
+        ASSERT_NEAR(got[e], want[e], 1e-5 * (1 + std::fabs(want[e])))
+            << int(form) << " " << int(affinity) << ", element " << e;
     }
 }
 

@@ -1,4 +1,4 @@
-#include "losses/pixel_contrast_kernels.h"
+#include "losses/exp_lines_kernels.h"
 
 #include "tensor/simd_math.h"
 

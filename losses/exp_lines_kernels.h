@@ -1,4 +1,4 @@
-// Sums and multiples of e^s over a row of a tile in f32, for each instruction set.
+// exp_lines.h in f32, for each instruction set.
 #pragma once
 #include "tensor/simd.h"
 
@@ -11,9 +11,7 @@ template <class T> struct ExpOperand {
   T operator[](int64_t k) const { return at[k * step]; }
 };
 
-// sum_k e^(s_k - top), every s_k <= top.
 FOR_EACH_ISA(double exp_sum(int64_t n, const float* s, float top);)
-// h_k += sign w_k e^(s_k - shift_k), every s_k <= shift_k.
 FOR_EACH_ISA(void add_exp(int64_t n, const float* s, const ExpOperand<float>& shift,
     const ExpOperand<float>& w, float sign, float* h);)
 
