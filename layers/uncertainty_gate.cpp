@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "autograd/ops/entropy_gate.h"
-#include "autograd/ops/pointwise.h"
+#include "autograd/ops/norm_act.h"
 
 namespace patchcl {
 
@@ -32,7 +32,8 @@ UncertaintyGate::UncertaintyGate(
 
 Var UncertaintyGate::operator()(Pass& pass, const Var& x, Loc loc) const {
   const Tape::Scope scope(pass.tape(), name_);
-  const Var hidden = relu(norm_(pass, first_(pass, {x}, loc), loc), loc);
+  const Var hidden = norm_act_dropout(first_(pass, {x}, loc), norm_.gamma(pass), norm_.beta(pass),
+      norm_.batch_options(pass), /*slope=*/0, /*p=*/0, {}, 0, loc);
   return entropy_gate(x, last_(pass, {hidden}, loc), loc);
 }
 

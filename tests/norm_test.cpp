@@ -102,7 +102,7 @@ Result run(bool fused, bool training, const Tensor& x, double p) {
 TEST_F(Norm, FusedEqualsOneOpEach) {
   for (Kernels k : {Kernels::naive, Kernels::fast})
     for (DType dtype : {DType::f32, DType::f64})
-      for (int64_t channels : {3, 16, 80})
+      for (int64_t channels : {3, 8, 16, 80})
         for (bool training : {true, false}) {
           set_kernels(k);
           const double tolerance = dtype == DType::f32 ? 2e-5 : 1e-13;
@@ -123,7 +123,7 @@ TEST_F(Norm, FusedEqualsOneOpEach) {
 // remembered.
 TEST_F(Norm, RunningStatisticsByHand) {
   for (Kernels k : {Kernels::naive, Kernels::fast})
-    for (int64_t channels : {1, 16}) {
+    for (int64_t channels : {1, 4, 16}) {
       set_kernels(k);
       std::vector<double> x;
       for (double v : {1, 2, 3, 6})
@@ -154,8 +154,8 @@ TEST_F(Norm, RunningStatisticsByHand) {
 TEST_F(Norm, VarianceOfNumbersFarFromZero) {
   for (Isa i : instruction_sets()) {
     set_isa(i);
-    for (double mean : {1e3, -3e4}) {
-      const Tensor x = random({3, 64, 40, 32}, 0, DType::f32, mean, 1);
+    for (auto [mean, channels] : {std::pair{1e3, 32}, {-3e4, 32}, {-3e4, 8}}) {
+      const Tensor x = random({3, 64, 40, channels}, 0, DType::f32, mean, 1);
       Tensor y[2], variance[2];
       for (int k = 0; k < 2; ++k) {
         set_kernels(k == 0 ? Kernels::naive : Kernels::fast);
@@ -216,16 +216,36 @@ TEST_F(Norm, MaskIsTheSameForAllThreadsKernelsAndInstructionSets) {
 }
 
 TEST_F(Norm, ResultsDoNotDependOnThreads) {
-  const Tensor x = random({2, 67, 43, 48}, 0, DType::f32);
-  set_threads(1);
-  const Result one = run(true, true, x, 0.3);
-  for (int n : {2, 3}) {
-    set_threads(n);
-    const Result r = run(true, true, x, 0.3);
-    EXPECT_EQ(numbers(r.y), numbers(one.y));
-    EXPECT_EQ(numbers(r.dx), numbers(one.dx));
-    EXPECT_EQ(numbers(r.dgamma), numbers(one.dgamma));
-    EXPECT_EQ(numbers(r.running_var), numbers(one.running_var));
+  for (int64_t channels : {48, 8}) {
+    const Tensor x = random({2, 67, 44, channels}, 0, DType::f32);
+    set_threads(1);
+    const Result one = run(true, true, x, 0.3);
+    for (int n : {2, 3}) {
+      set_threads(n);
+      const Result r = run(true, true, x, 0.3);
+      EXPECT_EQ(numbers(r.y), numbers(one.y));
+      EXPECT_EQ(numbers(r.dx), numbers(one.dx));
+      EXPECT_EQ(numbers(r.dgamma), numbers(one.dgamma));
+      EXPECT_EQ(numbers(r.running_var), numbers(one.running_var));
+    }
+  }
+}
+
+// Of 8 channels two pixels are one of 16: by naive kernels and on every instruction set the same.
+TEST_F(Norm, FewChannelsAreFolded) {
+  for (int64_t channels : {1, 2, 4, 8}) {
+    const Tensor x = random({3, 40, 36, channels}, 0, DType::f32, 0.5, 2);
+    set_kernels(Kernels::naive);
+    const Result want = run(true, true, x, 0.3);
+    set_kernels(Kernels::fast);
+    for (Isa i : instruction_sets()) {
+      set_isa(i);
+      const Result got = run(true, true, x, 0.3);
+      EXPECT_LE(max_difference(got.y, want.y), 1e-5) << isa_name(i) << " " << channels;
+      EXPECT_LE(max_difference(got.dx, want.dx), 1e-5) << isa_name(i) << " " << channels;
+      EXPECT_LE(max_difference(got.dgamma, want.dgamma), 2e-3) << isa_name(i) << " " << channels;
+      EXPECT_LE(max_difference(got.running_var, want.running_var), 1e-5) << isa_name(i) << " " << channels;
+    }
   }
 }
 

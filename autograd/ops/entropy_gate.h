@@ -2,7 +2,8 @@
 //
 //   u = softmax_M(a);   H = -1/log M sum_m u_m log u_m  in [0,1];   y_c = x_c (2 - H)
 //   dx_c = (2 - H) dy_c;   dH = -sum_c x_c dy_c;   dH/da_j = -u_j / log M ( log u_j - sum_m u_m log u_m )
-// M = 1: u is a sigmoid and H the binary entropy, in bits; dH/da = -u (1 - u) a / log 2.
+// M = 1: u is a sigmoid and H the binary entropy, in bits; dH/da = -u (1 - u) a / log 2. M = 2 is the same of
+// a_1 - a_0, and takes the same way.
 // Inputs: x (..,C); a (..,M), logits of the same pixels. Output: the shape of x. H is a function of a alone,
 // so both passes compute it; nothing is kept for backward but the inputs. The published code adds 1e-20 or
 // 1e-8 within the logarithm; log u comes from the logits here and is always finite.
@@ -15,23 +16,26 @@ namespace patchcl {
 
 // The uncertainty H of one pixel and what its derivative needs.
 struct PixelEntropy {
-  double top, log_sum;  // of a softmax: log u_j = a_j - top - log_sum
-  double entropy;       // -sum u log u, in nats
+  double entropy = 0;  // -sum u log u, in nats
+  double apart = 0;    // one or two logits: u is the sigmoid of this
+  double other = 0;    // and e^-|apart|
+  double log_all = 0;  // three and more: log u_j = a_j - log_all
 
-  template <class T> HD PixelEntropy(const T* a, int64_t M) : top(a[0]), log_sum(0), entropy(0) {
-    if (M == 1) {
-      // u = 1 / (1 + e^-a) and log(1 + e^-|a|) without overflow
-      const double size = std::fabs(double(a[0])), other = std::exp(-size) / (1 + std::exp(-size));
-      log_sum = std::log1p(std::exp(-size));
-      entropy = log_sum + other * size;
+  template <class T> HD PixelEntropy(const T* a, int64_t M) {
+    if (M <= 2) {
+      apart = M == 1 ? double(a[0]) : double(a[1]) - double(a[0]);
+      const double size = std::fabs(apart);
+      other = std::exp(-size);
+      entropy = std::log1p(other) + other / (1 + other) * size;
       return;
     }
+    double top = a[0], sum = 0;
     for (int64_t m = 1; m < M; ++m)
       if (double(a[m]) > top) top = double(a[m]);
-    for (int64_t m = 0; m < M; ++m) log_sum += std::exp(double(a[m]) - top);
-    log_sum = std::log(log_sum);
+    for (int64_t m = 0; m < M; ++m) sum += std::exp(double(a[m]) - top);
+    log_all = top + std::log(sum);
     for (int64_t m = 0; m < M; ++m) {
-      const double log_u = double(a[m]) - top - log_sum;
+      const double log_u = double(a[m]) - log_all;
       entropy -= std::exp(log_u) * log_u;
     }
   }
@@ -40,11 +44,11 @@ struct PixelEntropy {
   HD double share(int64_t M) const { return entropy / unit(M); }  // EQ: 3.3 uncertainty H
   // dH/da_j
   template <class T> HD double slope(const T* a, int64_t j, int64_t M) const {
-    if (M == 1) {
-      const double e = std::exp(-std::fabs(double(a[0])));
-      return -e / ((1 + e) * (1 + e)) * double(a[0]) / unit(M);
+    if (M <= 2) {
+      const double towards = M == 2 && j == 0 ? -1 : 1;
+      return -towards * other / ((1 + other) * (1 + other)) * apart / unit(M);
     }
-    const double log_u = double(a[j]) - top - log_sum;
+    const double log_u = double(a[j]) - log_all;
     return -std::exp(log_u) * (log_u + entropy) / unit(M);  // EQ: 3.3 dH/da
   }
 };

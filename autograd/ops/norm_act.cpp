@@ -113,10 +113,75 @@ template <class X> struct FastNorm {
   }
 };
 
+// ---- the same for 8, 4, 2 or 1 channels: 16 / channels pixels side by side are one of 16 channels ----
+
+template <class X> struct SideBySideNorm {
+  NormMap<X> m;
+
+  static bool can(const NormMap<X>& m) {
+    return NormScratch::can_fold(m.channels) && m.rows * m.channels % 16 == 0;
+  }
+  int64_t pixels() const { return 16 / m.channels; }  // side by side
+
+  // A number for each channel, for each of these pixels.
+  struct Repeated {
+    float at[16];
+    Repeated(const float* numbers, int64_t channels) {
+      for (int64_t i = 0; i < 16; ++i) at[i] = numbers[i % channels];
+    }
+  };
+  // fn(the map as one of 16 channels)
+  template <class F> void as_wide(F&& fn) const {
+    const Repeated gamma(m.gamma, m.channels), beta(m.beta, m.channels), mean(m.mean, m.channels),
+        rstd(m.rstd, m.channels);
+    fn(FastNorm<X>{
+        {m.x, gamma.at, beta.at, mean.at, rstd.at, m.mask, m.slope, m.scale, m.rows * m.channels / 16, 16}});
+  }
+  void moments(NormScratch s) const {
+    as_wide([&](const FastNorm<X>& wide) { wide.moments(s); });
+    const std::vector<double> part(s.total, s.total + 32);
+    const double rows = double(m.rows / pixels());
+    for (int64_t c = 0; c < m.channels; ++c) {
+      double mean = 0, deviations = 0;
+      for (int64_t i = c; i < 16; i += m.channels) mean += part[size_t(i)] / double(pixels());
+      for (int64_t i = c; i < 16; i += m.channels) {
+        const double apart = part[size_t(i)] - mean;
+        deviations += part[size_t(16 + i)] + apart * apart * rows;
+      }
+      s.total[c] = mean;
+      s.total[m.channels + c] = deviations;
+    }
+  }
+  void forward(X* y) const {
+    as_wide([&](const FastNorm<X>& wide) { wide.forward(y); });
+  }
+  void sums(const X* dy, NormScratch s) const {
+    as_wide([&](const FastNorm<X>& wide) { wide.sums(dy, s); });
+    const std::vector<double> part(s.total, s.total + 32);
+    for (int64_t c = 0; c < m.channels; ++c) {
+      s.total[c] = s.total[m.channels + c] = 0;
+      for (int64_t i = c; i < 16; i += m.channels) {
+        s.total[c] += part[size_t(i)];
+        s.total[m.channels + c] += part[size_t(16 + i)];
+      }
+    }
+  }
+  void backward(const X* dy, const float* mean_dz, X* dx, bool accumulate) const {
+    const Repeated first(mean_dz, m.channels), second(mean_dz + m.channels, m.channels);
+    float means[32];
+    std::copy_n(first.at, 16, means);
+    std::copy_n(second.at, 16, means + 16);
+    as_wide([&](const FastNorm<X>& wide) { wide.backward(dy, means, dx, accumulate); });
+  }
+};
+
 // fn(the kernels for this map)
 template <class X, class F> void with_kernels(const NormMap<X>& m, F&& fn) {
   if constexpr (!std::is_same_v<X, double>)
-    if (kernels() != Kernels::naive && m.channels % 16 == 0) return fn(FastNorm<X>{m});
+    if (kernels() != Kernels::naive) {
+      if (m.channels % 16 == 0) return fn(FastNorm<X>{m});
+      if (SideBySideNorm<X>::can(m)) return fn(SideBySideNorm<X>{m});
+    }
   fn(NaiveNorm<X>{m});
 }
 

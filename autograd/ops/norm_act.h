@@ -13,8 +13,8 @@
 // They are inputs of the op, and forward writes to them; y never depends on what it writes. x (N,H,W,C);
 // gamma, beta, running_mean, running_var (C); rng i64 (2) when p > 0. Saves x, gamma, beta, m, r and one bit
 // an element for the mask; xhat, z and the side of the kink are computed again: cheaper than memory. CPU
-// kernels (tensor/device.h): naive for any type and width; f32 and bf16 in multiples of 16 channels run
-// at memory speed. METHODS 4.3.
+// kernels (tensor/device.h): naive for any type and width; f32 and bf16 in multiples of 16 channels, and in
+// 8, 4, 2 or 1 where pixels fill up sixteen, run at memory speed. METHODS 4.3.
 #pragma once
 #include "autograd/ops/dropout.h"
 

@@ -48,7 +48,8 @@ AddSpec batch_norm_spec{{"batch_norm",
     {make("odd size", {2, 3, 5, 3}, {}), make("one channel, large eps", {1, 7, 3, 1}, {.eps = 0.3}),
         make("running statistics", {1, 5, 3, 2}, {.training = false}), make("16 channels", {2, 9, 5, 16}, {}),
         make("one row, 48 channels", {1, 1, 9, 48}, {}),
-        make("running statistics, 16 channels", {1, 5, 3, 16}, {.training = false})}}};
+        make("running statistics, 16 channels", {1, 5, 3, 16}, {.training = false}),
+        make("8 channels", {2, 9, 5, 8}, {}), make("one channel, 16 pixels", {1, 4, 4, 1}, {})}}};
 
 AddSpec fused_spec{{"norm_act_dropout",
     {make("odd size", {2, 3, 5, 3}, {.slope = 0.2, .dropout = {0.3, 4}}),
@@ -59,7 +60,9 @@ AddSpec fused_spec{{"norm_act_dropout",
         make("32 channels, no dropout", {1, 7, 5, 32}, {.slope = 0.1}),
         make("112 channels", {1, 3, 5, 112}, {.slope = 0.1, .dropout = {0.2, 9}}),
         make("running statistics, 16 channels", {1, 3, 5, 16},
-            {.training = false, .slope = 0.1, .dropout = {0.4, 2}})}}};
+            {.training = false, .slope = 0.1, .dropout = {0.4, 2}}),
+        make("8 channels, ReLU", {2, 9, 5, 8}, {.slope = 0}),
+        make("4 channels", {1, 6, 10, 4}, {.slope = 0.1, .dropout = {0.3, 9}})}}};
 
 }  // namespace
 }  // namespace patchcl

@@ -67,10 +67,13 @@ template <class T> struct NormGradients {
   }
 };
 
-// The workspace: pairs of sums for each channel, of all rows and of each chunk of rows.
+// The workspace: pairs of sums for each channel, of all rows and of each chunk of rows. Where a few pixels
+// side by side can be one of 16 channels, as for 8, it has room for those.
 struct NormScratch {
   double* total;     // (2, C)
   double* partials;  // (chunks, 2, C)
+
+  static bool can_fold(int64_t channels) { return channels < 16 && 16 % channels == 0; }
 
   // About 16384 numbers, at most 512 chunks: by shape alone.
   static int64_t chunk_rows(int64_t rows, int64_t channels) {
@@ -81,10 +84,15 @@ struct NormScratch {
     return (rows + chunk - 1) / chunk;
   }
   static size_t bytes(int64_t rows, int64_t channels) {
-    return size_t((1 + chunks(rows, channels)) * 2 * channels) * sizeof(double);
+    int64_t sums = chunks(rows, channels) * 2 * channels;
+    if (can_fold(channels)) sums = std::max(sums, chunks(rows * channels / 16, 16) * 2 * 16);
+    return size_t(2 * wide(channels) + sums) * sizeof(double);
   }
   NormScratch(const Tensor& workspace, int64_t channels)
-      : total(static_cast<double*>(workspace.raw())), partials(total + 2 * channels) {}
+      : total(static_cast<double*>(workspace.raw())), partials(total + 2 * wide(channels)) {}
+
+ private:
+  static int64_t wide(int64_t channels) { return can_fold(channels) ? 16 : channels; }
 };
 
 }  // namespace patchcl::norm_act
