@@ -32,15 +32,11 @@ struct TapWeights {
   const float* w;
   int64_t tap, row, column;
 };
-void pack(const Conv2dSizes& s, const TapWeights& w, bf16* pairs) {
-  parallel_for(9 * s.cin / 2, [&](int64_t k) {
-    const int64_t t = k / (s.cin / 2), c = k % (s.cin / 2) * 2;
-    const float* even = w.w + t * w.tap + c * w.row;
-    bf16* to = pairs + k * s.cout * 2;
-    for (int64_t o = 0; o < s.cout; ++o) {
-      to[2 * o] = even[o * w.column];
-      to[2 * o + 1] = even[o * w.column + w.row];
-    }
+void pack(const Conv2dSizes& s, const TapWeights& w, uint32_t* pairs) {
+  const int64_t blocks = s.cin / 16;
+  parallel_for(9 * blocks, [&](int64_t block) {
+    const float* from = w.w + block / blocks * w.tap + block % blocks * 16 * w.row;
+    ISA_PICK(pair_weights)(from, w.row, w.column, s.cout, pairs + block * 8 * s.cout);
   });
 }
 
@@ -138,7 +134,7 @@ class BandOfTiles {
 void run(const Conv2dSizes& s, ConvSources<const bf16> x, const TapWeights& w, const ConvEnd& end,
     ConvSources<bf16> y, float* workspace) {
   uint32_t* cells = reinterpret_cast<uint32_t*>(workspace);
-  pack(s, w, reinterpret_cast<bf16*>(cells));
+  pack(s, w, cells);
   const TilesPass p{s, x, cells, end, y};
   uint32_t* copies = cells + packed_weight(s);
   const std::vector<ChannelRun<bf16>> out = channel_runs(y, kOutputs);

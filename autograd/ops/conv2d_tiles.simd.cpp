@@ -40,4 +40,22 @@ void pair_pixels(const bf16* x, int64_t pixels, int64_t channels, uint32_t* to, 
     }
 }
 
+void pair_weights(const float* w, int64_t row, int64_t column, int64_t cout, uint32_t* to) {
+  for (int64_t o = 0; o < cout; o += kLanes)
+    for (int64_t c = 0; c < 16; c += kLanes) {
+      Vec v[kLanes];  // of channel c + r, outputs o ..
+      if (column == 1) {
+        for (int r = 0; r < kLanes; ++r) v[r] = load(w + (c + r) * row + o);
+      } else {
+        for (int r = 0; r < kLanes; ++r) v[r] = load(w + (o + r) * column + c);
+        transpose(v);
+      }
+      for (int r = 0; r < kLanes; r += 2) {
+        const Bits even = __builtin_convertvector(narrowed(v[r]), Bits),
+                   odd = __builtin_convertvector(narrowed(v[r + 1]), Bits);
+        store(to + (c + r) / 2 * cout + o, even | odd << 16);
+      }
+    }
+}
+
 }  // namespace patchcl::PATCHCL_ISA

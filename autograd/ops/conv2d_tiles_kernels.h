@@ -45,11 +45,14 @@ struct FinishedPixels {
   int64_t y_pitch;
   bool accumulate;
 };
-FOR_EACH_ISA(void finish_pixels(const FinishedPixels& p);
-             // to[c * to_pitch + i] = x[i * pitch + c] for i < pixels, c < channels, a multiple of 16
-             void turn_pixels(
-                 const bf16* x, int64_t pixels, int64_t pitch, int64_t channels, bf16* to, int64_t to_pitch);
-             // Channels of pixels 2 i and 2 i + 1 as pairs, for i < pairs; pixels that do not exist are 0.
-             void pair_pixels(const bf16* x, int64_t pixels, int64_t channels, uint32_t* to, int64_t pairs);)
+FOR_EACH_ISA(
+    void finish_pixels(const FinishedPixels& p);
+    // to[c * to_pitch + i] = x[i * pitch + c] for i < pixels, c < channels, a multiple of 16
+    void turn_pixels(
+        const bf16* x, int64_t pixels, int64_t pitch, int64_t channels, bf16* to, int64_t to_pitch);
+    // Channels of pixels 2 i and 2 i + 1 as pairs, for i < pairs; pixels that do not exist are 0.
+    void pair_pixels(const bf16* x, int64_t pixels, int64_t channels, uint32_t* to, int64_t pairs);
+    // Sixteen channels of weights, w[c * row + o * column] of which row or column is 1, as pairs (8, cout).
+    void pair_weights(const float* w, int64_t row, int64_t column, int64_t cout, uint32_t* to);)
 
 }  // namespace patchcl
