@@ -18,7 +18,7 @@ namespace {
 
 // All of m, a multiple of p.rows, by n.
 void equal_tiles(const TileGrid& p, int64_t m, int64_t n, const uint32_t* a, const uint32_t* b, float* c) {
-  set_shape(p.rows, p.pairs);
+  set_shape(p.rows, p.cells);
   int64_t j = 0;
   for (; j + 2 * kSide <= n; j += 2 * kSide) multiply_column<2, 2>(p, m / p.rows, a, b + j, c + j);
   if (j < n) multiply_column<4, 1>(p, m / p.rows, a, b + j, c + j);
@@ -46,7 +46,7 @@ void rows_of_a(const RowsOfPairs& p, int64_t m, int64_t n) {
     TileGrid g{rows, side, 1, whole, 0, p.lda, rows * p.lda, p.ldb, p.ldc, rows * p.ldc, p.accumulate};
     equal_tiles(g, height, n, a, p.b, c);
     if (rest == 0) continue;
-    g.pairs = g.line_size = rest;
+    g.cells = g.line_size = rest;
     g.accumulate = true;
     equal_tiles(g, height, n, a + whole, p.b + whole * p.ldb, c);
   }
@@ -67,10 +67,10 @@ void columns_of_a(const RowsOfPairs& p, int64_t m, int64_t n) {
     }
 }
 
-bool processor_has_tiles_of_bf16() {
+bool processor_has_tiles() {
   unsigned a, b, c, d;
-  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kBf16) && (d & kTile);
+  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25, kAll = kBf16 | kTile | kInt8;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kAll) == kAll;
 }
 
 bool system_gives_tiles() {
@@ -81,7 +81,7 @@ bool system_gives_tiles() {
 }  // namespace
 
 bool available() {
-  static const bool is = processor_has_tiles_of_bf16() && system_gives_tiles();
+  static const bool is = processor_has_tiles() && system_gives_tiles();
   return is;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tensor/device.h"
 #include "tensor/parallel.h"
 #include "tensor/random.h"
 #include "tests/segmentations.h"
@@ -21,8 +22,8 @@ Outcome calibrate(const std::string& weights, const std::string& to) {
   return run_patchcl("calibrate --data " + kHearts + " --images 8 --weights " + weights + " --out " + to);
 }
 
-// y of 16 channels in, 32 out, on 2 images of 19x7; `change` may change the weight.
-std::vector<float> convolved(const std::function<void(float*)>& change = {}) {
+// y of 16 channels in, 32 out, on 2 images of 19x`width`; `change` may change the weight.
+std::vector<float> convolved(const std::function<void(float*)>& change = {}, int64_t width = 7) {
   const Arena arena("test");
   Rng rng(4);
   const auto draw = [&](const Shape& s) {
@@ -36,7 +37,7 @@ std::vector<float> convolved(const std::function<void(float*)>& change = {}) {
   if (change) change(w.data<float>());
   const auto constant = [&](const Tensor& t) { return tape.constant(t, "input"); };
   const BatchNormOptions norm{.training = false, .running_mean = draw({32}), .running_var = draw({32})};
-  const Tensor y = conv2d_int8({constant(draw({2, 19, 7, 16}))}, constant(w), constant(draw({32})),
+  const Tensor y = conv2d_int8({constant(draw({2, 19, width, 16}))}, constant(w), constant(draw({32})),
       constant(draw({32})), constant(draw({32})), norm, 0.01, range)
                        .value();
   return {y.data<float>(), y.data<float>() + y.numel()};
@@ -50,6 +51,23 @@ TEST(Int8, AnyNumberOfThreadsGivesTheSameBits) {
   set_threads(3);
   EXPECT_EQ(one, convolved());
   set_threads(before);
+}
+
+// Sums are whole numbers; what follows them is one multiply-add, which plain rounds twice.
+TEST(Int8, EveryInstructionSetGivesTheSame) {
+  const Isa best = isa();
+  for (const int64_t width : {7, 16, 37, 70}) {
+    const std::vector<float> want = convolved({}, width);
+    for (const Isa i : kIsas) {
+      if (i > best) break;
+      set_isa(i);
+      const std::vector<float> got = convolved({}, width);
+      for (size_t e = 0; e < want.size(); ++e)
+        ASSERT_NEAR(got[e], want[e], i == Isa::plain ? 1e-6 * (1 + std::fabs(want[e])) : 0)
+            << isa_name(i) << ", width " << width << ", element " << e;
+    }
+    set_isa(best);
+  }
 }
 
 TEST(Int8, AWeightThatIsNoNumberMakesItsChannelNone) {

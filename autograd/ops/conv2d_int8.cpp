@@ -23,11 +23,12 @@ bool can(const Conv2dSizes& s, const Shapes& x, size_t data_inputs) {
          s.cin <= 4096;
 }
 
-// Of the fast kernel. Rows of x are in a ring of three.
+// Of the fast kernels.
 struct Room {
   uint32_t *words, *base;  // (9 cin / 4, cout), (cout)
   float *step, *scale, *shift;
-  uint8_t *nothing, *rows;  // a row of padding; (threads, 3, row)
+  uint32_t* tiles;          // of int8_tiles; otherwise
+  uint8_t *nothing, *rows;  // a row of padding; (threads, 3, row), rings of three rows of x
   size_t bytes;
 
   Room(const Conv2dSizes& s, void* memory) {
@@ -39,8 +40,11 @@ struct Room {
     take(words, s.weights() / 4);
     take(base, s.cout);
     for (float** part : {&step, &scale, &shift}) take(*part, s.cout);
-    take(nothing, row_bytes(s));
-    take(rows, threads() * 3 * row_bytes(s));
+    if (int8_tiles::can()) take(tiles, int64_t(int8_tiles::workspace(s)) / 4);
+    else {
+      take(nothing, row_bytes(s));
+      take(rows, threads() * 3 * row_bytes(s));
+    }
     bytes = size_t(at - static_cast<char*>(memory));
   }
   static int64_t row_bytes(const Conv2dSizes& s) { return (s.w + 2) * s.cin; }
@@ -51,7 +55,7 @@ void prepare_weight(const Int8Inputs<X>& in, const Quantisation<float>& q, const
   const int64_t rows = 9 * in.s.cin, cout = in.s.cout;
   parallel_for(cout / 16, [&](int64_t block) {
     const int64_t o = block * 16;
-    const Int8Panel panel = panel_of(o, cout);
+    const Int8Panel panel = int8_tiles::can() ? Int8Panel{0, cout} : panel_of(o, cout);
     ISA_PICK(quantize_weight)
     (in.w + o, rows, cout, room.words + panel.begin * (rows / 4) + o - panel.begin, panel.columns,
         room.step + o, room.base + o);
@@ -84,6 +88,12 @@ template <class X> void fast_forward(const Int8Inputs<X>& in, const Tensor& y, v
   const Room room(s, memory);
   const Quantisation<float> q = in.quantisation();
   prepare_weight(in, q, room);
+  if (int8_tiles::can()) {
+    const auto row = [&](int64_t i, uint8_t* bytes) { quantize_row(in, i, q, bytes); };
+    return int8_tiles::forward<X>(
+        {s, room.words, room.base, room.scale, room.shift, in.slope, uint8_t(q.zero), row, y.data<X>()},
+        room.tiles);
+  }
   std::memset(room.nothing, q.zero, size_t(Room::row_bytes(s)));
   const auto kernel = ISA_PICK(int8_row<X>);
   parallel_chunks(

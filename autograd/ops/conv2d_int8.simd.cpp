@@ -27,6 +27,18 @@ SIMD_INLINE void add_products(Bits& sum, Bits a, Bits b) {
 #endif
 }
 
+// What becomes of the sums of channels [c, c + kLanes).
+struct End {
+  Bits base;
+  Vec scale, shift, slope;
+  template <class Of> SIMD_MEMBER End(const Of& p, int64_t c)
+      : base(load(p.base + c)), scale(load(p.scale + c)), shift(load(p.shift + c)), slope(splat(p.slope)) {}
+  SIMD_MEMBER Vec of(Bits sum) const {
+    const Vec y = __builtin_convertvector(Whole(sum - base), Vec) * scale + shift;
+    return y > 0 ? y : slope * y;
+  }
+};
+
 // Pixels [j, j + Pixels), columns [o, o + Vectors * kLanes), whose words begin at `words`. Along a row of x
 // the bytes of a pixel's three taps lie side by side: neighbours read overlapping runs of 3 cin bytes.
 template <int Pixels, int Vectors, class X>
@@ -50,13 +62,9 @@ SIMD_INLINE void tile(const Int8Row<X>& p, int64_t j, int64_t o, const uint32_t*
 #pragma GCC unroll 4
   for (int v = 0; v < Vectors; ++v) {
     const int64_t c = o + v * kLanes;
-    const Bits base = load(p.base + c);
-    const Vec scale = load(p.scale + c), shift = load(p.shift + c), slope = splat(p.slope);
+    const End end(p, c);
 #pragma GCC unroll 16
-    for (int r = 0; r < Pixels; ++r) {
-      const Vec y = __builtin_convertvector(Whole(sum[r][v] - base), Vec) * scale + shift;
-      store(p.y + (j + r) * p.cout + c, y > 0 ? y : slope * y);
-    }
+    for (int r = 0; r < Pixels; ++r) store(p.y + (j + r) * p.cout + c, end.of(sum[r][v]));
   }
 }
 
@@ -135,5 +143,16 @@ template <class X> void int8_row(const Int8Row<X>& p) {
 }
 template void int8_row(const Int8Row<float>&);
 template void int8_row(const Int8Row<bf16>&);
+
+template <class X> void finish_bytes(const Int8Finish<X>& p) {
+  for (int64_t c = 0; c < p.channels; c += kLanes) {
+    const End end(p, c);
+    for (int64_t i = 0; i < p.pixels; ++i)
+      store(p.y + i * p.y_pitch + c,
+          end.of(load(reinterpret_cast<const uint32_t*>(p.sum) + i * p.sum_pitch + c)));
+  }
+}
+template void finish_bytes(const Int8Finish<float>&);
+template void finish_bytes(const Int8Finish<bf16>&);
 
 }  // namespace patchcl::PATCHCL_ISA

@@ -1,5 +1,7 @@
 // Kernels of conv2d_int8.h. Included by files that are compiled per instruction set (tensor/simd.h).
 #pragma once
+#include <functional>
+
 #include "autograd/ops/conv2d_kernels.h"
 #include "tensor/hd.h"
 #include "tensor/simd.h"
@@ -44,5 +46,36 @@ template <class X> struct Int8Row {
   X* y;
 };
 FOR_EACH_ISA(template <class X> void int8_row(const Int8Row<X>& p);)
+
+// y (pixels, channels) = a(scale (sum - base) + shift) from finished sums; distances between pixels are
+// sum_pitch and y_pitch.
+template <class X> struct Int8Finish {
+  int64_t pixels, channels;  // a multiple of 16
+  const int32_t* sum;
+  int64_t sum_pitch;
+  const uint32_t* base;
+  const float *scale, *shift;
+  float slope;
+  X* y;
+  int64_t y_pitch;
+};
+FOR_EACH_ISA(template <class X> void finish_bytes(const Int8Finish<X>& p);)
+
+// On the tiles of AMX (conv2d_int8_tiles.cpp): all rows of y (n,h,w,cout). The weight is one panel.
+template <class X> struct Int8Maps {
+  Conv2dSizes s;
+  const uint32_t *words, *base;
+  const float *scale, *shift;
+  float slope;
+  uint8_t zero;  // stands for 0
+  std::function<void(int64_t row, uint8_t* bytes)>
+      quantize;  // a row of x and a pixel of padding on its sides
+  X* y;
+};
+namespace int8_tiles {
+bool can();
+size_t workspace(const Conv2dSizes& s);  // bytes
+template <class X> void forward(const Int8Maps<X>& p, uint32_t* workspace);
+}  // namespace int8_tiles
 
 }  // namespace patchcl

@@ -8,21 +8,16 @@
 
 #include "autograd/ops/conv2d_direct_kernels.h"
 #include "autograd/ops/conv2d_sources_kernels.h"
-#include "tensor/amx.h"
+#include "autograd/ops/tile_band_kernels.h"
 #include "tensor/parallel.h"
 
 namespace patchcl::tiles {
 
 namespace {
 
-constexpr int64_t kOutputs = 32;  // channels whose sums a task keeps at a time: two tiles beside each other
-constexpr int64_t kColumn = 4;    // tiles below each other, at most
-constexpr int64_t kSums = kColumn * amx::kSide * kOutputs;
-
-// Rows of y for a task: its rows of x fill a part of the second-level cache.
-int64_t rows_of_task(const Conv2dSizes& s) { return std::clamp<int64_t>(65536 / ((s.w + 2) * s.cin), 4, 32); }
 // Of a task's copy of x, in pairs.
 int64_t copied_row(const Conv2dSizes& s) { return (s.w + 2) * s.cin / 2; }
+int64_t rows_of_task(const Conv2dSizes& s) { return amx::rows_of_task(s, s.cin / 2); }
 int64_t copied_rows(const Conv2dSizes& s) { return copied_row(s) * (rows_of_task(s) + 2); }
 
 int64_t packed_weight(const Conv2dSizes& s) { return 9 * s.cin / 2 * s.cout; }
@@ -60,92 +55,26 @@ void copy_row(const Conv2dSizes& s, ConvSources<const bf16> x, int64_t image, in
 }
 
 // One direction: forward, or backward for data with exchanged channels and flipped taps.
-struct TilesPass {
-  Conv2dSizes s;
-  ConvSources<const bf16> x;
-  const uint32_t* weight;
-  ConvEnd end;
-  ConvSources<bf16> y;
-};
-
-// Rows [begin, end) of an image, from the copied rows begin - 1 to end.
-struct Band {
-  int64_t image, begin, end;
-  const uint32_t* x;
-};
-
-// `count` tiles from pixel (y, x) on, side by side along a row; or below each other, where a tile is a row.
-// Of the first pixels of a tile, which another has written, `skip` are left alone.
-struct TileStrip {
-  int64_t y, x, count, skip;
-};
-
-class BandOfTiles {
- public:
-  BandOfTiles(const TilesPass& p, const Band& band)
-      : p_(p), s_(p.s), band_(band), side_(std::min(amx::kSide, s_.w)) {
-    const int64_t line = 3 * s_.cin / 2, row = copied_row(s_), pixel = s_.cin / 2;
-    grid_ = {side_, amx::tile_side(line), 3, line, row, pixel, one_a_row() ? row : side_ * pixel, s_.cout,
-        kOutputs, side_ * kOutputs, false};
-    amx::set_shape(grid_.rows, grid_.pairs);
-  }
-
-  void write(const ChannelRun<bf16>& b) const {
-    if (one_a_row()) return write(b, {band_.begin, 0, band_.end - band_.begin, 0});
-    const int64_t whole = s_.w / side_, rest = s_.w % side_;
-    for (int64_t y = band_.begin; y < band_.end; ++y) {
-      write(b, {y, 0, whole, 0});
-      if (rest) write(b, {y, s_.w - side_, 1, side_ - rest});
-    }
-  }
-
- private:
-  bool one_a_row() const { return side_ == s_.w; }
-
-  void write(const ChannelRun<bf16>& b, const TileStrip& strip) const {
-    const uint32_t* weight = p_.weight + b.begin();
-    const uint32_t* x = band_.x + (strip.y - band_.begin) * copied_row(s_) + strip.x * s_.cin / 2;
-    const int64_t most = b.count == kOutputs ? 2 : 4;
-    alignas(64) float sums[kSums];
-    for (int64_t t = 0; t < strip.count; t += most, x += most * grid_.a_step) {
-      const int64_t count = std::min(most, strip.count - t);
-      if (b.count == kOutputs) amx::multiply_column<2, 2>(grid_, count, x, weight, sums);
-      else amx::multiply_column<4, 1>(grid_, count, x, weight, sums);
-      for (int64_t i = 0; i < count; ++i) finish(b, strip, t + i, sums + i * grid_.c_step);
-    }
-  }
-
-  void finish(const ChannelRun<bf16>& b, const TileStrip& strip, int64_t tile, const float* sums) const {
-    const int64_t y = strip.y + (one_a_row() ? tile : 0),
-                  x = strip.x + (one_a_row() ? 0 : tile * side_) + strip.skip;
-    bf16* to = b.of->data + ((band_.image * s_.h + y) * s_.w + x) * b.of->count + b.first;
-    ISA_PICK(finish_pixels)
-    ({side_ - strip.skip, b.count, sums + strip.skip * kOutputs, kOutputs, p_.end.from(b.begin()), to,
-        b.of->count, b.of->accumulate});
-  }
-
-  const TilesPass& p_;
-  const Conv2dSizes& s_;
-  Band band_;
-  int64_t side_;
-  amx::TileGrid grid_;
-};
-
 void run(const Conv2dSizes& s, ConvSources<const bf16> x, const TapWeights& w, const ConvEnd& end,
     ConvSources<bf16> y, float* workspace) {
-  uint32_t* cells = reinterpret_cast<uint32_t*>(workspace);
-  pack(s, w, cells);
-  const TilesPass p{s, x, cells, end, y};
-  uint32_t* copies = cells + packed_weight(s);
-  const std::vector<ChannelRun<bf16>> out = channel_runs(y, kOutputs);
+  uint32_t* weight = reinterpret_cast<uint32_t*>(workspace);
+  pack(s, w, weight);
+  uint32_t* copies = weight + packed_weight(s);
+  const std::vector<ChannelRun<bf16>> out = channel_runs(y, amx::kOutputs);
   const int64_t rows = rows_of_task(s), bands = chunks(s.h, rows);
   parallel_for(s.n * bands, [&](int64_t task) {
     uint32_t* copy = copies + thread_index() * copied_rows(s);
     const int64_t image = task / bands, begin = task % bands * rows, end_row = std::min(s.h, begin + rows);
     for (int64_t i = begin - 1; i <= end_row; ++i)
       copy_row(s, x, image, i, reinterpret_cast<bf16*>(copy + (i - begin + 1) * copied_row(s)));
-    const BandOfTiles band(p, {image, begin, end_row, copy});
-    for (const ChannelRun<bf16>& b : out) band.write(b);
+    const amx::TileBand<amx::PairsOfBf16> band(s, s.cin / 2, s.cout, {begin, end_row, copy});
+    for (const ChannelRun<bf16>& b : out)
+      band.each_tile(
+          weight + b.begin(), b.count, [&](int64_t i, int64_t j, int64_t pixels, const float* sums) {
+            bf16* to = b.of->data + ((image * s.h + i) * s.w + j) * b.of->count + b.first;
+            ISA_PICK(finish_pixels)
+            ({pixels, b.count, sums, amx::kOutputs, end.from(b.begin()), to, b.of->count, b.of->accumulate});
+          });
   });
 }
 
