@@ -46,8 +46,8 @@ Course two_seeds(const std::string& norm) {
 
 }  // namespace
 
-// Wide bounds: such runs multiply every rounding. Other instruction sets and seeds give 0.3 to 0.5 learned, from
-// which 0.1 to 0.2 are left with running statistics, and 0.8 to 0.9 come of it with the batch's.
+// Wide bounds: such runs multiply every rounding. By instruction set 0.3 to 0.5 are learned, of which 0.1 to
+// 0.2 are left with running statistics, and 0.8 to 0.9 come of it with the batch's.
 TEST(SelfTraining, CollapsesWithTheTeachersRunningStatisticsAndGainsWithTheBatchs) {
   const Course running = two_seeds("running"), batch = two_seeds("batch");
   EXPECT_EQ(running.learned, batch.learned) << "the warm-up has no teacher";
