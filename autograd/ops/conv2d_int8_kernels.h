@@ -68,8 +68,8 @@ template <class X> struct Int8Maps {
   const float *scale, *shift;
   float slope;
   uint8_t zero;  // stands for 0
-  std::function<void(int64_t row, uint8_t* bytes)>
-      quantize;  // a row of x and a pixel of padding on its sides
+  // A row of x and a pixel of padding on either side.
+  std::function<void(int64_t row, uint8_t* bytes)> quantize;
   X* y;
 };
 namespace int8_tiles {
