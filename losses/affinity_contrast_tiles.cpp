@@ -1,6 +1,7 @@
 #include "losses/affinity_contrast_tiles.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "losses/dot.h"
 #include "losses/exp_lines.h"
@@ -12,38 +13,21 @@ namespace patchcl::affinity_tiles {
 
 namespace {
 
-constexpr int64_t kRows = 64, kColumns = 256;  // of a tile
+constexpr int64_t kRows = 32, kColumns = 128;  // of a tile
 
-// Those patches of one image that count, side by side.
-template <class T> struct PackedSide {
-  static int64_t room_for(int64_t n, int64_t D, int64_t K) { return n * (D + K + 4); }
+// The patches of one image, and which of them count.
+template <class T> struct ImagePatches {
+  const T *features, *phi;  // (n,D), (n,K)
+  const double* stats;      // of rows, null for columns
+  int32_t* source;          // the place of each that counts
+  int64_t count = 0;
 
-  PackedSide(T* room, int64_t n, int64_t D, int64_t K)
-      : line(n), features(room), phi(features + n * D), both(phi + n * K), log_sum(both + n),
-        weight(log_sum + n), source(reinterpret_cast<int32_t*>(weight + n)) {}
-
-  // Takes the patches of an image over whose valid is not 0; `stats` of rows, null for columns.
-  void pack(const T* f, const T* of_phi, const T* valid, const double* stats, int64_t D, int64_t K) {
-    for (int64_t i = 0; i < line; ++i) {
-      if (valid[i] == 0) continue;
-      std::copy_n(f + i * D, D, features + count * D);
-      both[count] = 0;
-      for (int64_t k = 0; k < K; ++k) {
-        phi[k * line + count] = of_phi[i * K + k];
-        both[count] += of_phi[i * K + k];
-      }
-      if (stats) {
-        log_sum[count] = T(stats[2 * i]);
-        weight[count] = T(stats[2 * i + 1]);
-      }
-      source[count++] = int32_t(i);
-    }
+  void list(const T* valid, int64_t n) {
+    for (int64_t i = 0; i < n; ++i)
+      if (valid[i] != 0) source[count++] = int32_t(i);
   }
-
-  int64_t count = 0, line;
-  T *features, *phi, *both;  // (count,D); K lines; sums of phi
-  T *log_sum, *weight;       // of rows
-  int32_t* source;           // where a patch lies in its image
+  T log_sum(int64_t i) const { return T(stats[2 * source[i]]); }
+  T weight(int64_t i) const { return T(stats[2 * source[i] + 1]); }
 };
 
 // Both sides of each image, and room for the tiles of each thread.
@@ -51,57 +35,73 @@ template <class T> struct Images {
   Images(std::span<const Tensor> x, const AffinityContrastOptions& options, const double* stats, void* room)
       : B(x[0].shape()[0]), n(x[0].shape()[1]), m(x[1].shape()[1]), D(x[0].shape()[2]), K(x[2].shape()[2]),
         o(options) {
-    const int64_t of_rows = PackedSide<T>::room_for(n, D, K), of_columns = PackedSide<T>::room_for(m, D, K);
-    T* at = static_cast<T*>(room);
-    for (int64_t b = 0; b < B; ++b, at += of_rows + of_columns) {
-      rows.emplace_back(at, n, D, K);
-      columns.emplace_back(at + of_rows, m, D, K);
+    int32_t* at = static_cast<int32_t*>(room);
+    for (int64_t b = 0; b < B; ++b, at += n + m) {
+      rows.push_back({x[0].data<T>() + b * n * D, x[2].data<T>() + b * n * K, stats + 2 * b * n, at});
+      columns.push_back({x[1].data<T>() + b * m * D, x[3].data<T>() + b * m * K, nullptr, at + n});
+      rows.back().list(x[4].data<T>() + b * n, n);
+      columns.back().list(x[5].data<T>() + b * m, m);
     }
-    scratch = at;
-    parallel_for(B, [&](int64_t b) {
-      rows[size_t(b)].pack(x[0].data<T>() + b * n * D, x[2].data<T>() + b * n * K, x[4].data<T>() + b * n,
-          stats + 2 * b * n, D, K);
-      columns[size_t(b)].pack(
-          x[1].data<T>() + b * m * D, x[3].data<T>() + b * m * K, x[5].data<T>() + b * m, nullptr, D, K);
-    });
+    scratch = reinterpret_cast<T*>(static_cast<char*>(room) + index_bytes(B, n, m));
+  }
+  static size_t index_bytes(int64_t B, int64_t n, int64_t m) {
+    return size_t((B * (n + m) + 1) / 2) * sizeof(double);  // what follows is aligned
   }
 
   int64_t B, n, m, D, K;
   AffinityContrastOptions o;
-  std::vector<PackedSide<T>> rows, columns;
+  std::vector<ImagePatches<T>> rows, columns;
   T* scratch;
 };
 
-// What one thread needs for a tile of patches of `side` against `others`.
+// What one thread needs for a tile of patches of `side` against `others`, both copied side by side.
 template <class T> struct Tile {
-  static int64_t room_for(int64_t D) { return kRows * (kColumns + D) + 3 * kColumns; }
-
-  Tile(const Images<T>& images, const PackedSide<T>& of, const PackedSide<T>& to)
-      : D(images.D), K(images.K), o(images.o), side(of), others(to),
-        cosines(images.scratch + thread_index() * room_for(D)), df(cosines + kRows * kColumns),
-        divergence(df + kRows * D), exponent(divergence + kColumns), pushed(exponent + kColumns) {}
-
-  void multiply(int64_t row, int64_t height, int64_t column, int64_t width) const {
-    gemm<T>(false, true, height, width, D, T(1), side.features + row * D, D, others.features + column * D, D,
-        T(0), cosines, kColumns);
+  static int64_t room_for(int64_t D, int64_t K) {
+    return kRows * (kColumns + 2 * D) + kColumns * (D + K + 6);
   }
-  // Between patch i and the others from `column` on.
-  void diverge(int64_t i, int64_t column, int64_t width) const {
-    std::fill_n(divergence, width, T(0));
-    for (int64_t c = 0; c < K; ++c) {
-      const T shown = side.phi[c * side.line + i];
-      const T* other = others.phi + c * others.line + column;
-      for (int64_t k = 0; k < width; ++k) divergence[k] += std::fabs(shown - other[k]);
+
+  Tile(const Images<T>& images, const ImagePatches<T>& of, const ImagePatches<T>& to)
+      : D(images.D), K(images.K), o(images.o), side(of), others(to),
+        cosines(images.scratch + thread_index() * room_for(D, K)), df(cosines + kRows * kColumns),
+        f(df + kRows * D), g(f + kRows * D), phi(g + kColumns * D), both(phi + kColumns * K),
+        log_sum(both + kColumns), weight(log_sum + kColumns), divergence(weight + kColumns),
+        exponent(divergence + kColumns), pushed(exponent + kColumns) {}
+
+  void take_rows(int64_t row, int64_t height) const { copy(side, row, height, f); }
+  // The others from `column` on; phi is turned, so that those of a class are contiguous.
+  void multiply(int64_t height, int64_t column, int64_t width) const {
+    copy(others, column, width, g);
+    for (int64_t k = 0; k < width; ++k) {
+      const T* shown = others.phi + others.source[column + k] * K;
+      both[k] = std::accumulate(shown, shown + K, T(0));
+      for (int64_t c = 0; c < K; ++c) phi[c * kColumns + k] = shown[c];
+      if (!others.stats) continue;
+      log_sum[k] = others.log_sum(column + k);
+      weight[k] = others.weight(column + k);
     }
-    for (int64_t k = 0; k < width; ++k)
-      divergence[k] = o.divergence(divergence[k], side.both[i] + others.both[column + k]);
+    gemm<T>(false, true, height, width, D, T(1), f, D, g, D, T(0), cosines, kColumns);
+  }
+  // Between patch i and the others that were multiplied.
+  void diverge(int64_t i, int64_t width) const {
+    const T* shown = side.phi + side.source[i] * K;
+    const T sum = std::accumulate(shown, shown + K, T(0));
+    std::fill_n(divergence, width, T(0));
+    for (int64_t c = 0; c < K; ++c)
+      for (int64_t k = 0; k < width; ++k) divergence[k] += std::fabs(shown[c] - phi[c * kColumns + k]);
+    for (int64_t k = 0; k < width; ++k) divergence[k] = o.divergence(divergence[k], sum + both[k]);
   }
   AffinityPair<T> pair(T cosine, int64_t k) const { return {o, cosine, divergence[k]}; }
 
   int64_t D, K;
   const AffinityContrastOptions& o;
-  const PackedSide<T>&side, &others;
-  T *cosines, *df, *divergence, *exponent, *pushed;
+  const ImagePatches<T>&side, &others;
+  T *cosines, *df, *f, *g, *phi, *both, *log_sum, *weight, *divergence, *exponent, *pushed;
+
+ private:
+  void copy(const ImagePatches<T>& from, int64_t first, int64_t length, T* to) const {
+    for (int64_t i = 0; i < length; ++i)
+      std::copy_n(from.features + from.source[first + i] * D, D, to + i * D);
+  }
 };
 
 template <class T>
@@ -110,14 +110,15 @@ void forward_rows(const Images<T>& images, int64_t b, int64_t row, double* stats
   const Tile<T> t(images, images.rows[size_t(b)], images.columns[size_t(b)]);
   const int64_t height = std::min(kRows, t.side.count - row), m = t.others.count;
   if (m == 0) return;
+  t.take_rows(row, height);
   LogSum sums[kRows];
   double terms[kRows] = {};
   for (int64_t column = 0; column < m; column += kColumns) {
     const int64_t width = std::min(kColumns, m - column);
-    t.multiply(row, height, column, width);
+    t.multiply(height, column, width);
     for (int64_t i = 0; i < height; ++i) {
       T* line = t.cosines + i * kColumns;
-      t.diverge(row + i, column, width);
+      t.diverge(row + i, width);
       for (int64_t k = 0; k < width; ++k) {
         const AffinityPair<T> pair = t.pair(line[k], k);
         line[k] = pair.term(o.form);
@@ -152,21 +153,25 @@ template <class T> void slopes(const Tile<T>& t, T m, const ExpOperand<T>& log_s
 // Adds the gradients of a tile of patches of one side.
 template <class T>
 void backward_rows(const Images<T>& images, int64_t b, int64_t row, bool of_columns, T dy, T* dx) {
-  const PackedSide<T>&p = images.rows[size_t(b)], &q = images.columns[size_t(b)];
+  const ImagePatches<T>&p = images.rows[size_t(b)], &q = images.columns[size_t(b)];
   const Tile<T> t(images, of_columns ? q : p, of_columns ? p : q);
   const int64_t height = std::min(kRows, t.side.count - row), others = t.others.count;
   std::fill_n(t.df, height * t.D, T(0));
+  t.take_rows(row, height);
   for (int64_t column = 0; column < others; column += kColumns) {
     const int64_t width = std::min(kColumns, others - column);
-    t.multiply(row, height, column, width);
+    t.multiply(height, column, width);
     for (int64_t i = 0; i < height; ++i) {
-      const int64_t at = of_columns ? column : row + i, step = of_columns ? 1 : 0;
-      t.diverge(row + i, column, width);
-      slopes<T>(
-          t, T(q.count), {p.log_sum + at, step}, {p.weight + at, step}, width, t.cosines + i * kColumns);
+      T* line = t.cosines + i * kColumns;
+      t.diverge(row + i, width);
+      if (of_columns) {
+        slopes<T>(t, T(q.count), {t.log_sum, 1}, {t.weight, 1}, width, line);
+      } else {
+        const T log_sum = p.log_sum(row + i), weight = p.weight(row + i);
+        slopes<T>(t, T(q.count), {&log_sum, 0}, {&weight, 0}, width, line);
+      }
     }
-    gemm<T>(false, false, height, t.D, width, dy, t.cosines, kColumns, t.others.features + column * t.D, t.D,
-        T(1), t.df, t.D);
+    gemm<T>(false, false, height, t.D, width, dy, t.cosines, kColumns, t.g, t.D, T(1), t.df, t.D);
   }
   for (int64_t i = 0; i < height; ++i)
     add_scaled(T(1), t.df + i * t.D, dx + t.side.source[row + i] * t.D, t.D);
@@ -187,10 +192,8 @@ template <class T> void backward_side(const Images<T>& images, bool of_columns, 
 }  // namespace
 
 size_t workspace(const Shapes& x, DType dtype) {
-  const int64_t B = x[0][0], D = x[0][2], K = x[2][2];
-  const int64_t packed =
-      B * (PackedSide<float>::room_for(x[0][1], D, K) + PackedSide<float>::room_for(x[1][1], D, K));
-  return size_t(packed + threads() * Tile<float>::room_for(D)) * dtype_size(dtype);
+  const size_t tiles = size_t(threads() * Tile<float>::room_for(x[0][2], x[2][2])) * dtype_size(dtype);
+  return Images<float>::index_bytes(x[0][0], x[0][1], x[1][1]) + tiles;
 }
 
 template <class T> void forward(

@@ -1,6 +1,6 @@
-// The fast kernel of affinity_contrast.h: the cosines of 64 x 256 pairs at a time are one matrix product, and
-// what follows of them is computed along lines. The patches that count are packed first, image by image, with
-// phi turned so that a line of patches is contiguous in each class.
+// The fast kernel of affinity_contrast.h: the cosines of 32 x 128 pairs at a time are one matrix product, and
+// what follows of them is computed along lines. A thread copies the patches of a tile that count side by
+// side; beside its room there is an index an image.
 #pragma once
 #include "losses/affinity_contrast.h"
 
