@@ -307,40 +307,6 @@ TEST(Terms, PseudoLabelsTakeTheFirstOfEqualsAndMaskByConfidence) {
   EXPECT_EQ(y.weight.data<float>()[2], 0);
 }
 
-TEST(MethodOptions, ReadTheirOwnAndRefuseOthers) {
-  const auto message = [](const std::string& method, const OptionValues& values) -> std::string {
-    try {
-      Learner(method, values,
-          LearnerOptions{.network = {.widths = {4, 8}, .dropout = {0, 0}},
-              .optimizer = {},
-              .run = {.batch = 4, .size = 16}});
-    } catch (const Error& e) {
-      EXPECT_EQ(e.code(), ExitCode::usage);
-      return e.what();
-    }
-    return "";
-  };
-  EXPECT_NE(
-      message("ua-mt", {{"copy-paste", "true"}}).find("mean-teacher, fixmatch, patchcl"), std::string::npos);
-  EXPECT_NE(message("supervised", {{"copy-paste", "true"}}), "");
-  EXPECT_NE(message("ua-mt", {{"consistency", "ce"}}), "");
-  EXPECT_NE(message("fixmatch", {{"ema", "0.5"}}), "");
-  EXPECT_NE(message("mean-teacher", {{"confidence", "0.9"}}).find("has no effect"), std::string::npos);
-  EXPECT_EQ(message("mean-teacher", {{"confidence", "0.9"}, {"consistency", "ce"}}), "");
-  EXPECT_NE(message("mean-teacher", {{"ema", "1.5"}}).find("--ema '1.5' is not in [0,1]"), std::string::npos);
-  EXPECT_NE(message("patchcl", {{"contrast", "info-nce"}, {"tau", "0.5"}}), "");
-  EXPECT_NE(message("patchcl", {{"info-nce-tau", "0.5"}}), "");
-  EXPECT_NE(message("patchcl", {{"contrast", "off"}, {"contrast-match", "0.1"}}), "");
-  EXPECT_NE(message("local-contrast", {{"ema", "0.9"}}), "");
-  EXPECT_NE(message("local-contrast", {{"block", "8"}}).find("without --pixels block"), std::string::npos);
-  EXPECT_NE(message("local-contrast", {{"stride", "2"}, {"pixels", "block"}}), "");
-  EXPECT_NE(message("patchcl", {{"queue", "1"}}).find("--queue '1' is not at least 2"), std::string::npos);
-  EXPECT_NE(
-      message("mean-teacher", {{"consistensy", "ce"}}).find("did you mean 'consistency'"), std::string::npos);
-  EXPECT_NE(message("mean-techer", {}).find("did you mean 'mean-teacher'"), std::string::npos);
-  EXPECT_NE(message("patchcl", {{"sampling", "entropi"}}).find("did you mean 'entropy'"), std::string::npos);
-}
-
 // `patchcl bench methods` gives every registered method a batch that it can take.
 TEST(MethodsAtWork, EachHasItsStepInTheBench) {
   const patchcl::test::Outcome o = patchcl::test::run_patchcl("bench methods --batch 4 --size 32 --pairs 1");

@@ -135,6 +135,26 @@ TEST(PatchSampler, SureWindowsAreConfidentAndOfTheirClass) {
   EXPECT_DOUBLE_EQ(w[1], 0.75 * 0.5);
 }
 
+// A teacher that is nowhere certain, and sees one pixel of the disc's class.
+TEST(PatchSampler, WindowsOfBackgroundNearForegroundHoldAPixelOfIt) {
+  std::vector<float> images(32 * 32, 0.5f), confidence;
+  for (int64_t m = 0; m < 32 * 32; ++m) confidence.insert(confidence.end(), {0.9f, 0.1f});
+  confidence[2 * (3 * 32 + 5)] = 0.2f;
+  confidence[2 * (3 * 32 + 5) + 1] = 0.8f;
+  const PatchImages batch{1, 32, 32, 1, 2, images.data(), confidence.data(), nullptr};
+  for (const bool near : {false, true}) {
+    const PatchOptions options{
+        .side = 16, .stride = 16, .parity = Parity::threshold, .near_foreground = near};
+    AreaFilter filter = no_filter(2);
+    Rng rng(1);
+    std::set<std::pair<int64_t, int64_t>> corners;
+    for (const Patch& p : sample_patches(batch, 40, options, filter, rng).positive)
+      corners.insert({p.top, p.left});
+    EXPECT_TRUE(corners.contains({0, 0}));
+    EXPECT_EQ(corners.size(), near ? 1u : 4u);
+  }
+}
+
 TEST(PatchSampler, OfEqualWindowsTheTopKAreDrawn) {
   Discs d(1, 32, 32);
   const std::vector<Patch> windows(6);  // all alike

@@ -17,12 +17,13 @@ constexpr int64_t kClasses = 3, kImages = 4, kLabeled = 2, kSide = 32, kPatchSid
 
 class OpenPatchCl : public PatchCl {
  public:
+  using PatchCl::against_classes;
+  using PatchCl::contrast;
   using PatchCl::draw_patches;
   using PatchCl::intra_inter;
   using PatchCl::statistics;
   Tensor known;  // stands for what the teacher makes of windows without a class
 
- protected:
   Tensor teacher_embeddings(Step& step, const Tensor& patches, const Tensor& attention) const override {
     return known ? known : PatchCl::teacher_embeddings(step, patches, attention);
   }
@@ -34,14 +35,18 @@ class PatchClParts : public testing::Test {
   OpenPatchCl& make(const OptionValues& options) {
     auto owned = std::make_unique<OpenPatchCl>();
     OpenPatchCl& method = *owned;
-    method.options().set(
-        {{"warm-up", "0.5"}, {"embedding", "2"}, {"queue", "8"}, {"queue-ready", "2"}, {"patch-side", "16"}});
+    method.options().set({{"warm-up", "0.5"}, {"embedding", "2"}, {"patch-side", "16"}});
     method.options().set(options);
     LearnerOptions o;
     o.network = {.classes = int(kClasses), .widths = {4, 8}, .dropout = {0, 0}};
     o.run = {.iterations = 8, .batch = kImages, .size = kSide};
     learner_ = std::make_unique<Learner>(std::move(owned), o);
     return method;
+  }
+  // With queues of eight, of which two embeddings tell something: fill_queues.
+  OpenPatchCl& make_queued(OptionValues options) {
+    options.insert(options.end(), {{"queue", "8"}, {"queue-ready", "2"}});
+    return make(options);
   }
   Step step_at(int64_t iteration) {
     learner_->go_to(iteration);
@@ -125,25 +130,133 @@ TEST_F(PatchClParts, WindowIsPositiveAsOftenAsItShowsItsClass) {
   EXPECT_NEAR(double(positive) / double(windows.size()), 0.3, 0.1) << "three deviations of 289 windows";
 }
 
-// The closest pair of classes 0 and 1 is one point: there is no slab between them, and class 1 stands for
-// itself.
-TEST_F(PatchClParts, NegativeClassWithoutSlabKeepsItsOwnMoments) {
-  OpenPatchCl& method = make({});
-  const float shared[] = {1, 0}, other[] = {0, 1};
+namespace {
+// What a method has in its queues: for each class two embeddings, or none.
+void fill_queues(PatchCl& method, const std::vector<std::vector<float>>& embeddings) {
   EmbeddingQueue queue(kClasses, kDimension, 8);
-  for (const float* q : {shared, shared}) queue.push(0, q);
-  for (const float* q : {shared, other}) queue.push(1, q);
+  for (size_t k = 0; k < embeddings.size(); ++k)
+    for (size_t i = 0; i < embeddings[k].size(); i += kDimension)
+      queue.push(int64_t(k), embeddings[k].data() + i);
   TensorFile file;
   queue.save(file);
   AreaFilter(AreaFilterMode::corrected, kClasses).save(file);
   method.load(file);
-  const Tensor keys = arena_.empty({1, kDimension}, DType::f32);
-  std::copy(shared, shared + kDimension, keys.data<float>());
+}
+
+Tensor keys_of(const Arena& arena, const std::vector<float>& numbers) {
+  const Tensor keys = arena.empty({int64_t(numbers.size()) / kDimension, kDimension}, DType::f32);
+  std::copy(numbers.begin(), numbers.end(), keys.data<float>());
+  return keys;
+}
+
+// Numbers [row n, row n + n), where n is 2 for means and 4 for covariances.
+std::vector<float> row_of(const Var& x, int64_t row, int64_t n) {
+  const float* at = x.value().data<float>() + row * n;
+  return {at, at + n};
+}
+constexpr int64_t kSquare = kDimension * kDimension;
+}  // namespace
+
+// The closest pair of classes 0 and 1 is one point: there is no slab between them, and class 1 stands for
+// itself.
+TEST_F(PatchClParts, NegativeClassWithoutSlabKeepsItsOwnMoments) {
+  OpenPatchCl& method = make_queued({});
+  fill_queues(method, {{1, 0, 1, 0}, {1, 0, 0, 1}});
   Step step = step_at(0);
-  const ClassStatistics s = method.statistics(step, keys, {0});
+  const ClassStatistics s = method.statistics(step, keys_of(arena_, {1, 0}), {0});
   for (int64_t d = 0; d < kDimension; ++d)
     EXPECT_EQ(s.negative_mean.value().data<float>()[1 * kDimension + d], 0.5f)
         << "row (0,1) is class 1's mean";
+}
+
+// The student's windows are drawn apart from the teacher's: it may see a class of which there is no key.
+TEST_F(PatchClParts, NegativesOfAClassWithoutKeysAreTheClassesThemselves) {
+  OpenPatchCl& method = make_queued({});
+  fill_queues(method, {{1, 0, 0, 1}, {0.6f, 0.8f, 0.8f, 0.6f}});
+  Step step = step_at(0);
+  const ClassStatistics s = method.statistics(step, keys_of(arena_, {1, 0}), {0});
+  const int64_t of_class_0_for_1 = 1 * kClasses + 0;
+  EXPECT_EQ(row_of(s.negative_mean, of_class_0_for_1, kDimension), row_of(s.mean, 0, kDimension));
+  EXPECT_EQ(row_of(s.negative_covariance, of_class_0_for_1, kSquare), row_of(s.covariance, 0, kSquare));
+  EXPECT_NE(row_of(s.covariance, 0, kSquare), std::vector<float>(kSquare));
+}
+
+TEST_F(PatchClParts, PooledCovarianceIsTheMeanOfTheReadyClasses) {
+  const std::vector<std::vector<float>> queues{{1, 0, 0, 1}, {0.6f, 0.8f, 0.8f, 0.6f}, {-1, 0}};
+  std::vector<std::vector<float>> own, pooled, means;
+  for (const char* on : {"false", "true"}) {
+    OpenPatchCl& method = make_queued({{"pooled-covariance", on}, {"hard-negatives", "off"}});
+    fill_queues(method, queues);
+    Step step = step_at(0);
+    const ClassStatistics s = method.statistics(step, keys_of(arena_, {1, 0}), {0});
+    for (int64_t k = 0; k < kClasses; ++k)
+      (on == std::string("true") ? pooled : own).push_back(row_of(s.covariance, k, kSquare));
+    EXPECT_EQ(row_of(s.negative_covariance, 1, kSquare), row_of(s.covariance, 1, kSquare));
+    means.push_back(row_of(s.mean, 1, kDimension));
+  }
+  EXPECT_EQ(means[0], means[1]) << "means stay";
+  for (size_t i = 0; i < own[0].size(); ++i) {
+    EXPECT_FLOAT_EQ(pooled[0][i], (own[0][i] + own[1][i]) / 2) << "class 2 is not ready";
+    EXPECT_EQ(pooled[1][i], pooled[0][i]);
+  }
+  EXPECT_NE(pooled[0], own[0]);
+}
+
+// Hard negatives lie between the anchors of a class and another class: who the anchors are decides.
+TEST_F(PatchClParts, HardNegativesAreCloseToTheAnchorsThatAreAskedFor) {
+  const std::vector<float> student{1, 0, 0.8f, 0.6f}, teacher{0, 1, -0.6f, 0.8f};
+  const std::vector<int32_t> classes{0, 0};
+  const auto loss = [&](const char* anchors, const std::vector<float>& keys) {
+    OpenPatchCl& method = make_queued({{"hard-negative-anchors", anchors}});
+    fill_queues(method, {{1, 0, 0.8f, 0.6f, 0.6f, 0.8f}, {-1, 0, -0.6f, 0.8f, 0.28f, 0.96f}});
+    Step step = step_at(0);
+    const Var embeddings = tape_->constant(keys_of(arena_, student), "embeddings");
+    return method.against_classes(step, embeddings, classes, keys_of(arena_, keys), classes).value().item();
+  };
+  EXPECT_EQ(loss("student", teacher), loss("teacher", student));
+  EXPECT_NE(loss("student", teacher), loss("teacher", teacher));
+}
+
+// One window in the whole batch is no batch for the head's norm: the step goes without the contrast.
+TEST_F(PatchClParts, OneWindowIsNoContrast) {
+  for (const char* embed : {"patch", "attention", "region"}) {
+    OptionValues more;
+    if (embed == std::string("attention")) more = {{"embed-level", "1"}};
+    more.insert(more.end(),
+        {{"embed", embed}, {"contrast", "prototype"}, {"patch-side", "32"}, {"parity", "threshold"},
+            {"replacement", "false"}, {"labeled-windows", "true"}, {"area-filter", "off"}});
+    OpenPatchCl& method = make(more);
+    for (int64_t i = 0; i < kSide * kSide; ++i) batch_.labels().data<uint8_t>()[i] = 0;
+    Step step = step_at(5);
+    Passes passes;
+    passes.target.probabilities = undecided();
+    EXPECT_FALSE(method.contrast(step, passes)) << embed;
+  }
+}
+
+// A batch norm makes of two numbers -1 and 1, so both rows lie on the diagonals of the plane.
+TEST_F(PatchClParts, LastNormOfTheHeadComesBeforeTheLengthOfOne) {
+  const Tensor patches = arena_.empty({2, kPatchSide, kPatchSide, 1}, DType::f32);
+  for (int64_t i = 0; i < patches.numel(); ++i) patches.data<float>()[i] = float(i % 7) * float(i % 11) / 70;
+  for (const bool on : {false, true}) {
+    OpenPatchCl& method = make({{"head-norm", on ? "true" : "false"}});
+    Step step = step_at(0);
+    const Tensor rows = method.teacher_embeddings(step, patches, {});
+    double away = 0;
+    for (int64_t i = 0; i < rows.numel(); ++i)
+      away = std::max(away, std::abs(std::abs(double(rows.data<float>()[i])) - std::sqrt(0.5)));
+    EXPECT_EQ(away < 0.02, on) << away;
+  }
+}
+
+TEST_F(PatchClParts, AFullWarmUpHasLabeledImagesAlone) {
+  for (const bool full : {false, true}) {
+    make({{"full-warm-up", full ? "true" : "false"}});
+    const Phase& warm_up = learner_->phases()[0];
+    EXPECT_EQ(warm_up.labeled, full ? kImages : kLabeled);
+    EXPECT_EQ(warm_up.unlabeled, 0);
+    EXPECT_EQ(learner_->phases()[1].labeled, kLabeled);
+  }
 }
 
 namespace {

@@ -139,6 +139,20 @@ TEST(Windows, GiveWayToWholeImagesAtTheEndOfTheRun) {
   EXPECT_TRUE(contains(audit.output, "2 images of 48x48")) << audit.output;
 }
 
+// Pre-training is cut in two; its best weights come from its first part, self-training behind its second.
+TEST(Windows, ThatEndBeforeAPhaseFromTheBestLeaveItTheBestOptimiser) {
+  TemporaryFolder folder;
+  const Outcome o = run_patchcl(kSmall +
+                                "--method bcp --iters 12 --pre-training 0.5 --window 16 --whole-share 0.84 "
+                                "--whole-batch 4 --val-every 1 --out " +
+                                (folder / "run"));
+  ASSERT_EQ(o.code, 0) << o.output;
+  EXPECT_TRUE(contains(o.output, "step 2  pre-training, whole images, 4 steps")) << o.output;
+  EXPECT_TRUE(
+      contains(o.output, "step 6  self-training, whole images, 6 steps from the best weights of step"))
+      << o.output;
+}
+
 TEST(Windows, ThatEndCutThePhaseTheyEndIn) {
   RunShape run{.iterations = 10, .batch = 12, .size = 16};
   run.whole_share = 0.3;
@@ -178,4 +192,8 @@ TEST(Windows, OfNoUseAreErrorsThatSaySo) {
   EXPECT_TRUE(contains(message("--whole-share 0.1"), "no effect without --window"));
   EXPECT_TRUE(contains(message("--window 16 --whole-batch 2"), "no effect without --whole-share"));
   EXPECT_TRUE(contains(message("--window 15"), "mend --size or --window"));
+  for (const char* method : {"bcp", "unimatch"})
+    EXPECT_TRUE(
+        contains(message("--window 16 --whole-share 0.5 --whole-batch 1 --method " + std::string(method)),
+            "takes halves; try 4"));
 }

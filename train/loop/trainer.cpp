@@ -286,12 +286,12 @@ void Trainer::score() {
   pictures.draw(config_.out + "/overlays", config_.picture_type(), config_.pictured(learner_->iteration()));
 }
 
-// The phase behind that of the last step starts from the best of it, the optimiser's state included.
-bool Trainer::next_phase_goes_on() const {
-  const size_t next = learner_->phase_of(learner_->iteration() - 1) + 1;
-  if (next >= learner_->phases().size()) return false;
-  const Phase& phase = learner_->phases()[next];
-  return phase.start == Phase::Start::best && phase.keep_optimizer;
+// The next phase that starts from the best weights, be it behind others, takes the optimiser's state too.
+bool Trainer::later_phase_goes_on() const {
+  const std::vector<Phase>& phases = learner_->phases();
+  for (size_t i = learner_->phase_of(learner_->iteration() - 1) + 1; i < phases.size(); ++i)
+    if (phases[i].start == Phase::Start::best) return phases[i].keep_optimizer;
+  return false;
 }
 
 void Trainer::validate_now() {
@@ -304,7 +304,7 @@ void Trainer::validate_now() {
   TensorFile file;
   put_model_info(file, info_);
   put_weights(file, learner_->student(), iteration);
-  if (next_phase_goes_on()) put_optimizer(file, *learner_);
+  if (later_phase_goes_on()) put_optimizer(file, *learner_);
   save_tensors(config_.out + "/best.safetensors", file);
   write_text(config_.out + "/best.json", to_json(validation_, info_.class_names));
 }

@@ -55,7 +55,7 @@ class Trainer {
   Outcome finished_already();
   void score();
   void validate_now();
-  bool next_phase_goes_on() const;
+  bool later_phase_goes_on() const;
   void audit(const Batch& batch);
   void draw_pictures(const Batch& batch);
   void checkpoint();

@@ -20,7 +20,7 @@ void AveragedTeacher::read_teacher() {
   options().add("ema", ema_, "Decay of the teacher's average", kShare);
   options().choose("teacher-norm", teacher_norm_, kTeacherNorms,
       "Statistics of the teacher's batch norms: running ones, the batch's, or the batch's that move the "
-      "running ones; auto: as the method's paper has it");
+      "running ones; auto: as the method's paper has it, in base and patchcl the batch's");
   options().choose("teacher-dropout", teacher_dropout_, kTeacherDropouts, "Dropout in the teacher");
 }
 

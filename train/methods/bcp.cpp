@@ -65,7 +65,9 @@ void Bcp::resolve(const RunShape& run) {
 }
 
 std::vector<Phase> Bcp::phases(const RunShape& run) const {
-  Phase early = whole_run(run, labeled_batch_), late = early;
+  Phase early = whole_run(run, labeled_batch_);
+  early.labeled_parts = early.unlabeled_parts = 2;
+  Phase late = early;
   early.name = "pre-training";
   early.unlabeled = 0;
   early.iterations = pre_training_steps_;

@@ -6,6 +6,7 @@
 
 #include "data/components.h"
 #include "tensor/parallel.h"
+#include "train/methods/summed_area.h"
 
 namespace patchcl {
 
@@ -101,6 +102,20 @@ void keep_top(std::vector<double>& weights, int64_t k, Rng& rng) {
   std::stable_sort(order.begin(), order.end(),
       [&](size_t a, size_t b) { return std::pair(weights[a], lot[a]) > std::pair(weights[b], lot[b]); });
   for (size_t rank = 0; rank < order.size(); ++rank) weights[order[rank]] = int64_t(rank) < k ? 1 : 0;
+}
+
+// Drops windows in which background is the likeliest class of every pixel.
+void keep_near_foreground(const PatchImages& b, int64_t side, std::vector<Patch>& windows) {
+  std::vector<SummedArea> foreground;
+  for (int64_t image = 0; image < b.n; ++image) {
+    const float* confidence = b.confidence + image * b.pixels() * b.classes;
+    foreground.emplace_back(b.height, b.width, [&](int64_t y, int64_t x) {
+      return most_likely(confidence + (y * b.width + x) * b.classes, b.classes) != 0;
+    });
+  }
+  std::erase_if(windows, [&](const Patch& w) {
+    return foreground[size_t(w.image)].square(w.top, w.left, side).sum == 0;
+  });  // EQ: 1.13 V5 background
 }
 
 void draw(const PatchImages& b, const std::vector<Patch>& from, int64_t n, const PatchOptions& o, Rng& rng,
@@ -215,7 +230,7 @@ std::vector<size_t> draw_categorical(std::vector<double> weights, int64_t n, Rng
 
 SampledPatches sample_patches(
     const PatchImages& b, int64_t count, const PatchOptions& o, AreaFilter& filter, Rng& rng) {
-  require(!b.gpu || !looks_at_pixels(o.sampling), "patches", "this sampler wants the batch on the host");
+  require(!b.gpu || !looks_at_pixels(o), "patches", "this sampler wants the batch on the host");
   const WindowStatistics statistics = window_statistics(b, o);
   std::vector<std::vector<Patch>> positive(size_t(b.classes)), negative(size_t(b.classes));
   int64_t present = 0;
@@ -229,9 +244,7 @@ SampledPatches sample_patches(
     const std::vector<bool> stays = filter.keep(k, areas);
     size_t at = 0;
     std::erase_if(windows, [&](const Patch&) { return !stays[at++]; });
-    // All background: the confidence of its class is 1 all over the window.
-    if (o.near_foreground && k == 0)
-      std::erase_if(windows, [](const Patch& w) { return w.confidence > 0.999f; });
+    if (o.near_foreground && k == 0) keep_near_foreground(b, o.side, windows);
     present += !windows.empty();
   }
   SampledPatches drawn;

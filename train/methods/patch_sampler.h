@@ -29,7 +29,7 @@ struct PatchOptions {
   EntropyOf entropy_of = EntropyOf::confidence;
   int64_t top_k = 50;
   bool replacement = true;       // false: no window twice for one class and step
-  bool near_foreground = false;  // windows of background show some foreground
+  bool near_foreground = false;  // windows of background hold a pixel whose likeliest class is another
   bool labeled_only = false;     // METHODS 1.13: whether pseudo-labels add anything
 
   // side and stride 0: a quarter of the image in multiples of what the encoder wants, and half a side.
@@ -52,8 +52,10 @@ inline std::vector<int32_t> classes_of(const std::vector<Patch>& patches) {
   return classes;
 }
 
-// These samplers read the pixels of windows, not only their means.
-inline bool looks_at_pixels(Sampling s) { return s == Sampling::cosine || s == Sampling::boxes; }
+// These options read the pixels of windows, not only their means.
+inline bool looks_at_pixels(const PatchOptions& o) {
+  return o.sampling == Sampling::cosine || o.sampling == Sampling::boxes || o.near_foreground;
+}
 
 // Hbar and Cbar of the windows that the options ask for.
 WindowStatistics window_statistics(const PatchImages& batch, const PatchOptions& options);

@@ -70,6 +70,9 @@ void PatchCl::resolve(const RunShape& run) {
   SemiSupervised::resolve(run);
   o_.patches.resolve(run.size, run.size_multiple);
   o_.forbid_without_effect(options());
+  if (warm_up_ == 0)
+    options().forbid(
+        {"warm-up-tau", "warm-up-lambda", "warm-up-psi", "warm-up-contrast"}, "without a warm-up");
   if (copy_paste_ && o_.embed == Embed::region)
     fail(ExitCode::usage, "options",
         "--embed region with --copy-paste, whose images are neither labelled nor not; try --mix with "
@@ -117,7 +120,7 @@ Var PatchCl::contrast(Step& step, const Passes& passes) {
   if (matched_) step.log.values.push_back({"contrast_weight", contrast_weight(step.s)});
   if (o_.embed == Embed::region) return region_contrast(step, passes);
   const Patches patches = draw_patches(step, passes.target.probabilities);
-  if (patches.classes.empty()) return {};
+  if (patches.classes.size() < 2) return {};  // the head's batch norm wants more than one
   const Tensor keys = enqueue(step, patches);
   const bool queues = o_.contrast != Contrast::intra_inter;
   if (queues && !enough_classes(step)) return {};
@@ -135,7 +138,6 @@ bool PatchCl::enough_classes(const Step& step) const {
   return step.plan_for(ready_classes >= 2);
 }
 
-// The loss of the student's embeddings; keys are the teacher's.
 Var PatchCl::against_classes(Step& step, const Var& embeddings, const std::vector<int32_t>& classes,
     const Tensor& keys, const std::vector<int32_t>& classes_of_keys) {
   const Tensor class_of = Arena("contrast").empty({int64_t(classes.size())}, DType::i32);
@@ -179,7 +181,7 @@ Patches PatchCl::draw_patches(const Step& step, const Tensor& target) {
                 channels = step.b.images().shape()[3];
   // The GPU's work stays there; from it come the means of the windows.
   const bool attention = o_.embed == Embed::attention, attended = o_.attended && !attention;
-  const Place place = step.place(/*host_only=*/attention || looks_at_pixels(o_.patches.sampling));
+  const Place place = step.place(/*host_only=*/attention || looks_at_pixels(o_.patches));
   const SeenImages seen(step, o_.patches.labeled_only ? Tensor() : target, classes_, place);
   const std::vector<Patch> most(static_cast<size_t>(budget));  // a plan's: as many as there can be
   SampledPatches sampled{most, most};
@@ -291,7 +293,9 @@ ClassStatistics PatchCl::statistics(
   parallel_for(rows == 1 ? 0 : K * K, [&](int64_t pair) {
     const int64_t i = pair / K, j = pair % K;
     const Points own = points_of_class(anchors, classes, i);
-    if (i == j || !ready(i) || !ready(j) || own.cols() == 0) return;
+    if (i == j || !ready(i) || !ready(j)) return;
+    // The student may have drawn windows of a class of which the teacher drew none: nothing is close to them.
+    if (own.cols() == 0) return put_moments(moments[size_t(j)], pair, negative_mean, negative_covariance);
     Rng rng = step.host_rng(site::hard_negatives + uint32_t(pair));
     const Points negatives = newest_points(*queue_, j, hard.candidates);
     put_moments(hard_negatives(own, negatives, *gaussians[size_t(i)], *gaussians[size_t(j)],

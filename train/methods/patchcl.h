@@ -48,6 +48,7 @@ class PatchCl : public SemiSupervised {
  protected:
   Var contrast(Step& step, const Passes& passes) override;
   double contrast_weight(const TrainState& s) const override;
+  bool contrast_ramps() const override { return o_.ramped; }
 
   // The parts of contrast(), in their order. Tests put known patches and moments in place of drawn ones.
   virtual Patches draw_patches(const Step& step, const Tensor& target);
@@ -61,14 +62,15 @@ class PatchCl : public SemiSupervised {
   // The embeddings as f32 on the host, in the queues of their classes.
   virtual Tensor push(Step& step, const Tensor& embeddings, const std::vector<int32_t>& classes);
   virtual Tensor teacher_embeddings(Step& step, const Tensor& patches, const Tensor& attention) const;
+  // The loss of the student's embeddings; keys are the teacher's.
+  Var against_classes(Step& step, const Var& embeddings, const std::vector<int32_t>& classes,
+      const Tensor& keys, const std::vector<int32_t>& classes_of_keys);
   // Boserup and Selvan's loss (METHODS 1.3) of embeddings with these keys of the same windows.
   Var intra_inter(Step& step, const Var& embeddings, const Patches& patches, const Tensor& keys) const;
   virtual bool ready(int64_t k) const { return queue_->size(k) >= o_.queue_ready; }
 
  private:
   bool enough_classes(const Step& step) const;
-  Var against_classes(Step& step, const Var& embeddings, const std::vector<int32_t>& classes,
-      const Tensor& keys, const std::vector<int32_t>& classes_of_keys);
   Var region_contrast(Step& step, const Passes& passes);
   SampledPatches sample(const Step& step, const PatchImages& batch, int64_t budget, uint32_t site) const;
   void add_without(const Step& step, const SeenImages& seen, const std::vector<Patch>& drawn,

@@ -54,7 +54,7 @@ Var PatchCl::intra_inter(
     Step& step, const Var& embeddings, const Patches& patches, const Tensor& keys) const {
   // An anchor's class is 0 and its negatives' 1 in each of these, whatever the class is.
   constexpr int32_t kAnchor = 0, kNegative = 1, kNoPart = -1;
-  if (patches.classes_without.empty()) return {};
+  if (patches.classes_without.size() < 2) return {};  // the head's batch norm wants more than one
   const Tensor embedded = teacher_embeddings(step, patches.without, {});
   Tensor without = Arena("contrast").zeros(embedded.shape(), DType::f32);
   Tensor means = Arena("contrast").zeros(keys.shape(), DType::f32);

@@ -28,7 +28,9 @@ struct RunShape {
 struct Phase {
   std::string name;  // "warm-up"
   int64_t iterations = 0;
-  int64_t labeled = 0, unlabeled = 0;        // images in a batch
+  int64_t labeled = 0, unlabeled = 0;  // images in a batch
+  int64_t labeled_parts = 1;           // equal parts that the method cuts either kind into
+  int64_t unlabeled_parts = 1;
   int64_t size = 0;                          // height and width of an image; 0: as the run has it
   std::vector<ViewKind> views{{}};           // of every image; the first is the plain one
   std::optional<Augmentation> augment = {};  // of its images; empty: as the run has it
@@ -66,7 +68,7 @@ inline Phase whole_run(const RunShape& run, int64_t labeled, std::vector<ViewKin
 // A method's phases as they run: each knows its size and stage, and the end of the run sees whole images
 // where `run` asks for that. A network of windows alone does not know where in an image it is, and finds
 // islands far from the organ. The phase that the end begins in is cut in two; a batch has `whole_batch`
-// images there, labelled and unlabelled in the proportion of before.
+// images there, labelled and unlabelled in the proportion of before. Error(usage) where those do not divide.
 std::vector<Phase> planned(std::vector<Phase> phases, const RunShape& run);
 
 }  // namespace patchcl

@@ -68,13 +68,17 @@ void SemiSupervised::resolve(const RunShape& run) {
     fail(ExitCode::usage, "options",
         "--mix mixes pseudo-labels, which --consistency mse has none of; add "
         "--consistency dice or ce");
-  if (!options().contains("copy-paste")) return;
-  if (!copy_paste_) options().forbid({"pseudo-weight"}, "without --copy-paste");
   if (copy_paste_)
-    options().forbid({"consistency", "mix", "strong", "pdcr", "pdcr-decoder", "pdcr-cross"},
+    options().forbid(
+        {"consistency", "consistency-weight", "mix", "strong", "pdcr", "pdcr-decoder", "pdcr-cross"},
         "with --copy-paste, which has no consistency loss and no whole patches");
-  if (!copy_paste_ && consistency_ == Consistency::mean_squared_error)
-    options().forbid({"confidence", "largest-component"}, "without --copy-paste or --consistency ce or dice");
+  else options().forbid({"pseudo-weight"}, "without --copy-paste");
+  if (copy_paste_ && !contrast_ramps())
+    options().forbid({"ramp-up"}, "with --copy-paste, where no weight grows");
+  if (copy_paste_ || consistency_ != Consistency::mean_squared_error) return;
+  const std::string why = "with --consistency mse, which has no pseudo-labels";
+  options().forbid({"confidence"}, why);
+  if (!pdcr_.on() || !pdcr_.unlabeled()) options().forbid({"largest-component"}, why);
 }
 
 std::vector<Phase> SemiSupervised::phases(const RunShape& run) const {

@@ -56,6 +56,7 @@ class SemiSupervised : public AveragedTeacher {
   // L_plg, or nothing, and its weight.
   virtual Var contrast(Step&, const Passes&) { return {}; }
   virtual double contrast_weight(const TrainState&) const { return 0; }
+  virtual bool contrast_ramps() const { return false; }
 
   bool warming_up(const TrainState& s) const { return double(s.iteration) < warm_up_ * double(s.iterations); }
   // w(t): grows to 1 over the ramp-up that follows the warm-up.

@@ -10,9 +10,9 @@ namespace patchcl {
 // Random streams of the passes of one step (layers/params.h: Pass::site) and of host-side draws.
 namespace site {
 constexpr uint32_t student = 0, teacher = 1000, second_student = 2000, second_teacher = 2500,
-                   input_noise = 3000, patches = 4000, patch_view = 4001, hard_negatives = 4002,
-                   teacher_windows = 4300, patch_pass = 4500, paste = 5000, turns = 5109, pdcr = 6000,
-                   uncertainty = 10000;
+                   input_noise = 3000, patches = 4000, patch_view = 4001, teacher_windows = 4300,
+                   patch_pass = 4500, paste = 5000, turns = 5109, pdcr = 6000, uncertainty = 10000,
+                   hard_negatives = 1 << 20;  // and a stream for each pair of classes behind it
 }  // namespace site
 
 // The numbers on the host, as f32: the tensor itself where it is already that.

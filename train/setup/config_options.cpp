@@ -144,7 +144,8 @@ void TrainConfig::declare(OptionList& o) {
   o.choose("device", device, kDeviceNames, "Where it runs");
   o.choose("math", math, kTrainingMath,
       "f32; bf16: maps and factors of 8 bits, faster, smaller, coarser; tf32: factors of 10, on the GPU");
-  o.add("graph", graph, "On the GPU, all methods but patchcl: record a step's kernels once and replay them");
+  o.add("graph", graph,
+      "On the GPU: record a step's kernels once and replay them (methods: patchcl methods --recordable)");
   o.add("anomaly", anomaly, "Check every value of every op and stop at the first that is not finite (slow)");
 }
 
