@@ -207,6 +207,16 @@ void Canvas::save(const std::string& path) const {
   write_png(path, flat.rgb_.data(), height_, width_, 3);
 }
 
+Canvas heat_scale(int64_t width, int64_t height, const std::string& one, const std::string& zero) {
+  Canvas c(width, height, kSheet);
+  const int64_t bar = width / 6;
+  for (int64_t y = 0; y < height; ++y)
+    c.fill(0, y, bar, 1, heat_color(1 - double(y) / double(std::max<int64_t>(1, height - 1))));
+  c.text(bar + 6, 0, one);
+  c.text(bar + 6, height - 8, zero);
+  return c;
+}
+
 Canvas sheet(const std::vector<Canvas>& pictures, const std::vector<std::string>& captions, int64_t columns,
     const std::string& title) {
   constexpr int64_t gap = 6, caption_height = 11, title_height = 22;

@@ -62,6 +62,9 @@ class Canvas {
   std::vector<uint8_t> rgb_;
 };
 
+// The colours of 1, above, to 0, below, and what they mean beside them.
+Canvas heat_scale(int64_t width, int64_t height, const std::string& one, const std::string& zero);
+
 // Pictures in rows of `columns` with a caption above each (may be empty) and an optional title.
 Canvas sheet(const std::vector<Canvas>& pictures, const std::vector<std::string>& captions, int64_t columns,
     const std::string& title = "");

@@ -14,18 +14,11 @@ double mean_of(const std::vector<float>& values) {
   return std::accumulate(values.begin(), values.end(), 0.) / double(values.size());
 }
 
-// The colours of 0, below, to 1.
-Canvas scale_of(int64_t width, int64_t height) {
-  Canvas c(width, height, kSheet);
-  const int64_t bar = width / 6;
-  for (int64_t y = 0; y < height; ++y)
-    c.fill(0, y, bar, 1, heat_color(1 - double(y) / double(std::max<int64_t>(1, height - 1))));
-  c.text(bar + 6, 0, "1 unsure");
-  c.text(bar + 6, height - 8, "0 sure");
-  return c;
-}
-
 }  // namespace
+
+Canvas uncertainty_scale(int64_t width, int64_t height) {
+  return heat_scale(width, height, "1 unsure", "0 sure");
+}
 
 Canvas heat_map(const float* values, int64_t h, int64_t w, int64_t width) {
   Canvas c(width, std::max<int64_t>(1, h * width / w));
@@ -51,7 +44,7 @@ Canvas uncertainty_panels(const Predictor& network, const Volume& v, const Infer
   const size_t decoder = size_t(levels - 1), encoder = names.size() - decoder;
   for (size_t i = 0; i < encoder; ++i) add(i);
   for (size_t i = names.size(); i-- > encoder;) add(i);  // from the finest, below the encoder's
-  panels.push_back(scale_of(panels.front().width(), panels.front().height()));
+  panels.push_back(uncertainty_scale(panels.front().width(), panels.front().height()));
   captions.push_back("");
   return sheet(panels, captions, levels, "uncertainty H by level, and its mean");
 }

@@ -53,7 +53,7 @@ std::string best_of(const std::string& folder, const Phase& phase) {
 Trainer::Trainer(TrainConfig config)
     : config_(std::move(config)), dataset_(Dataset::open(config_.data, config_.dataset_options())),
       staging_(Arena("inputs", device_of(config_.device))) {
-  config_.resolve();
+  config_.resolve(dataset_);
   const LearnerOptions options = config_.learner_options(dataset_);
   learner_ = std::make_unique<Learner>(config_.method, config_.method_options, options);
   const Method& method = learner_->method();

@@ -13,11 +13,28 @@ std::string name_of(const std::vector<std::string>& names, int64_t k) {
 
 Color ink(int64_t k) { return k == 0 ? kWhite : class_color(k); }
 
+// In the colour with a black line inside, to be seen on any map.
 void frame(Canvas& canvas, const std::vector<Patch>& patches, int64_t image, int64_t k, int64_t side,
     int64_t zoom, Color color) {
   for (const Patch& p : patches)
-    if (p.image == image && p.label == k)
-      canvas.rectangle(p.left * zoom, p.top * zoom, side * zoom, side * zoom, color);
+    if (p.image == image && p.label == k) {
+      const int64_t x = p.left * zoom, y = p.top * zoom, length = side * zoom;
+      canvas.rectangle(x, y, length, length, color);
+      canvas.rectangle(x + 1, y + 1, length - 2, length - 2, kBlack);
+    }
+}
+
+// The sheet above what its boxes and colours mean.
+Canvas with_key(const Canvas& page) {
+  constexpr int64_t kGap = 6, kHeight = 40, kBar = 100;
+  Canvas all(std::max<int64_t>(page.width(), 640), page.height() + kHeight + kGap, kSheet);
+  all.paste(0, 0, page);
+  all.paste(kGap, page.height(), heat_scale(kBar, kHeight, "1", "0"));
+  const std::string lines[]{"C: what the network thinks, or the label; entropy of C",
+      "boxes: the windows drawn for a class, white for background, else in the class's colour",
+      "grey boxes: windows drawn because they do not show the class"};
+  for (int64_t i = 0; i < 3; ++i) all.text(kGap + kBar, page.height() + 14 * i, lines[i]);
+  return all;
 }
 
 }  // namespace
@@ -56,7 +73,7 @@ Canvas patch_sheet(const PatchImages& b, const std::vector<int64_t>& images, con
       add(entropy, "entropy " + name_of(class_names, k));
     }
   }
-  return sheet(pictures, captions, 2 + 2 * b.classes, title);
+  return with_key(sheet(pictures, captions, 2 + 2 * b.classes, title));
 }
 
 Eigen::MatrixXd principal_components(const Eigen::MatrixXd& points) {

@@ -37,9 +37,11 @@ std::vector<NamedPicture> uncertainty_sheet(const TrainState& s, const Batch& b)
       all.push_back(heat_map(maps[i].data<float>() + n * at[1] * at[2], at[1], at[2], seen.shape()[2]));
       captions.push_back(names[i]);
     }
+    all.push_back(uncertainty_scale(seen.shape()[2], seen.shape()[1]));
+    captions.push_back("");
   }
   const std::string when = "uncertainty by level, step " + std::to_string(s.iteration);
-  return {{"uncertainty", sheet(all, captions, int64_t(names.size()) + 1, when)}};
+  return {{"uncertainty", sheet(all, captions, int64_t(names.size()) + 2, when)}};
 }
 
 }  // namespace patchcl

@@ -49,7 +49,8 @@ std::string differences(const std::string& saved, const std::string& now) {
   for (const auto& [key, value] : a) {
     const auto other = b.find(key);
     const bool longer = key == "iters" && other != b.end() && std::stoll(other->second) > std::stoll(value);
-    if (!longer && (other == b.end() || other->second != value))
+    const bool open = key == "fit" && value == "\"auto\"";  // older programs left it so; the data decide
+    if (!longer && !open && (other == b.end() || other->second != value))
       text += " " + key + "=" + value + " (now " + (other == b.end() ? "absent" : other->second) + ")";
   }
   return text;

@@ -43,12 +43,23 @@ int64_t TrainConfig::pictured(int64_t step) const {
   return step % (val_every * std::max<int64_t>(validations, 1)) == 0 ? step : 0;
 }
 
+namespace {
+std::string description_of(Fit fit, const std::string& side) {
+  if (fit == Fit::crop) return "cuts of " + side + " at their own scale; --fit resize takes them whole";
+  return "resized to " + side + (fit == Fit::bilinear ? ", bilinearly" : ", to the nearest pixel");
+}
+}  // namespace
+
 std::string TrainConfig::describe() const {
   TextOut s;
   const std::string cpu = "CPU (" + instructions() + ")";
   s << "run: " << method << ", " << iters << " steps of " << batch << " images, "
     << (device == DeviceChoice::cuda ? "GPU" : cpu) << ", " << threads << " thread"
     << (threads == 1 ? "" : "s") << ", into " << printable(out) << "\n";
+  const auto square = [](int64_t side) { return std::to_string(side) + "x" + std::to_string(side); };
+  if (fit) s << "images: " << description_of(*fit, square(size));
+  if (fit && window > 0) s << "; windows of " << square(window) << " train";
+  if (fit) s << "\n";
   return s.str();
 }
 

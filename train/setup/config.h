@@ -59,7 +59,7 @@ struct TrainConfig {
   int64_t border = 0;        // pixels of the border class; 0: there is none
   double border_weight = 0;  // what such a pixel weighs beyond 1 in the cross-entropy
   int64_t size = 256;
-  std::optional<Fit> fit;  // empty: as the data set's pictures suggest
+  std::optional<Fit> fit;  // empty, until a run has opened its data: as the data set's pictures suggest
   bool bilinear_labels = false;
   Augmentation augment = Augmentation::ssl4mis;
   int64_t window = 0;  // side of what the network trains on; 0: size
@@ -96,10 +96,11 @@ struct TrainConfig {
 
   // All of them but the method's, `resume` and `weights`, which a resumed run has no use for.
   void declare(OptionList& options);
-  // Threads and device as this machine has them; sets the process's threads, kernels and math mode.
-  // Error(usage) for what does not fit together.
-  void resolve();
-  // "run: base, 3000 steps of 12 images, CPU (avx512), 2 threads, into runs/last", once resolved.
+  // Threads and device as this machine has them, --fit as the data suggest; sets the process's threads,
+  // kernels and math mode. Error(usage) for what does not fit together.
+  void resolve(const Dataset& data);
+  // "run: base, 3000 steps of 12 images, CPU (avx512), 2 threads, into runs/last" and how images meet the
+  // network's input, once resolved.
   std::string describe() const;
   // `step` where the first held-out case is pictured after it, about eight times in a run and at its end;
   // else 0.

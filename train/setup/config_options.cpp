@@ -149,7 +149,8 @@ void TrainConfig::declare(OptionList& o) {
   o.add("anomaly", anomaly, "Check every value of every op and stop at the first that is not finite (slow)");
 }
 
-void TrainConfig::resolve() {
+void TrainConfig::resolve(const Dataset& data) {
+  fit = fit_of(data);
   if (schedule == Schedule::automatic) schedule = make_method(method)->usual_schedule();
   if (optimizer.kind == OptimizerKind::adam && optimizer.momentum != OptimizerOptions().momentum)
     fail(ExitCode::usage, "options", "--momentum ", optimizer.momentum,
