@@ -75,14 +75,16 @@ TEST(PatchSheet, FramesWindowsOnTheConfidenceOfTheirClass) {
   const Canvas without =
       patch_sheet(batch, {0}, {}, {.side = 16, .stride = 8}, {"background", "heart"}, "test");
   ASSERT_EQ(with.width(), without.width());
-  int changed = 0, framed = 0;
+  int changed = 0, framed = 0, black = 0;
   for (int64_t y = 0; y < with.height(); ++y)
     for (int64_t x = 0; x < with.width(); ++x)
       if (with.at(x, y) != without.at(x, y)) {
         ++changed;
         framed += with.at(x, y) == class_color(1);
+        black += with.at(x, y) == kBlack;
       }
-  EXPECT_EQ(changed, framed);
-  EXPECT_EQ(changed, 2 * (4 * 16 * 5 - 4))
+  EXPECT_EQ(changed, framed + black);
+  EXPECT_EQ(framed, 2 * (4 * 16 * 5 - 4))
       << "one frame on the confidence, one on the entropy, five times enlarged";
+  EXPECT_EQ(black, 2 * (4 * (16 * 5 - 2) - 4)) << "a black line inside each";
 }
