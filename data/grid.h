@@ -8,12 +8,20 @@
 
 namespace patchcl {
 
+// Where a file says that its voxels lie in the body: the directions in which slice, row and column numbers
+// grow, each of unit length, and the place of the first voxel in mm.
+struct Frame {
+  std::array<std::array<double, 3>, 3> axes{};
+  std::array<double, 3> origin{};
+};
+
 struct Grid {
   int64_t depth = 1, height = 0, width = 0, channels = 1;
   std::vector<double> values;              // D*H*W*C; a double holds every stored type of the formats exactly
   double low = 0, high = 1;                // the values that become 0 and 1 in training
   bool stored_as_f32 = false;              // SSL4MIS's preparation then reckoned in f32 too
   std::array<double, 3> spacing{1, 1, 1};  // mm along (slice, row, column); 1 when the file does not say
+  std::vector<Frame> frames;               // NIfTI's sform and qform, those of them that the file gives
 
   int64_t numel() const { return depth * height * width * channels; }
   std::string size_text() const;  // "10 slices of 216x256", "522x775, 3 channels"

@@ -1,5 +1,8 @@
 // Files that are damaged, lie about their size, or were made to break a reader: each reader refuses them by
 // name and takes no memory for what they only claim. tests/hostile holds those that once did break it.
+#include <cmath>
+#include <cstring>
+
 #include "tests/image_files.h"
 
 using namespace patchcl;
@@ -135,6 +138,18 @@ TEST(HostileFiles, AClaimIsComparedWithTheFileAndWithTheLimit) {
   EXPECT_NE(
       refusal(png, encoded_png(LCT_GREY, 8, Bytes(400 * 400), 400, 400)).find("160000"), std::string::npos);
   set_largest_image(uint64_t(4) << 30);
+}
+
+TEST(HostileFiles, AnAffineWithoutDirectionsIsNoFrame) {
+  if (!built_with(nifti)) GTEST_SKIP() << "built without the library";
+  const TemporaryFolder folder;
+  Bytes bytes = written(folder, "a.nii");
+  bytes[254] = 1;  // sform_code; all of the affine is 0
+  for (const float broken : {0.f, std::nanf(""), INFINITY}) {
+    std::memcpy(&bytes[256], &broken, sizeof broken);  // of the quaternion
+    std::memcpy(&bytes[280], &broken, sizeof broken);  // of the affine
+    EXPECT_EQ(read_nifti(bytes, "x").frames.size(), broken == 0 ? 1u : 0u) << broken;
+  }
 }
 
 TEST(HostileFiles, AnImageThatUnpacksToMoreThanItsSizeIsRefused) {

@@ -2,6 +2,7 @@
 
 #include <nifti1_io.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -69,6 +70,32 @@ Header parse_header(std::span<const uint8_t> bytes, const std::string& name) {
   return h;
 }
 
+// Columns of NIfTI's matrix are the axes of column, row and slice. One that has no direction makes no frame.
+void add_frame(const mat44& m, Grid& g) {
+  Frame frame;
+  for (size_t axis = 0; axis < 3; ++axis) {
+    const size_t column = 2 - axis;
+    const double length = std::hypot(m.m[0][column], m.m[1][column], m.m[2][column]);
+    if (!(length > 0 && std::isfinite(length))) return;
+    for (size_t i = 0; i < 3; ++i) frame.axes[axis][i] = double(m.m[i][column]) / length;
+  }
+  for (size_t i = 0; i < 3; ++i) frame.origin[i] = double(m.m[i][3]);
+  g.frames.push_back(frame);
+}
+
+void add_frames(const nifti_1_header& raw, Grid& g) {
+  if (raw.sform_code > 0) {
+    mat44 m{};
+    const float* const rows[] = {raw.srow_x, raw.srow_y, raw.srow_z};
+    for (size_t i = 0; i < 3; ++i) std::copy_n(rows[i], 4, m.m[i]);
+    add_frame(m, g);
+  }
+  if (raw.qform_code > 0)
+    add_frame(nifti_quatern_to_mat44(raw.quatern_b, raw.quatern_c, raw.quatern_d, raw.qoffset_x,
+                  raw.qoffset_y, raw.qoffset_z, 1, 1, 1, raw.pixdim[0]),
+        g);
+}
+
 Grid grid_of(const Header& h) {
   Grid g;
   const auto axis = [&](int i) { return h.raw.dim[0] >= i ? int64_t(h.raw.dim[i]) : 1; };
@@ -80,6 +107,7 @@ Grid grid_of(const Header& h) {
     const double mm = std::abs(double(h.raw.pixdim[3 - i]));
     g.spacing[size_t(i)] = mm > 0 && std::isfinite(mm) ? mm : 1;
   }
+  add_frames(h.raw, g);
   return g;
 }
 

@@ -10,7 +10,7 @@
 
 namespace patchcl {
 
-// Sizes and spacing only, values left empty.
+// Sizes, spacing and frames only, values left empty.
 Grid read_nifti_header(const std::string& path);
 // Values with slope and intercept applied, low and high at the extremes.
 Grid read_nifti(const std::string& path);

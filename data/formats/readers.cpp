@@ -7,6 +7,7 @@
 #include "data/formats/h5.h"
 #include "data/formats/image.h"
 #include "data/formats/nifti.h"
+#include "data/placement.h"
 #include "tensor/error.h"
 #include "tensor/text.h"
 
@@ -155,6 +156,7 @@ Volume to_volume(const std::string& id, const std::string& path, const Grid& ima
     if (label->depth != image.depth || label->height != image.height || label->width != image.width)
       fail(ExitCode::data, "data", "image and mask of different size: ", path, " is ", image.size_text(),
           ", ", label_path, " is ", label->size_text());
+    demand_same_placement(image, path, *label, label_path);
     v.label = to_label(*label, label_path);
   }
   return v;

@@ -34,8 +34,8 @@ inline constexpr size_t kMostClasses = 32;
 void demand_grey(const Grid& mask, const std::string& path);
 // Throws Error(data) naming `path` when a value is no whole number in 0..255, or a mask is coloured.
 std::vector<uint8_t> to_label(const Grid& label, const std::string& path);
-// Image and label as one case. Throws Error(data) naming both files and sizes when they differ. `label` may
-// be null.
+// Image and label as one case. Throws Error(data) naming both files when they differ in size, spacing or
+// orientation (placement.h). `label` may be null.
 Volume to_volume(const std::string& id, const std::string& path, const Grid& image, const Grid* label,
     const std::string& label_path);
 

@@ -1,10 +1,11 @@
 // What `patchcl data check` finds: the shape of a data set and everything in it that would stop or spoil a
 // training.
 //
-// Every source is read once; images without a label are counted. A problem is an error of training (a damaged
-// file, NaN, a label outside the classes, image and mask of different size, an image of other channels, a
-// mask without an image) or of its evaluation (a patient in two splits, a case named twice, a split without
-// labels of a class). Slices without foreground are counted, not blamed: volumes have them.
+// Every source is read once; images without a label are counted. A problem is an error of training (a
+// damaged file, NaN, a label outside the classes, image and mask of different size, spacing or orientation,
+// an image of other channels, a mask without an image, masks that are missing or hold only background
+// everywhere) or of its evaluation (a patient in two splits, a case named twice, a split without labels of a
+// class). Slices without foreground are counted, not blamed: volumes have them.
 #pragma once
 #include <cstdint>
 #include <functional>

@@ -71,7 +71,12 @@ double height_of(const PhantomOptions& o, int64_t z) {
 
 Grid empty_grid(const PhantomOptions& o) {
   const double mm = 160.0 / double(o.size);
-  Grid g{.depth = o.slices, .height = o.size, .width = o.size, .values = {}, .spacing = {10, mm, mm}};
+  Grid g{.depth = o.slices,
+      .height = o.size,
+      .width = o.size,
+      .values = {},
+      .spacing = {10, mm, mm},
+      .frames = {}};
   g.values.resize(size_t(g.numel()));
   return g;
 }
