@@ -94,6 +94,19 @@ TEST(OddData, AStrayValueIsNamedWithItsMasks) {
   expect_said("train --data " + folder.path() + kSmall + folder / "run", want);
 }
 
+TEST(OddData, MasksOfBackgroundAloneAreAProblem) {
+  const TemporaryFolder folder;
+  put_six(folder.path(), {0});
+  expect_said("data check " + folder.path(), {"problem: no mask holds anything but 0", "\n1 problem\n"});
+  const std::string train = "train --data " + folder.path() + kSmall + folder / "run";
+  expect_said(train, {"the 5 labelled training masks hold nothing but 0", "--labeled"});
+  put_picture(folder / "masks/f.png", bars({1}));  // the case that is held out
+  expect_said(train, {"the 5 labelled training masks hold nothing but 0"});
+  put_picture(folder / "masks/b.png", bars({1}));
+  expect_said("data check " + folder.path(), {"\n0 problems\n"}, 0);
+  expect_said(train, {}, 0);
+}
+
 TEST(OddData, AnImageOfOtherChannelsIsNamed) {
   const TemporaryFolder folder;
   put_six(folder.path(), {1});

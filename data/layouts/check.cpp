@@ -145,9 +145,14 @@ void name_classes(DataReport& report) {
   for (const auto& [split, r] : parts) seen = std::max(seen, r->pixels.size());
   for (size_t k = names.size(); k < seen; ++k)
     names.push_back(k == 0 ? std::string("background") : "class " + std::to_string(k));
+  if (seen == 1 && names.size() == 1)
+    report.problems.push_back(
+        "no mask holds anything but 0, the background, so there is nothing to learn; look at how the masks "
+        "were written");
   for (const auto& [split, r] : parts) {
+    const bool counted = !r->pixels.empty();  // else no mask of it could be read, which was said already
     r->pixels.resize(std::max(r->pixels.size(), names.size()));
-    for (size_t k = 0; k < names.size() && r->sources > r->unlabeled; ++k)
+    for (size_t k = 0; k < names.size() && counted; ++k)
       if (r->pixels[k] == 0)
         report.problems.push_back("the " + std::string(split) + " split has no pixel of class " +
                                   std::to_string(k) + " (" + names[k] + ")");

@@ -18,11 +18,16 @@ namespace patchcl {
 namespace {
 constexpr size_t kCacheBytes = size_t(3) << 29;
 
-MaskValues stored_values(std::initializer_list<const std::vector<Source>*> parts) {
-  MaskValues values;
-  for (const std::vector<Source>* sources : parts)
-    for (const Source& s : *sources) values.add(s.label(), s.label_path);
-  return values;
+void add_values(const std::vector<Source>& sources, MaskValues& values) {
+  for (const Source& s : sources) values.add(s.label(), s.label_path);
+}
+
+// A network that sees background alone learns to say it everywhere, with a falling loss.
+void demand_foreground(const MaskValues& labeled, size_t masks) {
+  if (labeled.seen() != std::vector<uint8_t>{0}) return;
+  fail(ExitCode::data, "data", "the ", masks,
+      " labelled training masks hold nothing but 0, the background; look at how the masks were written, or "
+      "name other cases with --labeled");
 }
 
 size_t bytes_of(const Volume& v) {
@@ -78,7 +83,10 @@ void Dataset::find_classes(const std::vector<Source>& labeled, int64_t classes) 
   class_names_ = layout_.class_names;
   if (classes == 0) classes = layout_.labels.classes();
   if (class_names_.empty() && classes == 0) {
-    const MaskValues values = stored_values({&labeled, &std::as_const(layout_.validation)});
+    MaskValues values;
+    add_values(labeled, values);
+    demand_foreground(values, labeled.size());
+    add_values(layout_.validation, values);
     const bool binary = layout_.pictures && values.black_and_white();
     if (!binary) values.demand_class_numbers();
     classes = binary ? 2 : std::max<int64_t>(int64_t(values.seen().size()), 2);
