@@ -3,7 +3,7 @@
 //   SSL4MIS  train_slices.list, data/slices/*.h5 to train on; val.list, test.list, data/*.h5 to evaluate
 //   ACDC     as its challenge ships it: patientNNN/patientNNN_frameMM.nii.gz with _gt, Info.cfg
 //   MSD      dataset.json with "training" pairs, imagesTr/, labelsTr/: NIfTI volumes, each slice an item
-//   nnU-Net  dataset.json with "channel_names", imagesTr/NAME_0000.nii.gz; splits_final.json optional
+//   nnU-Net  dataset.json with "channel_names", imagesTr/NAME_0000.nii.gz (or .png); splits_final.json
 //   folders  images/ with masks/, split into train/, val/ and test/ or not, or image and mask side by side
 //   phantom  "phantom" or "phantom:cases=40,size=96": generated, nothing on disk
 //

@@ -13,10 +13,9 @@
 #include <map>
 #include <set>
 
-#include "data/formats/image.h"
-#include "data/formats/nifti.h"
 #include "data/formats/readers.h"
 #include "data/layouts/layout.h"
+#include "data/layouts/source_files.h"
 #include "tensor/error.h"
 
 namespace fs = std::filesystem;
@@ -112,21 +111,13 @@ Source source_of(const std::string& stem, const std::string& image, const std::s
   s.group = patient_of(stem);
   s.path = image;
   s.label_path = mask;
-  const bool nifti = format_of(image) == Format::nifti;
-  const Grid header = nifti ? read_nifti_header(image) : Grid{};
-  const ImageInfo info = nifti ? ImageInfo{header.height, header.width} : image_info(image);
-  s.depth = nifti ? header.depth : info.depth;
-  s.height = info.height;
-  s.width = info.width;
+  set_sizes(s);
   s.image = [image] {
     Grid grid = read_grid(image);
     if (format_of(image) == Format::nifti) normalize_channels(grid);
     return grid;
   };
-  if (!mask.empty())
-    s.label = [mask] {
-      return format_of(mask) == Format::nifti ? read_nifti(mask) : read_image(mask, Use::mask);
-    };
+  if (!mask.empty()) s.label = [mask] { return read_mask(mask); };
   return s;
 }
 
@@ -257,8 +248,7 @@ Layout folder_layout(const std::string& dir) {
         "; wants images/ with masks/, train/images/ with train/masks/, x.png beside x_mask.png, "
         "patientNNN/ (ACDC), train_slices.list with data/ (SSL4MIS) or dataset.json with imagesTr/ (MSD, "
         "nnU-Net)");
-  layout.volumes = std::any_of(layout.train.begin(), layout.train.end(),
-      [](const Source& s) { return s.depth > 1 || format_of(s.path) == Format::nifti; });
+  layout.volumes = hold_volumes(layout.train);
   return layout;
 }
 

@@ -1,16 +1,18 @@
 // MSD ("training" pairs in dataset.json) and nnU-Net v2 ("channel_names", imagesTr/NAME_0000.nii.gz, one file
-// for each channel): NIfTI volumes. Images of imagesTr without a label, and those of imagesTs where there is
-// no labelsTs, are unlabelled; with labelsTs they are the test split. Ignore labels and region classes of
-// nnU-Net are refused by name.
+// for each channel): NIfTI volumes, or what else "file_ending" says of pictures. A colour picture may hold
+// the three channels in its one file, as nnU-Net reads it. Images of imagesTr without a label, and those of
+// imagesTs where there is no labelsTs, are unlabelled; with labelsTs they are the test split. Ignore labels
+// and region classes of nnU-Net are refused by name.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "data/layouts/layout.h"
-#include "data/formats/nifti.h"
+#include "data/formats/image.h"
 #include "data/formats/readers.h"
+#include "data/layouts/layout.h"
+#include "data/layouts/source_files.h"
 #include "tensor/error.h"
 
 namespace fs = std::filesystem;
@@ -23,26 +25,29 @@ using nlohmann::json;
 
 using Paths = std::vector<std::string>;
 
-// One image as all its channels, each to [0,1] where there are several.
+bool is_nifti(const std::string& path) { return format_of(path) == Format::nifti; }
+
+// One image as all its channels, each to [0,1] where there are several. Those of one picture have one scale.
 Grid read_channels(const Paths& paths) {
-  Grid all = read_nifti(paths.at(0));
+  Grid all = read_grid(paths.at(0));
   const size_t pixels = all.values.size(), n = paths.size();
   if (n > 1) {
     all.channels = int64_t(n);
     all.values.resize(pixels * n);
   }
   for (size_t c = 0; n > 1 && c < n; ++c) {
-    const Grid channel = read_nifti(paths[c]);
+    const Grid channel = read_grid(paths[c]);
     if (channel.values.size() != pixels || channel.channels != 1)
-      fail(ExitCode::data, "data", paths[c], " is ", channel.size_text(), ", other than ", paths[0]);
+      fail(ExitCode::data, "data", paths[c], " is ", channel.size_text(), "; wants one channel, as large as ",
+          paths[0]);
     for (size_t i = 0; i < pixels; ++i) all.values[i * n + c] = channel.values[i];
   }
-  normalize_channels(all);
+  if (n > 1 || is_nifti(paths[0])) normalize_channels(all);
   return all;
 }
 
 // `label` may be empty.
-Source volume(const std::string& id, const Paths& images, const std::string& label) {
+Source case_of(const std::string& id, const Paths& images, const std::string& label) {
   for (const Paths& needed : {images, Paths{label}})
     for (const std::string& path : needed)
       if (!path.empty() && !fs::exists(path))
@@ -52,12 +57,9 @@ Source volume(const std::string& id, const Paths& images, const std::string& lab
   s.group = patient_of(s.id);
   s.path = images.at(0);
   s.label_path = label;
-  const Grid header = read_nifti_header(s.path);
-  s.depth = header.depth;
-  s.height = header.height;
-  s.width = header.width;
+  set_sizes(s);
   s.image = [images] { return read_channels(images); };
-  if (!label.empty()) s.label = [label] { return read_nifti(label); };
+  if (!label.empty()) s.label = [label] { return read_mask(label); };
   return s;
 }
 
@@ -82,10 +84,10 @@ Paths files_in(const std::string& dir, const std::string& ending) {
   return files;
 }
 
-class NiftiFolder {
+class CaseFolder {
  public:
   // channels: files of a case; 0: one file that is called as its label.
-  NiftiFolder(const std::string& dir, const std::string& ending, size_t channels)
+  CaseFolder(const std::string& dir, const std::string& ending, size_t channels)
       : dir_(dir), ending_(ending), channels_(channels) {}
 
   // Labelled cases first, then images whose label is missing.
@@ -95,7 +97,7 @@ class NiftiFolder {
     for (const std::string& label : files_in(dir_ + "/labels" + suffix, ending_)) {
       const std::string id = stem_of(label);
       labeled.insert(id);
-      all.push_back(volume(id, images("images" + suffix, id), label));
+      all.push_back(case_of(id, images("images" + suffix, id), label));
     }
     for (const Source& s : unlabeled(suffix))
       if (!labeled.contains(s.id)) all.push_back(s);
@@ -106,7 +108,7 @@ class NiftiFolder {
     std::vector<Source> all;
     for (const std::string& image : files_in(dir_ + "/images" + suffix, ending)) {
       const std::string name = fs::path(image).filename(), id = name.substr(0, name.size() - ending.size());
-      all.push_back(volume(id, images("images" + suffix, id), ""));
+      all.push_back(case_of(id, images("images" + suffix, id), ""));
     }
     return all;
   }
@@ -119,14 +121,29 @@ class NiftiFolder {
       paths.push_back(
           dir_ + "/" + folder + "/" + id + "_" + std::string(4 - number.size(), '0') + number + ending_);
     }
+    if (holds_all_channels(paths)) paths.resize(1);
     return channels_ ? paths : Paths{dir_ + "/" + folder + "/" + id + ending_};
+  }
+  // The first file is a picture of all colours, and the only one.
+  bool holds_all_channels(const Paths& paths) const {
+    return channels_ > 1 && fs::exists(paths[0]) && !fs::exists(paths[1]) && !is_nifti(paths[0]) &&
+           size_t(image_info(paths[0]).channels) == channels_;
   }
   const std::string dir_, ending_;
   const size_t channels_;
 };
 
+// What "file_ending" of nnU-Net may be.
+void demand_known(const std::string& ending, const std::string& path) {
+  const std::string name = "x" + ending;
+  if (is_readable(name) && format_of(name) != Format::h5) return;
+  fail(ExitCode::data, "data", path, ": files that end in '", ending,
+      "' are not read; known are .nii.gz .nii .png .bmp .tif .tiff; convert images and labels and mend "
+      "file_ending");
+}
+
 // imagesTs: the test split where it has labels, else further images to train on.
-void add_ts(const NiftiFolder& folder, const std::string& dir, Layout& layout) {
+void add_ts(const CaseFolder& folder, const std::string& dir, Layout& layout) {
   if (fs::is_directory(dir + "/labelsTs")) layout.test = folder.sources("Ts");
   else
     for (const Source& s : folder.unlabeled("Ts")) layout.train.push_back(s);
@@ -145,16 +162,18 @@ Layout nifti_layout(const std::string& dir) {
     layout.name = nnunet ? "nnU-Net" : "MSD";
     layout.class_names = class_names(j.at("labels"), nnunet);
     const std::string ending = nnunet ? j.value("file_ending", ".nii.gz") : ".nii.gz";
-    const NiftiFolder folder(dir, ending, nnunet ? channels.size() : 0);
+    demand_known(ending, path);
+    const CaseFolder folder(dir, ending, nnunet ? channels.size() : 0);
     if (nnunet) layout.train = folder.sources("Tr");
     else
       for (const json& pair : j.at("training")) {
         const auto path = [&](const char* key) {
           return (fs::path(dir) / pair.at(key).get<std::string>()).lexically_normal().string();
         };
-        layout.train.push_back(volume(stem_of(path("label")), {path("image")}, path("label")));
+        layout.train.push_back(case_of(stem_of(path("label")), {path("image")}, path("label")));
       }
     add_ts(folder, dir, layout);
+    layout.volumes = hold_volumes(layout.train);
     layout.notes.push_back(path + ": " + std::to_string(channels.size()) + " channel(s), " +
                            std::to_string(layout.class_names.size()) + " classes");
   } catch (const json::exception& e) {

@@ -1,0 +1,96 @@
+// Folders of pictures as other programs and people call them, and what is said where nothing can be read.
+#include <gtest/gtest.h>
+
+#include "data/layouts/check.h"
+#include "data/stream/dataset.h"
+#include "tensor/error.h"
+#include "tests/command_line.h"
+#include "tests/small_data.h"
+
+using namespace patchcl;
+using namespace patchcl::test;
+
+namespace {
+
+constexpr int64_t kHigh = 24, kWide = 32;
+
+void put_picture(const std::string& path, int64_t channels = 1, int step = 7) {
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+  std::vector<uint8_t> pixels;
+  for (int64_t i = 0; i < kHigh * kWide * channels; ++i) pixels.push_back(uint8_t(i * step));
+  write_png(path, pixels.data(), kHigh, kWide, channels);
+}
+// The left half is background, the right one class 1.
+void put_mask(const std::string& path) {
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+  std::vector<uint8_t> pixels;
+  for (int64_t i = 0; i < kHigh * kWide; ++i) pixels.push_back(i % kWide >= kWide / 2);
+  write_png(path, pixels.data(), kHigh, kWide, 1);
+}
+
+std::string refused(const std::string& dir) {
+  try {
+    open_layout(dir);
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ExitCode::data);
+    return e.what();
+  }
+  return "";
+}
+
+void put_description(const std::string& dir, const std::string& channels, const std::string& ending) {
+  write_file(dir + "/dataset.json", R"({"channel_names":{)" + channels +
+                                        R"(},"labels":{"background":0,"road":1},"numTraining":3,)" +
+                                        R"("file_ending":")" + ending + "\"}");
+}
+
+TEST(NnunetPictures, AreReadWithOneFileForEachChannel) {
+  const TemporaryFolder folder;
+  put_description(folder.path(), R"("0":"near","1":"far")", ".png");
+  for (const std::string name : {"case_0", "case_1", "case_2"}) {
+    put_picture(folder / "imagesTr/" + name + "_0000.png");
+    put_picture(folder / "imagesTr/" + name + "_0001.png", 1, 3);
+    put_mask(folder / "labelsTr/" + name + ".png");
+  }
+  for (const char* channel : {"_0000.png", "_0001.png"}) put_picture(folder / "imagesTs/x" + channel);
+  EXPECT_EQ(check_data(folder.path()).problems, std::vector<std::string>{});
+  const Dataset data = Dataset::open(folder.path(), {.validation = 1});
+  EXPECT_EQ(data.layout(), "nnU-Net");
+  EXPECT_EQ(data.channels(), 2);
+  EXPECT_EQ(data.class_names(), (std::vector<std::string>{"background", "road"}));
+  EXPECT_EQ(data.items() - data.labeled_items(), 1) << "imagesTs";
+  EXPECT_EQ(data.fit(16), Fit::crop) << "pictures are tiles";
+  const Slice s = data.item(0);
+  EXPECT_EQ(s.id, "case_0");
+  EXPECT_EQ(s.label[kWide - 1], 1);
+  EXPECT_FLOAT_EQ(s.image[2], 7.f / 255) << "near, the second pixel";
+  EXPECT_FLOAT_EQ(s.image[3], 3.f / 255) << "far";
+  std::filesystem::remove(folder / "imagesTr/case_1_0001.png");
+  EXPECT_TRUE(contains(refused(folder.path()), "case_1_0001.png, which is not there"));
+}
+
+TEST(NnunetPictures, AColourPictureHoldsItsThreeChannels) {
+  const TemporaryFolder folder;
+  put_description(folder.path(), R"("0":"R","1":"G","2":"B")", ".png");
+  for (const std::string name : {"case_0", "case_1", "case_2"}) {
+    put_picture(folder / "imagesTr/" + name + "_0000.png", 3);
+    put_mask(folder / "labelsTr/" + name + ".png");
+  }
+  EXPECT_EQ(check_data(folder.path()).problems, std::vector<std::string>{});
+  const Dataset data = Dataset::open(folder.path(), {.validation = 1});
+  EXPECT_EQ(data.channels(), 3);
+  EXPECT_FLOAT_EQ(data.item(0).image[4], 28.f / 255) << "not stretched to its extremes";
+}
+
+TEST(NnunetPictures, AnUnknownEndingIsRefusedByName) {
+  const TemporaryFolder folder;
+  for (const char* ending : {".mha", ".nrrd", ".h5"}) {
+    put_description(folder.path(), R"("0":"MRI")", ending);
+    const std::string why = refused(folder.path());
+    for (const std::string& part : {folder / "dataset.json", "end in '" + std::string(ending) + "'",
+             std::string("known are .nii.gz .nii .png")})
+      EXPECT_TRUE(contains(why, part)) << why;
+  }
+}
+
+}  // namespace
