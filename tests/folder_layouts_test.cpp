@@ -93,4 +93,40 @@ TEST(NnunetPictures, AnUnknownEndingIsRefusedByName) {
   }
 }
 
+std::vector<std::string> ids_of(const std::string& dir) {
+  std::vector<std::string> ids;
+  for (const Source& s : open_layout(dir).train) ids.push_back(s.id + (s.labeled() ? "" : "?"));
+  return ids;
+}
+using Ids = std::vector<std::string>;
+
+TEST(ImageSuffix, IsLeftOutOfTheNameWhereItKeepsImageAndMaskApart) {
+  const TemporaryFolder beside, apart, full;
+  for (const char* name : {"a_image", "b_img", "c", "d_image"}) put_picture(beside / name + ".png");
+  for (const char* name : {"a_mask", "b_label", "c_mask"}) put_mask(beside / name + ".png");
+  EXPECT_EQ(ids_of(beside.path()), (Ids{"a", "b", "c", "d_image?"}));
+  EXPECT_EQ(check_data(beside.path()).problems, Ids{});
+  for (const char* name : {"a_image", "b_img"}) put_picture(apart / "images/" + name + ".png");
+  for (const char* name : {"a_mask", "b"}) put_mask(apart / "masks/" + name + ".png");
+  EXPECT_EQ(ids_of(apart.path()), (Ids{"a", "b"}));
+  for (const char* name : {"a_image", "b_img"}) put_picture(full / "images/" + name + ".png");
+  for (const char* name : {"a_image", "b_img_mask"}) put_mask(full / "masks/" + name + ".png");
+  EXPECT_EQ(ids_of(full.path()), (Ids{"a_image", "b_img"})) << "their masks have the whole name";
+}
+
+TEST(ImageSuffix, WithoutALabelCheckAndTrainSayWhereMasksAreLookedFor) {
+  const TemporaryFolder folder;
+  for (const char* name : {"a", "b"}) {
+    put_picture(folder / "images/" + name + ".png");
+    put_mask(folder / "truth/" + name + ".png");
+  }
+  for (const std::string& command :
+      {std::string("data check "), "train --out " + folder / "run" + " --data "}) {
+    const Outcome o = run_patchcl(command + folder.path());
+    EXPECT_EQ(o.code, 3) << o.output;
+    for (const char* part : {"no training image has a label", "masks/ or labels/", "NAME_mask"})
+      EXPECT_TRUE(contains(o.output, part)) << o.output;
+  }
+}
+
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "data/formats/readers.h"
 #include "data/layouts/mask_values.h"
+#include "data/stream/splits.h"
 #include "tensor/error.h"
 #include "tensor/text.h"
 
@@ -137,6 +138,14 @@ void check_names(const Layout& layout, DataReport& report) {
           "'" + group + "' is in the " + *in.begin() + " and in the " + *in.rbegin() + " split");
 }
 
+void demand_a_label(const Layout& layout, std::vector<std::string>& problems) {
+  try {
+    labeled_groups(layout.train, {});
+  } catch (const Error& e) {
+    problems.push_back(e.what());
+  }
+}
+
 void name_classes(DataReport& report) {
   std::vector<std::string>& names = report.class_names;
   const std::pair<const char*, SplitReport*> parts[] = {
@@ -185,6 +194,7 @@ DataReport check_data(const std::string& where, const ReadOptions& options,
   check_names(layout, report);
   const int64_t all = int64_t(layout.train.size() + layout.validation.size() + layout.test.size());
   if (layout.train.empty()) report.problems.push_back("no training case");
+  else demand_a_label(layout, report.problems);
   int64_t done = 0;
   Checker checker(layout);
   const auto check = [&](const std::vector<Source>& sources, SplitReport& r) {

@@ -3,11 +3,12 @@
 //   images/ masks/                  one split; train.list, val.list and test.list may cut it
 //   train/images/ train/masks/      and val/, test/ likewise; or train/x.png train/x_mask.png
 //   images/train/ masks/train/      and val/, test/
-//   x.png x_mask.png                side by side: _mask _label _seg _anno ...
+//   x.png x_mask.png                side by side: _mask _label _seg _anno ...; x_image.png x_mask.png too
 //   unlabeled/                      beside any of them: further images to train on
 //
-// A mask has the stem of its image, with or without one of the suffixes. Masks hold class numbers (of a
-// palette: the indices).
+// A mask has the stem of its image, with or without one of the suffixes. Where only an image's suffix, _image
+// or _img, keeps the two apart, the case is called without it. Masks hold class numbers (of a palette: the
+// indices).
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -29,7 +30,8 @@ const Words kImages{"images", "image", "imgs", "img"},
     kMasks{"masks", "mask", "labels", "label", "annotations", "annotation", "segmentations", "gt"},
     kTrain{"train", "training"}, kValidation{"val", "valid", "validation"}, kTest{"test", "testing"},
     kUnlabeled{"unlabeled", "unlabelled"},
-    kSuffixes{"_mask", "_masks", "_label", "_labels", "_seg", "_segmentation", "_anno", "_annotation", "_gt"};
+    kSuffixes{"_mask", "_masks", "_label", "_labels", "_seg", "_segmentation", "_anno", "_annotation", "_gt"},
+    kImageSuffixes{"_image", "_img"};
 
 // The folder of one of these names; empty when there is none.
 std::string folder_in(const std::string& dir, const Words& names) {
@@ -69,13 +71,27 @@ std::string image_of_mask(const std::string& stem) {
   return "";
 }
 
+// Whether there is an image of that stem; one of "stem_image" is called by it from then on.
+bool finds(Files& images, const std::string& stem) {
+  if (images.contains(stem)) return true;
+  if (stem.empty()) return false;
+  for (const std::string& suffix : kImageSuffixes) {
+    auto image = images.extract(stem + suffix);
+    if (image.empty()) continue;
+    image.key() = stem;
+    images.insert(std::move(image));
+    return true;
+  }
+  return false;
+}
+
 // By the images that they belong to; `lonely` are those without one. From `images` they are taken out.
 Files masks_beside(Files& images, Files& lonely) {
   Files masks;
   for (const auto& [stem, path] : Files(images)) {
     const std::string image = image_of_mask(stem);
     if (image.empty()) continue;
-    if (!images.contains(image)) {
+    if (!finds(images, image)) {
       lonely[stem] = path;
       continue;
     }
@@ -85,12 +101,12 @@ Files masks_beside(Files& images, Files& lonely) {
   return masks;
 }
 
-Files masks_apart(const Files& images, const std::string& dir, Files& lonely) {
+Files masks_apart(Files& images, const std::string& dir, Files& lonely) {
   Files masks;
   if (dir.empty()) return masks;
   for (const auto& [stem, path] : files_in(dir)) {
-    const std::string image = images.contains(stem) ? stem : image_of_mask(stem);
-    if (images.contains(image)) masks[image] = path;
+    const std::string image = finds(images, stem) ? stem : image_of_mask(stem);
+    if (finds(images, image)) masks[image] = path;
     else lonely[stem] = path;
   }
   return masks;

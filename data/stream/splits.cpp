@@ -151,7 +151,11 @@ void divide(Layout& layout, const DatasetOptions& options) {
 Groups labeled_groups(const std::vector<Source>& train, const Budget& budget) {
   const std::vector<std::string> groups = groups_of(train, /*labeled_only=*/true);
   const int64_t n = int64_t(groups.size());
-  if (n == 0) fail(ExitCode::data, "data", "no training image has a label");
+  if (n == 0)
+    fail(ExitCode::data, "data",
+        "no training image has a label; masks are looked for in masks/ or labels/ beside images/, by the "
+        "image's name or NAME_mask, in the image's folder as NAME_mask, NAME_label, NAME_seg or NAME_gt, in "
+        "labelsTr/ (MSD, nnU-Net) and as \"label\" in .h5 files (SSL4MIS)");
   const std::string& text = budget.text;
   char* end = nullptr;
   const double number = std::strtod(text.c_str(), &end);
