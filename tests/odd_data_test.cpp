@@ -94,6 +94,24 @@ TEST(OddData, AStrayValueIsNamedWithItsMasks) {
   expect_said("train --data " + folder.path() + kSmall + folder / "run", want);
 }
 
+TEST(OddData, SmoothedEdgesAreNamedAndNotNumbered) {
+  const TemporaryFolder folder;
+  put_six(folder.path(), {255});
+  std::vector<uint8_t> smoothed = bars({255}), grey;
+  for (size_t i = 0; i < 180; ++i) smoothed[i] = uint8_t(70 + i);
+  for (size_t i = 0; i < kHigh * kWide; ++i) grey.push_back(uint8_t(i));
+  for (const auto& [mask, said] :
+      {std::pair(smoothed, "182 values (0,70,71 ... 255)"), std::pair(grey, "256 values (0,1,2 ... 255)")}) {
+    put_picture(folder / "masks/c.png", mask);
+    const std::vector<std::string> want{std::string("masks hold ") + said, "more than 32 classes",
+        "of them in " + folder / "masks/c.png", "edges were smoothed",
+        "threshold masks of black and white at 128", "nearest pixel"};
+    expect_said("data check " + folder.path(), want);
+    expect_said("train --data " + folder.path() + kSmall + folder / "run", want);
+    EXPECT_LT(run_patchcl("data check " + folder.path()).output.size(), 2500u) << "values are listed";
+  }
+}
+
 TEST(OddData, MasksOfBackgroundAloneAreAProblem) {
   const TemporaryFolder folder;
   put_six(folder.path(), {0});

@@ -28,6 +28,10 @@ void MaskValues::add(const Grid& stored, const std::string& path) {
     held.pixels += pixels[v];
     if (++held.masks <= int64_t(kPathsNamed)) held.paths.push_back(path);
   }
+  if (const int with_zero = here + (pixels[0] > 0); with_zero > most_) {
+    most_ = with_zero;
+    fullest_ = path;
+  }
   if (here <= kSeveral || stored.depth > 1) return;
   const ObjectOptions as_they_are{.least = 1, .fill_holes = false};
   const std::vector<int32_t> pieces = number_objects(label.data(), stored.height, stored.width, as_they_are);
@@ -59,9 +63,22 @@ std::string MaskValues::rarest() const {
   return s.str();
 }
 
+void MaskValues::refuse_grey() const {
+  const std::vector<uint8_t> values = seen();
+  const std::vector<uint8_t> first(values.begin(), values.begin() + kValuesNamed);
+  const std::string note = note_on_objects();
+  fail(ExitCode::data, "data", "masks hold ", values.size(), " values (", listed(first), " ... ",
+      +values.back(), "), ", most_, " of them in ", fullest_, "; ", note, note.empty() ? "" : "; otherwise ",
+      "edges were smoothed, or these are grey images and no masks: threshold masks of black and white at ",
+      "128, and resize masks with the nearest pixel; more than ", kMostClasses,
+      " classes are named with --label-values");
+}
+
 void MaskValues::demand_class_numbers() const {
   const std::vector<uint8_t> values = seen();
-  if (values.empty() || size_t(values.back()) + 1 == values.size()) return;
+  const bool in_a_row = !values.empty() && size_t(values.back()) + 1 == values.size();
+  if (values.size() == held_.size() || (values.size() > kMostClasses && !in_a_row)) refuse_grey();
+  if (values.empty() || in_a_row) return;
   std::vector<uint8_t> all;
   for (int v = 0; v <= values.back(); ++v) all.push_back(uint8_t(v));
   std::string more;

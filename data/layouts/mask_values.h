@@ -18,6 +18,7 @@ class MaskValues {
   std::vector<uint8_t> seen() const;  // each once, ascending
   bool black_and_white() const { return seen() == std::vector<uint8_t>{0, 255}; }
   // Error(data) with the option that helps and the masks of the rarest values when these are not 0..K-1.
+  // Where there are too many to be classes, as smoothed edges have them, it says so instead.
   void demand_class_numbers() const;
   // What to say of masks whose values seem to number objects; empty where they do not.
   std::string note_on_objects() const;
@@ -28,8 +29,11 @@ class MaskValues {
     std::vector<std::string> paths;  // of the first masks
   };
   std::string rarest() const;
+  [[noreturn]] void refuse_grey() const;
 
   std::array<HeldValue, 256> held_;
+  std::string fullest_;               // the mask of the most values
+  int most_ = 0;                      // its values
   int64_t numbers_ = 0, pieces_ = 0;  // of the masks that hold several values
 };
 
