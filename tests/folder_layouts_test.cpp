@@ -129,4 +129,24 @@ TEST(ImageSuffix, WithoutALabelCheckAndTrainSayWhereMasksAreLookedFor) {
   }
 }
 
+TEST(NoPicture, TheFolderOfImagesSaysWhatItHoldsAndWhatIsKnown) {
+  const TemporaryFolder empty, patients, gifs, train, flat;
+  for (const char* sub : {"images", "masks"}) std::filesystem::create_directories(empty / sub);
+  put_picture(patients / "images/p1/x.png");
+  write_file(gifs / "images/a.gif", "GIF89a");
+  write_file(train / "train/images/a.gif", "GIF89a");
+  write_file(flat / "a.gif", "GIF89a");
+  const std::string want = "wants files that end in .png .jpg";
+  for (const auto& [folder, place, held] :
+      {std::tuple(&empty, "images", "it holds nothing"), {&patients, "images", "it holds p1/"},
+          {&gifs, "images", "it holds a.gif"}, {&train, "train/images", "it holds a.gif"}}) {
+    const std::string why = refused(folder->path());
+    for (const std::string& part :
+        {*folder / place + ": no picture that can be read", std::string(held), want})
+      EXPECT_TRUE(contains(why, part)) << why;
+  }
+  EXPECT_TRUE(contains(refused(flat.path()), "it holds a.gif; wants images/ with masks/"));
+  EXPECT_TRUE(contains(refused(flat.path()), "pictures end in .png"));
+}
+
 }  // namespace

@@ -231,6 +231,26 @@ void tell_apart(Layout& layout) {
   layout.notes.push_back("names repeat from split to split, so they are train_NAME, val_NAME, test_NAME");
 }
 
+// Where the images of the training split would lie; empty where no folder has the name.
+std::string place_of_images(const std::string& dir) {
+  const std::string images = folder_in(dir, kImages), train = folder_in(dir, kTrain);
+  const std::string inner = images.empty() ? folder_in(train, kImages) : folder_in(images, kTrain);
+  if (!inner.empty()) return inner;
+  return images.empty() ? train : images;
+}
+
+[[noreturn]] void fail_without_images(const std::string& dir) {
+  const std::string known = ".png .jpg .jpeg .bmp .tif .tiff .nii .nii.gz", images = place_of_images(dir);
+  if (!images.empty() && files_in(images).empty())
+    fail(ExitCode::data, "data", images, ": no picture that can be read; it holds ", names_in(images),
+        "; wants files that end in ", known, ", in this folder itself and not in folders of it");
+  fail(ExitCode::data, "data", dir, ": no known layout; it holds ", names_in(dir),
+      "; wants images/ with masks/, train/images/ with train/masks/, x.png beside x_mask.png, "
+      "patientNNN/ (ACDC), train_slices.list with data/ (SSL4MIS) or dataset.json with imagesTr/ (MSD, "
+      "nnU-Net); pictures end in ",
+      known);
+}
+
 }  // namespace
 
 Layout folder_layout(const std::string& dir) {
@@ -259,11 +279,7 @@ Layout folder_layout(const std::string& dir) {
     layout.train.push_back(s);
     layout.train.back().label = nullptr;
   }
-  if (layout.train.empty())
-    fail(ExitCode::data, "data", dir, ": no known layout; it holds ", names_in(dir),
-        "; wants images/ with masks/, train/images/ with train/masks/, x.png beside x_mask.png, "
-        "patientNNN/ (ACDC), train_slices.list with data/ (SSL4MIS) or dataset.json with imagesTr/ (MSD, "
-        "nnU-Net)");
+  if (layout.train.empty()) fail_without_images(dir);
   layout.volumes = hold_volumes(layout.train);
   return layout;
 }
