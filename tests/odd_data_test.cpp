@@ -1,6 +1,9 @@
 // Folders that a newcomer has, with one thing wrong in each: what is named, and that the advice helps.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
+#include "data/formats/readers.h"
 #include "data/layouts/check.h"
 #include "data/stream/loader.h"
 #include "tests/command_line.h"
@@ -69,6 +72,39 @@ TEST(OddData, ColoursAreProposedAsTheyAreStored) {
   }
   put_picture(folder / "masks/b.png", image_of(3));
   expect_said("data check " + folder.path(), {"b.png: more than 32 colours, as an image has them"});
+}
+
+TEST(OddData, TheCommonestColourIsProposedAsBackground) {
+  const TemporaryFolder folder;
+  put_six(folder.path(), {1});
+  std::vector<uint8_t> colours(kHigh * kWide * 3);
+  colours[1] = 255;                                                 // a green pixel comes first
+  for (size_t i = 300; i < 330; i += 3) colours[i] = uint8_t(255);  // ten red ones
+  put_picture(folder / "masks/b.png", colours);
+  expect_said("data check " + folder.path(), {"\"0,0,0;255,0,0;0,255,0\""});
+}
+
+TEST(OddData, WhiteOfSixteenBitsIsToldItsOption) {
+  const TemporaryFolder folder;
+  put_six(folder.path(), {1});
+  std::vector<uint16_t> mask(kHigh * kWide);
+  for (size_t i = 200; i < 300; ++i) mask[i] = 65535;
+  for (const std::string name : {"a", "b", "c", "d", "e", "f"})
+    write_png(folder / "masks/" + name + ".png", mask.data(), kHigh, kWide, 1);
+  const std::string train = "train --data " + folder.path() + kSmall + folder / "run";
+  for (const std::string& command : {"data check " + folder.path(), train})
+    expect_said(
+        command, {"label 65535 at slice 0 row 6", "number the values with --label-values 0,65535, or"});
+  expect_said(train + " --label-values 0,65535", {}, 0);
+  const std::vector<double> few{0, 2.5}, broken{0, std::nan("")};
+  for (const std::vector<double>& values : {few, broken}) {
+    try {
+      to_label(grid_of(1, 1, 2, values), "x.tif");
+      ADD_FAILURE() << "no class numbers";
+    } catch (const Error& e) {
+      EXPECT_TRUE(contains(e.what(), "with --label-values, or")) << e.what();
+    }
+  }
 }
 
 TEST(OddData, GreyMasksOfThreeChannelsAreStillBlackAndWhite) {

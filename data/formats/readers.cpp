@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <set>
 
 #include "data/formats/h5.h"
 #include "data/formats/image.h"
@@ -23,15 +24,22 @@ std::string position(const Grid& g, int64_t i) {
 
 using Colors = std::vector<std::vector<double>>;
 
-// In the order of their first pixels; one more than a mask may have where there are more.
+// The commonest first, which is the background of most masks; one more than a mask may have where there are
+// more.
 Colors colors_of(const Grid& label) {
-  Colors colors;
+  std::vector<std::pair<std::vector<double>, int64_t>> counted;
   const size_t n = size_t(label.channels);
-  for (size_t i = 0; i < label.values.size() && colors.size() <= kMostClasses; i += n) {
+  for (size_t i = 0; i < label.values.size() && counted.size() <= kMostClasses; i += n) {
     const double* const at = &label.values[i];
-    const auto same = [&](const std::vector<double>& c) { return std::equal(c.begin(), c.end(), at); };
-    if (std::none_of(colors.begin(), colors.end(), same)) colors.emplace_back(at, at + n);
+    const auto same = [&](const auto& c) { return std::equal(c.first.begin(), c.first.end(), at); };
+    auto found = std::find_if(counted.begin(), counted.end(), same);
+    if (found == counted.end()) found = counted.insert(found, {{at, at + n}, 0});
+    ++found->second;
   }
+  std::stable_sort(
+      counted.begin(), counted.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  Colors colors;
+  for (const auto& [color, pixels] : counted) colors.push_back(color);
   return colors;
 }
 
@@ -44,6 +52,19 @@ std::string text_of(const Colors& colors) {
       text << colors[k][c];
     }
   return text.str();
+}
+
+// "--label-values 0,65535" of a mask of few whole numbers; the option alone of any other.
+std::string values_option(const Grid& label) {
+  const std::string option = "--label-values";
+  std::set<int32_t> values;
+  for (size_t i = 0; i < label.values.size(); i += size_t(label.channels)) {
+    const double v = label.values[i];
+    if (!(v >= 0 && v <= 65535 && v == std::floor(v))) return option;
+    values.insert(int32_t(v));
+    if (values.size() > kMostClasses) return option;
+  }
+  return option + " " + listed(std::vector<int32_t>(values.begin(), values.end()));
 }
 }  // namespace
 
@@ -121,7 +142,9 @@ void demand_grey(const Grid& mask, const std::string& path) {
   const Colors colors = colors_of(mask);
   if (colors.size() > kMostClasses)
     fail(ExitCode::data, "data", path, ": more than ", kMostClasses,
-        " colours, as an image has them; a mask has one for each class, with hard edges");
+        " colours, as an image has them; a mask has one for each class, with hard edges: resize masks with "
+        "the "
+        "nearest pixel and save them without loss");
   fail(ExitCode::data, "data", path,
       ": coloured mask; number its colours, background first: --label-colors \"", text_of(colors), "\"");
 }
@@ -133,9 +156,8 @@ std::vector<uint8_t> to_label(const Grid& label, const std::string& path) {
     const double* v = &label.values[i * size_t(label.channels)];
     if (!(v[0] >= 0 && v[0] <= 255 && v[0] == std::floor(v[0])))
       fail(ExitCode::data, "data", path, ": label ", v[0], " at ",
-          position(label, int64_t(i) * label.channels),
-          " is no class number; number the values with --label-values, or read numbers of objects with "
-          "--instance-masks true");
+          position(label, int64_t(i) * label.channels), " is no class number; number the values with ",
+          values_option(label), ", or read numbers of objects with --instance-masks true");
     out[i] = uint8_t(v[0]);
   }
   return out;
