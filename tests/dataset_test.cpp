@@ -40,6 +40,26 @@ TEST(Dataset, TheBudgetIsTheBeginningOfTheListInItsOrder) {
   EXPECT_EQ(validation_ids_of(Dataset::open(folder.path(), {.validation = 1})), (Ids{"tile_4"}));
 }
 
+TEST(Dataset, TheOneFoldOfAFileMayBeNamed) {
+  TemporaryFolder folder;
+  write_tiles(folder.path());
+  const auto refused = [&] {
+    try {
+      Dataset::open(folder.path(), {.fold = "1/1"});
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::usage);
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  EXPECT_TRUE(contains(refused(), "--fold 1/1 is for a splits_final.json of one fold")) << refused();
+  write_file(folder / "splits_final.json", R"([{"train":["tile_3","tile_0"],"val":["tile_1"]}])");
+  const Dataset one = Dataset::open(folder.path(), {.fold = "1/1"});
+  EXPECT_EQ(ids_of(one), (Ids{"tile_3", "tile_0"}));
+  EXPECT_EQ(validation_ids_of(one), (Ids{"tile_1"}));
+  EXPECT_TRUE(contains(one.describe(), "fold 1 of 1 of splits_final.json"));
+}
+
 TEST(Dataset, WithoutAListTheLastCasesAreHeldOut) {
   TemporaryFolder folder;
   write_tiles(folder.path());

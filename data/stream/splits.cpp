@@ -51,8 +51,7 @@ FoldNumber parse_fold(const std::string& text) {
   FoldNumber f{0, 0};
   char slash = 0;
   TextIn in(text);
-  if (!(in >> f.number >> slash >> f.of) || slash != '/' || !in.eof() || f.number < 1 || f.number > f.of ||
-      f.of < 2)
+  if (!(in >> f.number >> slash >> f.of) || slash != '/' || !in.eof() || f.number < 1 || f.number > f.of)
     fail(ExitCode::usage, "data", "--fold '", text, "' wants the number of a fold and of how many: 2/5");
   return f;
 }
@@ -85,6 +84,10 @@ void use_listed_fold(Layout& layout, size_t number) {
 
 // Patient i of the list belongs to fold i mod of.
 void cut_fold(Layout& layout, const FoldNumber& fold) {
+  if (fold.of < 2)
+    fail(ExitCode::usage, "data",
+        "--fold 1/1 is for a splits_final.json of one fold, which this data has not; here all cases would be "
+        "held out, say 1/2 or more");
   const std::vector<std::string> groups = groups_of(layout.train, /*labeled_only=*/true);
   if (int64_t(groups.size()) < fold.of)
     fail(ExitCode::usage, "data", "--fold ", fold.number, "/", fold.of, " of ", groups.size(), " cases");
