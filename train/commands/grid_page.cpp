@@ -67,7 +67,8 @@ LearningCurves learning_curves(const GridPlan& plan, const std::vector<GridCell>
 void add_curves(html::Page& page, const GridPlan& plan, const std::vector<GridCell>& cells) {
   for (const int64_t labeled : plan.labeled) {
     const LearningCurves curves = learning_curves(plan, cells, labeled);
-    if (curves.by_step.empty()) continue;
+    const auto is_curve = [](const html::Curve& c) { return c.x.size() > 1; };
+    if (std::none_of(curves.by_step.begin(), curves.by_step.end(), is_curve)) continue;
     page.heading("Validation Dice, " + std::to_string(labeled) + " labelled");
     page.figure(html::plot(curves.by_step, "step"), "");
     if (!curves.by_hours.empty()) page.figure(html::plot(curves.by_hours, "hours of CPU time"), "");

@@ -207,7 +207,7 @@ std::string heat(const std::vector<std::string>& rows, const std::vector<Series>
     s += text(left - 6, y + 13, rows[i], "end");
     for (size_t k = 0; k < columns.size(); ++k) {
       const double v = columns[k].values[i];
-      const int fade = std::isfinite(v) ? int(255 * (1 - 0.75 * std::min(1., std::fabs(v)))) : 245;
+      const int fade = std::isfinite(v) ? int(255 * (1 - 0.5 * std::min(1., std::fabs(v)))) : 245;
       char fill[32];
       if (v > 0) std::snprintf(fill, sizeof fill, "rgb(%d,%d,255)", fade, fade);
       else std::snprintf(fill, sizeof fill, "rgb(255,%d,%d)", fade, fade);

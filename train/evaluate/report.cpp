@@ -81,8 +81,8 @@ Canvas overlay(
   }
   panels.push_back(panel(prediction.data()));
   captions.push_back("prediction");
-  const Canvas pictures =
-      sheet(panels, captions, int64_t(panels.size()), v.id + " slice " + std::to_string(slice));
+  const std::string of_slice = v.depth > 1 ? " slice " + std::to_string(slice) : "";
+  const Canvas pictures = sheet(panels, captions, int64_t(panels.size()), v.id + of_slice);
   Canvas page(pictures.width(), pictures.height() + 12 * int64_t(legend.size()), kSheet);
   page.paste(0, 0, pictures);
   for (size_t i = 0; i < legend.size(); ++i) {
