@@ -61,6 +61,25 @@ bool write_all(int fd, const void* data, size_t bytes) {
   return true;
 }
 
+// Where a file of this name is written: behind links, which stay.
+std::string behind_links(const std::string& path) {
+  std::filesystem::path at = path;
+  std::error_code none;
+  for (int links = 0; std::filesystem::is_symlink(at, none); ++links) {
+    if (links == 40) fail(ExitCode::io, "file", path, " is a link that leads to no place; write elsewhere");
+    at = at.parent_path() / std::filesystem::read_symlink(at);  // an absolute target takes the place of all
+  }
+  return at.string();
+}
+
+// The new file would take the place of a device or a pipe, and whoever uses these would find it gone.
+void refuse_what_is_no_file(const std::string& path) {
+  struct stat s {};
+  if (stat(path.c_str(), &s) != 0 || S_ISREG(s.st_mode)) return;
+  fail(ExitCode::io, "file", path, " is ", S_ISDIR(s.st_mode) ? "a folder" : "a device, pipe or socket",
+      ", no regular file, and stays as it is; write elsewhere");
+}
+
 // New names in a folder reach the disk with it. Some file systems refuse; the data is safe by then.
 void sync_folder(const std::string& folder) {
   const int dir = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -82,7 +101,8 @@ std::string read_text(const std::string& path, ExitCode code) {
 
 uint64_t file_size(const std::string& path, ExitCode code) { return OpenFile(path, code).size(); }
 
-AtomicFile::AtomicFile(const std::string& path) : path_(path), temporary_(path + ".tmp") {
+AtomicFile::AtomicFile(const std::string& path) : path_(behind_links(path)), temporary_(path_ + ".tmp") {
+  refuse_what_is_no_file(path);
   fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd_ < 0) stop("cannot create");
 }
@@ -141,6 +161,7 @@ void make_folders(const std::string& path) {
 }
 
 void make_folder_of(const std::string& path) {
+  refuse_what_is_no_file(path);
   make_folders(std::filesystem::absolute(path).parent_path().string());
 }
 

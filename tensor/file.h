@@ -1,8 +1,9 @@
 // Whole files, in and out: the one way in which data, weights, pictures and tables reach the disk.
 //
 // A file is written under a temporary name in the same folder, flushed (fsync), renamed to its name, and the
-// folder flushed: whoever looks, after a crash too, sees the old file or the new one and never a part. Logs,
-// which grow, are the exception (AppendFile).
+// folder flushed: whoever looks, after a crash too, sees the old file or the new one and never a part. A link
+// stays one, its target is written; a folder, device or pipe is refused. Logs, which grow, are the exception
+// (AppendFile).
 #pragma once
 #include <cstdint>
 #include <span>
@@ -46,7 +47,8 @@ void update_text(const std::string& path, const std::string& text);
 // The folder and those above it, each flushed into the one above: what is written into it outlives a power
 // cut. Error(io) naming it.
 void make_folders(const std::string& path);
-// That of a file which will be written: a place that cannot be is found before the work, not after it.
+// That of a file which will be written: a place that cannot be, or what is no file there, is found before the
+// work, not after it.
 void make_folder_of(const std::string& path);
 
 // A file that grows by whole lines: what a run logs. A kill may leave a part of its last line.
