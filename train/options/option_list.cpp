@@ -98,6 +98,12 @@ size_t distance(const std::string& a, const std::string& b) {
   return row.back();
 }
 
+// Of the words of a list that was given several times: CLI11 puts an empty one between them.
+std::vector<std::string> of_last_occurrence(const std::vector<std::string>& words) {
+  const auto separator = std::find(words.rbegin(), words.rend(), "");
+  return {separator.base(), words.end()};
+}
+
 std::string in_quotes(const std::string& text) {
   std::string all = "\"";
   for (const char c : text) {
@@ -228,13 +234,13 @@ void OptionList::declare_to(CLI::App& app) {
     if (!group) group = e.title.empty() ? &app : app.add_option_group(e.title);
     const auto take = [e](const std::vector<std::string>& words) {
       std::string text;
-      for (const std::string& w : words) text += (text.empty() ? "" : ",") + w;
+      for (const std::string& w : of_last_occurrence(words)) text += (text.empty() ? "" : ",") + w;
       if (e.form == Form::flag && text == "{}") text = "true";
       e.set(e.form == Form::list || words.empty() ? text : words.back());
     };
     CLI::Option* option = group->add_option_function<std::vector<std::string>>("--" + e.name, take, e.help);
     option->type_name(e.kind)->default_str(e.get())->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-    if (e.form == Form::list) option->expected(1, 1 << 20);
+    if (e.form == Form::list) option->expected(1, 1 << 20)->inject_separator();
     else option->expected(e.form == Form::flag ? 0 : 1, 1)->allow_extra_args(false);
   }
 }
