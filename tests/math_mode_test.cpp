@@ -40,6 +40,20 @@ TEST(MathMode, Tf32IsForTheGpu) {
       << o.output;
 }
 
+TEST(MathMode, HasNoEffectInF64AndIsRefusedThere) {
+  const TemporaryFolder folder;
+  const std::string small =
+      "train --data phantom:cases=4,val=1,size=32,slices=3 --size 32 --batch 2 --iters 1 "
+      "--dtype f64 --out " +
+      folder / "run --math ";
+  for (const char* mode : {"bf16", "tf32"}) {
+    const Outcome o = run_patchcl(small + mode);
+    EXPECT_EQ(o.code, int(ExitCode::usage)) << o.output;
+    EXPECT_TRUE(contains(o.output, std::string("--math ") + mode + " has no effect with --dtype f64"))
+        << o.output;
+  }
+}
+
 TEST(MathMode, Bf16SegmentsAsF32Does) {
   expect_segments_as_in_f32(
       "weights/acdc-7-base.safetensors", "phantom:cases=3,val=2,size=128,slices=4", "bf16");

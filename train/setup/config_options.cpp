@@ -168,6 +168,9 @@ void TrainConfig::resolve(const Dataset& data) {
   refuse_without(window > 0, "--window", "--window-at", name_of(window_at, kWindowPlaces), centre);
   refuse_without(window > 0, "--window", "--whole-share", whole_share, 0.0);
   refuse_without(whole_share > 0, "--whole-share", "--whole-batch", whole_batch, int64_t(0));
+  if (dtype == DType::f64 && math != MathMode::f32)
+    fail(ExitCode::usage, "options", "--math ", name_of(math, kTrainingMath),
+        " has no effect with --dtype f64, which computes in f64 throughout; leave one of them out");
   const Device there = device_of(device);
   device = there == Device::cuda ? DeviceChoice::cuda : DeviceChoice::cpu;
   if (math == MathMode::tf32 && there == Device::cpu)
