@@ -258,8 +258,16 @@ class GridWork {
   TimeLeft time_;
 };
 
+void demand_a_run(const std::vector<GridCell>& cells, const GridFlags& flags) {
+  const auto is_there = [](const GridCell& c) { return fs::exists(c.folder); };
+  if (std::none_of(cells.begin(), cells.end(), is_there))
+    fail(ExitCode::usage, "grid", flags.out, " holds no runs of ", flags.plan,
+        "; say with --out where they are, or leave --tables-only out to train them");
+}
+
 int grid(const GridFlags& flags) {
   const GridPlan plan = parse_plan(read_text(flags.plan), flags.plan);
+  refuse_options_of_grid(words(flags.more), "--more");
   for (const GridVariant& v : plan.variants) {  // now, not after hours
     const std::vector<std::string> options = train_options(v, plan, flags);
     try {
@@ -277,7 +285,8 @@ int grid(const GridFlags& flags) {
                 ("seed-" + std::to_string(seed))});
   for (const GridCell& c : cells)
     refuse_other_plan(c, record_now(c, plan, flags), read_scores(scores_file(c)).has_value());
-  if (!flags.tables_only) check_eval_line(cells.front(), plan, flags);
+  if (flags.tables_only) demand_a_run(cells, flags);
+  else check_eval_line(cells.front(), plan, flags);
   const int failed = flags.tables_only ? 0 : GridWork(cells, plan, flags).run_all();
   const std::string tables = write_tables(plan, cells, flags.out);
   std::printf("\n%s\nwrote %s, and report.html, runs.json and cost.md beside it\n", tables.c_str(),

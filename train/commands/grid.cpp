@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <set>
+#include <map>
+#include <utility>
 
 #include "tensor/file.h"
 #include "tensor/text.h"
@@ -39,6 +40,14 @@ std::vector<GridColumn> columns_of(const std::vector<std::string>& names, const 
   return columns;
 }
 
+void add_variant(GridPlan& plan, GridVariant variant) {
+  for (const GridVariant& other : plan.variants)
+    if (other.name == variant.name)
+      fail(ExitCode::usage, "grid", variant.where, ": there is a variant '", variant.name, "' already, at ",
+          other.where, "; give one of them another name");
+  plan.variants.push_back(std::move(variant));
+}
+
 const std::vector<GridScore>& scores_of(
     const GridScores& scores, const std::string& variant, int64_t labeled) {
   static const std::vector<GridScore> none;
@@ -68,10 +77,19 @@ std::vector<std::string> words(const std::string& text) {
   return {std::istream_iterator<std::string>(in), {}};
 }
 
+void refuse_options_of_grid(const std::vector<std::string>& options, const std::string& where) {
+  static const std::map<std::string, std::string> kSaidBy{{"--labeled", "the line 'labeled'"},
+      {"--seed", "the line 'seeds'"}, {"--out", "the grid's own --out, with a folder for each run"},
+      {"--weights", "the line 'weights', best or last"}, {"--json", "the grid, which keeps the scores"}};
+  for (const std::string& word : options)
+    if (const auto own = kSaidBy.find(word.substr(0, word.find('='))); own != kSaidBy.end())
+      fail(ExitCode::usage, "grid", where, ": ", word, " has no effect: it is said by ", own->second,
+          "; leave it out");
+}
+
 GridPlan parse_plan(const std::string& text, const std::string& path) {
   GridPlan plan;
   TextIn lines(text);
-  std::set<std::string> names;
   int number = 0;
   for (std::string raw; std::getline(lines, raw);) {
     const std::string where = path + ":" + std::to_string(++number);
@@ -79,6 +97,7 @@ GridPlan parse_plan(const std::string& text, const std::string& path) {
     if (rest.empty()) continue;
     const std::string key = rest.front();
     rest.erase(rest.begin());
+    refuse_options_of_grid(rest, where);
     if (key == "labeled") plan.labeled = integers(rest, where);
     else if (key == "seeds") plan.seeds = integers(rest, where);
     else if (key == "train") plan.train.insert(plan.train.end(), rest.begin(), rest.end());
@@ -86,13 +105,12 @@ GridPlan parse_plan(const std::string& text, const std::string& path) {
     else if (key == "weights" && rest.size() == 1 && (rest[0] == "best" || rest[0] == "last"))
       plan.weights = rest[0];
     else if (key == "columns" && !rest.empty()) plan.columns = columns_of(rest, where);
-    else if (key == "variant" && !rest.empty() && rest[0] == file_name_of(rest[0]) &&
-             names.insert(rest[0]).second)
-      plan.variants.push_back({rest[0], {rest.begin() + 1, rest.end()}, where});
+    else if (key == "variant" && !rest.empty() && rest[0] == file_name_of(rest[0]))
+      add_variant(plan, {rest[0], {rest.begin() + 1, rest.end()}, where});
     else
       fail(ExitCode::usage, "grid", where, ": '", raw,
           "' is none of labeled, seeds, train, eval, weights best or last, columns with names of scores, or "
-          "variant with a new name (without '/', which names a folder)",
+          "variant with a name (without '/', which names a folder)",
           did_you_mean(key, {"labeled", "seeds", "train", "eval", "weights", "columns", "variant"}));
   }
   if (plan.labeled.empty() || plan.seeds.empty() || plan.variants.empty())

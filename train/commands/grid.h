@@ -59,6 +59,9 @@ struct GridPlan {
 // "a b  c" as three words.
 std::vector<std::string> words(const std::string& text);
 
+// Error(usage) naming `where` for an option that the grid says of each run itself: it would be lost.
+void refuse_options_of_grid(const std::vector<std::string>& options, const std::string& where);
+
 // Throws Error(usage) naming `path` and the line.
 GridPlan parse_plan(const std::string& text, const std::string& path);
 

@@ -1,0 +1,66 @@
+// What a plan, or an option of the grid, may not say.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "tensor/file.h"
+#include "tests/command_line.h"
+#include "train/commands/grid.h"
+
+using namespace patchcl;
+using namespace patchcl::test;
+
+namespace {
+
+std::string refusal(const std::string& plan) {
+  try {
+    parse_plan(plan, "bad.plan");
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ExitCode::usage);
+    return e.what();
+  }
+  return "";
+}
+
+// The grid says these of every run, behind whatever the plan says.
+TEST(GridPlan, WhatTheGridSaysIsRefusedByItsLine) {
+  const std::string head = "labeled 2\nseeds 1\n";
+  for (const auto& [line, by] :
+      {std::pair("train --labeled 4", "the line 'labeled'"), {"variant a --seed=7", "the line 'seeds'"},
+          {"variant a --lr 0.1 --out there", "--out"}, {"eval --weights w", "the line 'weights'"},
+          {"eval --json s.json", "the grid, which keeps the scores"}}) {
+    const std::string said = refusal(head + line + "\nvariant b\n");
+    EXPECT_TRUE(contains(said, "bad.plan:3: --")) << line << "\n" << said;
+    EXPECT_TRUE(contains(said, by)) << line << "\n" << said;
+  }
+  const TemporaryFolder folder;
+  write_text(folder / "p.plan", head + "variant a\n");
+  const Outcome o =
+      run_patchcl("grid " + folder / "p.plan" + " --more '--labeled 3' --out " + folder / "runs");
+  EXPECT_EQ(o.code, int(ExitCode::usage)) << o.output;
+  EXPECT_TRUE(contains(o.output, "--more: --labeled has no effect")) << o.output;
+  EXPECT_FALSE(std::filesystem::exists(folder / "runs"));
+}
+
+TEST(GridPlan, AVariantThatIsThereTwiceIsSaid) {
+  const std::string said = refusal("labeled 2\nseeds 1\nvariant a\nvariant b\nvariant a --lr 1\n");
+  EXPECT_TRUE(contains(said, "bad.plan:5: there is a variant 'a' already, at bad.plan:3")) << said;
+  EXPECT_FALSE(contains(said, "did you mean")) << said;
+}
+
+TEST(GridPlan, TablesOfNoRunAreAMistake) {
+  const TemporaryFolder folder;
+  write_text(folder / "p.plan", "labeled 2\nseeds 1\nvariant a\n");
+  const std::string command = "grid " + folder / "p.plan" + " --tables-only --out " + folder / "typo";
+  const Outcome o = run_patchcl(command);
+  EXPECT_EQ(o.code, int(ExitCode::usage)) << o.output;
+  EXPECT_TRUE(contains(o.output, "typo holds no runs of ")) << o.output;
+  EXPECT_FALSE(std::filesystem::exists(folder / "typo"));
+  // A run that trains at this moment is one.
+  std::filesystem::create_directories(folder / "typo/a/labeled-2/seed-1");
+  const Outcome begun = run_patchcl(command);
+  EXPECT_EQ(begun.code, 0) << begun.output;
+  EXPECT_TRUE(contains(begun.output, "0 of 1 runs are there")) << begun.output;
+}
+
+}  // namespace
