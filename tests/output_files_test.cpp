@@ -16,8 +16,8 @@ namespace {
 // What writing there, and looking at the place before the work, says.
 std::string refusal(const std::string& path) {
   std::string said;
-  for (const auto& write : {+[](const std::string& p) { write_text(p, "x"); },
-           +[](const std::string& p) { make_folder_of(p); }})
+  for (const auto& write :
+      {+[](const std::string& p) { write_text(p, "x"); }, +[](const std::string& p) { make_folder_of(p); }})
     try {
       write(path);
       ADD_FAILURE() << path;

@@ -1,36 +1,16 @@
 #include "train/evaluate/progress.h"
 
 #include <gtest/gtest.h>
-#include <pty.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <string>
 
+#include "data/formats/image.h"
 #include "tests/command_line.h"
+#include "tests/terminal.h"
 
 namespace patchcl {
 namespace {
-
-// What a program prints on a terminal of so many columns.
-std::string on_terminal(unsigned short columns, const std::string& command) {
-  winsize size{.ws_row = 24, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
-  int terminal = -1;
-  const pid_t child = forkpty(&terminal, nullptr, nullptr, &size);
-  if (child == 0) {
-    execl("/bin/sh", "sh", "-c", command.c_str(), static_cast<char*>(nullptr));
-    _exit(127);
-  }
-  std::string all;
-  char buffer[4096];
-  for (ssize_t n; (n = read(terminal, buffer, sizeof buffer)) > 0;) all.append(buffer, size_t(n));
-  close(terminal);
-  int status = 0;
-  waitpid(child, &status, 0);
-  EXPECT_EQ(status, 0) << all;
-  return all;
-}
 
 TEST(Progress, LinesKeepWholePartsThatFit) {
   const std::string line = "ETA 12 s  step 3/9  loss 0.5  ce 0.4";
@@ -46,6 +26,8 @@ TEST(Progress, DurationsAreForPeople) {
   EXPECT_EQ(duration(3725), "1 h 02 min");
 }
 
+using test::contains;
+using test::on_terminal;
 using test::TemporaryFolder;
 
 TEST(Progress, FitsItsTerminalAndSaysFirstWhenItWillBeDone) {
@@ -66,6 +48,25 @@ TEST(Progress, FitsItsTerminalAndSaysFirstWhenItWillBeDone) {
     ++lines;
   }
   EXPECT_GT(lines, 0) << printed;
+}
+
+// A short command shows its last line, which is wiped away before results follow.
+TEST(Progress, IsOfEveryPartOfACommand) {
+  const TemporaryFolder folder;
+  const std::vector<uint8_t> mask{0, 1, 1, 0, 0, 0, 1, 1, 2, 2, 0, 0};
+  write_png(folder / "a.png", mask.data(), 3, 4, 1);
+  const std::string score = "exec build/patchcl score " + folder / "a.png " + folder / "a.png",
+                    wiped = "\r\x1b[K";
+  const std::string classes = on_terminal(80, score);
+  EXPECT_TRUE(contains(classes, "reading 1/1" + wiped)) << classes;
+  EXPECT_TRUE(contains(classes, "case 1/1" + wiped)) << classes;
+  const std::string objects = on_terminal(80, score + " --instances");
+  EXPECT_TRUE(contains(objects, "image 1/1" + wiped)) << objects;
+  const std::string audit = on_terminal(80,
+      "exec build/patchcl audit model --method supervised --steps 2 --tensors 1 --size 16 --widths 2,4 "
+      "--data phantom:cases=4,val=1,size=32");
+  for (const char* part : {"step 2/2", "pass 4/4", "tensor 1/1"})
+    EXPECT_TRUE(contains(audit, part + wiped)) << audit;
 }
 
 }  // namespace

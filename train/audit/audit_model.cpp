@@ -6,8 +6,8 @@
 #include <chrono>
 #include <cstdio>
 #include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 
 #include "tensor/file.h"
 #include "train/audit/audit_commands.h"
@@ -145,22 +145,27 @@ void add_to_page(html::Page& page, const ModelReport& r, const AuditedStep& audi
   page.table({"parameter", "shape", "values", "gradient", "verdict", "worst probe"}, rows);
 }
 
+// Shows what is done of what turns out to be how many.
+std::function<void(size_t, size_t)> shown(const char* item) {
+  const auto line = std::make_shared<ProgressLine>(1, ProgressLine::Options{.item = item, .out = stderr});
+  return [line](size_t done, size_t all) {
+    line->expect(int64_t(all));
+    line->update(int64_t(done));
+  };
+}
+
 ModelReport audit(const AuditedStep& audited, const ReportOptions& o) {
   const auto start = std::chrono::steady_clock::now();
   StepAudit& step = *audited.step;
   ModelReport r;
   r.what = audited.what;
-  r.terms = report_terms(step.layout(), step.terms());
+  r.terms = report_terms(step.layout(), step.terms(shown("pass")));
   r.loss = step.gradient();
-  std::optional<ProgressLine> line;
   ParameterAuditOptions options = o.audit;
-  options.progress = [&](size_t done, size_t all) {
-    if (!line) line.emplace(int64_t(all), ProgressLine::Options{.item = "tensor", .out = stderr});
-    line->update(int64_t(done));
-  };
+  options.progress = shown("tensor");
   r.checks = audit_parameters(
       step.student(), [&] { return step.loss(); }, options);
-  line.reset();
+  options.progress = {};
   r.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return r;
 }

@@ -6,6 +6,7 @@
 #include "tensor/device.h"
 #include "tensor/parallel.h"
 #include "tensor/text.h"
+#include "train/evaluate/progress.h"
 #include "train/setup/batches.h"
 #include "train/setup/model_file.h"
 #include "train/setup/run_record.h"
@@ -67,11 +68,13 @@ AuditedStep AuditSetup::prepare() const {
   out.phases = step.learner().phases().size();
   const int64_t audited = audited_step(step.learner(), phase, method);
   BatchStream batches(step.learner(), c, dataset);
+  ProgressLine line(audited, {.item = "step", .out = stderr});
   for (int64_t i = 0;; ++i) {
     step.set(batches.next(i), i);
     if (i == audited) break;
     step.train(0.01);
     out.history.push_back(norms_by_layer(step.layout(), step.student().grads()));
+    line.update(i + 1);
   }
   const Phase& reached = step.learner().phase();
   TextOut s;

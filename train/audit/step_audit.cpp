@@ -63,8 +63,11 @@ double StepAudit::train(double lr) {
   return before;
 }
 
-std::vector<TermGradient> StepAudit::terms() {
+std::vector<TermGradient> StepAudit::terms(const std::function<void(size_t, size_t)>& progress) {
   std::vector<TermGradient> found;
+  const auto say = [&](size_t done) {
+    if (progress) progress(done, found.size() + 2);
+  };
   {
     Tape tape(arena_, {.keep = true});
     LossTerms log;
@@ -77,6 +80,7 @@ std::vector<TermGradient> StepAudit::terms() {
     }
   }
   for (size_t i = 0; i < found.size(); ++i) {
+    say(i + 1);
     student().zero_grad();
     Tape tape(arena_);
     LossTerms log;
@@ -85,7 +89,9 @@ std::vector<TermGradient> StepAudit::terms() {
     found[i].gradient = arena_.empty(student().grads().shape(), DType::f64);
     copy(student().grads(), found[i].gradient);
   }
+  say(found.size() + 1);
   gradient();
+  say(found.size() + 2);
   return found;
 }
 

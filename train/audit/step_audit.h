@@ -5,6 +5,7 @@
 // constant (teacher, pseudo-labels, queue statistics) does not depend smoothly on the student, or is kept
 // from the first evaluation (Step::held), so differences of the loss see what is differentiated.
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -46,8 +47,8 @@ class StepAudit {
   // The same; student().grads() become dL/dw.
   double gradient();
   // The terms that the method logs and that depend on the student, one backward pass each; student().grads()
-  // hold dL/dw.
-  std::vector<TermGradient> terms();
+  // hold dL/dw. `progress` hears of each pass.
+  std::vector<TermGradient> terms(const std::function<void(size_t done, size_t all)>& progress = {});
   // Records the step on `tape`; the total loss.
   Var record(Tape& tape, LossTerms& log);
 

@@ -1,5 +1,6 @@
 // patchcl eval: segments the held-out cases of a data set and scores the masks, or the objects in them.
 #include <CLI/CLI.hpp>
+#include <optional>
 
 #include "train/commands/command.h"
 #include "train/commands/data_flags.h"
@@ -52,7 +53,8 @@ int eval(const EvalFlags& flags) {
   const std::vector<std::string> names = foreground_names(info, data.class_names());
   const Ensemble networks = ensemble_of(models);
   const InferenceOptions inference = flags.inference.resolve(info);
-  ProgressLine line(count, {.item = "case", .out = stderr});
+  std::optional<ProgressLine> line(
+      std::in_place, count, ProgressLine::Options{.item = "case", .out = stderr});
   int64_t done = 0;
   const auto see = [&](const Volume& v, const Segmentation& prediction, const CaseScores& scores) {
     if (!flags.inference.overlays.empty())
@@ -60,11 +62,12 @@ int eval(const EvalFlags& flags) {
           with_uncertainty(overlay(v, prediction.classes, dice_legend(names, scores)), networks.front(), v,
               inference, arena));
     if (flags.objects) images.push_back(count_objects(v, prediction.of_network, object_options));
-    line.update(++done);
+    line->update(++done);
   };
   const Summary summary = validate(
       networks, count, [&](int64_t i) { return data.validation(i); }, inference, flags.output.metrics(),
       arena, see);
+  line.reset();  // the table stands on lines of its own
   const nlohmann::ordered_json about{{"weights", flags.inference.weights}, {"data", flags.data}};
   if (flags.objects) flags.output.write(summarise_objects(std::move(images)), about);
   else flags.output.write(summary, names, about);

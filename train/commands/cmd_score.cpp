@@ -7,6 +7,7 @@
 #include "train/commands/data_flags.h"
 #include "train/commands/score_masks.h"
 #include "train/commands/score_output.h"
+#include "train/evaluate/progress.h"
 
 namespace patchcl {
 
@@ -20,20 +21,26 @@ struct ScoreFlags {
   ObjectOptions objects;
 };
 
-void score_classes(
-    const ScoreFlags& flags, const std::vector<MaskPair>& pairs, const nlohmann::ordered_json& about) {
-  const ClassMasks masks(
-      pairs, parse_label_map(flags.read.label_values, flags.read.label_colors), flags.binary);
-  const std::vector<std::string> names = masks.names();
+std::vector<CaseScores> score_cases(
+    const ScoreFlags& flags, const std::vector<MaskPair>& pairs, const ClassMasks& masks) {
   std::vector<CaseScores> cases;
+  ProgressLine line(int64_t(pairs.size()), {.item = "case", .out = stderr});
   for (const MaskPair& pair : pairs) {
     const auto [reference, prediction] = masks.read(pair);
     const std::vector<uint8_t> r(reference.values.begin(), reference.values.end()),
         p(prediction.values.begin(), prediction.values.end());
-    cases.push_back(score_case(
-        pair.id, p.data(), r.data(), int(names.size()) + 1, reference.extent, flags.output.metrics()));
+    cases.push_back(score_case(pair.id, p.data(), r.data(), int(masks.names().size()) + 1, reference.extent,
+        flags.output.metrics()));
+    line.update(int64_t(cases.size()));
   }
-  flags.output.write(summarise(std::move(cases)), names, about);
+  return cases;
+}
+
+void score_classes(
+    const ScoreFlags& flags, const std::vector<MaskPair>& pairs, const nlohmann::ordered_json& about) {
+  const ClassMasks masks(
+      pairs, parse_label_map(flags.read.label_values, flags.read.label_colors), flags.binary);
+  flags.output.write(summarise(score_cases(flags, pairs, masks)), masks.names(), about);
 }
 
 // The prediction's components where it holds classes, its numbers where it holds objects.
@@ -48,24 +55,25 @@ std::vector<int32_t> predicted_objects(
   return number_objects(classes.data(), mask.extent.height, mask.extent.width, flags.objects);
 }
 
-void score_objects(
-    const ScoreFlags& flags, const std::vector<MaskPair>& pairs, const nlohmann::ordered_json& about) {
+std::vector<ObjectSummary::Image> count_objects(const ScoreFlags& flags, const std::vector<MaskPair>& pairs) {
   std::vector<ObjectSummary::Image> images;
+  ProgressLine line(int64_t(pairs.size()), {.item = "image", .out = stderr});
   for (const MaskPair& pair : pairs) {
     const auto [reference, prediction] = read_numbers(pair);
     MaskExtent extent = reference.extent;
     if (flags.output.metrics().spacing == Spacing::voxel) extent.spacing = {1, 1, 1};
     images.push_back(
         {pair.id, sum_objects(predicted_objects(flags, pair, prediction), reference.values, extent)});
+    line.update(int64_t(images.size()));
   }
-  flags.output.write(summarise_objects(std::move(images)), about);
+  return images;
 }
 
 int run(const ScoreFlags& flags) {
   flags.output.prepare();
   const std::vector<MaskPair> pairs = mask_pairs(flags.reference, flags.prediction);
   const nlohmann::ordered_json about{{"reference", flags.reference}, {"prediction", flags.prediction}};
-  if (flags.instances) score_objects(flags, pairs, about);
+  if (flags.instances) flags.output.write(summarise_objects(count_objects(flags, pairs)), about);
   else score_classes(flags, pairs, about);
   return int(ExitCode::ok);
 }

@@ -10,6 +10,7 @@
 #include "data/formats/image.h"
 #include "data/formats/readers.h"
 #include "tensor/error.h"
+#include "train/evaluate/progress.h"
 
 namespace patchcl {
 
@@ -125,10 +126,13 @@ ClassMasks::ClassMasks(const std::vector<MaskPair>& pairs, LabelMap labels, bool
     return;
   }
   SideNumbers reference, prediction;
+  ProgressLine line(int64_t(pairs.size()), {.item = "reading", .out = stderr});
+  int64_t read = 0;
   for (const MaskPair& pair : pairs) {
     const NumberedMasks masks = read_numbers(pair);
     reference.add(masks.first, pair.reference);
     prediction.add(masks.second, pair.prediction);
+    line.update(++read);
   }
   for (const SideNumbers* side : {&reference, &prediction})
     if (side->values.size() > kMostClasses)

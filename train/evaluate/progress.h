@@ -23,6 +23,8 @@ class ProgressLine {
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
 
+  // How many there will be, where it was not known at first.
+  void expect(int64_t total) { total_ = total; }
   // After `done` items in all; `detail` is parted by two spaces: "loss 0.412  ce 0.301".
   void update(int64_t done, const std::string& detail = {});
   // Prints a line of its own (validation results) without mixing it with the progress line.
