@@ -55,6 +55,20 @@ TEST(Faults, AReaderThatHasGoneIsExitCode4) {
   EXPECT_EQ(read_text(code), "4\n");
 }
 
+// `patchcl eval --help | head` has shown what was asked for; half a table has not.
+TEST(Faults, AReaderThatHasGoneIsSaidOfResultsAndNotOfHelp) {
+  TemporaryFolder folder;
+  const auto said = [&](const std::string& command) {
+    const std::string errors = folder / "errors";
+    const std::string line =
+        "bash -c '{ sleep 0.2; build/patchcl " + command + "; } 2> " + errors + " | true; sleep 0.5'";
+    EXPECT_EQ(std::system(line.c_str()), 0);
+    return read_text(errors);
+  };
+  for (const char* help : {"--help", "eval --help", "audit model --help"}) EXPECT_EQ(said(help), "") << help;
+  EXPECT_TRUE(contains(said("methods"), "has its reader ended?"));
+}
+
 // Where nothing ignores SIGPIPE for it, as above a shell does.
 TEST(Faults, AReaderThatHasGoneDoesNotEndATraining) {
   TemporaryFolder folder;

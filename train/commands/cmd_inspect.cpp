@@ -80,13 +80,16 @@ int inspect(const InspectOptions& o) {
 }
 
 AddCommand inspect_command{{50, "inspect", "Draw where PatchCL takes its patches from in one image",
+    "Examples:\n"
     "  patchcl inspect --weights runs/last/best.safetensors --image patient001_frame01.nii.gz --out "
     "sheet.svg\n"
     "  patchcl inspect --weights runs/last --image patient001_frame01.nii.gz --html patches.html   to play "
     "with",
     [](CLI::App& app) {
       auto o = std::make_shared<InspectOptions>();
-      app.add_option("--weights", o->weights, "Checkpoint or weights (.safetensors)")->required();
+      app.add_option("--weights", o->weights,
+             "Weights or a checkpoint (.safetensors), or a run folder (its best, else its last)")
+          ->required();
       app.add_option("--image", o->image, "Image or volume: .h5, .nii, .nii.gz, .png, .jpg, .bmp")
           ->required();
       app.add_option("--slice", o->slice, "Slice of a volume; -1: the middle one")->capture_default_str();

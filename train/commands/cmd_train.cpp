@@ -4,6 +4,7 @@
 
 #include "tensor/file.h"
 #include "train/commands/command.h"
+#include "train/commands/help_format.h"
 #include "train/loop/trainer.h"
 #include "train/setup/run_record.h"
 
@@ -42,11 +43,7 @@ TrainConfig resumed(const CLI::App& app, const TrainConfig& asked) {
 
 std::string list_of_methods() {
   std::string text = "\nMethods (--method NAME --help shows the options of one):\n";
-  for (const MethodEntry& m : methods()) {
-    std::string line = "  " + m.name;
-    line.resize(std::max<size_t>(line.size() + 1, 18), ' ');
-    text += line + m.help + "\n";
-  }
+  for (const MethodEntry& m : methods()) text += help_entry(m.name, m.help, 18, help_width());
   return text;
 }
 

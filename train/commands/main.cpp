@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +19,8 @@
 
 #include "tensor/file.h"
 #include "train/commands/command.h"
+#include "train/commands/help_format.h"
+#include "train/evaluate/terminal.h"
 #include "train/options/option_list.h"
 #include "train/setup/run_record.h"
 
@@ -28,24 +31,39 @@ constexpr const char* kExitCodes =
     "Exit codes: 0 ok, 1 internal, 2 usage, 3 data, 4 output, 5 non-finite, 6 checkpoint, 7 audit, 8 device, "
     "9 interrupted";
 
+// Whether what is printed is help: `patchcl train --help | head` has shown what was asked for.
+bool g_is_help = false;
+
 void print_help(std::FILE* out) {
-  std::fprintf(out,
+  g_is_help = true;
+  const size_t width = help_width(out);
+  const std::string what = wrapped(
       "PatchCL: semi-supervised medical image segmentation by pseudo-label guided patch-wise contrastive "
-      "learning\n\n"
-      "Usage: patchcl COMMAND [options]      patchcl COMMAND --help shows the options with "
-      "examples\n       patchcl --version\n\nCommands:\n");
-  for (const Command& c : commands()) std::fprintf(out, "  %-10s %s\n", c.name.c_str(), c.help.c_str());
-  std::fprintf(out, "\n%s\n", kExitCodes);
+      "learning",
+      width);
+  std::fprintf(out,
+      "%s\n\nUsage: patchcl COMMAND [options]\n       patchcl COMMAND --help shows the options with "
+      "examples\n       patchcl --version\n\nCommands:\n",
+      what.c_str());
+  size_t longest = 0;
+  for (const Command& c : commands()) longest = std::max(longest, c.name.size());
+  for (const Command& c : commands()) std::fputs(help_entry(c.name, c.help, longest + 4, width).c_str(), out);
+  std::fprintf(out, "\n%s\n", wrapped(kExitCodes, width).c_str());
 }
 
 int run(const Command& command, int argc, char** argv) {
   CLI::App app{command.help, "patchcl " + command.name};
-  app.footer(command.examples + "\n" + kExitCodes);
+  app.formatter(std::make_shared<HelpFormat>(help_width()));
+  const std::string examples = command.examples.substr(0, command.examples.find_last_not_of('\n') + 1);
+  app.footer(examples + "\n\n" + kExitCodes);
   const std::function<int()> body = command.add(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ExtrasError&) {
     fail(ExitCode::usage, "options", unknown_option(app), " (", app.get_name(), " --help lists them)");
+  } catch (const CLI::CallForHelp& e) {
+    g_is_help = true;
+    return app.exit(e);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? int(ExitCode::ok) : int(ExitCode::usage);
   }
@@ -128,6 +146,7 @@ int guarded(int argc, char** argv) {
 int printed(int code) {
   std::cout.flush();
   if (std::fflush(stdout) == 0 && !std::ferror(stdout) && std::cout) return code;
+  if (g_is_help && errno == EPIPE) return int(ExitCode::io);
   const int failed = report(ExitCode::io,
       "[output] standard output took not all that was printed; is its disk "
       "full, or has its reader ended?");

@@ -9,6 +9,7 @@
 #include "tensor/text.h"
 #include "train/evaluate/report.h"
 #include "train/evaluate/table.h"
+#include "train/evaluate/terminal.h"
 
 namespace patchcl {
 
@@ -16,9 +17,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-std::string padded(const std::string& text, size_t width) {
-  return text + std::string(width > text.size() ? width - text.size() : 0, ' ');
-}
+constexpr size_t kTableWidth = 110;  // of lines of words, where no terminal says
 
 // `value` with two digits, to the right of seven columns.
 std::string cell(double value, double factor) {
@@ -36,6 +35,10 @@ std::string row(const std::string& name, size_t width, const std::vector<Scores>
   return line + "\n";
 }
 
+std::string conventions(const std::string& what) {
+  return wrapped("conventions: " + what, terminal_width(stdout, kTableWidth), 2) + "\n";
+}
+
 std::string counted(const Summary& summary, const std::vector<std::string>& names) {
   std::string s = "pixel accuracy %" + cell(summary.accuracy, 100) + ", mean of cases\n";
   for (size_t i = 0; i < names.size(); ++i) {
@@ -50,16 +53,16 @@ std::string counted(const Summary& summary, const std::vector<std::string>& name
 std::string table(
     const Summary& summary, const std::vector<std::string>& names, const MetricOptions& options) {
   size_t width = 18;
-  for (const CaseScores& c : summary.cases) width = std::max(width, c.id.size());
+  for (const CaseScores& c : summary.cases) width = std::max(width, columns(printable(c.id)));
   std::string s = padded("", width);
-  for (const std::string& name : names) s += " | " + padded(printable(name).substr(0, 27), 27);
+  for (const std::string& name : names) s += " | " + padded(first_columns(printable(name), 27), 27);
   s += "\n" + padded("case", width);
   for (size_t i = 0; i < names.size(); ++i) s += " | Dice % Jacc %   HD95    ASD";
   s += "\n";
   for (const CaseScores& c : summary.cases) s += row(c.id, width, c.classes);
   s += row("mean of " + std::to_string(summary.cases.size()) + " cases", width, summary.classes);
   s += row("mean of classes", width, {summary.mean}) + counted(summary, names);
-  s += "conventions: " + describe(options) + "\n";
+  s += conventions(describe(options));
   if (summary.undefined) s += std::to_string(summary.undefined) + " undefined values (-) are in no mean\n";
   return s;
 }
@@ -170,14 +173,15 @@ void ScoreOutput::write(
 void ScoreOutput::write(const ObjectSummary& summary, ordered_json about) const {
   about["object_conventions"] = kObjectConventions;
   size_t width = 30;
-  for (const ObjectSummary::Image& image : summary.images) width = std::max(width, image.id.size());
+  for (const ObjectSummary::Image& image : summary.images)
+    width = std::max(width, columns(printable(image.id)));
   std::string text = padded("objects of image", width) + " |   F1 % Dice %  Hausd | TP,FP,FN\n";
   TextOut rows;
   rows.precision(17);
   rows << "image,f1,dice,hausdorff,tp,fp,fn\n";
   const auto add = [&](const std::string& name, const ObjectScores& s, const std::string& counts) {
-    text += padded(name, width) + " |" + cell(s.f1, 100) + cell(s.dice, 100) + cell(s.hausdorff, 1) + " | " +
-            counts + "\n";
+    text += padded(printable(name), width) + " |" + cell(s.f1, 100) + cell(s.dice, 100) +
+            cell(s.hausdorff, 1) + " | " + counts + "\n";
     rows << csv_cell(name) << ',' << s.f1 << ',' << s.dice << ',' << s.hausdorff << ',' << counts << '\n';
   };
   const auto counts = [](const ObjectSums& s) {
@@ -192,7 +196,7 @@ void ScoreOutput::write(const ObjectSummary& summary, ordered_json about) const 
   add("pooled", summary.pooled, counts(summary.total));
   about["per_image"] = to_json(summary.mean);
   about["pooled"] = to_json(summary.pooled, summary.total);
-  write(text + "conventions: " + kObjectConventions + "\n", about, rows.str());
+  write(text + conventions(kObjectConventions), about, rows.str());
 }
 
 void add_object_options(CLI::App& app, ObjectOptions& options, const std::string& objects) {

@@ -1,19 +1,14 @@
 #include "train/evaluate/progress.h"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "train/evaluate/terminal.h"
 
 namespace patchcl {
 
 namespace {
 
 constexpr double kTerminalSeconds = 0.5, kPlainSeconds = 10;
-
-// Columns of a terminal; 80 where it does not say.
-size_t columns_of(std::FILE* out) {
-  winsize size{};
-  return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
 
 double seconds_between(std::chrono::steady_clock::time_point a, std::chrono::steady_clock::time_point b) {
   return std::chrono::duration<double>(b - a).count();
@@ -64,7 +59,8 @@ void ProgressLine::update(int64_t done, const std::string& detail) {
     return;
   printed_ = now;
   const std::string line = text(done, detail);
-  if (terminal_) std::fprintf(options_.out, "\r\x1b[K%s", fitted(line, columns_of(options_.out) - 1).c_str());
+  if (terminal_)
+    std::fprintf(options_.out, "\r\x1b[K%s", fitted(line, terminal_width(options_.out, 80) - 1).c_str());
   else std::fprintf(options_.out, "%s\n", line.c_str());
   std::fflush(options_.out);
   open_ = terminal_;
