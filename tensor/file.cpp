@@ -72,8 +72,13 @@ std::string behind_links(const std::string& path) {
   return at.string();
 }
 
+void demand_name(const std::string& path) {
+  if (path.empty()) fail(ExitCode::usage, "file", "the name of an output is empty; say where it goes");
+}
+
 // The new file would take the place of a device or a pipe, and whoever uses these would find it gone.
 void refuse_what_is_no_file(const std::string& path) {
+  demand_name(path);
   struct stat s {};
   if (stat(path.c_str(), &s) != 0 || S_ISREG(s.st_mode)) return;
   fail(ExitCode::io, "file", path, " is ", S_ISDIR(s.st_mode) ? "a folder" : "a device, pipe or socket",
@@ -148,6 +153,7 @@ void update_text(const std::string& path, const std::string& text) {
 }
 
 void make_folders(const std::string& path) {
+  demand_name(path);
   std::filesystem::path folder = std::filesystem::absolute(path);
   if (!folder.has_filename()) folder = folder.parent_path();  // "masks/"
   std::error_code error;

@@ -45,7 +45,7 @@ void write_text(const std::string& path, const std::string& text);
 void update_text(const std::string& path, const std::string& text);
 
 // The folder and those above it, each flushed into the one above: what is written into it outlives a power
-// cut. Error(io) naming it.
+// cut. Error(io) naming it; an empty name is Error(usage).
 void make_folders(const std::string& path);
 // That of a file which will be written: a place that cannot be, or what is no file there, is found before the
 // work, not after it.

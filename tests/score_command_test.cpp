@@ -70,7 +70,7 @@ TEST(Score, FoldersPairByNameAndOneClassMayHaveAnyNumber) {
   save(folder / "p/c.png", 1, one);
   const Outcome o = run_patchcl("score --binary " + folder / "r " + folder / "p --csv " + folder / "s.csv");
   EXPECT_EQ(o.code, 0) << o.output;
-  EXPECT_TRUE(contains(o.output, "1 masks of ")) << o.output;
+  EXPECT_TRUE(contains(o.output, "not scored: 1 mask of ")) << o.output;
   EXPECT_TRUE(contains(o.output, "a                  | 100.00 100.00")) << o.output;
   EXPECT_TRUE(contains(o.output, "mean of 2 cases")) << o.output;
   std::ifstream csv(folder / "s.csv");

@@ -8,6 +8,7 @@
 #include "tensor/text.h"
 #include "train/evaluate/progress.h"
 #include "train/setup/batches.h"
+#include "train/setup/checkpoint.h"
 #include "train/setup/model_file.h"
 #include "train/setup/run_record.h"
 
@@ -22,7 +23,7 @@ void AuditSetup::add(CLI::App& app) {
   o.add("labeled", labeled, "Labelled cases; -1: all", at_least(-1));
   o.add("size", size, "Height and width of the images", at_least(1));
   o.add("batch", batch, "Images, half of them labelled where the method wants others", at_least(1));
-  o.add("weights", weights, "Start from these instead of the initial ones");
+  o.add("weights", weights, "Start from these, or a run folder's, instead of the initial ones");
   o.add("steps", steps, "Training steps before the last one of the method's phases", kNotNegative);
   o.add("phase", phase,
       "Which phase is audited, at its last step: 1 is the first; 0: the last, in `audit model` each of them",
@@ -62,7 +63,8 @@ AuditedStep AuditSetup::prepare() const {
   out.step = std::make_unique<StepAudit>(method, options->options().values(), c.learner_options(dataset));
   StepAudit& step = *out.step;
   if (!weights.empty()) {
-    get_weights(load_tensors(weights, Arena("weights")), step.student(), weights);
+    const std::string path = weights_path(weights);
+    get_weights(load_tensors(path, Arena("weights")), step.student(), path);
     step.teacher().copy_from(step.student());
   }
   out.phases = step.learner().phases().size();

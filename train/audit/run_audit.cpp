@@ -51,7 +51,7 @@ AuditedStep prepare_run(const std::string& run, const std::string& moved) {
   const Phase& phase = step.learner().phase();
   TextOut s;
   s << c.method << ", the step after step " << iteration << " of " << c.iters << " (" << path << "), "
-    << phase.labeled + phase.unlabeled << " images of " << phase.size << 'x' << phase.size;
+    << counted(phase.labeled + phase.unlabeled, "image") << " of " << phase.size << 'x' << phase.size;
   out.what = s.str();
   return out;
 }

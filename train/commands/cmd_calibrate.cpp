@@ -6,6 +6,7 @@
 #include "data/stream/loader.h"
 #include "tensor/file.h"
 #include "tensor/parallel.h"
+#include "tensor/text.h"
 #include "train/commands/command.h"
 #include "train/commands/data_flags.h"
 #include "train/evaluate/progress.h"
@@ -72,8 +73,8 @@ int calibrate(const CalibrateFlags& flags) {
   put_model_info(file, info);
   put_weights(file, model->weights, info.iteration);
   save_tensors(flags.out, file);
-  line.say(flags.out + ": ranges from " + std::to_string(images) +
-           " training images; now: patchcl predict --math int8 --weights " + flags.out);
+  line.say(flags.out + ": ranges from " + counted(images, "training image") +
+           "; now: patchcl predict --math int8 --weights " + in_shell(flags.out));
   return int(ExitCode::ok);
 }
 

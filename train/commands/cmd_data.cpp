@@ -9,8 +9,10 @@
 #include "data/layouts/check.h"
 #include "data/layouts/convert.h"
 #include "tensor/error.h"
+#include "tensor/text.h"
 #include "train/commands/command.h"
 #include "train/commands/data_flags.h"
+#include "train/options/option_list.h"
 
 namespace patchcl {
 namespace {
@@ -116,21 +118,21 @@ std::function<int()> add_convert(CLI::App& app) {
   auto f = std::make_shared<Flags>();
   app.add_option("from", f->from, "Folder of a data set, or phantom[:...]")->required();
   app.add_option("to", f->to, "Folder to write; must not exist or be empty")->required();
-  const std::map<std::string, Target> targets{
-      {"ssl4mis", Target::ssl4mis}, {"nnunet", Target::nnunet}, {"png", Target::png}};
-  app.add_option("--as", f->target, "ssl4mis (.h5), nnunet (.nii.gz) or png (images/ and masks/)")
-      ->required()
-      ->transform(CLI::CheckedTransformer(targets));
+  OptionList list;
+  list.choose("as", f->target,
+      {{"ssl4mis", Target::ssl4mis}, {"nnunet", Target::nnunet}, {"png", Target::png}},
+      "ssl4mis (.h5), nnunet (.nii.gz) or png (images/ and masks/)");
+  list.declare_to(app);
+  app.get_option("--as")->required()->default_str("");
   add_read_options(app, f->read);
   return [f] {
     const ConvertReport r = convert_data(f->from, f->to, f->target, f->read, show_progress);
-    std::printf("wrote %lld cases, %lld slices to %s; ", static_cast<long long>(r.cases),
-        static_cast<long long>(r.slices), f->to.c_str());
+    std::printf("wrote %s, %s to %s; ", counted(r.cases, "case").c_str(), counted(r.slices, "slice").c_str(),
+        f->to.c_str());
     if (r.rounded_cases == 0) std::printf("no value was rounded\n");
     else
-      std::printf(
-          "%lld cases are not whole numbers of 16 bits: scaled and rounded, by at most %.2g of their range\n",
-          static_cast<long long>(r.rounded_cases), r.largest_error);
+      std::printf("not whole numbers of 16 bits, scaled and rounded: %s, by at most %.2g of their range\n",
+          counted(r.rounded_cases, "case").c_str(), r.largest_error);
     return int(ExitCode::ok);
   };
 }

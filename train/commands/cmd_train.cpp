@@ -74,7 +74,9 @@ AddCommand train{{1, "train", "Train a network",
           ->needs("--resume")
           ->configurable(false);
       app.add_option("--weights", config->weights,
-             "Start from these weights, as far as names and shapes agree (what was loaded is printed)")
+             "Start from these weights, or a run folder's (its best, else its last), as far as names and "
+             "shapes "
+             "agree (what was loaded is printed)")
           ->configurable(false);
       app.footer(list_of_methods() + "\n" + app.get_footer());
       return [config, method, &app] {

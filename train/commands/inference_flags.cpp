@@ -6,6 +6,7 @@
 #include "tensor/device.h"
 #include "tensor/file.h"
 #include "tensor/parallel.h"
+#include "tensor/text.h"
 #include "train/evaluate/table.h"
 #include "train/setup/config.h"
 
@@ -56,7 +57,7 @@ std::vector<std::unique_ptr<Model>> InferenceFlags::load(const Arena& arena) con
       fail(ExitCode::usage, "weights", path,
           " has no ranges of its maps, which --math int8 wants; make a file "
           "that does: patchcl calibrate --weights ",
-          path, " --data TRAINING-DATA --out int8.safetensors");
+          in_shell(path), " --data TRAINING-DATA --out int8.safetensors");
     if (info.unet.classes != first.unet.classes || info.size != first.size || info.fit != first.fit ||
         info.border != first.border)
       fail(ExitCode::usage, "weights", path, " has ", info.unet.classes, " classes at size ", info.size, ", ",

@@ -61,6 +61,10 @@ int run(const Command& command, int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ExtrasError&) {
     fail(ExitCode::usage, "options", unknown_option(app), " (", app.get_name(), " --help lists them)");
+  } catch (const CLI::ConfigError&) {
+    const std::string file = app.get_config_ptr()->as<std::string>();
+    fail(ExitCode::usage, "options", file, ": ", unknown_key(app, file), " (", app.get_name(),
+        " --help lists them)");
   } catch (const CLI::CallForHelp& e) {
     g_is_help = true;
     return app.exit(e);

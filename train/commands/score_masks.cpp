@@ -10,6 +10,7 @@
 #include "data/formats/image.h"
 #include "data/formats/readers.h"
 #include "tensor/error.h"
+#include "tensor/text.h"
 #include "train/evaluate/progress.h"
 
 namespace patchcl {
@@ -100,8 +101,8 @@ std::vector<MaskPair> mask_pairs(const std::string& reference, const std::string
   }
   if (pairs.empty()) fail(ExitCode::data, "score", reference, " holds no mask");
   if (predictions.size() > pairs.size())
-    std::cerr << predictions.size() - pairs.size() << " masks of " << prediction << " have no reference in "
-              << reference << " and are not scored\n";
+    std::cerr << "not scored: " << counted(int64_t(predictions.size() - pairs.size()), "mask") << " of "
+              << prediction << " without a reference in " << reference << "\n";
   return pairs;
 }
 

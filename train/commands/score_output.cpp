@@ -39,7 +39,7 @@ std::string conventions(const std::string& what) {
   return wrapped("conventions: " + what, terminal_width(stdout, kTableWidth), 2) + "\n";
 }
 
-std::string counted(const Summary& summary, const std::vector<std::string>& names) {
+std::string pooled(const Summary& summary, const std::vector<std::string>& names) {
   std::string s = "pixel accuracy %" + cell(summary.accuracy, 100) + ", mean of cases\n";
   for (size_t i = 0; i < names.size(); ++i) {
     const Counts& c = summary.counts[i];
@@ -60,10 +60,10 @@ std::string table(
   for (size_t i = 0; i < names.size(); ++i) s += " | Dice % Jacc %   HD95    ASD";
   s += "\n";
   for (const CaseScores& c : summary.cases) s += row(c.id, width, c.classes);
-  s += row("mean of " + std::to_string(summary.cases.size()) + " cases", width, summary.classes);
-  s += row("mean of classes", width, {summary.mean}) + counted(summary, names);
+  s += row("mean of " + counted(int64_t(summary.cases.size()), "case"), width, summary.classes);
+  s += row("mean of classes", width, {summary.mean}) + pooled(summary, names);
   s += conventions(describe(options));
-  if (summary.undefined) s += std::to_string(summary.undefined) + " undefined values (-) are in no mean\n";
+  if (summary.undefined) s += "in no mean: " + counted(summary.undefined, "undefined value") + " (-)\n";
   return s;
 }
 

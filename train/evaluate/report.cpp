@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tensor/file.h"
+#include "tensor/text.h"
 #include "train/evaluate/table.h"
 
 namespace patchcl {
@@ -42,7 +43,7 @@ std::string to_table(const Summary& s, const std::vector<std::string>& names) {
   for (size_t i = 0; i < s.classes.size(); ++i) add(class_name(names, i), s.classes[i]);
   add("mean", s.mean);
   return markdown_table({"class", "Dice", "Jaccard", "HD95", "ASD"}, rows) + "\n" +
-         std::to_string(s.cases.size()) + " cases; " + describe(MetricOptions::ssl4mis()) + "\n";
+         counted(int64_t(s.cases.size()), "case") + "; " + describe(MetricOptions::ssl4mis()) + "\n";
 }
 
 std::string to_json(const Summary& s, const std::vector<std::string>& names) {

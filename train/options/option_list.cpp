@@ -7,6 +7,7 @@
 #include <map>
 #include <numeric>
 
+#include "tensor/file.h"
 #include "tensor/text.h"
 
 namespace patchcl {
@@ -104,6 +105,14 @@ std::vector<std::string> of_last_occurrence(const std::vector<std::string>& word
   return {separator.base(), words.end()};
 }
 
+// Those of groups of options and of sub-commands too: `audit model`.
+std::vector<const CLI::Option*> all_options(const CLI::App& app) {
+  std::vector<const CLI::Option*> all = app.get_options();
+  for (const CLI::App* inner : app.get_subcommands([](const CLI::App*) { return true; }))
+    for (const CLI::Option* o : all_options(*inner)) all.push_back(o);
+  return all;
+}
+
 std::string in_quotes(const std::string& text) {
   std::string all = "\"";
   for (const char c : text) {
@@ -142,15 +151,24 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
 
 std::string unknown_option(const CLI::App& app) {
   std::vector<std::string> known;
-  // Of groups of options and sub-commands too: `audit model`.
-  const std::function<void(const CLI::App&)> add = [&](const CLI::App& part) {
-    for (const CLI::Option* o : part.get_options())
-      for (const std::string& name : o->get_lnames()) known.push_back("--" + name);
-    for (const CLI::App* inner : part.get_subcommands([](const CLI::App*) { return true; })) add(*inner);
-  };
-  add(app);
+  for (const CLI::Option* o : all_options(app))
+    for (const std::string& name : o->get_lnames()) known.push_back("--" + name);
   const std::string word = app.remaining(/*recurse=*/true).at(0);
   return "'" + word + "' is not an option here" + did_you_mean(word, known);
+}
+
+std::string unknown_key(const CLI::App& app, const std::string& file) {
+  std::vector<std::string> known;
+  for (const CLI::Option* o : all_options(app))
+    if (o->get_configurable())
+      for (const std::string& name : o->get_lnames()) known.push_back(name);
+  TextIn in(read_text(file, ExitCode::usage));
+  for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(in)) {
+    if (!item.parents.empty()) return "[" + item.parents.front() + "] is a section; options stand in none";
+    if (std::find(known.begin(), known.end(), item.name) == known.end())
+      return "'" + item.name + "' is no option of a file" + did_you_mean(item.name, known);
+  }
+  return "is not understood";
 }
 
 void no_such_name(const std::string& option, const std::string& name, const std::vector<std::string>& known) {

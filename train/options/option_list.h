@@ -65,6 +65,8 @@ std::string nearest(const std::string& word, const std::vector<std::string>& kno
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& known);
 // The first word that a parser did not know, and which option it may have meant.
 std::string unknown_option(const CLI::App& app);
+// The first key that a TOML file cannot set, and which it may have meant; `file` is read again.
+std::string unknown_key(const CLI::App& app, const std::string& file);
 
 class OptionList {
  public:

@@ -100,8 +100,8 @@ TensorFile read_checkpoint(const std::string& path, const Arena& host) {
   } catch (const Error& e) {
     const fs::path previous = fs::path(path).parent_path() / "last.1.safetensors";
     const bool other = fs::exists(previous) && fs::path(path).filename() != previous.filename();
-    throw Error(e.code(),
-        std::string(e.what()) + (other ? "; the one before it: --resume " + previous.string() : ""));
+    throw Error(e.code(), std::string(e.what()) +
+                              (other ? "; the one before it: --resume " + in_shell(previous.string()) : ""));
   }
   if (!file.metadata.contains("iteration") || !file.metadata.contains("config"))
     fail(ExitCode::checkpoint, "checkpoint", path,
@@ -156,13 +156,14 @@ void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& lea
   save_tensors(last, file);
 }
 
-void start_from_weights(Learner& learner, const std::string& path) {
+void start_from_weights(Learner& learner, const std::string& from) {
+  const std::string path = weights_path(from);
   const PartialLoad load = get_weights_partially(load_tensors(path, Arena("weights")), learner.student());
   if (load.loaded.empty())
     fail(ExitCode::checkpoint, "weights", path, " holds no tensor of this network by name and shape");
   if (learner.teacher()) learner.teacher()->copy_from(learner.student());
   learner.method().start(learner.state());  // what a method keeps of the student by itself
-  std::printf("weights: %zu tensors from %s\n", load.loaded.size(), path.c_str());
+  std::printf("weights: %s from %s\n", counted(int64_t(load.loaded.size()), "tensor").c_str(), path.c_str());
   for (const std::string& name : load.kept) std::printf("  starts anew: %s\n", name.c_str());
   for (const std::string& name : load.unused) std::printf("  not used: %s\n", name.c_str());
 }

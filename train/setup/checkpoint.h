@@ -21,8 +21,9 @@ struct Progress {
 void put_optimizer(TensorFile& file, Learner& learner);
 void get_optimizer(const TensorFile& file, Learner& learner, const std::string& path);
 
-// Begins with these weights, as far as names and shapes agree; prints what was loaded and what was not.
-void start_from_weights(Learner& learner, const std::string& path);
+// Begins with these weights (weights_path), as far as names and shapes agree; prints what was loaded and what
+// was not.
+void start_from_weights(Learner& learner, const std::string& from);
 
 // Writes DIR/last.safetensors; the one before stays as DIR/last.1.safetensors. `config` is the resolved
 // configuration, `data` the fingerprint of the data lists.

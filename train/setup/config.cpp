@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <optional>
 
@@ -35,6 +36,16 @@ std::string value_of(const std::vector<std::string>& arguments, const std::strin
   return value;
 }
 
+// A word that begins with no number can only be a file of names.
+void demand_labeled(const std::string& labeled) {
+  char* end = nullptr;
+  std::strtod(labeled.c_str(), &end);
+  if (end == labeled.c_str() && !std::filesystem::is_regular_file(labeled))
+    fail(ExitCode::usage, "options", "--labeled '", labeled,
+        "': there is no such file; name one that lists cases, or say a count (7), a share (10%) or -1 for "
+        "all");
+}
+
 }  // namespace
 
 int64_t TrainConfig::pictured(int64_t step) const {
@@ -53,9 +64,9 @@ std::string description_of(Fit fit, const std::string& side) {
 std::string TrainConfig::describe() const {
   TextOut s;
   const std::string cpu = "CPU (" + instructions() + ")";
-  s << "run: " << method << ", " << iters << " steps of " << batch << " images, "
-    << (device == DeviceChoice::cuda ? "GPU" : cpu) << ", " << threads << " thread"
-    << (threads == 1 ? "" : "s") << ", into " << printable(out) << "\n";
+  s << "run: " << method << ", " << counted(iters, "step") << " of " << counted(batch, "image") << ", "
+    << (device == DeviceChoice::cuda ? "GPU" : cpu) << ", " << counted(threads, "thread") << ", into "
+    << printable(out) << "\n";
   const auto square = [](int64_t side) { return std::to_string(side) + "x" + std::to_string(side); };
   if (fit) s << "images: " << description_of(*fit, square(size));
   if (fit && window > 0) s << "; windows of " << square(window) << " train";
@@ -64,6 +75,7 @@ std::string TrainConfig::describe() const {
 }
 
 DatasetOptions TrainConfig::dataset_options() const {
+  demand_labeled(labeled);
   return {.labeled = labeled, .validation = val, .tune = tune, .border = border, .fold = fold, .read = read};
 }
 
