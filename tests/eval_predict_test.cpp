@@ -12,6 +12,7 @@
 #include "tests/command_line.h"
 #include "tests/json_output.h"
 #include "train/evaluate/inference.h"
+#include "train/evaluate/terminal.h"
 #include "train/setup/model_file.h"
 
 using namespace patchcl;
@@ -186,7 +187,7 @@ TEST(Predict, BadInputIsNamedAndNothingIsWritten) {
   expect("--weights " + folder / "none.safetensors " + scan + mask, ExitCode::checkpoint, "none.safetensors");
   expect(scan + mask, ExitCode::usage, "--weights");
   expect(w + folder / "none.nii.gz " + mask, ExitCode::data, "none.nii.gz");
-  expect(w + scan + folder / "mask.xyz", ExitCode::data, "mask.xyz");
+  expect(w + scan + folder / "mask.xyz", ExitCode::usage, "mask.xyz");
   expect(w + scan + folder / "mask.png", ExitCode::usage, "slices");
   expect(w + scan + scan, ExitCode::usage, "would replace the image");
   expect(w + scan + folder / "w.safetensors/mask.nii.gz", ExitCode::io, "cannot create the folder");
@@ -222,7 +223,7 @@ TEST(Eval, PrintsTheSameNumbersAsTableJsonAndCsv) {
   const Outcome o = run_patchcl(command + " --json " + folder / "s.json --csv " + folder / "s.csv");
   ASSERT_EQ(o.code, 0) << o.output;
   EXPECT_TRUE(contains(o.output, "mean of 2 cases")) << o.output;
-  EXPECT_TRUE(contains(o.output, describe(MetricOptions{}))) << o.output;
+  EXPECT_TRUE(contains(o.output, wrapped("conventions: " + describe(MetricOptions{}), 110, 2))) << o.output;
   std::ifstream json_file(folder / "s.json"), csv_file(folder / "s.csv");
   const nlohmann::json j = nlohmann::json::parse(json_file);
   ASSERT_EQ(j["cases"].size(), 2u);

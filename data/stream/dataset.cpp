@@ -102,10 +102,11 @@ void Dataset::find_classes(const std::vector<Source>& labeled, int64_t classes) 
 
 std::string Dataset::describe() const {
   TextOut s;
-  s << "data: " << layout_.name << ", " << cases_ << " training patients (" << layout_.train.size()
-    << " files, " << items() << " images), " << labeled_cases_ << " of them labelled (" << labeled_items_
-    << " images); " << validation_cases() << " held-out cases; " << channels_ << " channel(s), " << classes()
-    << " classes:";
+  s << "data: " << layout_.name << ", " << counted(cases_, "training patient") << " ("
+    << counted(int64_t(layout_.train.size()), "file") << ", " << counted(items(), "image") << "), "
+    << labeled_cases_ << " of them labelled (" << counted(labeled_items_, "image") << "); "
+    << counted(validation_cases(), "held-out case") << "; " << counted(channels_, "channel") << ", "
+    << classes() << " classes:";
   for (int64_t k = 0; k < classes(); ++k) s << (k ? ", " : " ") << k << " " << class_names_[size_t(k)];
   s << "\n";
   if (labeled_items_ == items())

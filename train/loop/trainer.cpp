@@ -71,8 +71,8 @@ Trainer::Trainer(TrainConfig config)
     progress_ = load_checkpoint(checkpoint_path(config_.resume), *learner_, resolved_, dataset_.fingerprint(),
         config_.allow_other_bits);
   else if (fs::exists(fs::path(config_.out) / "last.safetensors"))
-    fail(ExitCode::usage, "train", config_.out, " holds a run already; go on with --resume ", config_.out,
-        ", or choose another --out");
+    fail(ExitCode::usage, "train", config_.out, " holds a run already; go on with --resume ",
+        in_shell(config_.out), ", or choose another --out");
   else if (!config_.weights.empty()) start_from_weights(*learner_, config_.weights);
   if (config_.extend > 0)
     std::printf("%s: %lld steps in all; learning rate %.3g, that of a run of this length\n",
@@ -249,7 +249,7 @@ Outcome Trainer::run_phase(
     if (signals.asked() && learner_->iteration() < config_.iters) {
       if (validated_ != learner_->iteration()) checkpoint();
       line.say("interrupted at step " + std::to_string(learner_->iteration()) +
-               "; go on with: patchcl train --resume " + config_.out);
+               "; go on with: patchcl train --resume " + in_shell(config_.out));
       return Outcome::interrupted;
     }
   }

@@ -46,6 +46,11 @@ void demand_labeled(const std::string& labeled) {
         "all");
 }
 
+std::string description_of(Fit fit, const std::string& side) {
+  if (fit == Fit::crop) return "cuts of " + side + " at their own scale; --fit resize takes them whole";
+  return "resized to " + side + (fit == Fit::bilinear ? ", bilinearly" : ", to the nearest pixel");
+}
+
 }  // namespace
 
 int64_t TrainConfig::pictured(int64_t step) const {
@@ -53,13 +58,6 @@ int64_t TrainConfig::pictured(int64_t step) const {
   const int64_t validations = (iters / val_every + 7) / 8;
   return step % (val_every * std::max<int64_t>(validations, 1)) == 0 ? step : 0;
 }
-
-namespace {
-std::string description_of(Fit fit, const std::string& side) {
-  if (fit == Fit::crop) return "cuts of " + side + " at their own scale; --fit resize takes them whole";
-  return "resized to " + side + (fit == Fit::bilinear ? ", bilinearly" : ", to the nearest pixel");
-}
-}  // namespace
 
 std::string TrainConfig::describe() const {
   TextOut s;
