@@ -68,7 +68,7 @@ void ContrastOptions::forbid_without_effect(const OptionList& o) const {
   if (contrast != Contrast::info_nce) o.forbid(pairs, with);
   if (contrast == Contrast::info_nce) o.forbid({"tau"}, with + "; it reads --info-nce-tau");
   if (contrast == Contrast::off) o.forbid(any, with);
-  if (contrast == Contrast::off || contrast == Contrast::intra_inter) o.forbid({"queue-ready"}, with);
+  if (contrast == Contrast::intra_inter) o.forbid({"queue-ready"}, with);
   if (area_filter == AreaFilterMode::off) o.forbid({"area-target"}, "with --area-filter off");
   if (hard_negatives.scheme == HardNegatives::off)
     o.forbid({"hard-negative-anchors"}, "with --hard-negatives off");
