@@ -142,9 +142,8 @@ void demand_grey(const Grid& mask, const std::string& path) {
   const Colors colors = colors_of(mask);
   if (colors.size() > kMostClasses)
     fail(ExitCode::data, "data", path, ": more than ", kMostClasses,
-        " colours, as an image has them; a mask has one for each class, with hard edges: resize masks with "
-        "the "
-        "nearest pixel and save them without loss");
+        " colours, as an image has them; a mask has one for each class, with hard edges: resize masks "
+        "with the nearest pixel and save them without loss");
   fail(ExitCode::data, "data", path,
       ": coloured mask; number its colours, background first: --label-colors \"", text_of(colors), "\"");
 }
