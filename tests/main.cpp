@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -120,11 +121,17 @@ Counts run_in_parts(int jobs) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
   int jobs = 1;
-  for (int i = 1; i < argc; ++i)
-    if (std::sscanf(argv[i], "--jobs=%d", &jobs) != 1 || jobs < 1)
-      return std::fprintf(stderr, "tests: %s: say --jobs=N or an option of GoogleTest\n", argv[i]), 2;
+  // Before GoogleTest keeps the words: a death test starts the program with them again.
+  const auto is_jobs = [&](const char* word) { return std::sscanf(word, "--jobs=%d", &jobs) == 1; };
+  argc = int(std::remove_if(argv + 1, argv + argc, is_jobs) - argv);
+  argv[argc] = nullptr;
+  testing::InitGoogleTest(&argc, argv);
+  if (argc > 1 || jobs < 1) {
+    const char* wrong = argc > 1 ? argv[1] : "--jobs";
+    std::fprintf(stderr, "tests: %s: say --jobs=N or an option of GoogleTest\n", wrong);
+    return 2;
+  }
   const Counts c = jobs == 1 ? run_here() : run_in_parts(jobs);
   c.print();
   return c.failed > 0 || !ran(c);

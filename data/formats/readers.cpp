@@ -66,11 +66,15 @@ std::string values_option(const Grid& label) {
   }
   return option + " " + listed(std::vector<int32_t>(values.begin(), values.end()));
 }
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
 }  // namespace
 
 Format format_of(const std::string& path) {
-  std::string name = std::filesystem::path(path).filename();
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  const std::string name = lower(std::filesystem::path(path).filename());
   const auto ends = [&](const char* suffix) { return name.ends_with(suffix); };
   if (ends(".h5") || ends(".hdf5")) return Format::h5;
   if (ends(".nii") || ends(".nii.gz")) return Format::nifti;
@@ -79,16 +83,12 @@ Format format_of(const std::string& path) {
   if (is_dicom(path))
     fail(ExitCode::data, "data", path,
         ": DICOM is not read; dcm2niix (Debian: dcm2niix) turns a folder of it into .nii.gz: dcm2niix -z y "
-        "-o "
-        "OUT FOLDER");
-  fail(ExitCode::data, "data", path,
-      ": unknown kind of file; known are .h5 .nii .nii.gz .png .jpg .jpeg .bmp .tif .tiff");
+        "-o OUT FOLDER");
+  fail(ExitCode::data, "data", path, ": unknown kind of file; known are .h5 ", kPictureEndings);
 }
 
 bool is_dicom(const std::string& path) {
-  std::string extension = std::filesystem::path(path).extension();
-  std::transform(
-      extension.begin(), extension.end(), extension.begin(), [](unsigned char c) { return std::tolower(c); });
+  const std::string extension = lower(std::filesystem::path(path).extension());
   if (extension == ".dcm" || extension == ".dicom") return true;
   if (!std::filesystem::is_regular_file(path)) return false;
   const Bytes start = read_bytes(path, ExitCode::data, 132);
@@ -190,6 +190,13 @@ Volume read_volume(const std::string& path) {
   return to_volume(stem_of(path), path, image, label ? &*label : nullptr, path);
 }
 
+void demand_mask_name(const std::string& path) {
+  for (const char* ending : {".png", ".h5", ".hdf5", ".nii", ".nii.gz"})
+    if (lower(path).ends_with(ending)) return;
+  fail(ExitCode::usage, "data", "the mask ", path,
+      " has none of the endings .png, .h5, .nii and .nii.gz; choose one (a folder for masks ends in '/')");
+}
+
 void write_label(const std::string& path, const std::vector<uint8_t>& label, const Volume& source) {
   switch (format_of(path)) {
     case Format::h5:
@@ -209,8 +216,7 @@ void write_label(const std::string& path, const std::vector<uint8_t>& label, con
       return;
     }
     case Format::image:
-      if (!path.ends_with(".png") && !path.ends_with(".PNG"))
-        fail(ExitCode::usage, "data", path, ": masks are written as .png, .h5 or .nii.gz");
+      demand_mask_name(path);
       if (source.depth > 1)
         fail(ExitCode::usage, "data", path, ": a volume of ", source.depth,
             " slices does not fit into one PNG; write .h5 or .nii.gz");

@@ -28,6 +28,8 @@ Grid read_grid(const std::string& path, const std::string& array = "image");
 
 // (v - low) / (high - low) as float. Throws Error(data) naming `path` and the position of a NaN or infinity.
 std::vector<float> normalized(const Grid& image, const std::string& path);
+// What a folder's images and masks end in; a .h5 holds both.
+inline constexpr const char* kPictureEndings = ".png .jpg .jpeg .bmp .tif .tiff .nii .nii.gz";
 // More numbers or colours than this are those of an image, unless an option lists them.
 inline constexpr size_t kMostClasses = 32;
 // Throws Error(data) naming `path` and its colours when the channels of a mask differ.
@@ -43,6 +45,8 @@ Volume to_volume(const std::string& id, const std::string& path, const Grid& ima
 // images the label is empty.
 Volume read_volume(const std::string& path);
 
+// Error(usage) for a name whose ending write_label knows no format for.
+void demand_mask_name(const std::string& path);
 // Writes class numbers (D*H*W) to `path`, format by extension. NIfTI copies geometry and orientation from the
 // header of source.source when that is NIfTI, and takes source.spacing otherwise. An .h5 gets one data set
 // "label". PNG holds the class numbers themselves and one slice only.

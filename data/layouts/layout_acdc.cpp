@@ -11,6 +11,7 @@
 
 #include "data/formats/nifti.h"
 #include "data/layouts/layout.h"
+#include "data/layouts/source_files.h"
 #include "tensor/error.h"
 
 namespace fs = std::filesystem;
@@ -56,11 +57,8 @@ std::vector<Source> frames_of(const std::string& folder) {
     Source s;
     s.group = fs::path(folder).filename();
     s.id = s.group + "_frame0" + std::to_string(sources.size() + 1);
-    const Grid header = read_nifti_header(path);
-    s.depth = header.depth;
-    s.height = header.height;
-    s.width = header.width;
     s.path = path;
+    set_sizes(s);
     s.label_path = mask;
     s.image = [path = path] { return read_nifti(path); };
     if (!mask.empty()) s.label = [mask = mask] { return read_nifti(mask); };

@@ -240,7 +240,7 @@ std::string place_of_images(const std::string& dir) {
 }
 
 [[noreturn]] void fail_without_images(const std::string& dir) {
-  const std::string known = ".png .jpg .jpeg .bmp .tif .tiff .nii .nii.gz", images = place_of_images(dir);
+  const std::string known = kPictureEndings, images = place_of_images(dir);
   if (!images.empty() && files_in(images).empty())
     fail(ExitCode::data, "data", images, ": no picture that can be read; it holds ", names_in(images),
         "; wants files that end in ", known, ", in this folder itself and not in folders of it");

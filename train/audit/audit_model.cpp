@@ -165,7 +165,7 @@ ModelReport audit(const AuditedStep& audited, const ReportOptions& o) {
   options.progress = shown("tensor");
   r.checks = audit_parameters(
       step.student(), [&] { return step.loss(); }, options);
-  options.progress = {};
+  options.progress = {};  // ends its line
   r.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return r;
 }

@@ -68,15 +68,6 @@ fs::path mask_name(const fs::path& image) {
   return name + (format_of(image.string()) == Format::image ? ".png" : extension);
 }
 
-void demand_mask_ending(const std::string& path) {
-  std::string name = path;
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-  for (const char* ending : {".png", ".h5", ".hdf5", ".nii", ".nii.gz"})
-    if (name.ends_with(ending)) return;
-  fail(ExitCode::usage, "predict", "the mask ", path,
-      " has none of the endings .png, .h5, .nii and .nii.gz; choose one (a folder for masks ends in '/')");
-}
-
 // Where the mask of each file goes. Error(usage) for a mask that would replace an image or another mask.
 std::vector<fs::path> targets(const PredictFlags& flags, const std::vector<fs::path>& files) {
   const bool into_folder =
@@ -86,7 +77,7 @@ std::vector<fs::path> targets(const PredictFlags& flags, const std::vector<fs::p
   std::vector<fs::path> masks;
   for (const fs::path& file : files) {
     const fs::path target = into_folder ? fs::path(flags.output) / mask_name(file) : fs::path(flags.output);
-    demand_mask_ending(target.string());
+    demand_mask_name(target.string());
     if (fs::exists(target) && fs::equivalent(file, target))
       fail(ExitCode::usage, "predict", "the mask ", target.string(),
           " would replace the image; choose another output");

@@ -5,6 +5,7 @@
 #include "tensor/file.h"
 #include "train/commands/command.h"
 #include "train/commands/help_format.h"
+#include "train/evaluate/terminal.h"
 #include "train/loop/trainer.h"
 #include "train/setup/run_record.h"
 
@@ -43,7 +44,7 @@ TrainConfig resumed(const CLI::App& app, const TrainConfig& asked) {
 
 std::string list_of_methods() {
   std::string text = "\nMethods (--method NAME --help shows the options of one):\n";
-  for (const MethodEntry& m : methods()) text += help_entry(m.name, m.help, 18, help_width());
+  for (const MethodEntry& m : methods()) text += help_entry(m.name, m.help, 18, terminal_width(stdout));
   return text;
 }
 
@@ -74,9 +75,8 @@ AddCommand train{{1, "train", "Train a network",
           ->needs("--resume")
           ->configurable(false);
       app.add_option("--weights", config->weights,
-             "Start from these weights, or a run folder's (its best, else its last), as far as names and "
-             "shapes "
-             "agree (what was loaded is printed)")
+             "Start from these weights, or a run folder's (its best, else its last), as far as "
+             "names and shapes agree (what was loaded is printed)")
           ->configurable(false);
       app.footer(list_of_methods() + "\n" + app.get_footer());
       return [config, method, &app] {

@@ -7,7 +7,7 @@ namespace patchcl {
 
 namespace {
 
-constexpr size_t kPageWidth = 110, kGroupIndent = 2, kBehindName = 6;
+constexpr size_t kGroupIndent = 2, kBehindName = 6;
 
 // "  patchcl COMMAND ...      remark", longer than a line.
 std::string long_example(const std::string& line, size_t width) {
@@ -25,8 +25,6 @@ std::string long_example(const std::string& line, size_t width) {
 }
 
 }  // namespace
-
-size_t help_width(std::FILE* out) { return terminal_width(out, kPageWidth); }
 
 std::string help_entry(const std::string& name, const std::string& text, size_t column, size_t width) {
   const std::string left = wrapped("  " + name, width, kBehindName);

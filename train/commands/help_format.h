@@ -5,9 +5,6 @@
 
 namespace patchcl {
 
-// Columns of help that goes to `out`: those of a terminal, else those of docs/options.md.
-size_t help_width(std::FILE* out = stdout);
-
 // A name and, from a column of its own on, what it is.
 std::string help_entry(const std::string& name, const std::string& text, size_t column, size_t width);
 

@@ -36,7 +36,7 @@ bool g_is_help = false;
 
 void print_help(std::FILE* out) {
   g_is_help = true;
-  const size_t width = help_width(out);
+  const size_t width = terminal_width(out);
   const std::string what = wrapped(
       "PatchCL: semi-supervised medical image segmentation by pseudo-label guided patch-wise contrastive "
       "learning",
@@ -53,7 +53,7 @@ void print_help(std::FILE* out) {
 
 int run(const Command& command, int argc, char** argv) {
   CLI::App app{command.help, "patchcl " + command.name};
-  app.formatter(std::make_shared<HelpFormat>(help_width()));
+  app.formatter(std::make_shared<HelpFormat>(terminal_width(stdout)));
   const std::string examples = command.examples.substr(0, command.examples.find_last_not_of('\n') + 1);
   app.footer(examples + "\n\n" + kExitCodes);
   const std::function<int()> body = command.add(app);

@@ -17,8 +17,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr size_t kTableWidth = 110;  // of lines of words, where no terminal says
-
 // `value` with two digits, to the right of seven columns.
 std::string cell(double value, double factor) {
   const std::string text = std::isnan(value) ? "-" : fixed(factor * value, 2);
@@ -36,7 +34,7 @@ std::string row(const std::string& name, size_t width, const std::vector<Scores>
 }
 
 std::string conventions(const std::string& what) {
-  return wrapped("conventions: " + what, terminal_width(stdout, kTableWidth), 2) + "\n";
+  return wrapped("conventions: " + what, terminal_width(stdout), 2) + "\n";
 }
 
 std::string pooled(const Summary& summary, const std::vector<std::string>& names) {

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "train/evaluate/terminal.h"
 
 namespace patchcl {
@@ -30,9 +32,9 @@ std::string TimeLeft::left() const {
 }
 
 std::string fitted(const std::string& line, size_t width) {
-  if (line.size() <= width) return line;
-  const size_t end = line.rfind("  ", width);
-  return line.substr(0, end == std::string::npos ? width : end);
+  const std::string shown = first_columns(line, width);
+  if (shown.size() == line.size()) return line;
+  return line.substr(0, std::min(line.rfind("  ", shown.size()), shown.size()));
 }
 
 ProgressLine::ProgressLine(int64_t total, const Options& options)

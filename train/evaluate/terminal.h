@@ -5,8 +5,9 @@
 
 namespace patchcl {
 
-// Columns of the terminal that `out` is; of what is none, or does not say, `otherwise`.
-size_t terminal_width(std::FILE* out, size_t otherwise);
+// Columns of the terminal that `out` is; of what is none, or does not say, `otherwise`: those of help and
+// tables in a file.
+size_t terminal_width(std::FILE* out, size_t otherwise = 110);
 
 // Columns that UTF-8 text takes: none for marks that sit on the letter before, two for the letters of East
 // Asia.

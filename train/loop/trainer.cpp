@@ -31,7 +31,7 @@ ModelInfo model_info(const TrainConfig& c, const LearnerOptions& o, const Datase
   info.unet = o.network;
   info.size = c.size;
   info.class_names = distinct(data.class_names());
-  info.fit = c.fit_of(data);
+  info.fit = c.fit.value();
   info.border = c.border;
   return info;
 }

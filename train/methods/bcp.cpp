@@ -66,7 +66,7 @@ void Bcp::resolve(const RunShape& run) {
 
 std::vector<Phase> Bcp::phases(const RunShape& run) const {
   Phase early = whole_run(run, labeled_batch_);
-  early.labeled_parts = early.unlabeled_parts = 2;
+  early.halves_labeled = early.halves_unlabeled = true;
   Phase late = early;
   early.name = "pre-training";
   early.unlabeled = 0;

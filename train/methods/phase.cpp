@@ -19,7 +19,7 @@ Phase on_whole_images(Phase p, const RunShape& run) {
   p.size = run.whole_size;
   p.labeled = in_whole_batch(p.labeled, run);
   p.unlabeled = in_whole_batch(p.unlabeled, run);
-  if (p.labeled % p.labeled_parts != 0 || p.unlabeled % p.unlabeled_parts != 0)
+  if ((p.halves_labeled && p.labeled % 2 != 0) || (p.halves_unlabeled && p.unlabeled % 2 != 0))
     fail(ExitCode::usage, "options", "--whole-batch ", run.whole_batch, " gives a step ", p.labeled,
         " labelled and ", p.unlabeled, " unlabelled images, of which the method takes halves; try ",
         (run.whole_batch + 3) / 4 * 4);

@@ -29,8 +29,8 @@ struct Phase {
   std::string name;  // "warm-up"
   int64_t iterations = 0;
   int64_t labeled = 0, unlabeled = 0;  // images in a batch
-  int64_t labeled_parts = 1;           // equal parts that the method cuts either kind into
-  int64_t unlabeled_parts = 1;
+  bool halves_labeled = false;         // whether the method cuts that kind into halves
+  bool halves_unlabeled = false;
   int64_t size = 0;                          // height and width of an image; 0: as the run has it
   std::vector<ViewKind> views{{}};           // of every image; the first is the plain one
   std::optional<Augmentation> augment = {};  // of its images; empty: as the run has it

@@ -36,7 +36,7 @@ void UniMatch::resolve(const RunShape& run) { labeled_batch_ = labeled_share(run
 std::vector<Phase> UniMatch::phases(const RunShape& run) const {
   Phase all = whole_run(run, labeled_batch_, {{}, kBlurred, kBlurred});
   all.unlabeled *= 2;
-  all.unlabeled_parts = 2;
+  all.halves_unlabeled = true;
   return {all};
 }
 

@@ -66,9 +66,9 @@ std::string TrainConfig::describe() const {
     << (device == DeviceChoice::cuda ? "GPU" : cpu) << ", " << counted(threads, "thread") << ", into "
     << printable(out) << "\n";
   const auto square = [](int64_t side) { return std::to_string(side) + "x" + std::to_string(side); };
-  if (fit) s << "images: " << description_of(*fit, square(size));
-  if (fit && window > 0) s << "; windows of " << square(window) << " train";
-  if (fit) s << "\n";
+  s << "images: " << description_of(fit.value(), square(size));
+  if (window > 0) s << "; windows of " << square(window) << " train";
+  s << "\n";
   return s.str();
 }
 
