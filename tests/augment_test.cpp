@@ -2,6 +2,7 @@
 #include "tests/small_data.h"
 #include "data/resize.h"
 #include "data/stream/augment.h"
+#include "data/stream/loader.h"
 
 #include <gtest/gtest.h>
 
@@ -148,6 +149,17 @@ TEST(Augment, AWindowIsAPartOfTheWholeImageOfEveryKind) {
       }
     EXPECT_EQ(places, 1) << name;
   }
+}
+
+TEST(Augment, TheLoaderShowsAnImageAsEightBitsWhereAPhaseAsks) {
+  const Dataset dataset = Dataset::open("phantom:cases=2,size=32,slices=3", {.labeled = 1, .validation = 0});
+  const Sampler sampler(7, dataset.labeled_items(), dataset.items() - dataset.labeled_items(), 2, 1);
+  Loader loader(
+      dataset, sampler, {.seed = 1, .augment = {.size = 32}, .views = {{}, {.eight_bits = true}}}, 0);
+  const Batch b = loader.next();
+  const Tensor &x = b.images(), &view = b.views[1].images;
+  for (int64_t i = 0; i < x.numel(); ++i)
+    ASSERT_EQ(view.data<float>()[i], std::floor(255 * x.data<float>()[i]) / 255);
 }
 
 // METHODS 7.4: rounded to 8 bits, with p 0.8 other brightness and contrast, with p `blur` blurred.

@@ -1,6 +1,7 @@
 // Steps of whole methods against PyTorch: options, phases, losses, optimiser and teacher as the learner runs
 // them (tests/golden/methods.safetensors, written by tests/golden/make_methods.py in f64). All options differ
 // from their defaults, so that one which nobody reads shows.
+#include <cmath>
 #include <numeric>
 
 #include "autograd/ops/shape.h"
@@ -38,6 +39,9 @@ OptionValues options_of(const std::string& method) {
   if (method == "unimatch")
     return {{"labeled-batch", "2"}, {"confidence", "0.4"}, {"channel-dropout", "0.4"}};
   const std::map<std::string, OptionValues> own{{"ad-mt", {{"confidence", "0.4"}}},
+      {"ad-mt uncut", {{"confidence", "0.4"}, {"cut-decisions", "false"}}},
+      {"ad-mt plain", {{"confidence", "0.4"}, {"cutmix", "false"}, {"teacher-norm", "batch"},
+                          {"teacher-dropout", "false"}}},
       {"base", {{"ema", "0.7"}, {"confidence", "0.4"}}}, {"mean-teacher", {{"ema", "0.7"}}},
       {"ua-mt", {{"ema", "0.7"}, {"dropout-passes", "2"}}}, {"fixmatch", {{"confidence", "0.4"}}},
       {"patchcl",
@@ -65,6 +69,11 @@ Batch batch_of(const Learner& learner, const Arena& arena, const std::string& na
     const Tensor x =
         golden::images(arena, {all, kSide, kSide, 1}, learner.options().dtype, name + view + end);
     b.views.push_back({x.rows(0, n), labels.rows(0, n)});
+  }
+  if (phase.views.back().eight_bits) {
+    std::vector<double> x = golden::values(b.images());
+    for (double& v : x) v = std::floor(255 * v) / 255;
+    b.views.push_back({golden::tensor(arena, b.images().shape(), b.images().dtype(), x), b.labels()});
   }
   b.views.resize(phase.views.size());
   return b;
@@ -109,7 +118,7 @@ class GoldenMethods : public testing::TestWithParam<golden::Setting> {
   void TearDown() override { set_kernels(Kernels::fast); }
 
   std::unique_ptr<Method> make(const std::string& name) const {
-    if (name != "patchcl") return make_method(name, options_of(name));
+    if (name != "patchcl") return make_method(name.substr(0, name.find(' ')), options_of(name));
     auto method = std::make_unique<KnownMoments>();
     method->options().set(options_of(name));
     method->mean = in_precision("steps.mean");
@@ -132,8 +141,8 @@ class GoldenMethods : public testing::TestWithParam<golden::Setting> {
 };
 
 TEST_P(GoldenMethods, TenStepsOfTheLearnerAreThoseOfPyTorch) {
-  for (const std::string method :
-      {"supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl", "base", "bcp", "unimatch", "ad-mt"}) {
+  for (const std::string method : {"supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl", "base",
+           "bcp", "unimatch", "ad-mt", "ad-mt uncut", "ad-mt plain"}) {
     Learner learner(make(method), run_of(GetParam(), method == "supervised" ? kLabeled : kImages));
     golden::fill(learner.student(), arena_);
     if (learner.teacher()) golden::fill(*learner.teacher(), arena_);
@@ -291,16 +300,30 @@ class KnownRegions : public PatchCl {
   }
 };
 
+std::unique_ptr<KnownRegions> known_regions(const OptionValues& contrast) {
+  auto method = std::make_unique<KnownRegions>();
+  method->options().set(OptionValues{{"labeled-batch", "2"}, {"warm-up", "0.2"}, {"ramp-up", "0.5"},
+      {"consistency-weight", "3"}, {"ema", "0.7"}, {"teacher-norm", "running"}, {"embedding", "6"},
+      {"embed", "region"}, {"contrast-weight", "0.3"}, {"contrast-ramp", "true"}, {"queue", "24"},
+      {"queue-ready", "20"}});
+  method->options().set(contrast);
+  return method;
+}
+
 }  // namespace
+
+TEST_P(GoldenPatchCl, InfoNceOfRegionsHasTheDirectionsOfClassMeansAsPositives) {
+  if (GetParam() != "main") return;
+  Learner learner(
+      known_regions({{"contrast", "info-nce"}, {"info-nce-tau", "0.4"}, {"info-nce-negatives", "5"}}),
+      run_of({DType::f64, Kernels::fast, true}, kImages));
+  expect_term(learner, "contrast", "info-nce", "region.");
+}
 
 TEST_P(GoldenPatchCl, RegionsAgainstClassMeansAreThoseOfPyTorch) {
   if (GetParam() != "main") return;
-  auto owned = std::make_unique<KnownRegions>();
+  auto owned = known_regions({{"contrast", "prototype"}, {"tau", "0.5"}});
   KnownRegions& method = *owned;
-  method.options().set(OptionValues{{"labeled-batch", "2"}, {"warm-up", "0.2"}, {"ramp-up", "0.5"},
-      {"consistency-weight", "3"}, {"ema", "0.7"}, {"teacher-norm", "running"}, {"embedding", "6"},
-      {"embed", "region"}, {"contrast", "prototype"}, {"contrast-weight", "0.3"}, {"contrast-ramp", "true"},
-      {"tau", "0.5"}, {"queue", "24"}, {"queue-ready", "20"}});
   Learner learner(std::move(owned), run_of({DType::f64, Kernels::fast, true}, kImages));
   for (const std::string term : {"contrast", "total"}) expect_term(learner, term, term, "region.");
   golden::expect_close("region.keys", method.keys, golden_.tensors.at("region.keys"), 1e-9);

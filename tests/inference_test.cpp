@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "autograd/ops/softmax.h"
@@ -71,6 +72,40 @@ std::vector<float> crop(
 }
 
 }  // namespace
+
+TEST(Inference, LogitsZoomBackBilinearlyWhereItIsAskedFor) {
+  const Net net;
+  const Volume v = random_volume(2, 21, 35);
+  constexpr int64_t kSide = 18;  // the network takes 20
+  Volume zoomed = random_volume(2, kSide, kSide);
+  for (int64_t z = 0; z < 2; ++z)
+    zoom_nearest(
+        v.image.data() + z * 21 * 35, 21, 35, 1, zoomed.image.data() + z * kSide * kSide, kSide, kSide);
+  std::vector<uint8_t> wanted;
+  std::vector<double> softmax_there;
+  segment({{&net.unet, &net.weights}}, zoomed, {.size = kSide}, net.arena,
+      [&](int64_t, const std::vector<double>& p) {
+        std::vector<float> logs(p.begin(), p.end()), back(21 * 35 * 3);
+        for (float& x : logs) x = std::log(x);
+        zoom_bilinear(logs.data(), kSide, kSide, 3, back.data(), 21, 35);
+        for (const float* z = back.data(); z != back.data() + back.size(); z += 3) {
+          wanted.push_back(largest(z));
+          const double sum = std::exp(z[0]) + std::exp(z[1]) + std::exp(z[2]);
+          for (int k = 0; k < 3; ++k) softmax_there.push_back(std::exp(z[k]) / sum);
+        }
+      });
+  InferenceOptions o{.size = kSide, .bilinear_back = true};
+  std::vector<double> given;
+  const auto see = [&](int64_t, const std::vector<double>& p) {
+    given.insert(given.end(), p.begin(), p.end());
+  };
+  EXPECT_EQ(segment({{&net.unet, &net.weights}}, v, o, net.arena, see).classes, wanted);
+  EXPECT_NE(segment(net.unet, net.weights, v, {.size = kSide}, net.arena), wanted);
+  ASSERT_EQ(given.size(), softmax_there.size());
+  for (size_t i = 0; i < given.size(); ++i) ASSERT_NEAR(given[i], softmax_there[i], 1e-5) << i;
+  o.fit = Fit::crop;
+  EXPECT_THROW(segment(net.unet, net.weights, v, o, net.arena), Error);
+}
 
 TEST(Inference, ResizeIsZoomForwardArgmaxZoomBackForAnyBatch) {
   const Net net;

@@ -217,6 +217,20 @@ TEST_F(PatchClParts, HardNegativesAreCloseToTheAnchorsThatAreAskedFor) {
   EXPECT_NE(loss("student", teacher), loss("teacher", teacher));
 }
 
+// The positive of a region is the mean of its class's keys; where the teacher drew none there is no anchor.
+TEST_F(PatchClParts, InfoNceOfRegionsLeavesOutClassesWithoutKeys) {
+  OpenPatchCl& method = make_queued({{"embed", "region"}, {"contrast", "info-nce"}});
+  fill_queues(method, {{1, 0, 0.8f, 0.6f}, {-1, 0, -0.6f, 0.8f}});
+  const Tensor keys = keys_of(arena_, {1, 0, 0.8f, 0.6f});
+  const auto loss = [&](const std::vector<float>& rows, const std::vector<int32_t>& classes) {
+    Step step = step_at(5);
+    const Var t = tape_->constant(keys_of(arena_, rows), "embeddings");
+    return method.against_classes(step, t, classes, keys, {0, 0}).value().item();
+  };
+  EXPECT_GT(loss({0, 1}, {0}), 0);
+  EXPECT_EQ(loss({0, 1, 1, 0}, {0, 1}), loss({0, 1}, {0}));
+}
+
 // One window in the whole batch is no batch for the head's norm: the step goes without the contrast.
 TEST_F(PatchClParts, OneWindowIsNoContrast) {
   for (const char* embed : {"patch", "attention", "region"}) {

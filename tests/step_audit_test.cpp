@@ -20,7 +20,7 @@ Batch small_batch(const Arena& arena) {
   Batch b;
   const Tensor labels = golden::labels(arena, {4, 32, 32}, 4, "audit.labels");
   fill(labels.rows(2, 2), 255);
-  for (const char* name : {"audit.images", "audit.strong", "audit.other"})
+  for (const char* name : {"audit.images", "audit.strong", "audit.other", "audit.weak"})
     b.views.push_back({golden::images(arena, {4, 32, 32, 1}, DType::f32, name), labels});
   b.labeled = 2;
   b.ids = {"a", "b", "c", "d"};
@@ -129,6 +129,7 @@ std::vector<Choice> choices() {
       {"patchcl_region", "patchcl",
           {{"embed", "region"}, {"contrast", "prototype"}, {"tau", "0.2"}, {"head-norm", "true"},
               {"sampling", "sure"}, {"replacement", "false"}, {"near-foreground", "true"}}},
+      {"patchcl_region_info_nce", "patchcl", {{"embed", "region"}, {"contrast", "info-nce"}}},
       {"patchcl_attention", "patchcl",
           {{"embed", "attention"}, {"embed-level", "1"}, {"contrast", "prototype"}, {"tau", "0.2"}}},
       {"patchcl_region_mixed", "patchcl",

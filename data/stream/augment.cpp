@@ -211,10 +211,13 @@ std::vector<double> gaussian(double sigma) {
 
 }  // namespace
 
+void eight_bit_view(const float* weak, int64_t numbers, float* view) {
+  for (int64_t i = 0; i < numbers; ++i) view[i] = std::floor(255 * weak[i]) / 255;
+}
+
 void blurred_view(
     const float* weak, int64_t height, int64_t width, int64_t channels, double blur, Rng rng, float* strong) {
-  const int64_t n = height * width * channels;
-  for (int64_t i = 0; i < n; ++i) strong[i] = std::floor(255 * weak[i]) / 255;
+  eight_bit_view(weak, height * width * channels, strong);
   const bool jittered = rng.uniform() < 0.8;
   const double brightness = rng.uniform(0.5, 1.5), contrast = rng.uniform(0.5, 1.5);
   const bool blurs = rng.uniform() < blur;

@@ -42,7 +42,10 @@ void augment(const Slice& in, const AugmentOptions& options, Rng rng, float* ima
 // colour, saturation, each factor uniform in [0.2, 1.8]; result clamped to [0,1].
 void strong_view(const float* weak, int64_t pixels, int64_t channels, Rng rng, float* strong);
 
-// The strong view of METHODS 7.4 and 7.5: floor(255 x)/255; with p 0.8 brightness, then contrast with factors
+// floor(255 x)/255: what is left of an image that was saved as 8 bits (METHODS 7.4, 7.5).
+void eight_bit_view(const float* weak, int64_t numbers, float* view);
+
+// The strong view of METHODS 7.4 and 7.5: that of 8 bits; with p 0.8 brightness, then contrast with factors
 // uniform in [0.5, 1.5], clamped to [0,1]; with p `blur` a Gaussian blur of sigma uniform in (0.1, 2), the
 // image mirrored at its border.
 void blurred_view(

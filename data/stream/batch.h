@@ -9,14 +9,15 @@ namespace patchcl {
 
 // How an image of a batch is shown once more: in the pixel grid of the first view or turned, flipped and cut
 // anew; as it is or with another brightness and contrast (METHODS 4.2), or brightness, gamma and noise (2.2),
-// or of 8 bits, with another brightness and contrast with p 0.8, blurred with p `blur` (7.4).
+// or of 8 bits, that with another brightness and contrast with p 0.8, blurred with p `blur` (7.4).
 struct ViewKind {
   bool own_geometry = false;
   bool jittered = false;
   bool recoloured = false;
+  bool eight_bits = false;
   double blur = 0;
 };
-constexpr ViewKind kStrongView{.own_geometry = false, .jittered = true};
+constexpr ViewKind kStrongView{.own_geometry = false, .jittered = true}, kBlurredView{.blur = 0.2};
 
 struct View {
   Tensor images;  // (N,H,W,C) f32 or f64, in [0,1]

@@ -130,6 +130,7 @@ struct Loader::Impl {
     const float* const shown = draws_geometry ? image : image_of(0);
     if (kind.jittered) strong_view(shown, pixels, channels, rng(kStrongSite, v), image);
     else if (kind.recoloured) recolour(shown, pixels * channels, rng(kStrongSite, v), image);
+    else if (kind.eight_bits) eight_bit_view(shown, pixels * channels, image);
     else if (kind.blur > 0)
       blurred_view(shown, options.augment.side(), options.augment.side(), channels, kind.blur,
           rng(kStrongSite, v), image);

@@ -191,15 +191,20 @@ def bcp_loss(net, teacher, x, y, t):
     return (loss + region_loss(net(pasted(x[1:2], x[3:], box)), pasted(y[1:2], wanted[1], box), box, 1, PSEUDO_WEIGHT)) / 2
 
 
+def predict_by_batch(net, x):
+    """With the batch's own statistics, which leave no trace, and without dropout."""
+    with own_statistics(net), torch.no_grad():
+        net.eval()
+        for m in norms_of(net):
+            m.train()
+        p = torch.softmax(net(x), 1)
+        net.train()
+    return p
+
+
 def base_views(teacher, x, strong, y, t):
     """What the student sees of unlabelled images, their pseudo-labels, and which of those count."""
-    with own_statistics(teacher):
-        teacher.eval()
-        for m in norms_of(teacher):
-            m.train()
-        with torch.no_grad():
-            best, wanted = torch.softmax(teacher(x[LABELED:]), 1).max(1)
-        teacher.train()
+    best, wanted = predict_by_batch(teacher, x[LABELED:]).max(1)
     sure = (best >= CONFIDENCE).double()
     draws, seen = Draws(t, SITE_PASTE), strong[LABELED:]
     if draws.below(2) == 0:
@@ -241,6 +246,7 @@ def random_cut(draws, side):
 
 def unimatch_loss(net, x, strong, other, y, t):
     n, m = LABELED, LABELED
+    x = torch.cat([x[:n], torch.floor(255 * x[n:]) / 255])
     p_v = predict(net, x[n + m:], t)
     net.train()
     start_step(t)
@@ -272,13 +278,14 @@ def first_is_active(t):
     return first
 
 
-def ad_mt_loss(net, teacher, second, x, strong, y, t):
+def ad_mt_loss(net, teacher, second, x, strong, y, t, form):
+    """form: "" as ours, "uncut" as released, "plain" without CutMix, teachers as in base."""
     net.train()
     start_step(t)
     if warming_up(t):
         return sum(supervised(net(x), y)) / 2
     first, u = first_is_active(t), x[LABELED:]
-    p1, p2 = (predict(who, u, t, site, training=active)
+    p1, p2 = (predict_by_batch(who, u) if form == "plain" else predict(who, u, t, site, training=active)
               for who, site, active in ((teacher, SITE_TEACHER, first), (second, SITE_SECOND_TEACHER, not first)))
     e1, e2 = (torch.exp((p * torch.log2(p)).sum(1, keepdim=True)) for p in (p1, p2))
     c, wanted = ((e1 * p1 + e2 * p2) / (e1 + e2)).max(1)
@@ -288,13 +295,13 @@ def ad_mt_loss(net, teacher, second, x, strong, y, t):
     def cut(v):
         return torch.stack([pasted(v[i], v[order[i]], boxes[i]) for i in range(len(v))])
 
-    if not first:
+    if not first and form != "plain":
         seen, wanted, c, disputed = cut(u), cut(wanted), cut(c), cut(disputed)
     net.train()
     start_step(t)
     logits = net(torch.cat([x, seen]))
     own_c, own = torch.softmax(logits[LABELED:2 * LABELED], 1).detach().max(1)
-    if not first:
+    if not first and form == "":
         own_c, own = cut(own_c), cut(own)
     surer = disputed & (own != wanted) & (own_c > c)
     wanted, c = torch.where(surer, own, wanted), torch.where(surer, own_c, c)
@@ -477,7 +484,7 @@ def regions(name):
 
 
 def region_step(out):
-    """PatchCL's main phase with --embed region --contrast prototype --contrast-ramp true."""
+    """PatchCL's main phase with --embed region --contrast prototype --contrast-ramp true; InfoNCE in its place."""
     t, classes = 6, np.arange(12) % CLASSES
     net, teacher = fill(RegionNet()).train(), fill(RegionNet(), "teacher.")
     x, strong, y = images("patchcl.images", 4, 32, 32), images("patchcl.strong", 4, 32, 32), labels("patchcl.labels", 2, 32, 32)
@@ -495,12 +502,16 @@ def region_step(out):
     start_step(t)
     logits = net(torch.cat([x[:LABELED], strong[LABELED:]]))
     anchors = [i for i in range(12) if classes[i] in ready]
-    z = net.embed_regions(net.map, *regions("regions"))[anchors] @ mean.T / LATE["tau"]
+    embeddings = net.embed_regions(net.map, *regions("regions"))
+    z = embeddings[anchors] @ mean.T / LATE["tau"]
     contrast = F.cross_entropy(z, torch.tensor([ready.index(classes[i]) for i in anchors]))
+    means = np.stack([keys[classes == k].mean(0) for k in classes])
+    positives = single(means / np.linalg.norm(means, axis=1, keepdims=True))
     total = sum(supervised(logits[:LABELED], y)) / 2 + ramp(t) * (
         GAMMA * ((torch.softmax(logits[LABELED:], 1) - wanted) ** 2).mean() + BETA * contrast)
     out["region.keys"] = keys
-    for term, loss in (("contrast", contrast), ("total", total)):
+    info_nce = info_nce_against(embeddings, positives, classes, queues)
+    for term, loss in (("contrast", contrast), ("total", total), ("info-nce", info_nce)):
         out["region.loss." + term] = loss.detach().reshape(1).numpy()
         net.zero_grad()
         loss.backward(retain_graph=True)
@@ -518,8 +529,8 @@ def loss_of(method, net, teacher, second, t, moments_of_classes):
     early = method == "supervised" or warming_up(t)
     if early:
         x = x[:LABELED]
-    if method == "ad-mt":
-        return ad_mt_loss(net, teacher, second, x, strong, y, t)
+    if method.startswith("ad-mt"):
+        return ad_mt_loss(net, teacher, second, x, strong, y, t, method.removeprefix("ad-mt").strip())
     if method == "base":
         return base_loss(net, teacher, x, strong, y, t)
     seen = strong if method in ("fixmatch", "patchcl") else x
@@ -541,7 +552,8 @@ def loss_of(method, net, teacher, second, t, moments_of_classes):
 def steps(out):
     moments_of_classes = queue_statistics("queue", Small.dimension)
     out["steps.mean"], out["steps.covariance"] = (m.numpy() for m in moments_of_classes)
-    for method in ("supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl", "base", "bcp", "unimatch", "ad-mt"):
+    for method in ("supervised", "mean-teacher", "ua-mt", "fixmatch", "patchcl", "base", "bcp", "unimatch", "ad-mt",
+                   "ad-mt uncut", "ad-mt plain"):
         net, teacher, second = (fill(Net(Small.widths, Small.dimension)).train() for _ in range(3))
         sgd = torch.optim.SGD(net.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
         losses = []
@@ -555,7 +567,7 @@ def steps(out):
             for p in net.parameters():  # one flat buffer decays as a whole, also what the loss does not use
                 p.grad = torch.zeros_like(p) if p.grad is None else p.grad
             sgd.step()
-            if method == "ad-mt":  # copies of the student for a hundred steps
+            if method.startswith("ad-mt"):  # copies of the student for a hundred steps
                 (teacher if first_is_active(t) else second).load_state_dict(net.state_dict())
             elif method != "bcp":
                 average(teacher, net, min(1 - 1 / (t + 1), EMA))

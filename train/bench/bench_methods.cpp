@@ -45,8 +45,8 @@ std::vector<MethodTime> measure_methods(
   // Every image has a label, so that supervised steps can use all of them; the others look at the first half.
   const Sampler sampler(1, data.items(), 0, batch, 0);
   // As many views as the greediest method takes.
-  Loader loader(
-      data, sampler, {.seed = 1, .augment = {.size = size}, .views = {{}, kStrongView, kStrongView}});
+  const std::vector<ViewKind> views{{}, kStrongView, kStrongView, kStrongView};
+  Loader loader(data, sampler, {.seed = 1, .augment = {.size = size}, .views = views});
   Batch images = loader.next();
   images.labeled = batch / 2;
   std::vector<std::unique_ptr<MethodStep>> steps;

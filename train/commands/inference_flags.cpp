@@ -33,6 +33,9 @@ void InferenceFlags::add(CLI::App& app) {
       "resize, bilinear: zoom each slice to the network; crop: overlapping windows at native resolution; "
       "auto: as trained");
   list.declare_to(app);
+  app.add_flag("--bilinear-back", bilinear_back,
+      "Logits zoom back to the image bilinearly, not labels to the nearest pixel; a variant, to be named "
+      "beside its scores");
   app.add_option("--overlap", overlap, "With crop: share of a window that its neighbour covers too")
       ->capture_default_str();
   app.add_option("--batch", batch, "Slices or windows in one forward pass")
@@ -109,6 +112,7 @@ InferenceOptions InferenceFlags::resolve(const ModelInfo& info) const {
   o.batch = batch;
   o.overlap = overlap;
   o.turns = turns;
+  o.bilinear_back = bilinear_back;
   o.border = info.border;
   o.largest_component = largest_component;
   return o;

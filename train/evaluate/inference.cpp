@@ -1,6 +1,7 @@
 #include "train/evaluate/inference.h"
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <numeric>
 
@@ -188,6 +189,18 @@ Volume zoomed_bilinearly(const Volume& v, int64_t side) {
   return out;
 }
 
+// Probabilities at v's resolution from those of the upper left size x size of (side,side,K), up to a factor.
+void zoom_logits(
+    const double* p, int64_t side, int64_t size, int64_t k, const Volume& v, std::vector<double>& slice) {
+  // A logarithm of the softmax is the logit but for a number that all classes share, and so are their means.
+  std::vector<float> logits(static_cast<size_t>(size * size * k)), zoomed(slice.size());
+  for (int64_t y = 0; y < size; ++y)
+    std::transform(p + y * side * k, p + (y * side + size) * k, &logits[size_t(y * size * k)],
+        [](double x) { return float(std::log(std::max(x, double(FLT_MIN)))); });
+  zoom_bilinear(logits.data(), size, size, k, zoomed.data(), v.height, v.width);
+  std::transform(zoomed.begin(), zoomed.end(), slice.begin(), [](float x) { return std::exp(double(x)); });
+}
+
 void slices_resized(
     const InferenceNetwork& network, const Volume& v, const InferenceOptions& o, const TakeSlice& take) {
   const int64_t side = network.admissible(o.size), k = network.numbers();
@@ -200,6 +213,11 @@ void slices_resized(
         continued(zoom_index(seen.width, o.size), side)});
   const std::vector<int64_t> rows = zoom_index(o.size, v.height), columns = zoom_index(o.size, v.width);
   std::vector<double> slice(size_t(v.slice_pixels() * k));
+  if (o.bilinear_back)
+    return for_each_window(network, seen, windows, o.batch, [&](const Window& window, const double* p) {
+      zoom_logits(p, side, o.size, k, v, slice);
+      take(window.slice, slice);
+    });
   for_each_window(network, seen, windows, o.batch, [&](const Window& window, const double* p) {
     double* out = slice.data();
     for (const int64_t y : rows)
@@ -263,6 +281,8 @@ Segmentation segment(const Ensemble& networks, const Volume& volume, const Infer
   if (options.size < 1 || options.batch < 1 || !(options.overlap >= 0 && options.overlap < 1))
     fail(ExitCode::usage, "segment", "size ", options.size, " and batch ", options.batch,
         " must be at least 1, overlap ", options.overlap, " in [0,1)");
+  if (options.bilinear_back && options.fit == Fit::crop)
+    fail(ExitCode::usage, "segment", "with --fit crop nothing is zoomed; leave --bilinear-back out");
   for (const Predictor& p : networks)
     if (volume.channels != p.unet->config().in_channels)
       fail(ExitCode::data, "segment", "'", volume.id, "' has ", volume.channels,
@@ -294,6 +314,7 @@ std::vector<std::vector<float>> gate_uncertainty(const Predictor& network, const
   one.image.assign(volume.image.begin() + slice * numbers, volume.image.begin() + (slice + 1) * numbers);
   InferenceOptions one_by_one = options;
   one_by_one.batch = 1;  // a tape that keeps all values is large
+  one_by_one.bilinear_back = false;
   const Ensemble networks{network};
   const InferenceNetwork reader(networks, options.turns, arena, Read::gates);
   const int64_t pixels = one.slice_pixels(), k = reader.numbers();

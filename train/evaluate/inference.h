@@ -5,6 +5,9 @@
 //   resize    the whole slice, zoomed to the network's size with order 0; its labels zoom back likewise
 //             (METHODS 4.5);
 //   bilinear  the same with order 1; labels zoom back with order 0
+// With `bilinear_back` the logits of either zoom back with order 1, and the class is the likeliest one there:
+// how UniMatch's line of papers evaluates (METHODS 4.5), but for its corners, which lie half a pixel further
+// out. Of several networks or turns it is the logarithm of the mean probability that is zoomed.
 //   crop      windows of native resolution that overlap; softmax probabilities are averaged where they do.
 //             For images larger than the network, whose detail a zoom would lose.
 // Slices and windows go through the network in batches, batch norm with its running statistics, no dropout.
@@ -24,11 +27,12 @@ namespace patchcl {
 
 struct InferenceOptions {
   Fit fit = Fit::resize;
-  int64_t size = 256;    // side of the network's input
-  int64_t batch = 8;     // slices or tiles in one forward pass
-  double overlap = 0.5;  // of neighbouring tiles, in [0,1)
-  bool turns = false;    // mean of probabilities over the eight flips and quarter turns of the input
-  int64_t border = 0;    // pixels that objects grow over the last class (METHODS 9.5)
+  int64_t size = 256;          // side of the network's input
+  int64_t batch = 8;           // slices or tiles in one forward pass
+  double overlap = 0.5;        // of neighbouring tiles, in [0,1)
+  bool turns = false;          // mean of probabilities over the eight flips and quarter turns of the input
+  int64_t border = 0;          // pixels that objects grow over the last class (METHODS 9.5)
+  bool bilinear_back = false;  // not with crop
   bool largest_component = false;  // of each class in a case, 26-connected; the rest is background
 };
 

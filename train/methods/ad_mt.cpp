@@ -17,8 +17,8 @@ namespace {
 AddMethod ad_mt{
     {36, "ad-mt", "two alternating teachers that weigh each other (Zhao et al. 2024)", make<AdMt>}};
 
-constexpr ViewKind kBlurred{.blur = 0.2};
 constexpr int64_t kLongestTurn = 50, kCopies = 50;
+const Names<bool> kSecondTeachers{{"student", false}, {"random", true}};
 
 double entropy(const float* p, int64_t K) {
   double h = 0;
@@ -71,19 +71,36 @@ AdMt::AdMt() {
   consistency_ = Consistency::dice;
   confidence_ = 0.95;
   read_schedule();
-  options().add("ema", ema_, "Decay of a teacher's average", kShare);
+  AveragedTeacher::read_teacher();
+  options().add("cutmix", cut_mix_,
+      "The second teacher's turns show boxes of other images; false: other colours, as the first's do");
+  options().add("cut-decisions", cut_decisions_,
+      "CutMix cuts the student's own decisions too; false: cut labels are compared with uncut ones, as "
+      "released");
+  options().choose("second-teacher", random_second_, kSecondTeachers,
+      "What the second teacher is until its first turn: a copy of the student, or random as released");
   options().add("confidence", confidence_,
       "Pseudo-labels count where the largest probability is at least this", kShare);
 }
 
-std::vector<ViewKind> AdMt::views() const { return {{}, kBlurred}; }
+void AdMt::resolve(const RunShape& run) {
+  if (!cut_mix_) options().forbid({"cut-decisions"}, "without --cutmix");
+  const TeacherNorm norm = teacher_norm_;
+  const TeacherDropout dropout = teacher_dropout_;
+  SemiSupervised::resolve(run);
+  teacher_norm_ = norm;  // "auto" is not one mode but two
+  teacher_dropout_ = dropout;
+}
+
+std::vector<ViewKind> AdMt::views() const { return {{}, kBlurredView}; }
 
 void AdMt::start(const TrainState& s) {
   SemiSupervised::start(s);
   const Arena memory("second teacher", s.student->values().device());
   second_ =
       std::make_unique<ParamStore>(s.student->layout(), memory, s.student->dtype(), /*with_grad=*/false);
-  second_->copy_from(*s.student);
+  if (random_second_) second_->init(s.seed + 1);
+  else second_->copy_from(*s.student);
   average_ = std::make_unique<Ema>(memory);
 }
 
@@ -129,15 +146,15 @@ Var AdMt::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) 
   Tensor seen = labeled_images(m, shape[1], shape[2], shape[3]).images;
   step.work([&] {
     const Batch& host = b.on_host();
-    const Tensor shown = on_host(host.views[first ? 1 : 0].images.rows(n, m));
-    seen = first ? shown : cut(shown);
-    if (!first) y = {cut(y.labels), cut(y.confidence), cut(y.disputed)};
+    const Tensor shown = on_host(host.views[cuts(first) ? 0 : 1].images.rows(n, m));
+    seen = cuts(first) ? cut(shown) : shown;
+    if (cuts(first)) y = {cut(y.labels), cut(y.confidence), cut(y.disputed)};
   });
   const Var plain = step.unlabeled(b.images(), "unlabelled images");
   const Var logits = step.student(
       concat({step.labeled(b.images(), "labelled images"), plain, step.upload(seen, "perturbed images")}, 0));
   const Tensor own = softmax(slice(logits, 0, n, m)).value();
-  step.work([&] { settle(on_host(own), first ? nullptr : &cut, y); });
+  step.work([&] { settle(on_host(own), cuts(first) && cut_decisions_ ? &cut : nullptr, y); });
   const Var supervised = step.supervised_loss(slice(logits, 0, 0, n), step.labeled(b.labels(), "labels"));
   const Var sure = step.upload(y.confidence, "confident pixels");
   const Var agreed =
@@ -148,7 +165,8 @@ Var AdMt::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) 
 
 AdMt::Ensemble AdMt::ask_teachers(Step& step, bool first) const {
   const Var images = step.unlabeled(step.b.images(), "unlabelled images");
-  const PredictMode one = first ? kTraining : kEvaluation, two = first ? kEvaluation : kTraining;
+  const PredictMode one = teacher_mode(first ? kTraining : kEvaluation),
+                    two = teacher_mode(first ? kEvaluation : kTraining);
   const Tensor p1 = step.predict(*step.s.teacher, images, one, site::teacher).probabilities,
                p2 = step.predict(*second_, images, two, site::second_teacher).probabilities;
   const Place host = step.place(/*host_only=*/true);

@@ -9,8 +9,9 @@
 //   L    = 1/2 (CE + Dice)(x_l) + 2 w(t) Dice(student(x), y; pixels with c >= 0.95)
 //   then: active teacher <- a teacher + (1-a) student,  a = 0 for s < 50, else min(1 - 1/(s - 49), ema),
 //         s = floor(t/2)
-// Ours: y_s and c_s, of the plain u, are cut as the image is (the release compares them uncut), and the
-// second teacher starts as the student instead of at random; either is a copy of the student until step 100.
+// Ours: y_s and c_s, of the plain u, are cut as the image is (--cut-decisions false compares them uncut, as
+// released), and the second teacher starts as the student (--second-teacher random: from weights of its own,
+// as released); either is a copy of the student until step 100.
 #pragma once
 #include <memory>
 
@@ -26,6 +27,7 @@ double alternating_alpha(int64_t t, double ema);
 class AdMt final : public SemiSupervised {
  public:
   AdMt();
+  void resolve(const RunShape& run) override;
   void start(const TrainState& s) override;
   void after_step(const TrainState& s) override;
   void save(TensorFile& file) const override;
@@ -33,6 +35,8 @@ class AdMt final : public SemiSupervised {
   Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) override;
 
  protected:
+  // The active teacher's; the other one is in evaluation mode. What is asked for holds for both.
+  PredictMode usual_mode() const override { return kTraining; }
   std::vector<ViewKind> views() const override;
 
  private:
@@ -41,9 +45,12 @@ class AdMt final : public SemiSupervised {
     Tensor labels, confidence, disputed;  // u8, f32, u8 (n,H,W)
   };
   Ensemble ask_teachers(Step& step, bool first) const;
+  // Whether this turn shows other images' boxes instead of other colours.
+  bool cuts(bool first) const { return !first && cut_mix_; }
   // The student's own decisions where the teachers disagree and it is surer; then the weights of the pixels.
   void settle(const Tensor& student, const CutMix* cut, Ensemble& y) const;
 
+  bool cut_mix_ = true, cut_decisions_ = true, random_second_ = false;
   std::unique_ptr<ParamStore> second_;
   std::unique_ptr<Ema> average_;
 };

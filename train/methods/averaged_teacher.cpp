@@ -25,10 +25,9 @@ void AveragedTeacher::read_teacher() {
 }
 
 void AveragedTeacher::resolve(const RunShape&) {
-  const PredictMode usual = usual_mode();
-  if (teacher_norm_ == TeacherNorm::automatic) teacher_norm_ = named(usual.norm);
-  if (teacher_dropout_ == TeacherDropout::automatic)
-    teacher_dropout_ = usual.dropout ? TeacherDropout::on : TeacherDropout::off;
+  const PredictMode mode = teacher_mode();
+  teacher_norm_ = named(mode.norm);
+  teacher_dropout_ = mode.dropout ? TeacherDropout::on : TeacherDropout::off;
 }
 
 void AveragedTeacher::start(const TrainState& s) {
@@ -44,10 +43,11 @@ void AveragedTeacher::after_step(const TrainState& s) {
   average_->update(s.teacher->buffers(), s.student->buffers());
 }
 
-PredictMode AveragedTeacher::teacher_mode() const {
-  PredictMode mode{NormMode::running, teacher_dropout_ == TeacherDropout::on};
+PredictMode AveragedTeacher::teacher_mode(PredictMode mode) const {
+  if (teacher_norm_ == TeacherNorm::running) mode.norm = NormMode::running;
   if (teacher_norm_ == TeacherNorm::batch) mode.norm = NormMode::batch_only;
   if (teacher_norm_ == TeacherNorm::moving) mode.norm = NormMode::batch;
+  if (teacher_dropout_ != TeacherDropout::automatic) mode.dropout = teacher_dropout_ == TeacherDropout::on;
   return mode;
 }
 

@@ -33,7 +33,9 @@ class AveragedTeacher : public Method {
   virtual bool averages(const TrainState&) const { return has_teacher(); }
   virtual double decay(const TrainState& s) const;
 
-  PredictMode teacher_mode() const;
+  PredictMode teacher_mode() const { return teacher_mode(usual_mode()); }
+  // That, and what the options say otherwise.
+  PredictMode teacher_mode(PredictMode usual) const;
   // The same without a trace in the teacher's running statistics: for pictures.
   PredictMode looking_mode() const;
 

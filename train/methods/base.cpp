@@ -13,7 +13,7 @@ Base::Base() {
   consistency_weight_ = 2;
   consistency_ = Consistency::dice;
   confidence_ = 0.95;
-  strong_ = true;
+  strong_ = Strong::jittered;
   mix_ = Mix::both;
   read_schedule();
   read_teacher();

@@ -79,10 +79,6 @@ void ContrastOptions::forbid_without_effect(const OptionList& o) const {
     fail(ExitCode::usage, "options",
         "--contrast intra-inter compares patches; leave --embed out, or try prototype or guided with it");
   o.forbid({"attended-patches"}, "with --embed region or attention, which weigh by confidence");
-  if (embed == Embed::region && contrast == Contrast::info_nce)
-    fail(ExitCode::usage, "options",
-        "--embed region with --contrast info-nce, which wants two views of a window; try prototype or "
-        "guided");
 }
 
 }  // namespace patchcl

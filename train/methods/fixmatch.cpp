@@ -10,7 +10,7 @@ AddMethod fixmatch{{30, "fixmatch",
 FixMatch::FixMatch() {
   consistency_ = Consistency::cross_entropy;
   consistency_weight_ = 1;
-  strong_ = true;
+  strong_ = Strong::jittered;
   read_schedule();
   read_pseudo_labels();
   read_copy_paste();

@@ -55,7 +55,7 @@ Points newest_points(const EmbeddingQueue& queue, int64_t k, int64_t count) {
 PatchCl::PatchCl() {
   warm_up_ = ramp_up_ = 1. / 3;  // METHODS 1.9
   consistency_weight_ = 4;       // METHODS 1.12
-  strong_ = true;
+  strong_ = Strong::jittered;
   read_schedule();
   read_teacher();
   read_views();
@@ -141,10 +141,15 @@ bool PatchCl::enough_classes(const Step& step) const {
 Var PatchCl::against_classes(Step& step, const Var& embeddings, const std::vector<int32_t>& classes,
     const Tensor& keys, const std::vector<int32_t>& classes_of_keys) {
   const Tensor class_of = Arena("contrast").empty({int64_t(classes.size())}, DType::i32);
-  std::transform(
-      classes.begin(), classes.end(), class_of.data<int32_t>(), [&](int32_t k) { return ready(k) ? k : -1; });
+  const bool means = o_.contrast == Contrast::info_nce && o_.embed == Embed::region;
+  const auto has_key = [&](int32_t k) { return !means || std::ranges::count(classes_of_keys, k) > 0; };
+  std::ranges::transform(
+      classes, class_of.data<int32_t>(), [&](int32_t k) { return ready(k) && has_key(k) ? k : -1; });
   const Var anchors = step.upload(class_of, "patch classes");
-  if (o_.contrast == Contrast::info_nce) return against_queue(step, embeddings, anchors, keys);
+  if (o_.contrast == Contrast::info_nce) {
+    const Tensor positives = means ? class_directions(step, keys, classes_of_keys, classes) : keys;
+    return against_queue(step, embeddings, anchors, positives);
+  }
   GuidedContrastiveOptions o = warming_up(step.s) ? o_.warm_up : o_.guided;
   if (o_.contrast == Contrast::prototype) {
     o = {.tau = o_.guided.tau, .lambda = 0, .psi = 0};

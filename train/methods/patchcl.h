@@ -32,6 +32,9 @@ struct Patches {
   std::vector<int32_t> classes_without = {};
 };
 
+// The mean of the keys, (n,D) on the host, of class k; zeros where there is none.
+std::vector<double> mean_of_class(const Tensor& keys, const std::vector<int32_t>& classes, int32_t k);
+
 class PatchCl : public SemiSupervised {
  public:
   PatchCl();
@@ -71,6 +74,9 @@ class PatchCl : public SemiSupervised {
 
  private:
   bool enough_classes(const Step& step) const;
+  // InfoNCE's positives of regions: of each anchor the direction of its class's mean key in this step.
+  Tensor class_directions(const Step& step, const Tensor& keys, const std::vector<int32_t>& classes_of_keys,
+      const std::vector<int32_t>& classes) const;
   Var region_contrast(Step& step, const Passes& passes);
   SampledPatches sample(const Step& step, const PatchImages& batch, int64_t budget, uint32_t site) const;
   void add_without(const Step& step, const SeenImages& seen, const std::vector<Patch>& drawn,

@@ -33,22 +33,28 @@ Tensor marked(const std::vector<int32_t>& classes, int32_t k, int32_t member, in
 
 // Row i: the mean of the keys of row i's class.
 Tensor means_of_classes(const Tensor& keys, const std::vector<int32_t>& classes) {
-  const int64_t n = keys.shape()[0], D = keys.shape()[1];
-  const Tensor means = Arena("contrast").zeros({n, D}, DType::f32);
-  for (int64_t i = 0; i < n; ++i) {
-    double members = 0;
-    std::vector<double> sum(static_cast<size_t>(D));
-    for (int64_t j = 0; j < n; ++j) {
-      if (classes[size_t(j)] != classes[size_t(i)]) continue;
-      ++members;
-      for (int64_t d = 0; d < D; ++d) sum[size_t(d)] += double(keys.data<float>()[j * D + d]);
-    }
-    for (int64_t d = 0; d < D; ++d) means.data<float>()[i * D + d] = float(sum[size_t(d)] / members);
+  const Tensor means = Arena("contrast").empty(keys.shape(), DType::f32);
+  for (size_t i = 0; i < classes.size(); ++i) {
+    const std::vector<double> mean = mean_of_class(keys, classes, classes[i]);
+    std::copy(mean.begin(), mean.end(), means.data<float>() + i * mean.size());
   }
   return means;
 }
 
 }  // namespace
+
+std::vector<double> mean_of_class(const Tensor& keys, const std::vector<int32_t>& classes, int32_t k) {
+  const size_t D = size_t(keys.shape()[1]);
+  std::vector<double> mean(D);
+  double members = 0;
+  for (size_t j = 0; j < classes.size(); ++j) {
+    if (classes[j] != k) continue;
+    ++members;
+    for (size_t d = 0; d < D; ++d) mean[d] += double(keys.data<float>()[j * D + d]);
+  }
+  for (double& m : mean) m /= std::max(members, 1.);
+  return mean;
+}
 
 Var PatchCl::intra_inter(
     Step& step, const Var& embeddings, const Patches& patches, const Tensor& keys) const {

@@ -1,4 +1,8 @@
-// PatchCL with windows of the decoder's map in place of patches: METHODS 1.13, V1.
+// PatchCL with windows of the decoder's map in place of patches: METHODS 1.13, V1. With InfoNCE, whose
+// positives are the teacher's class means, it is METHODS 8.2's loss, of windows in place of pixels.
+#include <cmath>
+#include <numeric>
+
 #include "autograd/ops/cast.h"
 #include "autograd/ops/region_pool.h"
 #include "autograd/ops/shape.h"
@@ -25,6 +29,20 @@ Var PatchCl::region_contrast(Step& step, const Passes& passes) {
   const Var rows = region_pool(widened(passes.student_map), step.upload(shown.windows, "windows"),
       step.upload(shown.weights, "weights of their pixels"));
   return against_classes(step, head_->embed(pass, rows), shown.classes, keys, looked.classes);
+}
+
+Tensor PatchCl::class_directions(const Step& step, const Tensor& keys,
+    const std::vector<int32_t>& classes_of_keys, const std::vector<int32_t>& classes) const {
+  const Tensor directions = Arena("contrast").zeros({int64_t(classes.size()), o_.dimension}, DType::f32);
+  step.work([&] {
+    float* row = directions.data<float>();
+    for (const int32_t k : classes) {
+      const std::vector<double> mean = mean_of_class(keys, classes_of_keys, k);
+      const double length = std::sqrt(std::inner_product(mean.begin(), mean.end(), mean.begin(), 0.));
+      for (const double m : mean) *row++ = float(m / std::max(length, 1e-12));
+    }
+  });
+  return directions;
 }
 
 Regions PatchCl::draw_regions(const Step& step, const Tensor& target, uint32_t site) {

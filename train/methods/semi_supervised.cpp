@@ -18,6 +18,7 @@ namespace patchcl {
 namespace {
 const Names<Consistency> kConsistency{{"mse", Consistency::mean_squared_error},
     {"ce", Consistency::cross_entropy}, {"dice", Consistency::dice}};
+const Names<Strong> kStrong = in_order<Strong>({"false", "true", "blurred"});
 const Names<Mix> kMix = in_order<Mix>({"none", "cutmix", "square", "both"});
 }  // namespace
 
@@ -33,13 +34,22 @@ void SemiSupervised::read_schedule() {
       kNotNegative);
 }
 
+void SemiSupervised::read_teacher() {
+  AveragedTeacher::read_teacher();
+  options().add("teacher-from-warm-up", teacher_from_warm_up_,
+      "The teacher's average begins at the warm-up's end, as the student is then");
+}
+
 void SemiSupervised::read_consistency() {
   options().choose("consistency", consistency_, kConsistency,
       "Squared error of softmax, or cross-entropy or Dice loss against confident pseudo-labels");
 }
 
 void SemiSupervised::read_views() {
-  options().add("strong", strong_, "The student sees unlabelled images with other brightness and contrast");
+  options().choose("strong", strong_, kStrong,
+      "The student sees unlabelled images with other brightness and contrast; blurred: as AD-MT has it, "
+      "milder, "
+      "of 8 bits and sometimes blurred");
   options().choose("mix", mix_, kMix,
       "Boxes in the student's unlabelled images: of other unlabelled ones, the square of a labelled one, or "
       "either by turns");
@@ -63,7 +73,7 @@ void SemiSupervised::resolve(const RunShape& run) {
   // Copy-paste needs pseudo-labels worth pasting.
   if (warm_up_ < 0) warm_up_ = copy_paste_ ? 1. / 3 : 0;
   pdcr_.resolve(options());
-  if (warm_up_ == 0) options().forbid({"full-warm-up"}, "without a warm-up");
+  if (warm_up_ == 0) options().forbid({"full-warm-up", "teacher-from-warm-up"}, "without a warm-up");
   if (mix_ != Mix::none && consistency_ == Consistency::mean_squared_error)
     fail(ExitCode::usage, "options",
         "--mix mixes pseudo-labels, which --consistency mse has none of; add "
@@ -89,6 +99,7 @@ std::vector<Phase> SemiSupervised::phases(const RunShape& run) const {
   if (full_warm_up_) early.labeled = run.batch;
   early.iterations = warm_up;
   main.iterations -= warm_up;
+  main.copy_to_teacher = teacher_from_warm_up_;
   std::vector<Phase> all{early, main};
   std::erase_if(all, [](const Phase& p) { return p.iterations == 0; });
   return all;
@@ -112,8 +123,12 @@ double SemiSupervised::ramp(const TrainState& s) const {
 }
 
 std::vector<ViewKind> SemiSupervised::views() const {
-  if (strong_) return {{}, kStrongView};
-  return {{}};
+  switch (strong_) {
+    case Strong::off: return {{}};
+    case Strong::jittered: return {{}, kStrongView};
+    case Strong::blurred: return {{}, kBlurredView};
+  }
+  return {};
 }
 
 Prediction SemiSupervised::target(Step& step) {

@@ -17,6 +17,8 @@
 namespace patchcl {
 
 enum class Consistency { mean_squared_error, cross_entropy, dice };
+// What the student sees of unlabelled images: the image, METHODS 4.2's strong view, or that of 7.4.
+enum class Strong { off, jittered, blurred };
 
 // What a contrast may look at besides the batch. Parts that are not there are empty.
 struct Passes {
@@ -37,6 +39,7 @@ class SemiSupervised : public AveragedTeacher {
  protected:
   // The options of each part, for the methods that read them. Members below hold their defaults.
   void read_schedule();  // labeled-batch, warm-up, ramp-up, consistency-weight
+  void read_teacher();   // ema, teacher-norm, teacher-dropout, teacher-from-warm-up
   void read_consistency();
   void read_pseudo_labels();
   void read_copy_paste();
@@ -67,12 +70,12 @@ class SemiSupervised : public AveragedTeacher {
   int64_t labeled_batch_ = 0;
   double warm_up_ = -1, ramp_up_ = 1, consistency_weight_ = 0.1;
   Consistency consistency_ = Consistency::mean_squared_error;
-  bool full_warm_up_ = false;
+  bool full_warm_up_ = false, teacher_from_warm_up_ = false;
   double confidence_ = 0.75;
   bool largest_component_ = false;
   bool copy_paste_ = false;
   double pseudo_weight_ = 0.5;
-  bool strong_ = false;
+  Strong strong_ = Strong::off;
   Mix mix_ = Mix::none;
   Pdcr pdcr_;
 

@@ -17,7 +17,7 @@ namespace {
 AddMethod unimatch{{34, "unimatch", "two strong views and dropped channels, one network (Yang et al. 2023)",
     make<UniMatch>}};
 
-constexpr ViewKind kBlurred{.blur = 0.5};
+constexpr ViewKind kBlurred{.blur = 0.5}, kEightBits{.eight_bits = true};
 
 }  // namespace
 
@@ -28,6 +28,8 @@ UniMatch::UniMatch() {
       "Pseudo-labels count where the largest probability is at least this", kShare);
   options().add("channel-dropout", channel_dropout_, "Share of the encoder's channels that are dropped",
       Range{0, 0.99});
+  options().add("eight-bits", eight_bits_,
+      "Unlabelled images that are not brightened or blurred are rounded down to 8 bits too");
 }
 
 void UniMatch::resolve(const RunShape& run) { labeled_batch_ = labeled_share(run, labeled_batch_, name()); }
@@ -35,6 +37,7 @@ void UniMatch::resolve(const RunShape& run) { labeled_batch_ = labeled_share(run
 // Behind the unlabelled images of --batch come as many whose boxes are cut.
 std::vector<Phase> UniMatch::phases(const RunShape& run) const {
   Phase all = whole_run(run, labeled_batch_, {{}, kBlurred, kBlurred});
+  if (eight_bits_) all.views.push_back(kEightBits);
   all.unlabeled *= 2;
   all.halves_unlabeled = true;
   return {all};
@@ -42,9 +45,9 @@ std::vector<Phase> UniMatch::phases(const RunShape& run) const {
 
 Var UniMatch::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) {
   Step step{tape, s, b, log};
-  const int64_t n = b.labeled, m = b.unlabeled() / 2;
+  const int64_t m = b.unlabeled() / 2;
   const Place host = step.place(/*host_only=*/true);
-  const Var further = tape.constant(b.images().rows(n + m, m), "further unlabelled images");
+  const Var further = tape.constant(weak_view(step).rows(m, m), "further unlabelled images");
   const Tensor p_v = step.predict(*s.student, further, kEvaluation, site::teacher).probabilities;
   const Logits first = first_pass(step, m);
   const PseudoLabels of_v = pseudo_labels_of(step, p_v, confidence_, false, host),
@@ -67,9 +70,15 @@ Var UniMatch::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& l
   return add(affine(supervised, 0.5), unlabeled);  // EQ: 7.5 UniMatch loss
 }
 
+Tensor UniMatch::weak_view(const Step& step) const {
+  return step.b.views[eight_bits_ ? 3 : 0].images.rows(step.b.labeled, step.b.unlabeled());
+}
+
 UniMatch::Logits UniMatch::first_pass(Step& step, int64_t m) const {
   const int64_t n = step.b.labeled;
-  const Var images = step.tape.constant(step.b.images().rows(0, n + m), "labelled and unlabelled images");
+  const Var labeled = step.labeled(step.b.images(), "labelled images"),
+            unlabeled = step.tape.constant(weak_view(step).rows(0, m), "unlabelled images");
+  const Var images = concat({labeled, unlabeled}, 0);
   Pass pass(step.tape, *step.s.student, /*training=*/true, step.s.rng, site::student);
   std::vector<Var> maps = step.s.model->encoder_maps(pass, images);
   for (Var& map : maps) {

@@ -6,7 +6,7 @@
 //   y, c        of u from its plain logits, of v in evaluation mode; in the boxes those of v
 //   pass 2      two strong views of u, each with its own boxes from v's
 //   L = 1/2 [ 1/2 (CE + Dice)(l) + 1/4 D(s1) + 1/4 D(s2) + 1/2 D(fp) ],  D Dice on pixels with c >= 0.95
-// Left out: the weak view's rounding to 8 bits.
+// u and v, as they are, are of 8 bits (--eight-bits), as their strong views are.
 #pragma once
 #include "train/methods/mixing.h"
 #include "train/methods/step.h"
@@ -25,6 +25,8 @@ class UniMatch final : public Method {
     Var labeled, unlabeled, perturbed;
   };
   Logits first_pass(Step& step, int64_t m) const;
+  // u, behind them v, as they are.
+  Tensor weak_view(const Step& step) const;
   // The view of u with v's boxes, and u's pseudo-labels with v's.
   LabeledImages strong_view(
       const Step& step, size_t view, const PseudoLabels& of_u, const PseudoLabels& of_v, Rng& rng) const;
@@ -32,6 +34,7 @@ class UniMatch final : public Method {
 
   int64_t labeled_batch_ = 0;
   double confidence_ = 0.95, channel_dropout_ = 0.5;
+  bool eight_bits_ = true;
 };
 
 }  // namespace patchcl
