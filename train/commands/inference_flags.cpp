@@ -20,6 +20,7 @@ void InferenceFlags::add(CLI::App& app) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->required();
+  app.add_flag("--teacher", teacher, "Of a run's last checkpoint the teacher, not the student");
   app.add_flag(
       "--tta", turns, "Mean of the probabilities over the eight flips and quarter turns of the input");
   app.add_flag("--largest-component", largest_component, "Of each class only the largest component stays");
@@ -54,7 +55,7 @@ std::vector<std::unique_ptr<Model>> InferenceFlags::load(const Arena& arena) con
   set_math_mode(parse_math(math));
   std::vector<std::unique_ptr<Model>> models;
   for (const std::string& path : weights) {
-    models.push_back(load_model(path, arena));
+    models.push_back(load_model(path, arena, teacher));
     const ModelInfo &first = models.front()->info, &info = models.back()->info;
     if (math == "int8" && !info.unet.ranges)
       fail(ExitCode::usage, "weights", path,

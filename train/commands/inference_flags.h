@@ -24,7 +24,7 @@ struct InferenceFlags {
   double overlap = 0.5;
   int threads = 0;  // 0: all cores
   std::string math = "f32";
-  bool turns = false, bilinear_back = false, largest_component = false;
+  bool teacher = false, turns = false, bilinear_back = false, largest_component = false;
 
   void add(CLI::App& app);
   // The networks; sets the threads. Error(usage) when their classes, size or way to meet it differ.

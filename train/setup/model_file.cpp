@@ -326,8 +326,8 @@ PartialLoad get_weights_partially(const TensorFile& file, ParamStore& store) {
 Model::Model(const ModelInfo& info, const Arena& arena)
     : info(info), unet(layout, info.unet), weights(layout, arena, DType::f32, /*with_grad=*/false) {}
 
-std::unique_ptr<Model> load_model(const std::string& from, const Arena& arena) {
-  const std::string path = weights_path(from);
+std::unique_ptr<Model> load_model(const std::string& from, const Arena& arena, bool teacher) {
+  const std::string path = teacher ? checkpoint_path(from) : weights_path(from);
   for (const char* ending : {".pth", ".pt", ".ckpt"})
     if (path.ends_with(ending))
       fail(ExitCode::checkpoint, "weights", path,
@@ -335,7 +335,12 @@ std::unique_ptr<Model> load_model(const std::string& from, const Arena& arena) {
   const Arena host("weights file");
   const TensorFile file = load_tensors(path, host);
   auto model = std::make_unique<Model>(get_model_info(file, path), arena);
-  get_weights(file, model->weights, path);
+  const std::string prefix = teacher ? "teacher." : "";
+  const auto first = file.tensors.lower_bound(prefix);
+  if (teacher && (first == file.tensors.end() || !first->first.starts_with(prefix)))
+    fail(ExitCode::checkpoint, "weights", path,
+        " has no teacher; last.safetensors of a run has one, if its method keeps an average");
+  get_weights(file, model->weights, path, prefix);
   return model;
 }
 

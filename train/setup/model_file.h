@@ -62,6 +62,8 @@ struct Model {
   ParamStore weights;
   Model(const ModelInfo& info, const Arena& arena);  // weights zero
 };
-std::unique_ptr<Model> load_model(const std::string& path, const Arena& arena);
+// Of a file or a run folder (weights_path); `teacher`: of a checkpoint, the teacher in place of the student.
+// Error(checkpoint) where there is none.
+std::unique_ptr<Model> load_model(const std::string& from, const Arena& arena, bool teacher = false);
 
 }  // namespace patchcl
