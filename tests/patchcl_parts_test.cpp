@@ -1,86 +1,13 @@
 // The parts of PatchCL's contrastive term, each on inputs whose answer is plain to see: the patches that it
 // draws, and the moments that stand in where no hard negative is found.
-#include <gtest/gtest.h>
+#include "tests/patchcl_parts.h"
 
-#include <algorithm>
 #include <cmath>
 
-#include "tensor/device.h"
-#include "train/methods/patchcl.h"
-#include "train/setup/learner.h"
-
 using namespace patchcl;
+using namespace patchcl::test;
 
 namespace {
-
-constexpr int64_t kClasses = 3, kImages = 4, kLabeled = 2, kSide = 32, kPatchSide = 16, kDimension = 2;
-
-class OpenPatchCl : public PatchCl {
- public:
-  using PatchCl::against_classes;
-  using PatchCl::contrast;
-  using PatchCl::draw_patches;
-  using PatchCl::intra_inter;
-  using PatchCl::statistics;
-  Tensor known;  // stands for what the teacher makes of windows without a class
-
-  Tensor teacher_embeddings(Step& step, const Tensor& patches, const Tensor& attention) const override {
-    return known ? known : PatchCl::teacher_embeddings(step, patches, attention);
-  }
-};
-
-// A PatchCL of eight steps, the first four of them warm-up, before one of its steps.
-class PatchClParts : public testing::Test {
- protected:
-  OpenPatchCl& make(const OptionValues& options) {
-    auto owned = std::make_unique<OpenPatchCl>();
-    OpenPatchCl& method = *owned;
-    method.options().set({{"warm-up", "0.5"}, {"embedding", "2"}, {"patch-side", "16"}});
-    method.options().set(options);
-    LearnerOptions o;
-    o.network = {.classes = int(kClasses), .widths = {4, 8}, .dropout = {0, 0}};
-    o.run = {.iterations = 8, .batch = kImages, .size = kSide};
-    learner_ = std::make_unique<Learner>(std::move(owned), o);
-    return method;
-  }
-  // With queues of eight, of which two embeddings tell something: fill_queues.
-  OpenPatchCl& make_queued(OptionValues options) {
-    options.insert(options.end(), {{"queue", "8"}, {"queue-ready", "2"}});
-    return make(options);
-  }
-  Step step_at(int64_t iteration) {
-    learner_->go_to(iteration);
-    learner_->begin_step();
-    tape_ = std::make_unique<Tape>(arena_, TapeOptions{.grad = false});
-    return {*tape_, learner_->state(), batch_, log_};
-  }
-  // Labels in columns of one pixel, so that every window shows a third of each class; a pixel of class k is
-  // shade(k).
-  static float shade(int64_t k) { return 0.2f + 0.2f * float(k); }
-  static Batch striped(const Arena& arena) {
-    Batch b;
-    b.labeled = kLabeled;
-    b.views = {{arena.empty({kImages, kSide, kSide, 1}, DType::f32),
-        arena.empty({kImages, kSide, kSide}, DType::u8)}};
-    for (int64_t i = 0; i < kImages * kSide * kSide; ++i) {
-      b.labels().data<uint8_t>()[i] = uint8_t(i % kSide % kClasses);
-      b.images().data<float>()[i] = shade(i % kSide % kClasses);
-    }
-    return b;
-  }
-  // p = 1/K everywhere on the unlabelled images.
-  Tensor undecided() const {
-    const Tensor p = arena_.empty({kImages - kLabeled, kSide, kSide, kClasses}, DType::f32);
-    fill(p, 1. / kClasses);
-    return p;
-  }
-
-  Arena arena_{"test"};
-  Batch batch_ = striped(arena_);
-  LossTerms log_;
-  std::unique_ptr<Learner> learner_;
-  std::unique_ptr<Tape> tape_;
-};
 
 // The share of pixels that `shown` holds for.
 template <class F> double share(const Tensor& patches, const std::vector<int32_t>& classes, F shown) {
@@ -131,24 +58,6 @@ TEST_F(PatchClParts, WindowIsPositiveAsOftenAsItShowsItsClass) {
 }
 
 namespace {
-// What a method has in its queues: for each class two embeddings, or none.
-void fill_queues(PatchCl& method, const std::vector<std::vector<float>>& embeddings) {
-  EmbeddingQueue queue(kClasses, kDimension, 8);
-  for (size_t k = 0; k < embeddings.size(); ++k)
-    for (size_t i = 0; i < embeddings[k].size(); i += kDimension)
-      queue.push(int64_t(k), embeddings[k].data() + i);
-  TensorFile file;
-  queue.save(file);
-  AreaFilter(AreaFilterMode::corrected, kClasses).save(file);
-  method.load(file);
-}
-
-Tensor keys_of(const Arena& arena, const std::vector<float>& numbers) {
-  const Tensor keys = arena.empty({int64_t(numbers.size()) / kDimension, kDimension}, DType::f32);
-  std::copy(numbers.begin(), numbers.end(), keys.data<float>());
-  return keys;
-}
-
 // Numbers [row n, row n + n), where n is 2 for means and 4 for covariances.
 std::vector<float> row_of(const Var& x, int64_t row, int64_t n) {
   const float* at = x.value().data<float>() + row * n;
@@ -270,81 +179,5 @@ TEST_F(PatchClParts, AFullWarmUpHasLabeledImagesAlone) {
     EXPECT_EQ(warm_up.labeled, full ? kImages : kLabeled);
     EXPECT_EQ(warm_up.unlabeled, 0);
     EXPECT_EQ(learner_->phases()[1].labeled, kLabeled);
-  }
-}
-
-namespace {
-using Vectors = std::vector<std::vector<double>>;
-
-Tensor rows_of(const Arena& arena, const Vectors& v) {
-  const Tensor t = arena.empty({int64_t(v.size()), kDimension}, DType::f32);
-  for (size_t i = 0; i < v.size(); ++i)
-    for (size_t d = 0; d < size_t(kDimension); ++d)
-      t.data<float>()[i * size_t(kDimension) + d] = float(v[i][d]);
-  return t;
-}
-
-// log sum_q e^{<a,q>/tau} - mean_p <a,p>/tau, from the definition; 0 without a negative.
-double pulled_and_pushed(
-    const std::vector<double>& a, const Vectors& positive, const Vectors& negative, double tau) {
-  const auto similarity = [&](const std::vector<double>& q) { return (a[0] * q[0] + a[1] * q[1]) / tau; };
-  double sum = 0, mean = 0;
-  for (const auto& q : negative) sum += std::exp(similarity(q));
-  for (const auto& p : positive) mean += similarity(p) / double(positive.size());
-  return sum > 0 ? std::log(sum) - mean : 0;
-}
-}  // namespace
-
-using IntraInter = PatchClParts;
-
-TEST_F(IntraInter, IsItsDefinitionOnKnownEmbeddings) {
-  OpenPatchCl& method = make({{"contrast", "intra-inter"}, {"tau", "0.7"}});
-  Step step = step_at(5);
-  const std::vector<int32_t> classes{0, 0, 1, 2, 2}, classes_without{1, 0, 2, 0};
-  const Vectors anchors{{1, 0}, {0.6, 0.8}, {0, 1}, {-1, 0}, {-0.8, 0.6}},
-      keys{{0.8, 0.6}, {1, 0}, {0.6, -0.8}, {0, -1}, {-0.6, 0.8}},
-      without{{0.3, 0.2}, {-0.5, 0.1}, {0.9, 0.1}, {0, 0.4}};
-  method.known = rows_of(arena_, without);
-  Patches patches;
-  patches.classes = classes;
-  patches.classes_without = classes_without;
-  patches.without = method.known;
-  double want = 0;
-  for (int32_t k = 0; k < int32_t(kClasses); ++k) {
-    Vectors own, absent, others;
-    for (size_t i = 0; i < keys.size(); ++i) (classes[i] == k ? own : others).push_back(keys[i]);
-    for (size_t i = 0; i < without.size(); ++i)
-      if (classes_without[i] == k) absent.push_back(without[i]);
-    for (size_t i = 0; i < anchors.size(); ++i) {
-      if (classes[i] != k) continue;
-      want += (pulled_and_pushed(anchors[i], own, absent, 0.7) +
-                  pulled_and_pushed(anchors[i], own, others, 0.7)) /
-              double(own.size());
-    }
-  }
-  const Var got = method.intra_inter(
-      step, tape_->constant(rows_of(arena_, anchors), "anchors"), patches, rows_of(arena_, keys));
-  EXPECT_NEAR(double(got.value().data<float>()[0]), want / double(kClasses), 1e-5);
-}
-
-// Class 0 on the left, 1 on the right, in black and white columns: image times confidence is black, but for
-// the noise of a view, exactly where a window does not show its class.
-TEST_F(IntraInter, DrawsWindowsThatDoNotShowTheClass) {
-  OpenPatchCl& method = make({{"contrast", "intra-inter"}, {"patch-stride", "16"}, {"parity", "threshold"},
-      {"labeled-windows", "true"}});
-  for (int64_t i = 0; i < kImages * kSide * kSide; ++i) {
-    batch_.labels().data<uint8_t>()[i] = uint8_t(i % kSide >= kSide / 2);
-    batch_.images().data<float>()[i] = float(i % 2);
-  }
-  const Patches p = method.draw_patches(step_at(5), undecided());
-  ASSERT_FALSE(p.classes_without.empty());
-  const int64_t pixels = kPatchSide * kPatchSide;
-  ASSERT_EQ(p.without.numel(), int64_t(p.classes_without.size()) * pixels);
-  for (size_t i = 0; i < p.classes_without.size(); ++i) {
-    const float* x = p.without.data<float>() + int64_t(i) * pixels;
-    double mean = 0, variance = 0;
-    for (int64_t m = 0; m < pixels; ++m) mean += double(x[m]) / double(pixels);
-    for (int64_t m = 0; m < pixels; ++m) variance += std::pow(double(x[m]) - mean, 2) / double(pixels);
-    EXPECT_LT(variance, 0.01) << i;
   }
 }

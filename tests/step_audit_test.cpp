@@ -117,6 +117,7 @@ std::vector<Choice> choices() {
   }
   const std::vector<Choice> more{{"patchcl_all_tensors", "patchcl", {{"hard-negatives", "off"}}},
       {"patchcl_info_nce", "patchcl", {{"contrast", "info-nce"}}},
+      {"patchcl_absent_negatives", "patchcl", {{"contrast", "info-nce"}, {"absent-negatives", "true"}}},
       {"patchcl_student_anchors", "patchcl", {{"hard-negative-anchors", "student"}}},
       {"patchcl_intra_inter", "patchcl", {{"contrast", "intra-inter"}, {"queue-ready", "32"}}},
       {"local_contrast_global", "local-contrast", {{"global-share", "1"}, {"local-share", "0"}}},

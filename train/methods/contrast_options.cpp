@@ -45,6 +45,8 @@ void ContrastOptions::declare(OptionList& o) {
   o.add("info-nce-tau", info_nce_tau, "Temperature of InfoNCE", kPositive);
   o.add("info-nce-negatives", info_nce_negatives, "Newest queue entries of each class that InfoNCE takes",
       at_least(1));
+  o.add("absent-negatives", absent_negatives,
+      "InfoNCE against windows of the step that do not show the class, too");
   o.choose("hard-negatives", hard_negatives.scheme, kHardNegatives, "Synthetic hard negatives");
   o.choose("hard-negative-anchors", student_anchors, kAnchors,
       "Whose embeddings of the step's patches hard negatives are close to");
@@ -60,7 +62,7 @@ void ContrastOptions::declare(OptionList& o) {
 void ContrastOptions::forbid_without_effect(const OptionList& o) const {
   const std::vector<std::string> moments{"warm-up-tau", "warm-up-lambda", "warm-up-psi", "lambda", "psi",
       "hard-negatives", "hard-negative-anchors", "pooled-covariance"},
-      pairs{"info-nce-tau", "info-nce-negatives"},
+      pairs{"info-nce-tau", "info-nce-negatives", "absent-negatives"},
       any{"tau", "contrast-weight", "contrast-ramp", "contrast-match", "warm-up-contrast", "head-norm"};
   const std::string with = "with --contrast " + name_of(contrast, kContrast);
   if (contrast != Contrast::guided)
@@ -78,6 +80,7 @@ void ContrastOptions::forbid_without_effect(const OptionList& o) const {
   if (contrast == Contrast::intra_inter)
     fail(ExitCode::usage, "options",
         "--contrast intra-inter compares patches; leave --embed out, or try prototype or guided with it");
+  o.forbid({"absent-negatives"}, "with --embed region or attention, which draw no windows without a class");
   o.forbid({"attended-patches"}, "with --embed region or attention, which weigh by confidence");
 }
 

@@ -24,6 +24,7 @@ struct ContrastOptions {
   GuidedContrastiveOptions guided{.tau = 1, .lambda = 10, .psi = 1};
   double info_nce_tau = 0.2;
   int64_t info_nce_negatives = 256;  // newest of each class's queue
+  bool absent_negatives = false;     // windows without a class (b = 0) too
   HardNegativeOptions hard_negatives;
   bool student_anchors = false;  // hard negatives are close to the student's embeddings, not to the teacher's
   int64_t queue = 4096, queue_ready = 32;  // capacity; entries before a class takes part

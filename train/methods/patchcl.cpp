@@ -127,6 +127,8 @@ Var PatchCl::contrast(Step& step, const Passes& passes) {
   const Var embeddings = embed(step, *step.s.student, step.upload(patches.plain, "patches"),
       patches.plain_attention, /*training=*/true);
   if (!queues) return intra_inter(step, embeddings, patches, keys);
+  if (o_.absent_negatives && patches.classes_without.size() > 1)
+    return against_queue_and_absent(step, embeddings, patches, keys);
   return against_classes(step, embeddings, patches.classes, keys, patches.classes);
 }
 
@@ -204,7 +206,8 @@ Patches PatchCl::draw_patches(const Step& step, const Tensor& target) {
     cut_patches(seen.batch, drawn, attended, out.plain);
     view_patches(seen.batch, drawn, views, attended, out.augmented);
   });
-  if (o_.contrast == Contrast::intra_inter) add_without(step, seen, sampled.negative, place.memory, rng, out);
+  if (o_.contrast == Contrast::intra_inter || o_.absent_negatives)
+    add_without(step, seen, sampled.negative, place.memory, rng, out);
   if (!attention) return out;
   out.plain_attention = attention_of(step, seen.batch, drawn, {}, side, o_.embed_level);
   out.augmented_attention = attention_of(step, seen.batch, drawn, views, side, o_.embed_level);
@@ -312,18 +315,23 @@ ClassStatistics PatchCl::statistics(
       step.upload(is_ready, "ready classes")};
 }
 
-Var PatchCl::against_queue(Step& step, const Var& embeddings, const Var& classes, const Tensor& keys) const {
+PatchCl::Negatives PatchCl::queue_negatives() const {
   const int64_t most = o_.info_nce_negatives, D = o_.dimension;
-  const Tensor negatives = host_floats({classes_ * most, D}),
-               class_of = Arena("contrast").empty({classes_ * most}, DType::i32);
+  const Negatives n{
+      host_floats({classes_ * most, D}), Arena("contrast").empty({classes_ * most}, DType::i32)};
   for (int64_t k = 0; k < classes_; ++k)
     for (int64_t i = 0; i < most; ++i) {
       const bool there = ready(k) && i < queue_->size(k);
-      class_of.data<int32_t>()[k * most + i] = there ? int32_t(k) : -1;
-      if (there) std::copy_n(queue_->newest(k, i), D, negatives.data<float>() + (k * most + i) * D);
+      n.classes.data<int32_t>()[k * most + i] = there ? int32_t(k) : -1;
+      if (there) std::copy_n(queue_->newest(k, i), D, n.rows.data<float>() + (k * most + i) * D);
     }
-  return info_nce(embeddings, step.upload(keys, "keys"), step.upload(negatives, "negatives"), classes,
-      step.upload(class_of, "negative classes"), o_.info_nce_tau);
+  return n;
+}
+
+Var PatchCl::against_queue(Step& step, const Var& embeddings, const Var& classes, const Tensor& keys) const {
+  const Negatives negatives = queue_negatives();
+  return info_nce(embeddings, step.upload(keys, "keys"), step.upload(negatives.rows, "negatives"), classes,
+      step.upload(negatives.classes, "negative classes"), o_.info_nce_tau);
 }
 
 }  // namespace patchcl

@@ -27,7 +27,8 @@ struct Patches {
   Tensor plain, augmented;
   std::vector<int32_t> classes;
   Tensor plain_attention = {}, augmented_attention = {};
-  // With --contrast intra-inter: windows that do not show the class (b = 0), as the teacher sees them.
+  // With --contrast intra-inter and --absent-negatives: windows that do not show the class (b = 0), as the
+  // teacher sees them.
   Tensor without = {};
   std::vector<int32_t> classes_without = {};
 };
@@ -70,6 +71,9 @@ class PatchCl : public SemiSupervised {
       const Tensor& keys, const std::vector<int32_t>& classes_of_keys);
   // Boserup and Selvan's loss (METHODS 1.3) of embeddings with these keys of the same windows.
   Var intra_inter(Step& step, const Var& embeddings, const Patches& patches, const Tensor& keys) const;
+  // InfoNCE against the queues and, for each class, the windows of the step that do not show it.
+  Var against_queue_and_absent(
+      Step& step, const Var& embeddings, const Patches& patches, const Tensor& keys) const;
   virtual bool ready(int64_t k) const { return queue_->size(k) >= o_.queue_ready; }
 
  private:
@@ -86,6 +90,11 @@ class PatchCl : public SemiSupervised {
   void pool_covariances(std::vector<Moments>& moments) const;
   Var embed(Step& step, const ParamStore& weights, const Var& patches, const Tensor& attention,
       bool training) const;
+  // The newest embeddings of the queues that are ready, (n,D), and their classes; -1 where there is none.
+  struct Negatives {
+    Tensor rows, classes;
+  };
+  Negatives queue_negatives() const;
   Var against_queue(Step& step, const Var& embeddings, const Var& classes, const Tensor& keys) const;
 
   ContrastOptions o_;

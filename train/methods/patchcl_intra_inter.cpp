@@ -6,6 +6,9 @@
 //   L = mean over the classes c of L_intra(c) + L_inter(c)
 // where a are the student's embeddings, m and q the teacher's. Theirs averages -<a,p> over the positives p,
 // which is -<a,m_c>, and compares raw patches by default; ours compares embeddings.
+// With --absent-negatives such windows join InfoNCE's negatives from the queues (METHODS 1.13, V5).
+#include <algorithm>
+
 #include "autograd/ops/arith.h"
 #include "autograd/ops/pointwise.h"
 #include "losses/info_nce.h"
@@ -82,6 +85,35 @@ Var PatchCl::intra_inter(
     }
   }
   return affine(sum, 1 / double(classes_), 0);
+}
+
+// The mean over the anchors, class by class: what is a negative of one class need not be one of another.
+Var PatchCl::against_queue_and_absent(
+    Step& step, const Var& embeddings, const Patches& patches, const Tensor& keys) const {
+  constexpr int32_t kNoPart = -1;
+  const Tensor embedded = teacher_embeddings(step, patches.without, {});
+  const Negatives queued = queue_negatives();
+  const int64_t q = queued.rows.shape()[0], m = embedded.shape()[0];
+  const Tensor rows = Arena("contrast").zeros({q + m, o_.dimension}, DType::f32);
+  copy(queued.rows, rows.rows(0, q));
+  step.work([&] { copy(on_host(embedded), rows.rows(q, m)); });
+  const Var positives = step.upload(keys, "keys"), negatives = step.upload(rows, "negatives");
+  const auto anchors_of = [&](int32_t k) { return double(std::ranges::count(patches.classes, k)); };
+  double anchors = 0;
+  for (int32_t k = 0; k < int32_t(classes_); ++k) anchors += ready(k) ? anchors_of(k) : 0;
+  Var sum;
+  for (int32_t k = 0; k < int32_t(classes_); ++k) {
+    const int32_t absent = int32_t(classes_);  // a class that no anchor has
+    const Tensor classes = Arena("contrast").empty({q + m}, DType::i32);
+    copy(queued.classes, classes.rows(0, q));
+    copy(marked(patches.classes_without, k, absent, kNoPart), classes.rows(q, m));
+    const Var term = info_nce(embeddings, positives, negatives,
+        step.upload(marked(patches.classes, k, k, kNoPart), "anchors of a class"),
+        step.upload(classes, "negative classes"), o_.info_nce_tau);
+    const Var share = affine(term, ready(k) ? anchors_of(k) / std::max(anchors, 1.) : 0, 0);
+    sum = sum ? add(sum, share) : share;
+  }
+  return sum;
 }
 
 }  // namespace patchcl
