@@ -5,11 +5,11 @@
 //   resize    the whole slice, zoomed to the network's size with order 0; its labels zoom back likewise
 //             (METHODS 4.5);
 //   bilinear  the same with order 1; labels zoom back with order 0
-// With `bilinear_back` the logits of either zoom back with order 1, and the class is the likeliest one there:
-// how UniMatch's line of papers evaluates (METHODS 4.5), but for its corners, which lie half a pixel further
-// out. Of several networks or turns it is the logarithm of the mean probability that is zoomed.
 //   crop      windows of native resolution that overlap; softmax probabilities are averaged where they do.
 //             For images larger than the network, whose detail a zoom would lose.
+// With `bilinear_back` the logits of the first two zoom back with order 1, and the class is the likeliest one
+// there: how UniMatch's line of papers evaluates (METHODS 4.5), but for its corners, which lie half a pixel
+// further out. Of several networks or turns it is the logarithm of the mean probability that is zoomed.
 // Slices and windows go through the network in batches, batch norm with its running statistics, no dropout.
 // Inputs whose sides are no multiples of 16 (with crop: images smaller than a window, too) are continued by
 // reflection, and cut again.
