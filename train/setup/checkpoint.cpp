@@ -31,6 +31,7 @@ bool is_free(const std::string& key) {
   return false;
 }
 
+// Values without quotes: what is a flag in one program may be a word in the next.
 std::map<std::string, std::string> options_of(const std::string& config) {
   std::map<std::string, std::string> m;
   TextIn lines(config);
@@ -38,7 +39,9 @@ std::map<std::string, std::string> options_of(const std::string& config) {
     const size_t at = line.find('=');
     if (line.empty() || line[0] == '#' || at == std::string::npos) continue;
     const std::string key = line.substr(0, at);
-    if (!is_free(key)) m[key] = line.substr(at + 1);
+    line.erase(0, at + 1);
+    std::erase(line, '"');
+    if (!is_free(key)) m[key] = line;
   }
   return m;
 }
@@ -49,7 +52,7 @@ std::string differences(const std::string& saved, const std::string& now) {
   for (const auto& [key, value] : a) {
     const auto other = b.find(key);
     const bool longer = key == "iters" && other != b.end() && std::stoll(other->second) > std::stoll(value);
-    const bool open = key == "fit" && value == "\"auto\"";  // older programs left it so; the data decide
+    const bool open = key == "fit" && value == "auto";  // older programs left it so; the data decide
     if (!longer && !open && (other == b.end() || other->second != value))
       text += " " + key + "=" + value + " (now " + (other == b.end() ? "absent" : other->second) + ")";
   }
