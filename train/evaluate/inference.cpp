@@ -213,15 +213,14 @@ void slices_resized(
         continued(zoom_index(seen.width, o.size), side)});
   const std::vector<int64_t> rows = zoom_index(o.size, v.height), columns = zoom_index(o.size, v.width);
   std::vector<double> slice(size_t(v.slice_pixels() * k));
-  if (o.bilinear_back)
-    return for_each_window(network, seen, windows, o.batch, [&](const Window& window, const double* p) {
-      zoom_logits(p, side, o.size, k, v, slice);
-      take(window.slice, slice);
-    });
-  for_each_window(network, seen, windows, o.batch, [&](const Window& window, const double* p) {
+  const auto zoom_nearest_back = [&](const double* p) {
     double* out = slice.data();
     for (const int64_t y : rows)
       for (const int64_t x : columns) out = std::copy_n(p + (y * side + x) * k, k, out);
+  };
+  for_each_window(network, seen, windows, o.batch, [&](const Window& window, const double* p) {
+    if (o.bilinear_back) zoom_logits(p, side, o.size, k, v, slice);
+    else zoom_nearest_back(p);
     take(window.slice, slice);
   });
 }

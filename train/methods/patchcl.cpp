@@ -52,6 +52,13 @@ Points newest_points(const EmbeddingQueue& queue, int64_t k, int64_t count) {
 
 }  // namespace
 
+Eigen::VectorXd mean_of_class(const Tensor& keys, const std::vector<int32_t>& classes, int32_t k) {
+  const Points x = points_of_class(keys, classes, k);
+  Eigen::VectorXd sum = Eigen::VectorXd::Zero(x.rows());
+  for (int64_t i = 0; i < x.cols(); ++i) sum += x.col(i);
+  return sum / double(std::max<int64_t>(x.cols(), 1));
+}
+
 PatchCl::PatchCl() {
   warm_up_ = ramp_up_ = 1. / 3;  // METHODS 1.9
   consistency_weight_ = 4;       // METHODS 1.12

@@ -34,7 +34,7 @@ struct Patches {
 };
 
 // The mean of the keys, (n,D) on the host, of class k; zeros where there is none.
-std::vector<double> mean_of_class(const Tensor& keys, const std::vector<int32_t>& classes, int32_t k);
+Eigen::VectorXd mean_of_class(const Tensor& keys, const std::vector<int32_t>& classes, int32_t k);
 
 class PatchCl : public SemiSupervised {
  public:

@@ -38,26 +38,13 @@ Tensor marked(const std::vector<int32_t>& classes, int32_t k, int32_t member, in
 Tensor means_of_classes(const Tensor& keys, const std::vector<int32_t>& classes) {
   const Tensor means = Arena("contrast").empty(keys.shape(), DType::f32);
   for (size_t i = 0; i < classes.size(); ++i) {
-    const std::vector<double> mean = mean_of_class(keys, classes, classes[i]);
-    std::copy(mean.begin(), mean.end(), means.data<float>() + i * mean.size());
+    const Eigen::VectorXd mean = mean_of_class(keys, classes, classes[i]);
+    std::copy(mean.begin(), mean.end(), means.data<float>() + int64_t(i) * mean.size());
   }
   return means;
 }
 
 }  // namespace
-
-std::vector<double> mean_of_class(const Tensor& keys, const std::vector<int32_t>& classes, int32_t k) {
-  const size_t D = size_t(keys.shape()[1]);
-  std::vector<double> mean(D);
-  double members = 0;
-  for (size_t j = 0; j < classes.size(); ++j) {
-    if (classes[j] != k) continue;
-    ++members;
-    for (size_t d = 0; d < D; ++d) mean[d] += double(keys.data<float>()[j * D + d]);
-  }
-  for (double& m : mean) m /= std::max(members, 1.);
-  return mean;
-}
 
 Var PatchCl::intra_inter(
     Step& step, const Var& embeddings, const Patches& patches, const Tensor& keys) const {

@@ -1,7 +1,6 @@
 // PatchCL with windows of the decoder's map in place of patches: METHODS 1.13, V1. With InfoNCE, whose
 // positives are the teacher's class means, it is METHODS 8.2's loss, of windows in place of pixels.
-#include <cmath>
-#include <numeric>
+#include <algorithm>
 
 #include "autograd/ops/cast.h"
 #include "autograd/ops/region_pool.h"
@@ -37,8 +36,8 @@ Tensor PatchCl::class_directions(const Step& step, const Tensor& keys,
   step.work([&] {
     float* row = directions.data<float>();
     for (const int32_t k : classes) {
-      const std::vector<double> mean = mean_of_class(keys, classes_of_keys, k);
-      const double length = std::sqrt(std::inner_product(mean.begin(), mean.end(), mean.begin(), 0.));
+      const Eigen::VectorXd mean = mean_of_class(keys, classes_of_keys, k);
+      const double length = mean.norm();
       for (const double m : mean) *row++ = float(m / std::max(length, 1e-12));
     }
   });

@@ -48,8 +48,7 @@ void SemiSupervised::read_consistency() {
 void SemiSupervised::read_views() {
   options().choose("strong", strong_, kStrong,
       "The student sees unlabelled images with other brightness and contrast; blurred: as AD-MT has it, "
-      "milder, "
-      "of 8 bits and sometimes blurred");
+      "milder, of 8 bits and sometimes blurred");
   options().choose("mix", mix_, kMix,
       "Boxes in the student's unlabelled images: of other unlabelled ones, the square of a labelled one, or "
       "either by turns");
