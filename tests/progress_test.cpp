@@ -26,6 +26,21 @@ TEST(Progress, DurationsAreForPeople) {
   EXPECT_EQ(duration(3725), "1 h 02 min");
 }
 
+// A run whose last steps are dear: ten of 4 images, then ten of 2 that cost five times as much a step.
+TEST(Progress, KnowsThatLaterStepsCostMore) {
+  const auto work = [](int64_t n) {
+    const double dear = double(std::max<int64_t>(n - 10, 0)), cheap = double(n) - dear;
+    return Work{cheap + 5 * dear, 4 * cheap + 2 * dear};
+  };
+  const ProgressLine line(20, {.work = work}), resumed(20, {.first = 5, .work = work});
+  EXPECT_EQ(line.text(5, 10, "loss 1"), "ETA 1 min 50 s  step 5/20  2.0 images/s  loss 1");
+  EXPECT_EQ(line.text(12, 40, ""), "ETA 1 min 20 s  step 12/20  1.1 images/s");
+  EXPECT_EQ(resumed.text(12, 30, ""), "ETA 1 min 20 s  step 12/20  0.8 images/s");
+  EXPECT_EQ(line.text(0, 0, ""), "ETA unknown  step 0/20  0.0 images/s");
+  EXPECT_EQ(line.text(20, 75, ""), "done in 1 min 15 s  step 20/20  0.8 images/s");
+  EXPECT_EQ(ProgressLine(4, {.item = "case"}).text(1, 2, ""), "ETA 6 s  case 1/4");
+}
+
 using test::contains;
 using test::on_terminal;
 using test::TemporaryFolder;

@@ -174,6 +174,11 @@ TEST(Windows, ThatEndCutThePhaseTheyEndIn) {
   EXPECT_EQ(last.unlabeled, 3);
   EXPECT_TRUE(last.keep_optimizer) << "it only goes on";
   EXPECT_EQ(last.stage, 1u);
+  const double window = 16 * 16, whole = 48 * 48;
+  EXPECT_EQ(work_of(all, 5).images, 5 * 12);
+  EXPECT_EQ(work_of(all, 5).cost, 5 * 12 * window);
+  EXPECT_EQ(work_of(all, 10).images, 7 * 12 + 3 * 4);
+  EXPECT_EQ(work_of(all, 10).cost, 7 * 12 * window + 3 * 4 * whole);
   run.whole_share = 1;
   EXPECT_EQ(planned(own, run).size(), 2u);
   EXPECT_FALSE(planned(own, run)[1].keep_optimizer) << "it begins with whole images";

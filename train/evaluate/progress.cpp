@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "train/evaluate/table.h"
 #include "train/evaluate/terminal.h"
 
 namespace patchcl {
@@ -41,15 +42,15 @@ ProgressLine::ProgressLine(int64_t total, const Options& options)
     : options_(options), total_(total), terminal_(isatty(fileno(options.out))), start_(Clock::now()),
       printed_(start_) {}
 
-std::string ProgressLine::text(int64_t done, const std::string& detail) const {
-  const double elapsed = seconds_between(start_, printed_), items = double(done - options_.first);
-  const double rate = elapsed > 0 ? items / elapsed : 0;
-  const std::string left = rate > 0 ? duration(double(total_ - done) / rate) : "unknown";
-  char speed[48] = "";
-  if (options_.images_per_item > 0)
-    std::snprintf(speed, sizeof speed, "  %.1f images/s", rate * double(options_.images_per_item));
-  return (done < total_ ? "ETA " + left : "done in " + duration(elapsed)) + "  " + options_.item + " " +
-         std::to_string(done) + "/" + std::to_string(total_) + speed + (detail.empty() ? "" : "  ") + detail;
+std::string ProgressLine::text(int64_t done, double seconds, const std::string& detail) const {
+  const Work first = options_.work(options_.first), now = options_.work(done), all = options_.work(total_);
+  const auto rate = [&](double finished) { return seconds > 0 ? finished / seconds : 0; };
+  const double speed = rate(now.cost - first.cost);
+  std::string line = speed > 0 ? "ETA " + duration((all.cost - now.cost) / speed) : "ETA unknown";
+  if (done >= total_) line = "done in " + duration(seconds);
+  line += "  " + options_.item + " " + std::to_string(done) + "/" + std::to_string(total_);
+  if (all.images > 0) line += "  " + fixed(rate(now.images - first.images), 1) + " images/s";
+  return line + (detail.empty() ? "" : "  ") + detail;
 }
 
 void ProgressLine::update(int64_t done, const std::string& detail) {
@@ -60,7 +61,7 @@ void ProgressLine::update(int64_t done, const std::string& detail) {
   if (!terminal_ && done == total_ && options_.out == stderr && seconds_between(start_, now) < kPlainSeconds)
     return;
   printed_ = now;
-  const std::string line = text(done, detail);
+  const std::string line = text(done, seconds_between(start_, now), detail);
   if (terminal_)
     std::fprintf(options_.out, "\r\x1b[K%s", fitted(line, terminal_width(options_.out, 80) - 1).c_str());
   else std::fprintf(options_.out, "%s\n", line.c_str());

@@ -6,17 +6,24 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <string>
 
 namespace patchcl {
 
+// What a number of items come to: their cost, in any unit, and the images in them.
+struct Work {
+  double cost = 0, images = 0;
+};
+
 class ProgressLine {
  public:
   struct Options {
-    std::string item = "step";    // what is counted
-    int64_t first = 0;            // done before this process began
-    int64_t images_per_item = 0;  // for the speed; 0: none is shown
-    std::FILE* out = stdout;      // stderr where results go to standard output
+    std::string item = "step";  // what is counted
+    int64_t first = 0;          // done before this process began
+    // Of the first `done` items, where they do not cost alike; with images, their speed is shown.
+    std::function<Work(int64_t done)> work = [](int64_t done) { return Work{double(done)}; };
+    std::FILE* out = stdout;  // stderr where results go to standard output
   };
   ProgressLine(int64_t total, const Options& options);
   ~ProgressLine();
@@ -29,10 +36,11 @@ class ProgressLine {
   void update(int64_t done, const std::string& detail = {});
   // Prints a line of its own (validation results) without mixing it with the progress line.
   void say(const std::string& line);
+  // The line after `done` items in all, this process's in so many seconds.
+  std::string text(int64_t done, double seconds, const std::string& detail) const;
 
  private:
   using Clock = std::chrono::steady_clock;
-  std::string text(int64_t done, const std::string& detail) const;
   void clear();
 
   Options options_;

@@ -175,8 +175,8 @@ Outcome Trainer::run(int64_t until) {
   open_folder();
   const StopSignals signals;
   BatchStream batches(*learner_, config_, dataset_);
-  ProgressLine line(
-      config_.iters, {.first = learner_->iteration(), .images_per_item = config_.batch, .out = stdout});
+  const auto work = [&](int64_t steps) { return work_of(learner_->phases(), steps); };
+  ProgressLine line(config_.iters, {.first = learner_->iteration(), .work = work});
   while (learner_->iteration() < until) {
     if (learner_->phase_number() > 0 && learner_->iteration() == learner_->phase_begin()) begin_phase(line);
     const int64_t end = std::min(until, learner_->phase_end());

@@ -56,4 +56,16 @@ std::vector<Phase> planned(std::vector<Phase> phases, const RunShape& run) {
   return all;
 }
 
+Work work_of(const std::vector<Phase>& planned, int64_t steps) {
+  Work all;
+  for (const Phase& p : planned) {
+    const int64_t of_phase = std::min(steps, p.iterations);
+    const double images = double(of_phase * (p.labeled + p.unlabeled));
+    all.images += images;
+    all.cost += images * double(p.size * p.size);
+    steps -= of_phase;
+  }
+  return all;
+}
+
 }  // namespace patchcl

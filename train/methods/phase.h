@@ -9,6 +9,7 @@
 
 #include "data/stream/augment.h"
 #include "data/stream/batch.h"
+#include "train/evaluate/progress.h"
 #include "train/optim/schedule.h"
 
 namespace patchcl {
@@ -70,5 +71,8 @@ inline Phase whole_run(const RunShape& run, int64_t labeled, std::vector<ViewKin
 // islands far from the organ. The phase that the end begins in is cut in two; a batch has `whole_batch`
 // images there, labelled and unlabelled in the proportion of before. Error(usage) where those do not divide.
 std::vector<Phase> planned(std::vector<Phase> phases, const RunShape& run);
+
+// What the first `steps` of a run come to; the cost is that of their pixels.
+Work work_of(const std::vector<Phase>& planned, int64_t steps);
 
 }  // namespace patchcl
