@@ -8,6 +8,7 @@
 #include "data/stream/augment.h"
 #include "tensor/io.h"
 #include "tests/command_line.h"
+#include "train/evaluate/progress.h"
 #include "train/methods/phase.h"
 
 using namespace patchcl;

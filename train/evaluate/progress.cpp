@@ -46,8 +46,9 @@ std::string ProgressLine::text(int64_t done, double seconds, const std::string& 
   const Work first = options_.work(options_.first), now = options_.work(done), all = options_.work(total_);
   const auto rate = [&](double finished) { return seconds > 0 ? finished / seconds : 0; };
   const double speed = rate(now.cost - first.cost);
-  std::string line = speed > 0 ? "ETA " + duration((all.cost - now.cost) / speed) : "ETA unknown";
+  std::string line = "ETA unknown";
   if (done >= total_) line = "done in " + duration(seconds);
+  else if (speed > 0) line = "ETA " + duration((all.cost - now.cost) / speed);
   line += "  " + options_.item + " " + std::to_string(done) + "/" + std::to_string(total_);
   if (all.images > 0) line += "  " + fixed(rate(now.images - first.images), 1) + " images/s";
   return line + (detail.empty() ? "" : "  ") + detail;

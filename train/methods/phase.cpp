@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "train/evaluate/progress.h"
+
 namespace patchcl {
 
 namespace {

@@ -9,10 +9,11 @@
 
 #include "data/stream/augment.h"
 #include "data/stream/batch.h"
-#include "train/evaluate/progress.h"
 #include "train/optim/schedule.h"
 
 namespace patchcl {
+
+struct Work;  // train/evaluate/progress.h
 
 // What the command line decides and a method plans with.
 struct RunShape {
