@@ -5,6 +5,27 @@
 
 namespace patchcl {
 
+namespace {
+// i reflected into [0, n), as often as it takes.
+int64_t mirrored(int64_t i, int64_t n) {
+  if (n == 1) return 0;
+  i %= 2 * (n - 1);
+  return i < n ? i : 2 * (n - 1) - i;
+}
+}  // namespace
+
+std::vector<int64_t> range(int64_t begin, int64_t end) {
+  std::vector<int64_t> index;
+  for (int64_t i = begin; i < end; ++i) index.push_back(i);
+  return index;
+}
+
+std::vector<int64_t> continued(std::vector<int64_t> index, int64_t length) {
+  const int64_t n = int64_t(index.size());
+  for (int64_t i = n; i < length; ++i) index.push_back(index[size_t(mirrored(i, n))]);
+  return index;
+}
+
 std::vector<int64_t> zoom_index(int64_t n_in, int64_t n_out) {
   std::vector<int64_t> index(n_out);
   const double step = n_out > 1 ? double(n_in - 1) / double(n_out - 1) : 0;

@@ -14,6 +14,11 @@
 
 namespace patchcl {
 
+// [begin, end) as indices.
+std::vector<int64_t> range(int64_t begin, int64_t end);
+// `index` continued to `length` entries by reflection about its first and its last, as often as it takes.
+std::vector<int64_t> continued(std::vector<int64_t> index, int64_t length);
+
 // The source index of each of n_out samples.
 std::vector<int64_t> zoom_index(int64_t n_in, int64_t n_out);
 

@@ -95,6 +95,25 @@ TEST(Augment, KeepsTheWholeImageWhenItIsLargerThanTheNetwork) {
   }
 }
 
+// As inference continues it: about the last row and column, at the image's own scale.
+TEST(Augment, ACutBeyondTheImageGoesOnByReflection) {
+  std::vector<float> image;
+  for (int i = 0; i < 4 * 20; ++i) image.push_back(float(i));
+  Slice s;
+  s.height = 4;
+  s.width = 20;
+  s.image = image.data();
+  std::vector<float> out(16 * 16);
+  augment(s, {Augmentation::none, 16, Fit::crop}, Rng(3), out.data(), nullptr);
+  const float left = out[0];
+  EXPECT_LE(left, 4);
+  for (int y = 0; y < 16; ++y)
+    for (int x = 0; x < 16; ++x) {
+      const int row = y % 6 < 4 ? y % 6 : 6 - y % 6;
+      EXPECT_EQ(out[size_t(y * 16 + x)], float(20 * row + x) + left) << y << " " << x;
+    }
+}
+
 TEST(Augment, QuarterTurnsFollowNumpy) {
   const Picture<float> x{2, 3, 1, {0, 1, 2, 3, 4, 5}};
   EXPECT_EQ(rot90_flip(x, 1, 0).values,

@@ -93,6 +93,20 @@ TEST(NnunetPictures, AnUnknownEndingIsRefusedByName) {
   }
 }
 
+TEST(NnunetLabels, PixelsToIgnoreAndRegionsAreRefusedByName) {
+  const TemporaryFolder folder;
+  put_picture(folder / "imagesTr/a_0000.png");
+  put_mask(folder / "labelsTr/a.png");
+  const auto with = [&](const std::string& labels) {
+    write_file(folder / "dataset.json",
+        R"({"channel_names":{"0":"grey"},"file_ending":".png","labels":{"background":0,)" + labels + "}}");
+    return refused(folder.path());
+  };
+  EXPECT_EQ(with(R"("road":1)"), "");
+  EXPECT_TRUE(contains(with(R"("road":1,"ignore":2)"), "dataset.json has nnU-Net's label 'ignore'"));
+  EXPECT_TRUE(contains(with(R"("whole":[1,2],"core":2)"), "the region 'whole' of the labels [1,2]"));
+}
+
 std::vector<std::string> ids_of(const std::string& dir) {
   std::vector<std::string> ids;
   for (const Source& s : open_layout(dir).train) ids.push_back(s.id + (s.labeled() ? "" : "?"));
@@ -127,6 +141,100 @@ TEST(ImageSuffix, WithoutALabelCheckAndTrainSayWhereMasksAreLookedFor) {
     for (const char* part : {"no training image has a label", "masks/ or labels/", "NAME_mask"})
       EXPECT_TRUE(contains(o.output, part)) << o.output;
   }
+}
+
+TEST(TwoMasks, OfOneImageAreRefusedAndBothNamed) {
+  for (const auto& [first, second] : {std::pair("a_gt.png", "a_mask.png"), {"a_mask.png", "a_mask_1.png"},
+           {"a_mask_1.png", "a_mask_2.png"}}) {
+    const TemporaryFolder beside, apart;
+    put_picture(beside / "a.png");
+    put_picture(apart / "images/a.png");
+    for (const std::string mask : {first, second}) {
+      put_mask(beside / mask);
+      put_mask(apart / "masks/" + mask);
+    }
+    for (const std::string& why : {refused(beside.path()), refused(apart.path())})
+      for (const char* part : {first, second, "are both masks of the image 'a'; join them"})
+        EXPECT_TRUE(contains(why, part)) << why;
+  }
+  const TemporaryFolder folder;  // images whose names only look like those of masks
+  for (const char* name : {"x_seg", "x_seg_1"}) {
+    put_picture(folder / name + std::string(".png"));
+    put_mask(folder / name + std::string("_mask.png"));
+  }
+  EXPECT_EQ(ids_of(folder.path()), (Ids{"x_seg", "x_seg_1"}));
+  EXPECT_EQ(check_data(folder.path()).problems, Ids{});
+}
+
+TEST(FolderEntries, ALinkToNothingIsAnErrorAndAHiddenFileNoImage) {
+  const TemporaryFolder folder;
+  for (const char* name : {"a", "b"}) {
+    put_picture(folder / "images/" + name + ".png");
+    put_mask(folder / "masks/" + name + ".png");
+    write_file(folder / "images/._" + name + ".png", "of another system");
+  }
+  EXPECT_EQ(ids_of(folder.path()), (Ids{"a", "b"}));
+  std::filesystem::remove(folder / "masks/b.png");
+  std::filesystem::create_symlink(folder / "unfetched", folder / "masks/b.png");
+  const std::string why = refused(folder.path());
+  EXPECT_TRUE(contains(why, "masks/b.png: a link to nothing; fetch the file")) << why;
+  put_mask(folder / "unfetched");
+  EXPECT_EQ(ids_of(folder.path()), (Ids{"a", "b"}));
+}
+
+void put_pair(const std::string& dir, const std::string& name) {
+  put_picture(dir + "/images/" + name + ".png");
+  put_mask(dir + "/masks/" + name + ".png");
+}
+
+TEST(SplitFolders, MayLieBesideTheImagesToTrainOn) {
+  const TemporaryFolder folder;
+  for (const char* name : {"a", "b"}) put_pair(folder.path(), name);
+  put_pair(folder / "val", "v");
+  put_pair(folder / "test", "t");
+  EXPECT_EQ(check_data(folder.path()).problems, Ids{});
+  const Layout layout = open_layout(folder.path());
+  EXPECT_EQ(layout.train.size(), 2u);
+  EXPECT_EQ(layout.validation.at(0).id, "v");
+  EXPECT_EQ(layout.test.at(0).id, "t");
+  put_pair(folder / "train", "c");
+  const Ids problems = check_data(folder.path()).problems;
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_TRUE(contains(problems[0], "train: left aside")) << problems[0];
+}
+
+// A file in two lists is one image in two splits, and so are slices of one patient.
+TEST(NamesAlike, HideNoPatientInTwoSplits) {
+  const TemporaryFolder lists, patients, folders;
+  for (const char* name : {"a", "b", "c"}) put_pair(lists.path(), name);
+  write_file(lists / "train.list", "a\nb\n");
+  write_file(lists / "val.list", "b\nc\n");
+  put_pair(patients / "train", "p1_slice_1");
+  put_pair(patients / "train", "p2_slice_1");
+  put_pair(patients / "val", "p2_slice_1");
+  for (const auto& [folder, name] : {std::pair(&lists, "'b'"), {&patients, "'p2'"}}) {
+    const std::string where = std::string(name) + " is in the training and in the validation split";
+    EXPECT_TRUE(contains(check_data(folder->path()).problems.at(0), where) ||
+                contains(check_data(folder->path()).problems.at(1), where));
+    EXPECT_THROW(Dataset::open(folder->path(), {}), Error);
+  }
+  put_pair(folders / "train", "1");
+  put_pair(folders / "val", "1");
+  EXPECT_EQ(check_data(folders.path()).problems, Ids{});
+  const Dataset data = Dataset::open(folders.path(), {});
+  EXPECT_EQ(data.item(0).id, "train_1");
+  EXPECT_EQ(data.validation(0).id, "val_1");
+}
+
+TEST(NamesAlike, OfUnlabelledImagesAreTheirFolders) {
+  const TemporaryFolder folder;
+  for (const char* name : {"1", "2", "3"}) put_pair(folder.path(), name);
+  put_picture(folder / "unlabeled/3.png");
+  EXPECT_EQ(check_data(folder.path()).problems, Ids{});
+  const Dataset data = Dataset::open(folder.path(), {.validation = 1});
+  EXPECT_EQ(data.validation(0).id, "3");
+  EXPECT_EQ(data.items() - data.labeled_items(), 1) << "the unlabelled image stays";
+  EXPECT_EQ(data.item(2).id, "unlabeled_3");
 }
 
 TEST(NoPicture, TheFolderOfImagesSaysWhatItHoldsAndWhatIsKnown) {

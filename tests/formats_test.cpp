@@ -6,6 +6,7 @@
 #include <ctime>
 #include <thread>
 
+#include "data/formats/readers.h"
 #include "data/stream/dataset.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
@@ -95,6 +96,36 @@ void push_checksum_into_the_next_buffer(const std::string& path) {
 }
 
 // Such a reader has every voxel of a volume larger than its buffers before it sees the checksum.
+// Two channels of scales of their own are read as a data set reads them. nifti1.h: short dim[8] at byte 40.
+TEST_F(Nifti, ChannelsOfAFileAloneAreNormalisedEachByItself) {
+  const std::string path = folder_ / "two.nii";
+  write_nifti(path, grid_of(2, 1, 3, {0, 500, 1000, 10, 20, 30}), NiftiType::f32);
+  const short dims[] = {4, 3, 1, 1, 2};
+  for (size_t i = 0; i < 5; ++i) put_value(path, 40 + int64_t(2 * i), dims[i]);
+  const Volume v = read_volume(path);
+  EXPECT_EQ(v.channels, 2);
+  EXPECT_EQ(v.image, (std::vector<float>{0, 0, 0.5, 0.5, 1, 1}));
+}
+
+// nibabel writes masks of 64 bits where nobody says otherwise. nifti1.h: datatype at byte 70, bitpix at 72.
+TEST_F(Nifti, WholeNumbersOf64BitsAreRead) {
+  const std::string path = folder_ / "long.nii";
+  for (const short type : {1024, 1280}) {
+    write_nifti(path, grid_of(1, 1, 3, {0, 0, 0}), NiftiType::f64);
+    put_value(path, 70, type);
+    for (int64_t i = 0; i < 3; ++i) put_value(path, 352 + 8 * i, i * i + 1);
+    EXPECT_EQ(read_nifti(path).values, (std::vector<double>{1, 2, 5}));
+  }
+}
+
+TEST_F(Nifti, EndingsMayBeCapitals) {
+  const std::string path = folder_ / "A.NII.GZ";
+  write_nifti(path, grid_of(1, 1, 3, {1, 2, 3}), NiftiType::u8);
+  EXPECT_EQ(value_at<uint16_t>(path, 0), 0x8b1f) << "gzip";
+  EXPECT_EQ(read_nifti(path).values, (std::vector<double>{1, 2, 3}));
+  EXPECT_EQ(stem_of(path), "A");
+}
+
 TEST_F(Nifti, AWrongGzipChecksumIsRefused) {
   const std::string path = folder_ / "volume.nii.gz";
   write_nifti(path, grid_of(4, 256, 256, smooth_image(4, 256, 256, 1)), NiftiType::f32);

@@ -160,11 +160,13 @@ TEST(Layouts, APatientIsWhoTheGroupSaysAndLiesInOneSplit) {
 TEST(Layouts, LabelledCasesAreACountAShareOrAFile) {
   TemporaryFolder folder;
   put_patients(folder);
+  int64_t images = 0;
   const auto labeled = [&](const Budget& budget) {
     DatasetOptions options = by_patient();
     options.labeled = budget;
     options.validation = 0;
     const Dataset data = Dataset::open(folder.path(), options);
+    images = data.labeled_items();
     return std::pair(data.labeled_cases(), data.item(0).id);
   };
   EXPECT_EQ(labeled(3), std::pair(int64_t(3), std::string("p0a")));
@@ -172,6 +174,7 @@ TEST(Layouts, LabelledCasesAreACountAShareOrAFile) {
   EXPECT_EQ(labeled(std::string("1%")).first, 1);
   write_file(folder / "mine.txt", "p7\np9b\n");
   EXPECT_EQ(labeled(folder / "mine.txt"), std::pair(int64_t(2), std::string("p7a")));
+  EXPECT_EQ(images, 3) << "both of p7, one of p9";
   EXPECT_TRUE(contains(refused([&] { labeled(std::string("many")); }), "--labeled 'many'"));
 }
 

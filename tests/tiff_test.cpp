@@ -11,11 +11,13 @@ using namespace patchcl::test;
 
 namespace {
 
-// Pages of 3 rows of 5 numbers, counting up from 1.
+// Pages of 3 rows of 5 numbers, counting up from 1; the last `copies` say that they are smaller ones of
+// another.
 template <class T> void write_pages(const std::string& path, int pages, uint16_t format, bool tiled = false,
-    uint16_t photometric = PHOTOMETRIC_MINISBLACK, uint16_t samples = 1) {
+    uint16_t photometric = PHOTOMETRIC_MINISBLACK, uint16_t samples = 1, int copies = 0) {
   TIFF* const t = TIFFOpen(path.c_str(), "w");
   for (int page = 0; page < pages; ++page) {
+    if (page >= pages - copies) TIFFSetField(t, TIFFTAG_SUBFILETYPE, FILETYPE_REDUCEDIMAGE);
     TIFFSetField(t, TIFFTAG_IMAGEWIDTH, 5);
     TIFFSetField(t, TIFFTAG_IMAGELENGTH, 3);
     TIFFSetField(t, TIFFTAG_BITSPERSAMPLE, int(8 * sizeof(T)));
@@ -69,6 +71,14 @@ void expect_counting(const Grid& g, int64_t pages) {
   ASSERT_EQ(g.depth, pages);
   ASSERT_EQ(g.values.size(), size_t(15 * pages));
   for (size_t i = 0; i < g.values.size(); ++i) EXPECT_EQ(g.values[i], double(i + 1));
+}
+
+TEST_F(Tiff, SmallerCopiesOfAPageAreNoSlices) {
+  for (const int copies : {1, 2}) {
+    write_pages<uint8_t>(path_, 1 + copies, SAMPLEFORMAT_UINT, false, PHOTOMETRIC_MINISBLACK, 1, copies);
+    EXPECT_EQ(image_info(path_).depth, 1);
+    expect_counting(read_grid(path_), 1);
+  }
 }
 
 TEST_F(Tiff, NumbersOfEveryKindInStripsAndTilesArePagesOfAVolume) {

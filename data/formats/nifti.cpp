@@ -24,7 +24,7 @@ struct TypeInfo {
 };
 constexpr TypeInfo kTypes[] = {{NIFTI_TYPE_UINT8, 1}, {NIFTI_TYPE_INT8, 1}, {NIFTI_TYPE_INT16, 2},
     {NIFTI_TYPE_UINT16, 2}, {NIFTI_TYPE_INT32, 4}, {NIFTI_TYPE_UINT32, 4}, {NIFTI_TYPE_FLOAT32, 4},
-    {NIFTI_TYPE_FLOAT64, 8}};
+    {NIFTI_TYPE_FLOAT64, 8}, {NIFTI_TYPE_INT64, 8}, {NIFTI_TYPE_UINT64, 8}};
 int bytes_of(int code) {
   for (const TypeInfo& t : kTypes)
     if (t.code == code) return t.bytes;
@@ -182,6 +182,9 @@ nifti_1_header header_like(const std::string& like, const Grid& g) {
   return h.raw;
 }
 
+// "x.nii.gz", and "X.NII.GZ".
+bool is_packed(const std::string& path) { return path.ends_with(".gz") || path.ends_with(".GZ"); }
+
 nifti_1_header header_new(const Grid& g) {
   nifti_1_header raw{};
   raw.sizeof_hdr = int(kHeaderBytes);
@@ -214,6 +217,8 @@ Grid read_nifti(std::span<const uint8_t> bytes, const std::string& name) {
     case NIFTI_TYPE_UINT16: unpack<uint16_t>(data.data(), slope, intercept, g); break;
     case NIFTI_TYPE_INT32: unpack<int32_t>(data.data(), slope, intercept, g); break;
     case NIFTI_TYPE_UINT32: unpack<uint32_t>(data.data(), slope, intercept, g); break;
+    case NIFTI_TYPE_INT64: unpack<int64_t>(data.data(), slope, intercept, g); break;
+    case NIFTI_TYPE_UINT64: unpack<uint64_t>(data.data(), slope, intercept, g); break;
     case NIFTI_TYPE_FLOAT32:
       unpack<float>(data.data(), slope, intercept, g);
       g.stored_as_f32 = true;
@@ -249,7 +254,7 @@ void write_nifti(const std::string& path, const Grid& g, NiftiType type, const s
   std::memcpy(file.data(), &raw, kHeaderBytes);
   const Bytes voxels = pack_as(type, g);
   file.insert(file.end(), voxels.begin(), voxels.end());
-  write_bytes(path, path.ends_with(".gz") ? gzip(file) : file);
+  write_bytes(path, is_packed(path) ? gzip(file) : file);
 }
 
 }  // namespace patchcl

@@ -106,7 +106,7 @@ bool is_readable(const std::string& path) {
 
 std::string stem_of(const std::string& path) {
   std::string name = std::filesystem::path(path).stem();
-  if (name.ends_with(".nii")) name.resize(name.size() - 4);
+  if (lower(name).ends_with(".nii")) name.resize(name.size() - 4);
   return name;
 }
 
@@ -116,6 +116,22 @@ Grid read_grid(const std::string& path, const std::string& array) {
     case Format::nifti: return read_nifti(path);
     default: return read_image(path);
   }
+}
+
+void normalize_channels(Grid& grid) {
+  if (grid.channels == 1) return;
+  Grid channel = grid;
+  const size_t n = size_t(grid.channels);
+  for (size_t c = 0; c < n; ++c) {
+    channel.values.clear();
+    for (size_t i = c; i < grid.values.size(); i += n) channel.values.push_back(grid.values[i]);
+    set_range_to_extremes(channel);
+    const double range = channel.high > channel.low ? channel.high - channel.low : 1;
+    for (size_t i = c; i < grid.values.size(); i += n)
+      grid.values[i] = (grid.values[i] - channel.low) / range;
+  }
+  grid.low = 0;
+  grid.high = 1;
 }
 
 std::vector<float> normalized(const Grid& image, const std::string& path) {
@@ -184,7 +200,8 @@ Volume to_volume(const std::string& id, const std::string& path, const Grid& ima
 }
 
 Volume read_volume(const std::string& path) {
-  const Grid image = read_grid(path);
+  Grid image = read_grid(path);
+  if (format_of(path) == Format::nifti) normalize_channels(image);
   std::optional<Grid> label;
   if (format_of(path) == Format::h5) label = read_h5(read_bytes(path), path, "label");
   return to_volume(stem_of(path), path, image, label ? &*label : nullptr, path);

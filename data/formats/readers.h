@@ -26,6 +26,8 @@ std::string stem_of(const std::string& path);
 // extremes.
 Grid read_grid(const std::string& path, const std::string& array = "image");
 
+// Each channel to [0,1] by its own extremes: modalities of one case have scales of their own.
+void normalize_channels(Grid& grid);
 // (v - low) / (high - low) as float. Throws Error(data) naming `path` and the position of a NaN or infinity.
 std::vector<float> normalized(const Grid& image, const std::string& path);
 // What a folder's images and masks end in; a .h5 holds both.

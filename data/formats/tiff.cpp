@@ -72,8 +72,10 @@ class TiffDecoder {
   // Pages that are no smaller copies of another.
   int64_t pages() {
     int64_t n = 1;
-    for (; TIFFReadDirectory(tiff_.get()); ++n)
-      if (n >= kMostPages) refuse("more than ", kMostPages, " pages");
+    for (int64_t all = 1; TIFFReadDirectory(tiff_.get()); ++all) {
+      if (all >= kMostPages) refuse("more than ", kMostPages, " pages");
+      n += !is_smaller_copy();
+    }
     if (!memory_.error.empty() || !TIFFSetDirectory(tiff_.get(), 0)) stop();
     return n;
   }
@@ -107,7 +109,12 @@ class TiffDecoder {
   }
   static bool is_palette(const TiffPage& p) { return p.photometric == PHOTOMETRIC_PALETTE; }
 
-  bool next() { return TIFFReadDirectory(tiff_.get()); }
+  bool next() {
+    do
+      if (!TIFFReadDirectory(tiff_.get())) return false;
+    while (is_smaller_copy());
+    return true;
+  }
   const std::string& name() const { return memory_.name; }
 
   void append(const TiffPage& p, Use use, Grid& grid) {
@@ -134,6 +141,12 @@ class TiffDecoder {
   }
 
  private:
+  // A step of a pyramid, or a thumbnail.
+  bool is_smaller_copy() {
+    uint32_t kind = 0;
+    TIFFGetFieldDefaulted(tiff_.get(), TIFFTAG_SUBFILETYPE, &kind);
+    return kind & FILETYPE_REDUCEDIMAGE;
+  }
   template <class... A> [[noreturn]] void refuse(const A&... what) const {
     fail(ExitCode::data, "image", name(), ": TIFF with ", what...);
   }

@@ -140,7 +140,7 @@ void check_names(const Layout& layout, DataReport& report) {
 
 void demand_a_label(const Layout& layout, std::vector<std::string>& problems) {
   try {
-    labeled_groups(layout.train, {});
+    labeled_ids(layout.train, {});
   } catch (const Error& e) {
     problems.push_back(e.what());
   }

@@ -136,7 +136,7 @@ class NnunetWriter : public Writer {
     refuse_colour(c, "a file of nnU-Net");
     const std::string to = c.split == Split::test || c.label.empty() ? "Ts" : "Tr";
     make_folders(to_ + "/images" + to);
-    const std::string like = format_is_nifti(c.path) ? c.path : "";
+    const std::string like = is_one_nifti(c) ? c.path : "";
     write_nifti(to_ + "/images" + to + "/" + c.id + "_0000.nii.gz", c.image, exact_type(c.image), like);
     if (c.label.empty()) return;
     make_folders(to_ + "/labels" + to);
@@ -162,8 +162,10 @@ class NnunetWriter : public Writer {
   }
 
  private:
-  static bool format_is_nifti(const std::string& path) {
-    return path.ends_with(".nii") || path.ends_with(".nii.gz");
+  // Not several files that make up one volume: the first one's header would not fit it.
+  static bool is_one_nifti(const Case& c) {
+    return is_readable(c.path) && format_of(c.path) == Format::nifti &&
+           read_nifti_header(c.path).depth == c.image.depth;
   }
   static std::string class_name(int64_t k) { return k == 0 ? "background" : "class " + std::to_string(k); }
   int64_t classes_ = 2;

@@ -141,22 +141,6 @@ std::string names_in(const std::string& dir) {
   return names.empty() ? "nothing" : text;
 }
 
-void normalize_channels(Grid& grid) {
-  if (grid.channels == 1) return;
-  Grid channel = grid;
-  const size_t n = size_t(grid.channels);
-  for (size_t c = 0; c < n; ++c) {
-    channel.values.clear();
-    for (size_t i = c; i < grid.values.size(); i += n) channel.values.push_back(grid.values[i]);
-    set_range_to_extremes(channel);
-    const double range = channel.high > channel.low ? channel.high - channel.low : 1;
-    for (size_t i = c; i < grid.values.size(); i += n)
-      grid.values[i] = (grid.values[i] - channel.low) / range;
-  }
-  grid.low = 0;
-  grid.high = 1;
-}
-
 std::string patient_of(const std::string& id) {
   static const std::regex mark("[_-](frame|slice_|(slice|slc|z)[_-]?[0-9])");
   std::smatch match;

@@ -88,9 +88,6 @@ std::vector<std::string> read_list(const std::string& path);
 // "a, b, c and 7 more" of what lies in a folder, sorted.
 std::string names_in(const std::string& dir);
 
-// Each channel to [0,1] by its own extremes: modalities of one case have scales of their own.
-void normalize_channels(Grid& grid);
-
 // "patient099_frame01_slice_15" -> "patient099": the name up to "_frame" or "_slice_", or to a mark of the
 // same kind with a number ("-slice12", "_slc_3", "_z007").
 std::string patient_of(const std::string& id);

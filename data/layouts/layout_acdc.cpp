@@ -47,7 +47,7 @@ std::vector<Source> frames_of(const std::string& folder) {
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string path = entry.path(), name = entry.path().filename();
     const size_t ending = path.rfind(".nii");
-    if (name.find("_frame") == std::string::npos || ending == std::string::npos) continue;
+    if (name[0] == '.' || name.find("_frame") == std::string::npos || ending == std::string::npos) continue;
     if (path.substr(0, ending).ends_with("_gt")) continue;
     const std::string mask = path.substr(0, ending) + "_gt" + path.substr(ending);
     frames[path] = fs::exists(mask) ? mask : "";
@@ -69,7 +69,11 @@ std::vector<Source> frames_of(const std::string& folder) {
 
 }  // namespace
 
-bool is_acdc(const std::string& dir) { return !patients_in(dir).empty(); }
+bool is_acdc(const std::string& dir) {
+  const std::map<int, std::string> patients = patients_in(dir);
+  return std::any_of(patients.begin(), patients.end(),
+      [](const auto& patient) { return !frames_of(patient.second).empty(); });
+}
 
 Layout acdc_layout(const std::string& dir) {
   Layout layout;

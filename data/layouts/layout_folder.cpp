@@ -1,6 +1,7 @@
 // Folders of images (PNG, JPEG, BMP, TIFF, NIfTI) and masks, as people lay them out:
 //
-//   images/ masks/                  one split; train.list, val.list and test.list may cut it
+//   images/ masks/                  one split; train.list, val.list and test.list may cut it, or val/ and
+//                                   test/ lie beside it
 //   train/images/ train/masks/      and val/, test/ likewise; or train/x.png train/x_mask.png
 //   images/train/ masks/train/      and val/, test/
 //   x.png x_mask.png                side by side: _mask _label _seg _anno ...; x_image.png x_mask.png too
@@ -53,18 +54,25 @@ using Files = std::map<std::string, std::string>;  // stem to path
 
 Files files_in(const std::string& dir) {
   Files files;
-  for (const auto& entry : fs::directory_iterator(dir))
-    if (entry.is_regular_file() && is_image(entry.path())) {
-      const auto [other, added] = files.emplace(stem_of(entry.path().string()), entry.path().string());
-      if (!added)
-        fail(ExitCode::data, "data", entry.path().string(), " and ", other->second,
-            " have one name; take one of them away");
-    }
+  for (const auto& entry : fs::directory_iterator(dir)) {
+    const std::string path = entry.path(), name = entry.path().filename();
+    if (name[0] == '.' || !is_image(path)) continue;
+    std::error_code ignored;
+    if (entry.is_symlink(ignored) && !entry.exists(ignored))
+      fail(ExitCode::data, "data", path,
+          ": a link to nothing; fetch the file (git annex get, dvc pull), or take the link away");
+    if (!entry.is_regular_file(ignored)) continue;
+    const auto [other, added] = files.emplace(stem_of(path), path);
+    if (!added)
+      fail(ExitCode::data, "data", path, " and ", other->second, " have one name; take one of them away");
+  }
   return files;
 }
 
-// "x" of "x_mask"; empty when there is no such suffix.
-std::string image_of_mask(const std::string& stem) {
+// "x" of "x_mask" and of "x_mask_1"; empty when there is no such suffix.
+std::string image_of_mask(std::string stem) {
+  const size_t digits = stem.find_last_not_of("0123456789");
+  if (digits != std::string::npos && stem[digits] == '_' && digits + 1 < stem.size()) stem.resize(digits);
   for (const std::string& suffix : kSuffixes)
     if (stem.ends_with(suffix) && stem.size() > suffix.size())
       return stem.substr(0, stem.size() - suffix.size());
@@ -85,6 +93,13 @@ bool finds(Files& images, const std::string& stem) {
   return false;
 }
 
+void add_mask(Files& masks, const std::string& image, const std::string& path) {
+  const auto [other, added] = masks.emplace(image, path);
+  if (!added)
+    fail(ExitCode::data, "data", other->second, " and ", path, " are both masks of the image '", image,
+        "'; join them in one file, or take one of them away");
+}
+
 // By the images that they belong to; `lonely` are those without one. From `images` they are taken out.
 Files masks_beside(Files& images, Files& lonely) {
   Files masks;
@@ -95,9 +110,11 @@ Files masks_beside(Files& images, Files& lonely) {
       lonely[stem] = path;
       continue;
     }
-    masks[image] = path;
+    add_mask(masks, image, path);
     images.erase(stem);
   }
+  std::erase_if(
+      lonely, [&](const auto& file) { return masks.contains(file.first); });  // "x_seg", "x_seg_mask"
   return masks;
 }
 
@@ -106,7 +123,7 @@ Files masks_apart(Files& images, const std::string& dir, Files& lonely) {
   if (dir.empty()) return masks;
   for (const auto& [stem, path] : files_in(dir)) {
     const std::string image = finds(images, stem) ? stem : image_of_mask(stem);
-    if (finds(images, image)) masks[image] = path;
+    if (finds(images, image)) add_mask(masks, image, path);
     else lonely[stem] = path;
   }
   return masks;
@@ -212,23 +229,38 @@ void cut_by_lists(const std::string& dir, std::vector<Source> all, Layout& layou
     if (!elsewhere.contains(s.id)) layout.train.push_back(s);
 }
 
-// Folders whose numbers start anew name different images alike: there the split belongs to the name.
-void tell_apart(Layout& layout) {
-  std::set<std::string> seen;
-  bool alike = false;
-  for (const std::vector<Source>* part : {&layout.train, &layout.validation, &layout.test})
-    for (const Source& s : *part) alike = !seen.insert(s.id).second || alike;
-  if (!alike) return;
-  const auto rename = [](std::vector<Source>& part, const std::string& prefix) {
-    for (Source& s : part) {
-      s.id = prefix + s.id;
-      s.group = prefix + s.group;
-    }
-  };
-  rename(layout.train, "train_");
-  rename(layout.validation, "val_");
-  rename(layout.test, "test_");
-  layout.notes.push_back("names repeat from split to split, so they are train_NAME, val_NAME, test_NAME");
+using Part = std::pair<const char*, std::vector<Source>*>;  // "val_" and its sources
+
+// Whether parts call different files alike.
+bool have_names_in_common(const std::vector<Part>& parts) {
+  std::map<std::string, std::string> paths;
+  for (const auto& [prefix, sources] : parts)
+    for (const Source& s : *sources)
+      if (paths.emplace(s.id, s.path).first->second != s.path) return true;
+  return false;
+}
+
+// The folder becomes part of a name; whom a mark in it names ("p7_slice_3") stays the patient that it is.
+void add_prefix(const Part& part) {
+  for (Source& s : *part.second) {
+    if (s.group == s.id) s.group = part.first + s.group;
+    s.id = part.first + s.id;
+  }
+}
+
+// Folders whose numbers start anew name different images alike.
+void tell_apart(Layout& layout, std::vector<Source>& unlabeled) {
+  const Part train{"train_", &layout.train}, validation{"val_", &layout.validation},
+      test{"test_", &layout.test}, more{"unlabeled_", &unlabeled};
+  const std::vector<Part> splits{train, validation, test}, all{train, validation, test, more};
+  if (have_names_in_common(splits)) {
+    for (const Part& part : splits) add_prefix(part);
+    layout.notes.push_back("names repeat from split to split, so they are train_NAME, val_NAME, test_NAME");
+  }
+  if (have_names_in_common(all)) {
+    add_prefix(more);
+    layout.notes.push_back("unlabelled images have names of others, so they are unlabeled_NAME");
+  }
 }
 
 // Where the images of the training split would lie; empty where no folder has the name.
@@ -258,7 +290,9 @@ Layout folder_layout(const std::string& dir) {
   layout.name = "images";
   layout.pictures = true;
   Reader reader(layout);
-  const std::string images = folder_in(dir, kImages), masks = folder_in(dir, kMasks);
+  const std::string images = folder_in(dir, kImages), masks = folder_in(dir, kMasks),
+                    train = folder_in(dir, kTrain), validation = folder_in(dir, kValidation),
+                    test = folder_in(dir, kTest);
   const auto nested = [&](const Words& names) {
     const std::string inner = folder_in(images, names);
     return inner.empty() ? std::vector<Source>{} : reader.pairs(inner, folder_in(masks, names));
@@ -267,18 +301,21 @@ Layout folder_layout(const std::string& dir) {
     layout.train = nested(kTrain);
     layout.validation = nested(kValidation);
     layout.test = nested(kTest);
-  } else if (!images.empty() || folder_in(dir, kTrain).empty()) {
+  } else if (!images.empty() || train.empty()) {
     cut_by_lists(dir, images.empty() ? reader.pairs(dir, dir) : reader.pairs(images, masks), layout);
+    if (layout.validation.empty()) layout.validation = reader.split(validation);
+    if (layout.test.empty()) layout.test = reader.split(test);
+    if (!train.empty())
+      layout.problems.push_back(train + ": left aside, since " + images + " has the images to train on");
   } else {
-    layout.train = reader.split(folder_in(dir, kTrain));
-    layout.validation = reader.split(folder_in(dir, kValidation));
-    layout.test = reader.split(folder_in(dir, kTest));
+    layout.train = reader.split(train);
+    layout.validation = reader.split(validation);
+    layout.test = reader.split(test);
   }
-  tell_apart(layout);
-  for (const Source& s : reader.split(folder_in(dir, kUnlabeled))) {
-    layout.train.push_back(s);
-    layout.train.back().label = nullptr;
-  }
+  std::vector<Source> unlabeled = reader.split(folder_in(dir, kUnlabeled));
+  for (Source& s : unlabeled) s.label = nullptr;
+  tell_apart(layout, unlabeled);
+  layout.train.insert(layout.train.end(), unlabeled.begin(), unlabeled.end());
   if (layout.train.empty()) fail_without_images(dir);
   layout.volumes = hold_volumes(layout.train);
   return layout;

@@ -64,8 +64,17 @@ Source case_of(const std::string& id, const Paths& images, const std::string& la
 }
 
 // {"0": "background", "1": "Anterior"} (MSD) or {"background": 0, "Anterior": 1} (nnU-Net).
-std::vector<std::string> class_names(const json& labels, bool nnunet) {
+std::vector<std::string> class_names(const json& labels, bool nnunet, const std::string& path) {
   std::vector<std::string> names(labels.size());
+  for (const auto& [key, value] : labels.items()) {
+    if (nnunet && key == "ignore")
+      fail(ExitCode::data, "data", path,
+          " has nnU-Net's label 'ignore', pixels that nobody labelled; every pixel has a class here: give "
+          "them one, or leave their images without a label file");
+    if (value.is_array())
+      fail(ExitCode::data, "data", path, " has the region '", key, "' of the labels ", value.dump(),
+          "; classes exclude each other here: list the labels themselves, each with its number");
+  }
   for (const auto& [key, value] : labels.items()) {
     const int64_t k = nnunet ? value.get<int64_t>() : std::stoll(key);
     names.at(size_t(k)) = nnunet ? key : value.get<std::string>();
@@ -160,7 +169,7 @@ Layout nifti_layout(const std::string& dir) {
     const bool nnunet = j.contains("channel_names");
     const json& channels = nnunet ? j.at("channel_names") : j.at("modality");
     layout.name = nnunet ? "nnU-Net" : "MSD";
-    layout.class_names = class_names(j.at("labels"), nnunet);
+    layout.class_names = class_names(j.at("labels"), nnunet, path);
     const std::string ending = nnunet ? j.value("file_ending", ".nii.gz") : ".nii.gz";
     demand_known(ending, path);
     const CaseFolder folder(dir, ending, nnunet ? channels.size() : 0);

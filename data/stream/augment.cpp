@@ -57,12 +57,29 @@ template <class T> Picture<T> cut(
   return out;
 }
 
+// The rows or columns of an image that are read from `begin` on: all, or a cut, which goes on by reflection
+// where the image is smaller, as in inference.
+std::vector<int64_t> read_along(int64_t begin, int64_t length, const AugmentOptions& o) {
+  if (o.fit != Fit::crop) return range(0, length);
+  return continued(range(begin, std::min(begin + o.size, length)), o.size);
+}
+
+template <class T> Picture<T> taken(const T* in, int64_t width, int64_t channels,
+    const std::vector<int64_t>& rows, const std::vector<int64_t>& columns) {
+  Picture<T> out{int64_t(rows.size()), int64_t(columns.size()), channels, {}};
+  out.values.reserve(rows.size() * columns.size() * size_t(channels));
+  for (const int64_t y : rows)
+    for (const int64_t x : columns) {
+      const T* const pixel = in + (y * width + x) * channels;
+      out.values.insert(out.values.end(), pixel, pixel + channels);
+    }
+  return out;
+}
+
 // (size,size,C)
 template <class T> Picture<T> whole(const Plan& p, const AugmentOptions& o, bool bilinear, const T* in,
     int64_t height, int64_t width, int64_t channels) {
-  const bool crop = o.fit == Fit::crop;
-  Picture<T> x = cut(in, width, channels, p.top, p.left, crop ? std::min(height, o.size) : height,
-      crop ? std::min(width, o.size) : width);
+  Picture<T> x = taken(in, width, channels, read_along(p.top, height, o), read_along(p.left, width, o));
   if (p.what == Plan::turn) x = rot90_flip(x, p.quarter_turns, p.axis);
   else if (p.what == Plan::rotate) x = rotate_nearest(x, p.degrees);
   Picture<T> out{o.size, o.size, channels, std::vector<T>(size_t(o.size * o.size * channels))};

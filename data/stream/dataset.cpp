@@ -54,9 +54,8 @@ Dataset::Dataset(Layout layout, const DatasetOptions& options)
   divide(layout_, options);
   cases_ = int64_t(groups_of(layout_.train).size());
   if (cases_ == 0) fail(ExitCode::data, "data", layout_.name, " data without a training case");
-  const std::set<std::string> with_label = labeled_groups(layout_.train, options.labeled);
-  labeled_cases_ = int64_t(with_label.size());
-  const auto labeled_here = [&](const Source& s) { return s.labeled() && with_label.contains(s.group); };
+  const std::set<std::string> with_label = labeled_ids(layout_.train, options.labeled);
+  const auto labeled_here = [&](const Source& s) { return s.labeled() && with_label.contains(s.id); };
   std::stable_partition(layout_.train.begin(), layout_.train.end(), labeled_here);
   std::vector<Source> labeled;
   for (int64_t i = 0; i < int64_t(layout_.train.size()); ++i) {
@@ -66,6 +65,7 @@ Dataset::Dataset(Layout layout, const DatasetOptions& options)
     labeled.push_back(s);
     labeled_items_ = int64_t(items_.size());
   }
+  labeled_cases_ = int64_t(groups_of(labeled).size());
   if (options.split == Split::test) layout_.validation = layout_.test;
   if (options.split == Split::train) layout_.validation = labeled;
   std::erase_if(layout_.validation, [](const Source& s) { return !s.labeled(); });

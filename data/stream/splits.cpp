@@ -125,6 +125,14 @@ void refuse_shared_patients(const Layout& layout) {
     }
 }
 
+// Of the sources with a label that are so called, or whose patient is.
+std::set<std::string> ids_of(const std::vector<Source>& train, const std::set<std::string>& names) {
+  std::set<std::string> ids;
+  for (const Source& s : train)
+    if (s.labeled() && (names.contains(s.id) || names.contains(s.group))) ids.insert(s.id);
+  return ids;
+}
+
 }  // namespace
 
 std::vector<std::string> groups_of(const std::vector<Source>& sources, bool labeled_only) {
@@ -151,7 +159,7 @@ void divide(Layout& layout, const DatasetOptions& options) {
   }
 }
 
-Groups labeled_groups(const std::vector<Source>& train, const Budget& budget) {
+std::set<std::string> labeled_ids(const std::vector<Source>& train, const Budget& budget) {
   const std::vector<std::string> groups = groups_of(train, /*labeled_only=*/true);
   const int64_t n = int64_t(groups.size());
   if (n == 0)
@@ -164,23 +172,25 @@ Groups labeled_groups(const std::vector<Source>& train, const Budget& budget) {
   const double number = std::strtod(text.c_str(), &end);
   const bool share = std::string(end) == "%",
              count = *end == 0 && number == std::floor(number) && !text.empty();
+  const auto first = [&](int64_t patients) {
+    return ids_of(train, {groups.begin(), groups.begin() + patients});
+  };
   if (share && number > 0 && number <= 100)
-    return {groups.begin(), groups.begin() + std::max<int64_t>(1, int64_t(double(n) * number / 100))};
-  if (count && number == -1) return {groups.begin(), groups.end()};
+    return first(std::max<int64_t>(1, int64_t(double(n) * number / 100)));
+  if (count && number == -1) return first(n);
   if (count && number == 0) fail(ExitCode::data, "data", "zero labelled cases; --labeled wants 1 to ", n);
   if (count && number > double(n))
     fail(ExitCode::usage, "data", "--labeled ", text, " of ", n, " training cases with labels");
-  if (count && number > 0) return {groups.begin(), groups.begin() + int64_t(number)};
+  if (count && number > 0) return first(int64_t(number));
   if (share || count || !std::filesystem::is_regular_file(text))
     fail(ExitCode::usage, "data", "--labeled '", text,
         "' wants a count (7), a share (10%), -1 for all, or a file that names cases");
-  Groups named;
+  std::set<std::string> named;
   for (const std::string& name : read_list(text)) {
-    const auto at = std::find_if(train.begin(), train.end(),
-        [&](const Source& s) { return s.labeled() && (s.id == name || s.group == name); });
-    if (at == train.end())
+    const std::set<std::string> ids = ids_of(train, {name});
+    if (ids.empty())
       fail(ExitCode::usage, "data", text, " names '", name, "', which is no training case with a label");
-    named.insert(at->group);
+    named.insert(ids.begin(), ids.end());
   }
   if (named.empty()) fail(ExitCode::data, "data", text, " names no labelled case");
   return named;

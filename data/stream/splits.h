@@ -1,5 +1,5 @@
 // Splits: which cases train, which validate, which test, and which have labels. All is a function of the list
-// and the options, and cuts between patients, never through one.
+// and the options, and cuts between patients, never through one; but for labels that a file names one by one.
 #pragma once
 #include <set>
 #include <string>
@@ -10,7 +10,7 @@
 namespace patchcl {
 
 // How many have labels: a count ("7"; -1: all), a share of them ("10%", rounded down, at least one), or a
-// file that names ids or patients, one a line.
+// file that names images or (all images of) patients, one a line.
 struct Budget {
   std::string text = "-1";
   Budget(int64_t count = -1) : text(std::to_string(count)) {}
@@ -35,7 +35,8 @@ std::vector<std::string> groups_of(const std::vector<Source>& sources, bool labe
 // and for folds that the folder has not, Error(usage) for counts beyond the cases.
 void divide(Layout& layout, const DatasetOptions& options);
 
-// The patients whose labels may be read. Error(data) for none, Error(usage) for more than there are.
-std::set<std::string> labeled_groups(const std::vector<Source>& train, const Budget& budget);
+// The ids of the sources whose labels may be read: all of the first patients, or what a file names.
+// Error(data) for none, Error(usage) for more than there are.
+std::set<std::string> labeled_ids(const std::vector<Source>& train, const Budget& budget);
 
 }  // namespace patchcl

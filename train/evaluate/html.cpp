@@ -20,7 +20,9 @@ std::string number(double v) {
 }
 
 std::string attribute(const char* name, double v) {
-  return std::string(" ") + name + "=\"" + number(std::round(v * 10) / 10) + "\"";
+  char s[32];
+  std::snprintf(s, sizeof s, "%.1f", v);
+  return std::string(" ") + name + "=\"" + s + "\"";
 }
 
 std::string line(double x1, double y1, double x2, double y2, const std::string& style) {

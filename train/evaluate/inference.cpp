@@ -15,27 +15,6 @@ namespace patchcl {
 
 namespace {
 
-// i reflected into [0, n) about the first and the last sample, as often as it takes.
-int64_t mirrored(int64_t i, int64_t n) {
-  if (n == 1) return 0;
-  i %= 2 * (n - 1);
-  return i < n ? i : 2 * (n - 1) - i;
-}
-
-// `index` continued by reflection to `length` entries.
-std::vector<int64_t> continued(std::vector<int64_t> index, int64_t length) {
-  const int64_t n = int64_t(index.size());
-  for (int64_t i = n; i < length; ++i) index.push_back(index[mirrored(i, n)]);
-  return index;
-}
-
-// [begin, end) as indices.
-std::vector<int64_t> range(int64_t begin, int64_t end) {
-  std::vector<int64_t> index;
-  for (int64_t i = begin; i < end; ++i) index.push_back(i);
-  return index;
-}
-
 // One input of the network: which pixel of which slice each of its pixels shows.
 struct Window {
   int64_t slice;

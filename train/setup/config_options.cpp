@@ -44,7 +44,8 @@ void declare_data(OptionList& o, TrainConfig& c) {
   o.add("data", c.data,
       "Folder (images and masks, ACDC, SSL4MIS, MSD or nnU-Net), or phantom[:cases=40,size=96,...]");
   o.add("labeled", c.labeled,
-      "Labelled cases: a count (7) or share (10%) of the list's first, or a file that names them; -1: all");
+      "Labelled cases: a count (7) or share (10%) of the list's first, or a file that names patients or "
+      "images; -1: all");
   o.add(
       "val", c.val, "Held-out cases where the folder has no validation list; -1: one in five", at_least(-1));
   o.add("tune", c.tune,
@@ -62,8 +63,7 @@ void declare_data(OptionList& o, TrainConfig& c) {
   o.add("size", c.size, "Height and width of the network's input", kSides);
   o.choose("fit", c.fit, kFitNames,
       "How images meet it: resized as a whole, to the nearest pixel or bilinearly, or cut at their own "
-      "scale; "
-      "auto: resized, but cut where a folder's pictures are all as large");
+      "scale; auto: resized, but cut where a folder has pictures and none is smaller than that");
   o.add("bilinear-labels", c.bilinear_labels,
       "Labels bilinearly too, which makes other classes where two meet: Hu et al.'s released code");
   o.choose("augment", c.augment, kAugmentations, "Random changes of training images");
