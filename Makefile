@@ -15,14 +15,14 @@ NVCC ?= $(CUDA_HOME)/bin/nvcc
 BUNDLE ?= bundle
 
 # --- What is there: .ci/probe.sh compiles and links a few lines against each library, once. -------------------------
-REQUIRED := COMPILER EIGEN STB PNG JPEG CLI11 JSON
+REQUIRED := COMPILER EIGEN STB PNG JPEG CLI11 JSON TOML
 PROBE := build/probe$(subst /,-,$(CUDA_HOME)).mk
 ifeq (,$(filter clean deps,$(MAKECMDGOALS)))
   include $(PROBE)
 endif
 $(PROBE): .ci/probe.sh .ci/deps.sh
 	@mkdir -p build
-	@$(if $(filter demo test bench,$(MAKECMDGOALS)),.ci/deps.sh)
+	@$(if $(filter demo test bench,$(MAKECMDGOALS)),.ci/deps.sh || echo "make: going on with what is here")
 	@CXX="$(CXX)" CUDA_HOME="$(CUDA_HOME)" BUNDLE="$(BUNDLE)" .ci/probe.sh > $@.tmp
 	@for lib in $(REQUIRED); do if grep -q "HAVE_$$lib := 0" $@.tmp; then \
 	  grep WHY_ $@.tmp | sed 's/^WHY_/missing: /'; echo "make: required libraries are missing; run: make deps"; rm $@.tmp; exit 1; fi; done
@@ -31,13 +31,18 @@ $(PROBE): .ci/probe.sh .ci/deps.sh
 FOUND_CUDA := $(if $(filter 111,$(HAVE_NVCC)$(HAVE_CUBLAS)$(HAVE_CUDNN)),1,0)
 # nvcc takes longer than all else together: where no GPU is at hand it waits until it is asked.
 HERE_CUDA := $(if $(wildcard /dev/nvidia0),$(FOUND_CUDA),0)
-CUDA ?= $(if $(filter gpu-%,$(MAKECMDGOALS)),1,$(if $(filter demo,$(MAKECMDGOALS)),0,$(HERE_CUDA)))
+CUDA ?= $(if $(filter gpu-check gpu-bench,$(MAKECMDGOALS)),1,$(if $(filter demo,$(MAKECMDGOALS)),0,$(HERE_CUDA)))
 ifeq ($(CUDA),found)
   override CUDA := $(FOUND_CUDA)
 endif
 HDF5 ?= $(HAVE_HDF5)
 NIFTI ?= $(HAVE_NIFTI)
 TIFF ?= $(HAVE_TIFF)
+ifneq (,$(strip $(filter-out 0 1 emulated,$(CUDA)) $(filter-out 0 1,$(HDF5) $(NIFTI) $(TIFF))))
+  $(error CUDA takes 0, 1, found and emulated; HDF5, NIFTI and TIFF take 0 and 1)
+endif
+# NAME=0 is as if it were not said.
+$(foreach choice,SAN RACES DEBUG FUZZ SHARED V,$(eval override $(choice) := $(filter-out 0,$($(choice)))))
 ifneq (,$(HAVE_COMPILER))
   ifeq ($(CUDA)$(FOUND_CUDA),10)
     $(error CUDA=1 was asked for but: $(or $(WHY_NVCC),$(WHY_CUBLAS),$(WHY_CUDNN)))
@@ -63,8 +68,9 @@ CXXFLAGS ?= $(if $(SAN),-O1 -g -fsanitize=address$(comma)undefined -fno-sanitize
 comma := ,
 # A line a file, "  c++  tensor/arena.cpp"; V=1 shows the commands.
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
-LDFLAGS += $(LIBRARY_DIRS) $(foreach d,$(abspath $(wildcard $(BUNDLE)/lib)),-L$(d) -Wl$(comma)-rpath$(comma)$(d))
+LDFLAGS += $(LIBRARY_DIRS) $(foreach d,$(abspath $(wildcard $(BUNDLE)/lib)),-L$(d) -Wl$(comma)--disable-new-dtags$(comma)-rpath$(comma)$(d))
 override CXXFLAGS += -std=c++20 -Wall -Wextra -pthread $(if $(SHARED),-fPIC)
+FLAGS := $(CXX) $(CPPFLAGS) $(CXXFLAGS)
 LDLIBS += $(if $(filter 1,$(HDF5)),$(HDF5_LIB)) $(if $(filter 1,$(NIFTI)),-lniftiio -lznz) $(if $(filter 1,$(TIFF)),-ltiff) -llodepng -ljpeg -lz
 
 # --- Sources: every .cpp and .cu of a module; NAME.simd.cpp once per instruction set; NAME_absent.cpp stands in for a
@@ -87,7 +93,7 @@ ifeq ($(CUDA),emulated)
   OBJ += $(CU_OBJ) $(patsubst %.cpp,$(O)/%.o,$(wildcard tests/emulated_gpu/*.cpp))
 endif
 ifeq ($(CUDA),1)
-  CPPFLAGS += -DWITH_CUDA -isystem $(CUDA_HOME)/include
+  CPPFLAGS += -DWITH_CUDA $(if $(filter /usr,$(CUDA_HOME)),,-isystem $(CUDA_HOME)/include)
   OBJ += $(CU_OBJ)
   LDLIBS += -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -lcudnn -lcublas -lcudart
   # Machine code for A100 and H100/H200, PTX for what comes after.
@@ -120,13 +126,19 @@ $(O)/commit-$(COMMIT):
 	@rm -f $(O)/commit-*
 	@touch $@
 
+# Objects are of the flags that made them.
+$(O)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(FLAGS)' | cmp -s - $@ || printf '%s\n' '$(FLAGS)' > $@
+FORCE:
+
 # What is tested is compiled as it ships; the tests themselves in half the time.
 $(if $(SAN)$(RACES)$(DEBUG),,$(O)/tests/%.o: override CXXFLAGS += -O1)
-$(O)/%.o: %.cpp
+$(O)/%.o: %.cpp $(O)/flags
 	@mkdir -p $(@D)
 	$(call say,c++,$<) $(CXX) $(CPPFLAGS) $(CXXFLAGS) -c $< -o $@
 define simd_rule
-$(O)/%.$(1).o: %.simd.cpp
+$(O)/%.$(1).o: %.simd.cpp $(O)/flags
 	@mkdir -p $$(@D)
 	$$(call say,c++,'$$< ($(1))') $$(CXX) $$(CPPFLAGS) $$(CXXFLAGS) $$(ISA_$(1)) -Wno-psabi -DPATCHCL_ISA=$(1) -c $$< -o $$@
 endef
@@ -213,7 +225,7 @@ gpu-bench: build/patchcl
 	build/patchcl bench profile --device cuda --math bf16 --batch 24
 
 # What a machine without a network needs beside a compiler and the CUDA Toolkit.
-gpu-bundle: build/patchcl
+gpu-bundle: $(if $(ACDC),build/patchcl)
 	BUNDLE=$(BUNDLE) ACDC=$(ACDC) .ci/gpu-bundle.sh
 
 # Pages that are made from the sources.
@@ -226,6 +238,7 @@ SOURCES_TO_FORMAT = $(shell git ls-files '*.cpp' '*.h' '*.cu' '*.cuh')
 format:
 	@clang-format -i $(SOURCES_TO_FORMAT)
 format-check:
+	@test -n "$(SOURCES_TO_FORMAT)" || { echo "format-check: git lists no sources here"; exit 1; }
 	@clang-format --dry-run --Werror $(SOURCES_TO_FORMAT)
 
 # Without root: make deps PREFIX=bundle unpacks them there, where the build looks (BUNDLE=FOLDER says another).
@@ -243,7 +256,7 @@ install: build/patchcl
 
 info:
 	@printf '%-10s %-10s %s\n' library found 'used / why not'
-	@$(foreach l,COMPILER EIGEN STB PNG JPEG CLI11 JSON GTEST,printf '%-10s %-10s %s\n' $(l) '$(if $(filter 1,$(HAVE_$(l))),yes,no)' '$(WHY_$(l))';)
+	@$(foreach l,COMPILER EIGEN STB PNG JPEG CLI11 JSON TOML GTEST,printf '%-10s %-10s %s\n' $(l) '$(if $(filter 1,$(HAVE_$(l))),yes,no)' '$(WHY_$(l))';)
 	@printf '%-10s %-10s %s\n' HDF5 '$(if $(filter 1,$(HAVE_HDF5)),yes,no)' '$(or $(WHY_HDF5),$(if $(filter 1,$(HDF5)),used,switched off))'
 	@printf '%-10s %-10s %s\n' NIFTI '$(if $(filter 1,$(HAVE_NIFTI)),yes,no)' '$(or $(WHY_NIFTI),$(if $(filter 1,$(NIFTI)),used,switched off))'
 	@printf '%-10s %-10s %s\n' TIFF '$(if $(filter 1,$(HAVE_TIFF)),yes,no)' '$(or $(WHY_TIFF),$(if $(filter 1,$(TIFF)),used,switched off))'

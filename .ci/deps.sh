@@ -3,7 +3,7 @@
 # As root or with password-less sudo; otherwise prints the command and stops. Where there is no apt-get it does nothing.
 #   .ci/deps.sh [FOLDER]   FOLDER: no root needed; unpacks them there (include/, lib/) for `make BUNDLE=FOLDER`
 set -eu
-packages="g++ make libeigen3-dev libstb-dev liblodepng-dev libjpeg62-turbo-dev libtiff-dev libcli11-dev nlohmann-json3-dev libgtest-dev libhdf5-dev libnifti-dev zlib1g-dev graphviz gnuplot-nox clang-format"
+packages="g++ make libeigen3-dev libstb-dev liblodepng-dev libjpeg-dev libtiff-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libgtest-dev libhdf5-dev libnifti-dev zlib1g-dev graphviz gnuplot-nox clang-format strace"
 command -v apt-get > /dev/null || { echo "deps: no apt-get here; install the equivalents of: $packages"; exit 0; }
 missing=""
 for p in $packages; do

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Gathers what the build needs beside a compiler and the CUDA Toolkit into one folder, for a machine with a GPU and without a
-# network: headers of Eigen, CLI11, nlohmann-json, stb, lodepng, libjpeg, libnifti, zlib and GoogleTest, and the libraries of the
+# network: headers of Eigen, CLI11, nlohmann-json, toml++, stb, lodepng, libjpeg, libnifti, zlib and GoogleTest, and the libraries of the
 # last five (static, but for lodepng, which Debian has as a shared one only).
 #   make gpu-bundle [BUNDLE=bundle] [ACDC=folder of ACDC, added as NIfTI]
 set -euo pipefail
@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 bundle=${BUNDLE:-bundle}
 mkdir -p "$bundle/include" "$bundle/lib"
 cp -r /usr/include/eigen3/Eigen "$bundle/include/"
-for name in CLI nlohmann stb gtest nifti lodepng.h jpeglib.h jmorecfg.h jerror.h jconfig.h zlib.h zconf.h; do
+for name in CLI nlohmann toml++ stb gtest nifti lodepng.h jpeglib.h jmorecfg.h jerror.h jconfig.h zlib.h zconf.h; do
   for at in /usr/include "/usr/include/$(gcc -dumpmachine)"; do
     if [[ -e $at/$name ]]; then cp -rL "$at/$name" "$bundle/include/"; break; fi
   done

@@ -8,10 +8,14 @@ CUDA_HOME=${CUDA_HOME:-/usr/local/cuda}
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 
+# A library of the bundle may want others that lie there only.
+bundled=""
+[ -d "${BUNDLE:-bundle}/lib" ] && bundled="-L${BUNDLE:-bundle}/lib -Wl,--disable-new-dtags,-rpath,$(cd "${BUNDLE:-bundle}/lib" && pwd)"
+
 # probe NAME PACKAGE "flags" "code": HAVE_NAME, and WHY_NAME with the first error line.
 probe() {
   printf '%s\n' "$4" > "$work/p.cpp"
-  if $CXX -std=c++20 -pthread $INCLUDES -L"${BUNDLE:-bundle}/lib" $LIBRARIES "$work/p.cpp" -o "$work/p" $3 2> "$work/err"; then
+  if $CXX -std=c++20 -pthread $INCLUDES $bundled $LIBRARIES "$work/p.cpp" -o "$work/p" $3 2> "$work/err"; then
     printf 'HAVE_%s := 1\n' "$1"
   else
     why=$(grep -m1 -E 'error|cannot find|not found' "$work/err" | sed -e 's/^[^ ]*: *//' -e 's/[#$]//g' | cut -c1-90)
@@ -23,7 +27,7 @@ probe() {
 dirs=""
 for under in "" /eigen3 /hdf5/serial /nifti /stb; do dirs="$dirs ${BUNDLE:-bundle}/include$under"; done
 pkg_libs=""
-for module in eigen3 hdf5-serial hdf5 nlohmann_json CLI11 libtiff-4 libjpeg zlib gtest; do
+for module in eigen3 hdf5-serial hdf5 nlohmann_json CLI11 tomlplusplus libtiff-4 libjpeg zlib gtest; do
   dirs="$dirs $(pkg-config --cflags-only-I $module 2> /dev/null | sed 's/-I *//g')"
   pkg_libs="$pkg_libs $(pkg-config --libs-only-L $module 2> /dev/null)"
 done
@@ -46,7 +50,7 @@ probe STB libstb-dev "" '#define STB_IMAGE_IMPLEMENTATION
 int main() { int x; return stbi_info("", &x, &x, &x); }'
 probe PNG liblodepng-dev "-llodepng" '#include <lodepng.h>
 int main() { return lodepng::State().error; }'
-probe JPEG libjpeg62-turbo-dev "-ljpeg" '#include <cstdio>
+probe JPEG libjpeg-dev "-ljpeg" '#include <cstdio>
 #include <jpeglib.h>
 int main() { jpeg_error_mgr e; return jpeg_std_error(&e) != &e; }'
 probe TIFF libtiff-dev "-ltiff" '#include <tiffio.h>
@@ -55,14 +59,16 @@ probe CLI11 libcli11-dev "" '#include <CLI/CLI.hpp>
 int main() { CLI::App app; return app.count_all() == 99; }'
 probe JSON nlohmann-json3-dev "" '#include <nlohmann/json.hpp>
 int main() { return nlohmann::json::parse("[]").size() != 0; }'
-probe GTEST libgtest-dev "-lgtest -lgtest_main -lpthread" '#include <gtest/gtest.h>
-TEST(A, B) {}'
+probe TOML libtomlplusplus-dev "" '#include <toml++/toml.h>
+int main() { return toml::parse("a = 1").empty(); }'
+probe GTEST libgtest-dev "-lgtest -lpthread" '#include <gtest/gtest.h>
+int main() { return testing::Test::HasFailure(); }'
 hdf5='#include <hdf5.h>
 int main() { return H5open() < 0; }'
 # Debian's serial build has a name of its own.
 printf '%s\n' "$hdf5" > "$work/h.cpp"
 hdf5_lib=-lhdf5_serial
-$CXX $INCLUDES "$work/h.cpp" -o "$work/h" -L"${BUNDLE:-bundle}/lib" $LIBRARIES $hdf5_lib 2> "$work/err" || hdf5_lib=-lhdf5
+$CXX $INCLUDES "$work/h.cpp" -o "$work/h" $bundled $LIBRARIES $hdf5_lib 2> "$work/err" || hdf5_lib=-lhdf5
 printf 'HDF5_LIB := %s\n' "$hdf5_lib"
 probe HDF5 libhdf5-dev "$hdf5_lib" "$hdf5"
 probe NIFTI libnifti-dev "-lniftiio -lznz -lz" '#include <nifti1_io.h>

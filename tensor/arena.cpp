@@ -108,6 +108,8 @@ struct Arena::Impl {
       size += next->second;
       next = free_blocks.erase(next);
     }
+    Blocks::node_type node = std::move(spares.back());
+    spares.pop_back();
     if (next != free_blocks.begin()) {
       auto previous = std::prev(next);
       if (previous->first >= s.base && previous->first + previous->second == p) {
@@ -115,8 +117,6 @@ struct Arena::Impl {
         return;
       }
     }
-    Blocks::node_type node = std::move(spares.back());
-    spares.pop_back();
     node.key() = p;
     node.mapped() = size;
     free_blocks.insert(std::move(node));

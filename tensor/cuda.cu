@@ -71,12 +71,25 @@ void* alloc(size_t bytes) {
 // No check: it runs in destructors, also while an earlier error is being reported or the driver shuts down.
 void free(void* p) { cudaFree(p); }
 
+namespace {
+// A GPU with the host's page tables (Grace Hopper) reads pageable memory itself, whenever it comes to it; any
+// other driver has copied that into pages of its own by the time that cudaMemcpyAsync returns.
+bool gpu_reads_pageable_memory() {
+  static const bool reads = [] {
+    int device = 0, yes = 0;
+    CUDA_CHECK(cudaGetDevice(&device));
+    CUDA_CHECK(cudaDeviceGetAttribute(&yes, cudaDevAttrPageableMemoryAccessUsesHostPageTables, device));
+    return yes != 0;
+  }();
+  return reads;
+}
+}  // namespace
+
 void copy(void* to, bool to_gpu, const void* from, bool from_gpu, size_t bytes) {
   const cudaMemcpyKind to_it = from_gpu ? cudaMemcpyDeviceToDevice : cudaMemcpyHostToDevice;
   const cudaMemcpyKind kind = to_gpu ? to_it : cudaMemcpyDeviceToHost;
   CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, kind, stream()));
-  // From pageable host memory the driver has taken its own copy by now; only the way back has to wait.
-  if (!to_gpu) synchronize();
+  if (!to_gpu || (!from_gpu && gpu_reads_pageable_memory())) synchronize();
 }
 
 void fill(void* p, uint8_t byte, size_t bytes) { CUDA_CHECK(cudaMemsetAsync(p, byte, bytes, stream())); }

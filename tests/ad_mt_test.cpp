@@ -138,3 +138,18 @@ TEST(UniMatch, CutsLieInsideAndHaveTheAreasAsked) {
   }
   EXPECT_NEAR(cut, 500, 60);
 }
+
+// METHODS 7.5: the area is drawn once, however often a box of it does not fit.
+TEST(UniMatch, LargeCutsAreAsFrequentAsSmallOnes) {
+  double sum = 0, large = 0, cut = 0;
+  for (uint64_t seed = 0; seed < 20000; ++seed) {
+    Rng rng(seed);
+    const Box b = random_cut(640, 480, rng);
+    const double share = double(b.height * b.width) / (640 * 480);
+    sum += share;
+    large += share > 0.3;
+    cut += share > 0;
+  }
+  EXPECT_NEAR(sum / cut, 0.21, 0.003);
+  EXPECT_NEAR(large / cut, 0.1 / 0.38, 0.015);
+}

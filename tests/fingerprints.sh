@@ -26,7 +26,8 @@ run() {  # NAME OPTIONS...
     for threads in 1 2; do
       "$patchcl" train --data phantom:cases=12,size=64,slices=4 --val 2 --labeled 3 --size 64 --batch 4 --iters 30 --val-every 20 \
         --dtype $dtype --threads $threads --out "$work/run" --device cpu "$@" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
-      printf '%-28s %s %s thread(s)  %s\n' "$name" $dtype $threads "$(checksum "$work/run/last.safetensors")"
+      sum=$(checksum "$work/run/last.safetensors") || exit 1
+      printf '%-28s %s %s thread(s)  %s\n' "$name" $dtype $threads "$sum"
       rm -rf "$work/run"
     done
   done

@@ -158,12 +158,16 @@ TEST(TwoMasks, OfOneImageAreRefusedAndBothNamed) {
         EXPECT_TRUE(contains(why, part)) << why;
   }
   const TemporaryFolder folder;  // images whose names only look like those of masks
-  for (const char* name : {"x_seg", "x_seg_1"}) {
-    put_picture(folder / name + std::string(".png"));
-    put_mask(folder / name + std::string("_mask.png"));
+  for (const std::string name : {"x", "x_seg", "x_seg_1"}) {
+    put_picture(folder / name + ".png");
+    put_mask(folder / name + "_mask.png");
   }
-  EXPECT_EQ(ids_of(folder.path()), (Ids{"x_seg", "x_seg_1"}));
+  EXPECT_EQ(ids_of(folder.path()), (Ids{"x", "x_seg", "x_seg_1"}));
   EXPECT_EQ(check_data(folder.path()).problems, Ids{});
+  const TemporaryFolder numbers;
+  for (const char* name : {"x.png", "x_1.png", "x_2.png"}) put_picture(numbers / name);
+  put_mask(numbers / "x_mask_1.png");
+  EXPECT_EQ(ids_of(numbers.path()), (Ids{"x?", "x_1", "x_2?"}));
 }
 
 TEST(FolderEntries, ALinkToNothingIsAnErrorAndAHiddenFileNoImage) {
@@ -197,6 +201,13 @@ TEST(SplitFolders, MayLieBesideTheImagesToTrainOn) {
   EXPECT_EQ(layout.train.size(), 2u);
   EXPECT_EQ(layout.validation.at(0).id, "v");
   EXPECT_EQ(layout.test.at(0).id, "t");
+  put_pair(folder / "test", "a");  // numbers anew
+  EXPECT_EQ(ids_of(folder.path()), (Ids{"a", "b"})) << "those to train on keep their names";
+  EXPECT_EQ(open_layout(folder.path()).test.at(0).id, "test_a");
+  std::filesystem::remove_all(folder / "val/masks");
+  EXPECT_TRUE(open_layout(folder.path()).validation.empty()) << "nothing to validate on";
+  EXPECT_TRUE(contains(check_data(folder.path()).problems.at(0), "have no masks; they are left aside"));
+  std::filesystem::remove_all(folder / "val");
   put_pair(folder / "train", "c");
   const Ids problems = check_data(folder.path()).problems;
   ASSERT_EQ(problems.size(), 1u);

@@ -95,7 +95,6 @@ void push_checksum_into_the_next_buffer(const std::string& path) {
   write_file(path, bytes);
 }
 
-// Such a reader has every voxel of a volume larger than its buffers before it sees the checksum.
 // Two channels of scales of their own are read as a data set reads them. nifti1.h: short dim[8] at byte 40.
 TEST_F(Nifti, ChannelsOfAFileAloneAreNormalisedEachByItself) {
   const std::string path = folder_ / "two.nii";
@@ -126,6 +125,7 @@ TEST_F(Nifti, EndingsMayBeCapitals) {
   EXPECT_EQ(stem_of(path), "A");
 }
 
+// Such a reader has every voxel of a volume larger than its buffers before it sees the checksum.
 TEST_F(Nifti, AWrongGzipChecksumIsRefused) {
   const std::string path = folder_ / "volume.nii.gz";
   write_nifti(path, grid_of(4, 256, 256, smooth_image(4, 256, 256, 1)), NiftiType::f32);

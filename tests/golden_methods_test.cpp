@@ -279,7 +279,7 @@ class KnownRegions : public PatchCl {
  public:
   Tensor keys;
 
-  Regions draw_regions(const Step&, const Tensor&, uint32_t site) override {
+  Regions draw_regions(const Step&, const Tensor&, const Tensor&, uint32_t site) override {
     const std::string name = site == site::patches ? "regions" : "regions.teacher";
     const Arena memory("regions");
     const std::vector<double> u = golden::unit(name, 3 * kPatches),

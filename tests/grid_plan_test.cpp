@@ -6,6 +6,7 @@
 #include "tensor/file.h"
 #include "tests/command_line.h"
 #include "train/commands/grid.h"
+#include "train/commands/grid_record.h"
 
 using namespace patchcl;
 using namespace patchcl::test;
@@ -46,6 +47,38 @@ TEST(GridPlan, AVariantThatIsThereTwiceIsSaid) {
   const std::string said = refusal("labeled 2\nseeds 1\nvariant a\nvariant b\nvariant a --lr 1\n");
   EXPECT_TRUE(contains(said, "bad.plan:5: there is a variant 'a' already, at bad.plan:3")) << said;
   EXPECT_FALSE(contains(said, "did you mean")) << said;
+}
+
+// A seed that counted twice would halve the deviation of a difference.
+TEST(GridPlan, NumbersOfSeveralLinesAddUpAndNoneIsThereTwice) {
+  const GridPlan plan = parse_plan("labeled 2\nlabeled 3\nseeds 1 4\nseeds 2\nvariant a\n", "p.plan");
+  EXPECT_EQ(plan.labeled, (std::vector<int64_t>{2, 3}));
+  EXPECT_EQ(plan.seeds, (std::vector<int64_t>{1, 4, 2}));
+  for (const char* line : {"seeds 1", "seeds 5 5", "labeled 2"}) {
+    const std::string said = refusal(std::string("labeled 2\nseeds 1\n") + line + "\nvariant a\n");
+    EXPECT_TRUE(contains(said, "bad.plan:3: ")) << said;
+    EXPECT_TRUE(contains(said, "is there already; a run counts once")) << said;
+  }
+}
+
+TEST(GridPlan, ObjectsHaveNoTable) {
+  const TemporaryFolder folder;
+  write_text(folder / "p.plan", "labeled 2\nseeds 1\neval --data phantom --objects\nvariant a\n");
+  const Outcome o = run_patchcl("grid " + folder / "p.plan" + " --out " + folder / "runs");
+  EXPECT_EQ(o.code, int(ExitCode::usage)) << o.output;
+  EXPECT_TRUE(contains(o.output, "line 'eval': --objects scores no classes")) << o.output;
+}
+
+// The run itself tells moved data from others; scores do not.
+TEST(GridPlan, DataMayMoveUntilARunIsScored) {
+  const TemporaryFolder folder;
+  const GridPlan plan = parse_plan("labeled 2\nseeds 1\nvariant a\n", "p.plan");
+  const GridCell cell{&plan.variants[0], 2, 1, folder.path()};
+  const auto on = [&](const char* data) { return cell_record(plan, {"--iters", "10", "--data", data}); };
+  record_cell(cell, on("here"));
+  write_text(folder / "last.safetensors", "");
+  EXPECT_NO_THROW(refuse_other_plan(cell, on("there"), /*scored=*/false));
+  EXPECT_THROW(refuse_other_plan(cell, on("there"), /*scored=*/true), Error);
 }
 
 TEST(GridPlan, TablesOfNoRunAreAMistake) {

@@ -44,6 +44,29 @@ TEST(PatchRegions, WeightsAreTheClasssShareOfItsWindow) {
   EXPECT_EQ(r.windows.item(2), 2);
 }
 
+// What the student saw in the place of unlabelled images is what its windows are drawn on.
+TEST(PatchRegions, MixedImagesStandBehindTheLabelledOnes) {
+  const SomeStep any;
+  const Arena host("images");
+  const auto filled = [&](const Shape& shape, double value) {
+    const Tensor t = host.empty(shape, DType::f32);
+    fill(t, value);
+    return t;
+  };
+  Batch b;
+  b.labeled = 1;
+  b.views.push_back({filled({3, 4, 4, 1}, 0.25), host.zeros({3, 4, 4}, DType::u8)});
+  LossTerms log;
+  const Step step{any.step.tape, any.step.s, b, log};
+  const Tensor target = filled({2, 4, 4, 3}, 0.5);
+  const Place place = step.place(/*host_only=*/true);
+  const SeenImages plain(step, target, 3, place), mixed(step, target, 3, place, filled({2, 4, 4, 1}, 0.75));
+  for (int64_t m = 0; m < 48; ++m) {
+    EXPECT_EQ(plain.batch.images[m], 0.25f);
+    EXPECT_EQ(mixed.batch.images[m], m < 16 ? 0.25f : 0.75f) << m;
+  }
+}
+
 // An image that is its own confidence: the attention is the mean of the patch over each cell, as a share.
 TEST(PatchRegions, AttentionMovesWithTheView) {
   const int64_t K = 2, extent = 12, side = 8, level = 2, cells = 2;

@@ -1,5 +1,6 @@
 // Tensor, arena, RNG and the fixed-chunk loops.
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <limits>
 
@@ -37,6 +38,20 @@ TEST(Arena, FreedBlocksMergeSoThatAllMemoryIsOneBlockAgain) {
   }
   const Tensor all = arena.empty({int64_t(arena.stats().reserved)}, DType::u8);
   EXPECT_EQ(arena.stats().segments, 1u);
+}
+
+// Whatever order blocks come back in, those that merge included, the arena keeps nothing of them.
+TEST(Arena, GivesBackWhatItKeepsOfEachBlock) {
+  Arena arena("test");
+  const auto step = [&] {
+    std::vector<Tensor> t;
+    for (int i = 0; i < 50; ++i) t.push_back(arena.empty({1000 + i}, DType::f32));
+    for (int i = 0; i < 50; ++i) t[size_t(i * 7 % 50)] = Tensor();
+  };
+  step();
+  const size_t before = mallinfo2().uordblks;
+  for (int i = 0; i < 200; ++i) step();
+  EXPECT_LT(mallinfo2().uordblks, before + 10000) << "bytes of the heap; sanitizers count none";
 }
 
 TEST(Arena, PlanMeasuresThePeakWithoutMemory) {

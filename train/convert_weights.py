@@ -48,12 +48,17 @@ def main():
     source, target = sys.argv[1:]
     if source.endswith(".safetensors"):
         arrays, _ = load_safetensors(source)
-        network = {k: torch.from_numpy(v) for k, v in arrays.items() if k.startswith(("encoder.", "decoder."))}
+        network = {k: torch.from_numpy(v) for k, v in arrays.items()  # .range: of `patchcl calibrate`
+                   if k.startswith(("encoder.", "decoder.")) and not k.endswith(".range")}
         torch.save(network, target)
     else:
         state = torch.load(source, map_location="cpu")
         state = state.get("state_dict", state)
-        save_safetensors(target, {k: v.contiguous().numpy() for k, v in state.items()})
+        if not all(isinstance(v, torch.Tensor) for v in state.values()):
+            sys.exit(f"{source}: no state_dict of tensors, but {', '.join(state)}; save the network's alone")
+        half = (torch.float16, torch.bfloat16)
+        save_safetensors(target, {k: (v.float() if v.dtype in half else v).contiguous().numpy()
+                                  for k, v in state.items()})
 
 
 if __name__ == "__main__":

@@ -101,12 +101,14 @@ def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     weights, metadata = load_safetensors(sys.argv[1])
+    if "network" not in metadata:
+        sys.exit(f"{sys.argv[1]}: says nothing of its network; train or predict write weights that do")
     network = json.loads(metadata["network"])
     if network.get("uafs", "none") != "none":
         sys.exit(f"{sys.argv[1]}: uncertainty gates are not exported")
     model = helper.make_model(unet(weights, network), opset_imports=[helper.make_opsetid("", OPSET)])
     model.ir_version = 8
-    for key in ("class_names", "size", "fit", "normalisation"):
+    for key in ("class_names", "size", "fit", "normalisation", "border"):
         if key in metadata:
             model.metadata_props.add(key=key, value=metadata[key])
     onnx.checker.check_model(model)

@@ -6,6 +6,7 @@
 #include <cudnn.h>
 
 #include <array>
+#include <limits>
 #include <map>
 
 #include "autograd/ops/conv2d.h"
@@ -81,12 +82,13 @@ struct NoActivation : Descriptor<cudnnActivationDescriptor_t, cudnnCreateActivat
 
 struct ConvolutionDescriptor : Descriptor<cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDescriptor,
                                    cudnnDestroyConvolutionDescriptor> {
-  explicit ConvolutionDescriptor(const Conv2dSizes& s) {
+  // Of f32 numbers tensor cores keep 11 bits, so they take those only when asked to (--math tf32).
+  ConvolutionDescriptor(const Conv2dSizes& s, DType type) {
     const int p = int(s.padding), t = int(s.stride), l = int(s.dilation);
     CUDNN_CHECK(
         cudnnSetConvolution2dDescriptor(d, p, p, t, t, l, l, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
-    CUDNN_CHECK(
-        cudnnSetConvolutionMathType(d, math_mode() == MathMode::f32 ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH));
+    const bool tensor_cores = type == DType::bf16 || math_mode() == MathMode::tf32;
+    CUDNN_CHECK(cudnnSetConvolutionMathType(d, tensor_cores ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH));
   }
 };
 
@@ -119,7 +121,7 @@ struct CudnnPlan {
   mutable bool adds_bias;  // until cuDNN declines; it adds one with the first algorithm only
   CudnnPlan(const Conv2dSizes& s, int64_t channels, DType type)
       : x(type, s.n, s.h, s.w, channels), y(type, s.n, s.oh, s.ow, s.cout), bias(type, 1, 1, 1, s.cout),
-        w(type, s, channels), conv(s),
+        w(type, s, channels), conv(s, type),
         forward(kForward,
             [&](auto a, size_t* b) {
               return cudnnGetConvolutionForwardWorkspaceSize(cudnn(), x.d, w.d, conv.d, y.d, a, b);
@@ -135,6 +137,11 @@ struct CudnnPlan {
         adds_bias(forward.found && forward.algorithm == kForward[0]) {}
   size_t bytes() const { return std::max({forward.bytes, data.bytes, weight.bytes}); }
 };
+
+// cuDNN's descriptors are of at most 2^31 - 1 elements.
+bool too_large(const Conv2dSizes& s) {
+  return std::max(s.n * s.h * s.w * s.cin, s.n * s.oh * s.ow * s.cout) > std::numeric_limits<int>::max();
+}
 
 // Made once for each size, type and arithmetic.
 const CudnnPlan& plan(const Conv2dSizes& s, int64_t channels, DType type) {
@@ -177,7 +184,7 @@ struct Conv2dScratch {
     weight_bytes = round(size_t(s.weights()) * dtype_size(type));
     bias_bytes = round(size_t(s.cout) * dtype_size(type));
     room_bytes = size_t(kBiasChunks * s.cout) * sizeof(double);
-    bool general = type == DType::f64;
+    bool general = type == DType::f64 || too_large(s);
     if (!general)
       for (const int64_t c : channels) {
         const CudnnPlan& p = plan(s, c, type);
@@ -194,9 +201,11 @@ struct Conv2dScratch {
     }
     room_bytes = round(room_bytes);
   }
+  // The room is what the workspace has left: cuDNN may have declined a call since that was measured.
   Conv2dScratch(
       const Conv2dSizes& s, const std::vector<int64_t>& channels, DType type, const Tensor& workspace)
       : Conv2dScratch(s, channels, type) {
+    room_bytes = workspace.bytes() - weight_bytes - bias_bytes;
     char* at = static_cast<char*>(workspace.raw());
     weights = at;
     biases = at + weight_bytes;
@@ -245,6 +254,7 @@ bool accepted(cudnnStatus_t status, AlgorithmChoice<Algorithm>& choice, bool wri
 // Each returns false, the result as it was, when cuDNN declines.
 template <class T> bool cudnn_forward(const Conv2dSizes& s, const Concatenation<const T>& x, const float* w,
     const float* b, T* y, const Conv2dScratch& scratch) {
+  if (too_large(s)) return false;
   constexpr DType type = DTypeOf<T>::value;
   for (const auto& in : x)
     if (!plan(s, in.count, type).forward.found) return false;
@@ -264,6 +274,7 @@ template <class T> bool cudnn_forward(const Conv2dSizes& s, const Concatenation<
 
 template <class T> bool cudnn_backward_data(const Conv2dSizes& s, const T* dy, const float* w,
     const Concatenation<T>& dx, const Conv2dScratch& scratch) {
+  if (too_large(s)) return false;
   constexpr DType type = DTypeOf<T>::value;
   for (const auto& out : dx)
     if (!plan(s, out.count, type).data.found) return false;
@@ -283,6 +294,7 @@ template <class T> bool cudnn_backward_data(const Conv2dSizes& s, const T* dy, c
 
 template <class T> bool cudnn_backward_weight(const Conv2dSizes& s, const Concatenation<const T>& x,
     const T* dy, const GradOut& dw, const Conv2dScratch& scratch) {
+  if (too_large(s)) return false;
   constexpr DType type = DTypeOf<T>::value;
   for (const auto& in : x)
     if (!plan(s, in.count, type).weight.found) return false;

@@ -104,6 +104,11 @@ bool is_readable(const std::string& path) {
   }
 }
 
+void fail_dead_link(const std::string& path) {
+  fail(ExitCode::data, "data", path,
+      ": a link to nothing; fetch the file (git annex get, dvc pull), or take the link away");
+}
+
 std::string stem_of(const std::string& path) {
   std::string name = std::filesystem::path(path).stem();
   if (lower(name).ends_with(".nii")) name.resize(name.size() - 4);

@@ -18,6 +18,8 @@ Format format_of(const std::string& path);
 bool is_readable(const std::string& path);  // has one of these extensions
 // By extension, or by the mark of a file without a known one.
 bool is_dicom(const std::string& path);
+// Error(data): a link whose file was never fetched, or is gone.
+[[noreturn]] void fail_dead_link(const std::string& path);
 // "imagesTr/hippocampus_001.nii.gz" -> "hippocampus_001".
 std::string stem_of(const std::string& path);
 

@@ -56,12 +56,10 @@ Files files_in(const std::string& dir) {
   Files files;
   for (const auto& entry : fs::directory_iterator(dir)) {
     const std::string path = entry.path(), name = entry.path().filename();
-    if (name[0] == '.' || !is_image(path)) continue;
     std::error_code ignored;
-    if (entry.is_symlink(ignored) && !entry.exists(ignored))
-      fail(ExitCode::data, "data", path,
-          ": a link to nothing; fetch the file (git annex get, dvc pull), or take the link away");
-    if (!entry.is_regular_file(ignored)) continue;
+    const bool leads_nowhere = entry.is_symlink(ignored) && !entry.exists(ignored);
+    if (name[0] == '.' || !(leads_nowhere || entry.is_regular_file(ignored)) || !is_image(path)) continue;
+    if (leads_nowhere) fail_dead_link(path);
     const auto [other, added] = files.emplace(stem_of(path), path);
     if (!added)
       fail(ExitCode::data, "data", path, " and ", other->second, " have one name; take one of them away");
@@ -69,14 +67,22 @@ Files files_in(const std::string& dir) {
   return files;
 }
 
-// "x" of "x_mask" and of "x_mask_1"; empty when there is no such suffix.
-std::string image_of_mask(std::string stem) {
-  const size_t digits = stem.find_last_not_of("0123456789");
-  if (digits != std::string::npos && stem[digits] == '_' && digits + 1 < stem.size()) stem.resize(digits);
-  for (const std::string& suffix : kSuffixes)
-    if (stem.ends_with(suffix) && stem.size() > suffix.size())
-      return stem.substr(0, stem.size() - suffix.size());
+// "x" of "x_mask"; of "x_mask_1" the image "x_1" where there is one, else "x"; empty without such a suffix.
+std::string image_of_mask(const Files& images, const std::string& stem) {
+  const size_t end = stem.find_last_not_of("0123456789");
+  const bool numbered = end != std::string::npos && stem[end] == '_' && end + 1 < stem.size();
+  const std::string name = numbered ? stem.substr(0, end) : stem, number = numbered ? stem.substr(end) : "";
+  for (const std::string& suffix : kSuffixes) {
+    if (!name.ends_with(suffix) || name.size() == suffix.size()) continue;
+    const std::string image = name.substr(0, name.size() - suffix.size());
+    return images.contains(image + number) ? image + number : image;
+  }
   return "";
+}
+
+bool has_mask_beside(const Files& files, const std::string& stem) {
+  return std::any_of(kSuffixes.begin(), kSuffixes.end(),
+      [&](const std::string& suffix) { return files.contains(stem + suffix); });
 }
 
 // Whether there is an image of that stem; one of "stem_image" is called by it from then on.
@@ -103,9 +109,10 @@ void add_mask(Files& masks, const std::string& image, const std::string& path) {
 // By the images that they belong to; `lonely` are those without one. From `images` they are taken out.
 Files masks_beside(Files& images, Files& lonely) {
   Files masks;
-  for (const auto& [stem, path] : Files(images)) {
-    const std::string image = image_of_mask(stem);
-    if (image.empty()) continue;
+  const Files all = images;
+  for (const auto& [stem, path] : all) {
+    const std::string image = image_of_mask(all, stem);
+    if (image.empty() || has_mask_beside(all, stem)) continue;  // "x_seg" beside "x_seg_mask" is an image
     if (!finds(images, image)) {
       lonely[stem] = path;
       continue;
@@ -113,8 +120,6 @@ Files masks_beside(Files& images, Files& lonely) {
     add_mask(masks, image, path);
     images.erase(stem);
   }
-  std::erase_if(
-      lonely, [&](const auto& file) { return masks.contains(file.first); });  // "x_seg", "x_seg_mask"
   return masks;
 }
 
@@ -122,7 +127,7 @@ Files masks_apart(Files& images, const std::string& dir, Files& lonely) {
   Files masks;
   if (dir.empty()) return masks;
   for (const auto& [stem, path] : files_in(dir)) {
-    const std::string image = finds(images, stem) ? stem : image_of_mask(stem);
+    const std::string image = finds(images, stem) ? stem : image_of_mask(images, stem);
     if (finds(images, image)) add_mask(masks, image, path);
     else lonely[stem] = path;
   }
@@ -248,19 +253,31 @@ void add_prefix(const Part& part) {
   }
 }
 
-// Folders whose numbers start anew name different images alike.
-void tell_apart(Layout& layout, std::vector<Source>& unlabeled) {
+// Folders whose numbers start anew name different images alike. Where val/ and test/ lie beside the images to
+// train on, these keep their names.
+void tell_apart(Layout& layout, std::vector<Source>& unlabeled, bool beside) {
   const Part train{"train_", &layout.train}, validation{"val_", &layout.validation},
       test{"test_", &layout.test}, more{"unlabeled_", &unlabeled};
-  const std::vector<Part> splits{train, validation, test}, all{train, validation, test, more};
-  if (have_names_in_common(splits)) {
-    for (const Part& part : splits) add_prefix(part);
-    layout.notes.push_back("names repeat from split to split, so they are train_NAME, val_NAME, test_NAME");
+  if (have_names_in_common({train, validation, test})) {
+    if (!beside) add_prefix(train);
+    for (const Part& part : {validation, test}) add_prefix(part);
+    layout.notes.push_back("names repeat from split to split, so they are " +
+                           std::string(beside ? "" : "train_NAME, ") + "val_NAME, test_NAME");
   }
-  if (have_names_in_common(all)) {
+  if (have_names_in_common({train, validation, test, more})) {
     add_prefix(more);
     layout.notes.push_back("unlabelled images have names of others, so they are unlabeled_NAME");
   }
+}
+
+// Images without masks are nothing to validate on; others are held out instead.
+void drop_unlabeled_validation(Layout& layout) {
+  std::vector<Source>& cases = layout.validation;
+  if (cases.empty() || std::any_of(cases.begin(), cases.end(), [](const Source& s) { return s.labeled(); }))
+    return;
+  layout.problems.push_back("the " + std::to_string(cases.size()) + " images to validate on (" +
+                            cases.front().path + ") have no masks; they are left aside");
+  cases.clear();
 }
 
 // Where the images of the training split would lie; empty where no folder has the name.
@@ -297,6 +314,7 @@ Layout folder_layout(const std::string& dir) {
     const std::string inner = folder_in(images, names);
     return inner.empty() ? std::vector<Source>{} : reader.pairs(inner, folder_in(masks, names));
   };
+  bool beside = false;  // val/ and test/ beside the images to train on
   if (!folder_in(images, kTrain).empty()) {
     layout.train = nested(kTrain);
     layout.validation = nested(kValidation);
@@ -305,6 +323,7 @@ Layout folder_layout(const std::string& dir) {
     cut_by_lists(dir, images.empty() ? reader.pairs(dir, dir) : reader.pairs(images, masks), layout);
     if (layout.validation.empty()) layout.validation = reader.split(validation);
     if (layout.test.empty()) layout.test = reader.split(test);
+    beside = true;
     if (!train.empty())
       layout.problems.push_back(train + ": left aside, since " + images + " has the images to train on");
   } else {
@@ -312,9 +331,10 @@ Layout folder_layout(const std::string& dir) {
     layout.validation = reader.split(validation);
     layout.test = reader.split(test);
   }
+  drop_unlabeled_validation(layout);
   std::vector<Source> unlabeled = reader.split(folder_in(dir, kUnlabeled));
   for (Source& s : unlabeled) s.label = nullptr;
-  tell_apart(layout, unlabeled);
+  tell_apart(layout, unlabeled, beside);
   layout.train.insert(layout.train.end(), unlabeled.begin(), unlabeled.end());
   if (layout.train.empty()) fail_without_images(dir);
   layout.volumes = hold_volumes(layout.train);

@@ -6,7 +6,8 @@
 // reads too early or reuses a buffer too early gets wrong numbers every time; the host that touches device
 // memory crashes; a barrier that not every thread of a block reaches stops the program; calls that a
 // recording forbids fail. Threads of a block take turns, in order, and meet at barriers and shuffles. Left
-// out: speed, races on shared memory, what a compiler for GPUs would do differently.
+// out: speed, races on shared memory, kernels that touch the host's memory, the sizes of workspaces, what a
+// compiler for GPUs would do differently.
 #pragma once
 #include <math.h>  // exp(float) in the global namespace, as nvcc has it
 #include <cstddef>
@@ -52,6 +53,8 @@ struct cudaDeviceProp {
 };
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDevice(int* device);
+enum cudaDeviceAttr { cudaDevAttrPageableMemoryAccessUsesHostPageTables = 100 };
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device);
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
 

@@ -68,12 +68,14 @@ template <class T> struct Product {
     const Matrix opA = ta ? Matrix(A.transpose()) : Matrix(A), opB = tb ? Matrix(B.transpose()) : Matrix(B);
     return alpha * (opA * opB);
   }
+  bool is_valid() const { return lda >= (ta ? k : m) && ldb >= (tb ? n : k) && ldc >= m; }
   int64_t a_size() const { return int64_t(lda) * ((ta ? m : k) - 1) + (ta ? k : m); }
   int64_t b_size() const { return int64_t(ldb) * ((tb ? k : n) - 1) + (tb ? n : k); }
 };
 
 cublasStatus_t product(
     cublasHandle_t h, Product<float> p, const void* a, Type at, const void* b, Type bt, void* c, Type ct) {
+  if (!p.is_valid()) return CUBLAS_STATUS_INVALID_VALUE;
   const bool tf32 = h->tf32 && at == Type::f32;
   return status_of(emulated_gpu::enqueue(h->stream, [=] {
     if (p.k <= 0) return;
@@ -162,13 +164,14 @@ struct Convolution {
   }
 };
 
+bool declines(const Convolution& c) { return c.x.c == 1 && c.y.c == 1; }  // what it named a workspace for
+
 // Runs one pass of `c` on the stream: operands a and b in, result out.
 using Pass = std::vector<float> (Convolution::*)(const std::vector<float>&, const std::vector<float>&) const;
 cudnnStatus_t convolve(cudnnHandle_t h, const Convolution& c, Pass pass, const void* a, int64_t a_size,
     const void* b, int64_t b_size, void* to, const void* alpha, const void* beta) {
   if (!c.fits()) return CUDNN_STATUS_BAD_PARAM;
-  if (c.x.c == 1 && c.y.c == 1)
-    return CUDNN_STATUS_NOT_SUPPORTED;  // a library may decline what it has named a workspace for
+  if (declines(c)) return CUDNN_STATUS_NOT_SUPPORTED;
   const float scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
   const Type type = type_of(c.x.type);
   return emulated_gpu::enqueue(h->stream,
@@ -191,7 +194,7 @@ template <class T> cudnnStatus_t discarded(T* handle) {
 }
 
 cudnnStatus_t workspace(const Convolution& c, size_t* bytes) {
-  *bytes = 1 << 20;
+  *bytes = declines(c) ? 256 : 1 << 20;
   return c.fits() ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;
 }
 
@@ -233,6 +236,7 @@ cublasStatus_t cublasDgemm(cublasHandle_t h, cublasOperation_t ta, cublasOperati
     const double* alpha, const double* a, int lda, const double* b, int ldb, const double* beta, double* c,
     int ldc) {
   const Product<double> p{ta == CUBLAS_OP_T, tb == CUBLAS_OP_T, m, n, k, lda, ldb, ldc, *alpha, *beta};
+  if (!p.is_valid()) return CUBLAS_STATUS_INVALID_VALUE;
   return status_of(emulated_gpu::enqueue(h->stream, [=] {
     const auto sum = p(a, b);
     for (int j = 0; j < p.n; ++j)

@@ -163,6 +163,10 @@ cudaError_t cudaGetDevice(int* device) {
   *device = 0;
   return cudaSuccess;
 }
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = 0;
+  return cudaSuccess;
+}
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
   std::snprintf(p->name, sizeof p->name, "emulated on the CPU");
   return cudaSuccess;
@@ -194,6 +198,7 @@ cudaError_t cudaMalloc(void** p, size_t bytes) {
 
 cudaError_t cudaFree(void* p) {
   const Lock lock(g_mutex);
+  if (p && any_recording()) return cudaErrorStreamCaptureUnsupported;
   for (const auto& s : g_streams) drain(s.get(), s->pushed);
   const auto it = g_device.find(static_cast<char*>(p));
   if (it == g_device.end()) return p ? cudaErrorInvalidValue : cudaSuccess;
@@ -212,6 +217,7 @@ cudaError_t cudaMallocHost(void** p, size_t bytes) {
 }
 cudaError_t cudaFreeHost(void* p) {
   const Lock lock(g_mutex);
+  if (any_recording()) return cudaErrorStreamCaptureUnsupported;
   for (const auto& s : g_streams) drain(s.get(), s->pushed);
   g_pinned.erase(static_cast<char*>(p));
   std::free(p);

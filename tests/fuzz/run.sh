@@ -9,6 +9,7 @@ runs=${1:-10000}
 [ $# -gt 0 ] && shift
 program=build/fuzz/fuzz
 targets=${*:-$(TARGET=list-targets $program)}
+[ -n "$targets" ] || { echo "fuzz: $program names no targets; run: make fuzz" >&2; exit 1; }
 found=build/fuzz/found
 # What the HDF5 library itself leaks when it refuses a file (64 bytes) is not ours to mend.
 export LSAN_OPTIONS=suppressions=tests/fuzz/leaks.txt:print_suppressions=0

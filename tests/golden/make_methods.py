@@ -235,12 +235,12 @@ def masked_dice(logits, y, sure):
 
 def random_cut(draws, side):
     cuts = draws.below(2) == 0
+    area = (0.02 + (0.4 - 0.02) * draws.uniform()) * side * side
     while True:
-        area = (0.02 + (0.4 - 0.02) * draws.uniform()) * side * side
         aspect = 0.3 + (1 / 0.3 - 0.3) * draws.uniform()
         h, w = int(np.sqrt(area * aspect)), int(np.sqrt(area / aspect))
-        if h <= side and w <= side:
-            top, left = draws.below(side - h + 1), draws.below(side - w + 1)
+        top, left = draws.below(side), draws.below(side)
+        if top + h <= side and left + w <= side:
             return (slice(top, top + h), slice(left, left + w)) if cuts else (slice(0, 0), slice(0, 0))
 
 

@@ -3,16 +3,9 @@
 // stopped. Runs side by side share the cores: two runs of one thread each finish sooner than two runs of two
 // threads one after the other, with the same bits.
 #include <CLI/CLI.hpp>
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <exception>
 #include <filesystem>
 #include <mutex>
@@ -22,10 +15,12 @@
 #include <thread>
 
 #include "tensor/file.h"
+#include "train/commands/child_run.h"
 #include "train/commands/command.h"
 #include "train/commands/grid_page.h"
 #include "train/commands/grid_record.h"
 #include "train/evaluate/progress.h"
+#include "train/loop/run_lock.h"
 #include "train/setup/config.h"
 #include "train/setup/run_record.h"
 
@@ -40,25 +35,6 @@ struct GridFlags {
   int jobs = 1;
   bool tables_only = false;
 };
-
-// Runs this program with other arguments, its output in `log`. Returns its exit code.
-int run_self(std::vector<std::string> arguments, const fs::path& log) {
-  arguments.insert(arguments.begin(), "patchcl");
-  std::vector<char*> argv;
-  for (std::string& a : arguments) argv.push_back(a.data());
-  argv.push_back(nullptr);
-  posix_spawn_file_actions_t files;
-  posix_spawn_file_actions_init(&files);
-  posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-  posix_spawn_file_actions_adddup2(&files, STDOUT_FILENO, STDERR_FILENO);
-  pid_t child;
-  const int error = posix_spawn(&child, "/proc/self/exe", &files, nullptr, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&files);
-  if (error != 0) fail(ExitCode::internal, "grid", "cannot start a run: ", std::strerror(error));
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {}
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
 
 void append(std::vector<std::string>& to, const std::vector<std::string>& from) {
   to.insert(to.end(), from.begin(), from.end());
@@ -89,11 +65,16 @@ std::string record_now(const GridCell& c, const GridPlan& plan, const GridFlags&
   return cell_record(plan, train_options(c, plan, flags));
 }
 
-// A run that has begun goes on with its own options.
+// A run that has begun goes on with its own options, on data that may have moved.
 std::vector<std::string> train_command(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
-  if (fs::exists(c.folder / "last.safetensors")) return {"train", "--resume", c.folder.string()};
+  const std::vector<std::string> options = train_options(c, plan, flags);
   std::vector<std::string> train{"train"};
-  append(train, train_options(c, plan, flags));
+  if (fs::exists(c.folder / "last.safetensors")) {
+    append(train, {"--resume", c.folder.string()});
+    if (const std::string data = value_of(options, "--data"); !data.empty()) append(train, {"--data", data});
+    return train;
+  }
+  append(train, options);
   append(train, {"--out", c.folder.string()});
   return train;
 }
@@ -124,21 +105,10 @@ void check_eval_line(const GridCell& c, const GridPlan& plan, const GridFlags& f
     fail(ExitCode::usage, "grid", flags.plan, ", line 'eval': ", what,
         twice ? "; --jobs gives each run its --threads" : "");
   }
-}
-
-// Trains and scores one cell; the exit code of what failed, or 0.
-int run(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
-  make_folders(c.folder);
-  record_cell(c, record_now(c, plan, flags));
-  const fs::path log = c.folder / "grid.log";
-  std::vector<std::string> train = train_command(c, plan, flags);
-  append(train, threads_of_a_job(flags));
-  int code = run_self(train, log);
-  if (code == 0) code = run_self(eval_command(c, plan, flags), log);
-  if (code == int(ExitCode::interrupted))
-    fail(ExitCode::interrupted, "grid", "stopped in ", c.folder.string(), "; the same command goes on");
-  if (code != 0) std::printf("%s failed with exit code %d, see %s\n", c.folder.c_str(), code, log.c_str());
-  return code > int(ExitCode::interrupted) ? int(ExitCode::internal) : code;
+  if (app.count("--objects") > 0)
+    fail(ExitCode::usage, "grid", flags.plan,
+        ", line 'eval': --objects scores no classes, of which the tables are; leave it out, and score the "
+        "finished runs with `patchcl eval --objects`");
 }
 
 double number(const ordered_json& v) { return v.is_null() ? NAN : v.get<double>(); }
@@ -174,6 +144,23 @@ std::optional<GridScore> read_scores(const fs::path& path) {
   } catch (const nlohmann::json::exception&) {
     return {};
   }
+}
+
+// Trains and scores one cell; the exit code of what failed, or 0.
+int run(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
+  make_folders(c.folder);
+  record_cell(c, record_now(c, plan, flags));
+  const std::string log = (c.folder / "grid.log").string();
+  std::vector<std::string> train = train_command(c, plan, flags);
+  append(train, threads_of_a_job(flags));
+  int code = run_self(train, log);
+  if (code == 0 && !StopChildren::asked()) code = run_self(eval_command(c, plan, flags), log);
+  if (code == int(ExitCode::interrupted) || StopChildren::asked())
+    fail(ExitCode::interrupted, "grid", "stopped in ", c.folder.string(), "; the same command goes on");
+  if (code == 0 && !read_scores(scores_file(c)))
+    fail(ExitCode::internal, "grid", scores_file(c).string(), " holds no scores of classes, see ", log);
+  if (code != 0) std::printf("%s failed with exit code %d, see %s\n", c.folder.c_str(), code, log.c_str());
+  return code > int(ExitCode::interrupted) ? int(ExitCode::internal) : code;
 }
 
 // Of what is finished. Returns what the terminal shows.
@@ -265,6 +252,13 @@ void demand_a_run(const std::vector<GridCell>& cells, const GridFlags& flags) {
         "; say with --out where they are, or leave --tables-only out to train them");
 }
 
+int run_all(const std::vector<GridCell>& cells, const GridPlan& plan, const GridFlags& flags) {
+  make_folders(flags.out);
+  const RunLock lock(flags.out);
+  const StopChildren signals;
+  return GridWork(cells, plan, flags).run_all();
+}
+
 int grid(const GridFlags& flags) {
   const GridPlan plan = parse_plan(read_text(flags.plan), flags.plan);
   refuse_options_of_grid(words(flags.more), "--more");
@@ -287,7 +281,7 @@ int grid(const GridFlags& flags) {
     refuse_other_plan(c, record_now(c, plan, flags), read_scores(scores_file(c)).has_value());
   if (flags.tables_only) demand_a_run(cells, flags);
   else check_eval_line(cells.front(), plan, flags);
-  const int failed = flags.tables_only ? 0 : GridWork(cells, plan, flags).run_all();
+  const int failed = flags.tables_only ? 0 : run_all(cells, plan, flags);
   const std::string tables = write_tables(plan, cells, flags.out);
   std::printf("\n%s\nwrote %s, and report.html, runs.json and cost.md beside it\n", tables.c_str(),
       (fs::path(flags.out) / "table.md").c_str());
@@ -318,7 +312,7 @@ AddCommand grid_command{{55, "grid", "Run a plan of methods x labelled cases x s
       app.add_option("--out", flags->out, "Folder for the runs and the tables")->capture_default_str();
       app.add_option("--more", flags->more, "Further options of `patchcl train` for every run");
       app.add_option("--jobs", flags->jobs, "Runs at a time, each with its share of the cores")
-          ->check(CLI::PositiveNumber)
+          ->check(CLI::Range(1, kMostChildren))
           ->capture_default_str();
       app.add_flag("--tables-only", flags->tables_only, "Run nothing, write the tables of what is finished");
       return [flags] { return grid(*flags); };

@@ -25,7 +25,13 @@ struct InspectOptions {
   int64_t patches_per_class = 8;
 };
 
-// One slice at the network's size, (1,size,size,C).
+// The rows or columns of the middle, continued by reflection where there are fewer than `size`.
+std::vector<int64_t> middle(int64_t length, int64_t size) {
+  const int64_t begin = std::max<int64_t>((length - size) / 2, 0);
+  return continued(range(begin, std::min(begin + size, length)), size);
+}
+
+// One slice as the network sees it, (1,size,size,C): of one that is cut at its own scale the middle.
 Tensor read_slice(const InspectOptions& o, const ModelInfo& info) {
   const int64_t size = info.size, channels = info.unet.in_channels;
   const Volume v = read_volume(o.image);
@@ -35,9 +41,16 @@ Tensor read_slice(const InspectOptions& o, const ModelInfo& info) {
   if (v.channels != channels)
     fail(ExitCode::data, "inspect", o.image, " has ", v.channels, " channels, the network wants ", channels);
   const Tensor x = Arena("image").empty({1, size, size, channels}, DType::f32);
+  const float* const pixels = v.image.data() + slice * v.slice_pixels() * channels;
+  if (info.fit == Fit::crop) {
+    float* to = x.data<float>();
+    for (const int64_t row : middle(v.height, size))
+      for (const int64_t column : middle(v.width, size))
+        to = std::copy_n(pixels + (row * v.width + column) * channels, channels, to);
+    return x;
+  }
   const auto zoom = info.fit == Fit::bilinear ? zoom_bilinear<float> : zoom_nearest<float>;
-  zoom(v.image.data() + slice * v.slice_pixels() * channels, v.height, v.width, channels, x.data<float>(),
-      size, size);
+  zoom(pixels, v.height, v.width, channels, x.data<float>(), size, size);
   return x;
 }
 

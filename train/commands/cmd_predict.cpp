@@ -48,7 +48,10 @@ std::vector<fs::path> inputs(const std::string& where) {
   if (!fs::is_directory(where)) return {where};
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(where))
-    if (entry.is_regular_file() && is_readable(entry.path())) files.push_back(entry.path());
+    if (const std::string name = entry.path().filename(); name[0] != '.' && is_readable(entry.path())) {
+      if (entry.is_symlink() && !entry.exists()) fail_dead_link(entry.path());
+      if (entry.is_regular_file()) files.push_back(entry.path());
+    }
   if (files.empty())
     fail(ExitCode::data, "predict", where, " holds no .png, .jpg, .bmp, .tif, .h5, .nii or .nii.gz file",
         hint_of_data_set(where));
@@ -224,8 +227,12 @@ const AddCommand add{{21, "predict", "Segment images or volumes",
           "Masks number objects, 1, 2 ...: connected components, kept apart by a border class if one was "
           "learnt");
       add_object_options(app, flags->objects, "--instances");
+      const auto any = [](const CLI::Option*) { return true; };
+      const std::vector<CLI::Option*> others = app.get_options(any);
       add_split_options(app, flags->dataset);
-      const CLI::Option* const split = app.get_option("--split");
+      CLI::Option* const split = app.get_option("--split");
+      for (CLI::Option* o : app.get_options(any))  // how cases are found says nothing of files that are named
+        if (o != split && std::find(others.begin(), others.end(), o) == others.end()) o->needs(split);
       return [flags, split, &app] {
         if (split->count() == 0) return predict(*flags);
         take_split_of_run(app, flags->inference.weights, flags->input, flags->dataset);

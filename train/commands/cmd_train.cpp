@@ -7,6 +7,7 @@
 #include "train/commands/help_format.h"
 #include "train/evaluate/terminal.h"
 #include "train/loop/trainer.h"
+#include "train/options/toml.h"
 #include "train/setup/run_record.h"
 
 namespace patchcl {
@@ -39,6 +40,7 @@ TrainConfig resumed(const CLI::App& app, const TrainConfig& asked) {
   if (app.count("--data")) config.data = asked.data;
   if (app.count("--device")) config.device = asked.device;
   if (app.count("--threads")) config.threads = asked.threads;
+  config.graph = config.graph && device_of(config.device) == Device::cuda;
   return config;
 }
 
@@ -58,6 +60,7 @@ AddCommand train{{1, "train", "Train a network",
       auto config = std::make_shared<TrainConfig>();
       config->method = method_of(command_line(), config->method);
       const std::shared_ptr<Method> method = declare_options(app, *config);
+      app.config_formatter(toml_reader());
       app.set_config("--config", "", "TOML file with any of these options; the command line wins");
       app.allow_config_extras(CLI::config_extras_mode::error);
       app.add_option("--resume", config->resume, "Run folder or checkpoint to go on from, bit for bit")

@@ -24,6 +24,10 @@ void declare_held_out(OptionList& list, DatasetOptions& options) {
   list.add("fold", options.fold, "The cases that `train --fold` validated on, as 2/5");
 }
 
+bool contains_line(const std::string& text, const std::string& beginning) {
+  return text.starts_with(beginning) || text.find("\n" + beginning) != std::string::npos;
+}
+
 // By name, or one folder under two names.
 bool same_data(const std::string& a, const std::string& b) {
   std::error_code none;
@@ -103,7 +107,9 @@ void take_split_of_run(const CLI::App& app, const std::vector<std::string>& weig
   for (const std::string& of : weights) {
     const std::string config = (fs::path(folder_of(of)) / "config.toml").string();
     if (!fs::exists(config)) continue;
-    std::map<std::string, std::string> run = values_in(read_text(config, ExitCode::checkpoint), config);
+    const std::string toml = read_text(config, ExitCode::checkpoint);
+    if (!contains_line(toml, "method=")) continue;  // another program's
+    std::map<std::string, std::string> run = values_in(toml, config);
     const OptionValues asked = asked_of_run(app, list, run);
     const bool own = same_data(run["data"], data);
     if (!own && !asked.empty())

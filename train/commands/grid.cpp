@@ -14,16 +14,19 @@ namespace patchcl {
 
 namespace {
 
-std::vector<int64_t> integers(const std::vector<std::string>& words, const std::string& where) {
-  std::vector<int64_t> all;
+void add_integers(
+    std::vector<int64_t>& all, const std::vector<std::string>& words, const std::string& where) {
   for (const std::string& w : words) {
     size_t used = 0;
+    int64_t n = 0;
     try {
-      all.push_back(std::stoll(w, &used));
+      n = std::stoll(w, &used);
     } catch (const std::exception&) {}
     if (used != w.size()) fail(ExitCode::usage, "grid", where, ": '", w, "' is no whole number");
+    if (std::find(all.begin(), all.end(), n) != all.end())
+      fail(ExitCode::usage, "grid", where, ": ", n, " is there already; a run counts once");
+    all.push_back(n);
   }
-  return all;
 }
 
 std::vector<GridColumn> columns_of(const std::vector<std::string>& names, const std::string& where) {
@@ -98,8 +101,8 @@ GridPlan parse_plan(const std::string& text, const std::string& path) {
     const std::string key = rest.front();
     rest.erase(rest.begin());
     refuse_options_of_grid(rest, where);
-    if (key == "labeled") plan.labeled = integers(rest, where);
-    else if (key == "seeds") plan.seeds = integers(rest, where);
+    if (key == "labeled") add_integers(plan.labeled, rest, where);
+    else if (key == "seeds") add_integers(plan.seeds, rest, where);
     else if (key == "train") plan.train.insert(plan.train.end(), rest.begin(), rest.end());
     else if (key == "eval") plan.eval.insert(plan.eval.end(), rest.begin(), rest.end());
     else if (key == "weights" && rest.size() == 1 && (rest[0] == "best" || rest[0] == "last"))

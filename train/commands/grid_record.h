@@ -7,11 +7,12 @@
 
 namespace patchcl {
 
-// What decides a cell's scores; folders, which may move, and threads, which change nothing, do not.
+// What decides a cell's scores; threads, which change nothing, do not.
 std::string cell_record(const GridPlan& plan, const std::vector<std::string>& train);
 
 // Error(usage) where the cell was made otherwise than `record` says, naming folder, option and both values.
-// What has not begun to train has no options yet, and what was not scored no eval line. A folder of before,
+// What has not begun to train has no options yet; what was not scored has no eval line, and its data may
+// move. A folder of before,
 // without a record, is taken for what the plan says.
 void refuse_other_plan(const GridCell& cell, const std::string& record, bool scored);
 

@@ -1,9 +1,13 @@
 // While it lives, SIGINT, SIGTERM and SIGHUP (a terminal that closes) ask for a stop after the current step;
 // a second SIGINT or SIGTERM kills. A SIGHUP that the caller ignores, as nohup does, stays ignored.
+// kAskToStop, with which `grid` passes on what reached it, asks and never kills: the run may have had the
+// same signal.
 #pragma once
 #include <csignal>
 
 namespace patchcl {
+
+inline constexpr int kAskToStop = SIGUSR1;
 
 class StopSignals {
  public:
@@ -13,8 +17,8 @@ class StopSignals {
   bool asked() const;
 
  private:
-  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
-  struct sigaction before_[3];
+  static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, kAskToStop};
+  struct sigaction before_[4];
 };
 
 }  // namespace patchcl

@@ -43,11 +43,6 @@ void save_folds(const TrainConfig& c) {
   if (layout.folds.empty()) write_text(c.out + "/splits_final.json", folds_json(layout, c.dataset_options()));
 }
 
-// Where the best weights of a phase are kept for the next one, whatever that one finds better.
-std::string best_of(const std::string& folder, const Phase& phase) {
-  return folder + "/best-" + phase.name + ".safetensors";
-}
-
 }  // namespace
 
 Trainer::Trainer(TrainConfig config)
@@ -67,13 +62,15 @@ Trainer::Trainer(TrainConfig config)
 
   make_folders(config_.out);
   lock_ = std::make_unique<RunLock>(config_.out);
+  if (!goes_on_in(config_.resume, config_.out) && fs::exists(fs::path(config_.out) / "last.safetensors"))
+    fail(ExitCode::usage, "train", config_.out, " holds a run already; go on with --resume ",
+        in_shell(config_.out), ", or choose another --out");
+  if (!config_.weights.empty()) start_from_weights(*learner_, config_.weights);
   if (!config_.resume.empty())
     progress_ = load_checkpoint(checkpoint_path(config_.resume), *learner_, resolved_, dataset_.fingerprint(),
         config_.allow_other_bits);
-  else if (fs::exists(fs::path(config_.out) / "last.safetensors"))
-    fail(ExitCode::usage, "train", config_.out, " holds a run already; go on with --resume ",
-        in_shell(config_.out), ", or choose another --out");
-  else if (!config_.weights.empty()) start_from_weights(*learner_, config_.weights);
+  if (!config_.resume.empty() && !goes_on_in(config_.resume, config_.out))
+    copy_run(config_.resume, config_.out, resolved_);
   if (config_.extend > 0)
     std::printf("%s: %lld steps in all; learning rate %.3g, that of a run of this length\n",
         config_.out.c_str(), static_cast<long long>(config_.iters), learner_->learning_rate());
@@ -134,6 +131,7 @@ void Trainer::step_recorded(const Batch& batch, bool log_now) {
     // Where the recorded kernels read.
     recorded_batch_ = transformed(
         batch, [&](const Tensor& t) { return learner_->parameters().empty(t.shape(), t.dtype()); });
+    recorded_batch_.host = nullptr;  // that batch is gone when the next is recorded
     recorded_ = std::make_unique<RecordedStep>(learner_->activations(), [this](Tape& tape, LossTerms& log) {
       const Var loss = learner_->backward(tape, recorded_batch_, log);
       learner_->update();
@@ -217,9 +215,10 @@ Outcome Trainer::finished_already() {
 void Trainer::begin_phase(ProgressLine& line) {
   const Phase& before = learner_->phases()[learner_->phase_number() - 1];
   std::string from = "the last weights";
-  const std::string best = config_.out + "/best.safetensors", kept = best_of(config_.out, before);
+  const std::string best = config_.out + "/best.safetensors",  // of this phase; the next may find better ones
+      kept = config_.out + "/best-" + before.name + ".safetensors";
   if (learner_->phase().start == Phase::Start::best && fs::exists(best)) {
-    if (!fs::exists(kept)) fs::create_hard_link(best, kept);
+    if (!fs::exists(kept)) write_bytes(kept, read_bytes(best));
     const TensorFile file = load_tensors(kept, Arena("best weights"));
     get_weights(file, learner_->student(), kept);
     if (learner_->phase().keep_optimizer) get_optimizer(file, *learner_, kept);

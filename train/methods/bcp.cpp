@@ -61,7 +61,11 @@ void Bcp::resolve(const RunShape& run) {
   if (labeled_batch_ < 2 || labeled_batch_ % 2 || run.batch != 2 * labeled_batch_)
     fail(ExitCode::usage, "options", "a batch of ", run.batch, " with ", labeled_batch_,
         " labelled images; bcp mixes halves of both kinds: --batch is a multiple of 4, half of it labelled");
-  pre_training_steps_ = std::min(run.iterations, int64_t(std::ceil(pre_training_ * double(run.iterations))));
+  pre_training_steps_ = pre_training_steps(run);
+}
+
+int64_t Bcp::pre_training_steps(const RunShape& run) const {
+  return std::min(run.iterations, int64_t(std::ceil(pre_training_ * double(run.iterations))));
 }
 
 std::vector<Phase> Bcp::phases(const RunShape& run) const {
@@ -70,9 +74,9 @@ std::vector<Phase> Bcp::phases(const RunShape& run) const {
   Phase late = early;
   early.name = "pre-training";
   early.unlabeled = 0;
-  early.iterations = pre_training_steps_;
+  early.iterations = pre_training_steps(run);
   late.name = "self-training";
-  late.iterations = run.iterations - pre_training_steps_;
+  late.iterations = run.iterations - early.iterations;
   late.start = Phase::Start::best;
   late.copy_to_teacher = true;
   std::vector<Phase> all{early, late};

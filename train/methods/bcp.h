@@ -41,6 +41,7 @@ class Bcp final : public AveragedTeacher {
     Var ce, dice;
   };
 
+  int64_t pre_training_steps(const RunShape& run) const;
   bool pre_training(const TrainState& s) const { return s.iteration < pre_training_steps_; }
   // base outside of the square, patch inside.
   static void mix(const LabeledImages& base, const LabeledImages& patch, const Box& square, double w_out,

@@ -265,7 +265,7 @@ Var LocalContrast::predictive(Step& step, Pass& pass, const Var& z) const {
 Var LocalContrast::local_loss(Step& step) const {
   Pass pass(step.tape, *step.s.student, /*training=*/true, step.s.rng, site::student);
   const Var map = step.s.model->forward(pass, two_views(step, 1, 2)).decoder.back();
-  const Shape& s = map.shape();
+  const Shape s = map.shape();
   const PixelPlan::Groups groups = pixels_.groups(step.b.size(), s[1], s[2]);
   const int64_t n = int64_t(groups.index.size()), m = n / groups.count;
   const Tensor index = integers({n}), label = integers({groups.count, m});

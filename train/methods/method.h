@@ -88,7 +88,8 @@ class Method {
       const TrainState&, const Batch&, const std::vector<std::string>& /*class_names*/) {
     return {};
   }
-  // The windows that loss() draws, on the images as they are; null where it draws none. Changes nothing.
+  // Windows as loss() draws them, on the images as they are and not as it mixes them; null where it draws
+  // none. Changes nothing.
   virtual std::shared_ptr<const DrawnWindows> windows(const TrainState&, const Batch&) { return {}; }
   // State beyond the stores (queues, thresholds) for bit-exact resume.
   virtual void save(TensorFile&) const {}

@@ -58,12 +58,13 @@ std::vector<int64_t> random_permutation(int64_t n, Rng& rng) {
 
 Box random_cut(int64_t height, int64_t width, Rng& rng) {
   const bool cuts = rng.below(2) == 0;
-  for (;;) {
-    const double area = rng.uniform(0.02, 0.4) * double(height * width), aspect = rng.uniform(0.3, 1 / 0.3);
+  const double area = rng.uniform(0.02, 0.4) * double(height * width);
+  for (;;) {  // until one fits: the area stays what it is
+    const double aspect = rng.uniform(0.3, 1 / 0.3);
     const int64_t h = int64_t(std::sqrt(area * aspect)), w = int64_t(std::sqrt(area / aspect));
-    if (h > height || w > width) continue;
-    const Box box{rng.below(height - h + 1), rng.below(width - w + 1), h, w};
-    return cuts ? box : Box{0, 0, 0, 0};
+    const int64_t top = rng.below(height), left = rng.below(width);
+    if (top + h > height || left + w > width) continue;
+    return cuts ? Box{top, left, h, w} : Box{0, 0, 0, 0};
   }
 }
 

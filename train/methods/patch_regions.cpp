@@ -4,13 +4,20 @@
 
 namespace patchcl {
 
-SeenImages::SeenImages(const Step& step, const Tensor& target, int64_t K, const Place& place) {
+SeenImages::SeenImages(
+    const Step& step, const Tensor& target, int64_t K, const Place& place, const Tensor& mixed) {
   const Batch& b = place.here(step.b);
   const Shape& s = b.images().shape();
   const int64_t n = target ? s[0] : b.labeled;
   confidence = place.memory.empty({n, s[1], s[2], K}, DType::f32);
   step.work([&] {
     images = place.here(b.images().rows(0, n));
+    if (target && mixed) {
+      const Tensor labeled = images.rows(0, b.labeled);
+      images = place.memory.empty(images.shape(), images.dtype());
+      copy(labeled, images.rows(0, b.labeled));
+      copy(place.here(mixed), images.rows(b.labeled, n - b.labeled));
+    }
     one_hot(place.here(b.labels().rows(0, b.labeled)), confidence.rows(0, b.labeled));
     if (target) copy(place.here(target), confidence.rows(b.labeled, n - b.labeled));
   });

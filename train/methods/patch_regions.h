@@ -7,9 +7,10 @@
 namespace patchcl {
 
 // Images with the confidence of their pixels: labels as one-hot on the labelled ones, `target` (m,H,W,K) on
-// the unlabelled ones behind them. Without a target the labelled images alone.
+// the unlabelled ones behind them, or on the `mixed` images that were seen in their place. Without a target
+// the labelled images alone.
 struct SeenImages {
-  SeenImages(const Step& step, const Tensor& target, int64_t K, const Place& place);
+  SeenImages(const Step& step, const Tensor& target, int64_t K, const Place& place, const Tensor& mixed = {});
   Tensor images, confidence;
   PatchImages batch;
 };

@@ -62,7 +62,7 @@ class PatchCl : public SemiSupervised {
   // (n,D) on the host, of these classes.
   virtual ClassStatistics statistics(
       Step& step, const Tensor& anchors, const std::vector<int32_t>& classes) const;
-  virtual Regions draw_regions(const Step& step, const Tensor& target, uint32_t site);
+  virtual Regions draw_regions(const Step& step, const Tensor& target, const Tensor& mixed, uint32_t site);
   // The embeddings as f32 on the host, in the queues of their classes.
   virtual Tensor push(Step& step, const Tensor& embeddings, const std::vector<int32_t>& classes);
   virtual Tensor teacher_embeddings(Step& step, const Tensor& patches, const Tensor& attention) const;

@@ -18,8 +18,8 @@ Var PatchCl::region_contrast(Step& step, const Passes& passes) {
     seen = Arena("contrast").empty({s[0], s[1], s[2], classes_}, DType::f32);
     step.work([&] { seen = confidence_of(passes.mixed.labels, passes.mixed.weight, classes_); });
   }
-  const Regions shown = draw_regions(step, seen, site::patches),
-                looked = draw_regions(step, passes.target.probabilities, site::teacher_windows);
+  const Regions shown = draw_regions(step, seen, passes.mixed.images, site::patches),
+                looked = draw_regions(step, passes.target.probabilities, {}, site::teacher_windows);
   if (shown.classes.size() < 2 || looked.classes.size() < 2) return {};
   const Tensor keys = enqueue_regions(step, passes.target.map, looked);
   if (!enough_classes(step)) return {};
@@ -44,9 +44,9 @@ Tensor PatchCl::class_directions(const Step& step, const Tensor& keys,
   return directions;
 }
 
-Regions PatchCl::draw_regions(const Step& step, const Tensor& target, uint32_t site) {
+Regions PatchCl::draw_regions(const Step& step, const Tensor& target, const Tensor& mixed, uint32_t site) {
   const Place host = step.place(/*host_only=*/true);
-  const SeenImages seen(step, o_.patches.labeled_only ? Tensor() : target, classes_, host);
+  const SeenImages seen(step, o_.patches.labeled_only ? Tensor() : target, classes_, host, mixed);
   const int64_t budget = o_.patches_per_class * classes_;
   std::vector<Patch> drawn(static_cast<size_t>(budget));
   step.work([&] { drawn = sample(step, seen.batch, budget, site).positive; });

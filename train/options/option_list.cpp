@@ -9,6 +9,7 @@
 
 #include "tensor/file.h"
 #include "tensor/text.h"
+#include "train/options/toml.h"
 
 namespace patchcl {
 
@@ -113,13 +114,9 @@ std::vector<const CLI::Option*> all_options(const CLI::App& app) {
   return all;
 }
 
-std::string in_quotes(const std::string& text) {
-  std::string all = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') all += '\\';
-    all += c;
-  }
-  return all + "\"";
+// TOML's whole numbers have 63 bits.
+bool is_beyond_toml(const std::string& value) {
+  return value.size() > 18 && value.find_first_not_of("0123456789") == std::string::npos;
 }
 
 }  // namespace
@@ -162,11 +159,13 @@ std::string unknown_key(const CLI::App& app, const std::string& file) {
   for (const CLI::Option* o : all_options(app))
     if (o->get_configurable())
       for (const std::string& name : o->get_lnames()) known.push_back(name);
-  TextIn in(read_text(file, ExitCode::usage));
-  for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(in)) {
-    if (!item.parents.empty()) return "[" + item.parents.front() + "] is a section; options stand in none";
-    if (std::find(known.begin(), known.end(), item.name) == known.end())
-      return "'" + item.name + "' is no option of a file" + did_you_mean(item.name, known);
+  try {
+    for (const auto& [name, value] : toml_values(read_text(file, ExitCode::usage)))
+      if (std::find(known.begin(), known.end(), name) == known.end())
+        return "'" + name + "' is no option of a file" + did_you_mean(name, known);
+  } catch (const Error& e) {
+    const std::string what = e.what();
+    return what.substr(what.find("] ") + 2);  // behind "[where]"
   }
   return "is not understood";
 }
@@ -239,7 +238,7 @@ std::string OptionList::toml() const {
     std::string value = e.get();
     if (value.empty()) continue;
     if (e.form == Form::list) value = "[" + value + "]";
-    if (e.form == Form::word) value = in_quotes(value);
+    if (e.form == Form::word || is_beyond_toml(value)) value = toml_text(value);
     all += e.name + "=" + value + "\n";
   }
   return all;

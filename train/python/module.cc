@@ -5,6 +5,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "tensor/parallel.h"
 #include "train/evaluate/inference.h"
@@ -62,7 +63,7 @@ class Network {
 
 PYBIND11_MODULE(_patchcl, m) {
   py::register_exception<Error>(m, "Error");
-  m.def("set_threads", [](int n) { set_threads(n); }, "CPU threads of predictions; 0: all cores");
+  m.def("set_threads", [](int n) { set_threads(n > 0 ? n : int(std::thread::hardware_concurrency())); }, "CPU threads of predictions; 0: all cores");
   py::class_<Network>(m, "Network")
       .def(py::init<const std::string&>())
       .def("predict", &Network::predict)

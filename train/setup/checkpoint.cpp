@@ -26,7 +26,7 @@ Tensor to_host(const Tensor& t, const Arena& host) {
 // device, which rounds otherwise. Data may move; that they are the same is told by their fingerprint. The
 // number of steps may grow (--extend).
 bool is_free(const std::string& key) {
-  for (const char* k : {"out", "data", "threads", "log-every", "anomaly", "device"})
+  for (const char* k : {"out", "data", "threads", "log-every", "anomaly", "device", "graph"})
     if (key == k) return true;
   return false;
 }
@@ -184,7 +184,29 @@ std::string weights_path(const std::string& from) {
 }
 
 std::string folder_of(const std::string& resume) {
-  return fs::is_directory(resume) ? resume : fs::path(resume).parent_path().string();
+  if (fs::is_directory(resume)) return resume;
+  const std::string folder = fs::path(resume).parent_path();
+  return folder.empty() ? "." : folder;
+}
+
+bool goes_on_in(const std::string& resume, const std::string& folder) {
+  return !resume.empty() && fs::equivalent(folder_of(resume), folder);
+}
+
+void copy_run(const std::string& resume, const std::string& to, const std::string& config) {
+  const auto copy = [&](const fs::path& file, const std::string& name) {
+    write_bytes((fs::path(to) / name).string(), read_bytes(file.string(), ExitCode::checkpoint));
+  };
+  for (const auto& entry : fs::directory_iterator(folder_of(resume))) {
+    const std::string name = entry.path().filename();
+    const bool weights = name == "best.safetensors" ||
+                         (name.starts_with("best-") && name.ends_with(".safetensors")),
+               log = name == "metrics.jsonl" || name == "metrics.csv" || name == "audit.jsonl";
+    if (entry.is_regular_file() && (weights || log || name == "best.json" || name == "run.json"))
+      copy(entry.path(), name);
+  }
+  update_text(to + "/config.toml", config);
+  copy(checkpoint_path(resume), "last.safetensors");
 }
 
 std::string config_of(const std::string& checkpoint) {

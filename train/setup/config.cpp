@@ -10,30 +10,26 @@
 #include "tensor/file.h"
 #include "tensor/parallel.h"
 #include "tensor/text.h"
+#include "train/options/toml.h"
 #include "train/setup/checkpoint.h"
 
 namespace patchcl {
 
 namespace {
-std::vector<CLI::ConfigItem> items_of(const std::string& toml) {
-  TextIn in(toml);
-  return CLI::ConfigTOML().from_config(in);
-}
-
 std::string method_in(const std::string& toml, const std::string& otherwise) {
-  for (const CLI::ConfigItem& item : items_of(toml))
-    if (item.name == "method") return listed(item.inputs);
+  for (const auto& [name, value] : toml_values(toml))
+    if (name == "method") return value;
   return otherwise;
 }
 
-// The value of the last --NAME in a command line; empty when there is none.
-std::string value_of(const std::vector<std::string>& arguments, const std::string& flag) {
-  std::string value;
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    if (arguments[i] == flag && i + 1 < arguments.size()) value = arguments[i + 1];
-    if (arguments[i].starts_with(flag + "=")) value = arguments[i].substr(flag.size() + 1);
+// What is wrong in a file the parser says, which reads it too.
+std::string method_in_file(const std::string& file, const std::string& otherwise) {
+  const std::string toml = read_text(file, ExitCode::usage);
+  try {
+    return method_in(toml, otherwise);
+  } catch (const Error&) {
+    return otherwise;
   }
-  return value;
 }
 
 // A word that begins with no number can only be a file of names.
@@ -126,11 +122,20 @@ void declare_method_options(CLI::App& app, Method& method) {
     }
 }
 
+std::string value_of(const std::vector<std::string>& arguments, const std::string& flag) {
+  std::string value;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] == flag && i + 1 < arguments.size()) value = arguments[i + 1];
+    if (arguments[i].starts_with(flag + "=")) value = arguments[i].substr(flag.size() + 1);
+  }
+  return value;
+}
+
 std::string method_of(const std::vector<std::string>& arguments, const std::string& otherwise) {
   const std::string named = value_of(arguments, "--method");
   if (!named.empty()) return named;
   const std::string file = value_of(arguments, "--config"), run = value_of(arguments, "--resume");
-  if (!file.empty()) return method_in(read_text(file, ExitCode::usage), otherwise);
+  if (!file.empty()) return method_in_file(file, otherwise);
   if (!run.empty()) return method_in(saved_config(run).toml, otherwise);
   return otherwise;
 }
@@ -161,10 +166,9 @@ TrainConfig from_toml(const std::string& text, const std::string& where) {
   OptionList general;
   config.declare(general);
   try {
-    const std::vector<CLI::ConfigItem> items = items_of(text);
     const std::unique_ptr<Method> method = make_method(method_in(text, config.method));
-    for (const CLI::ConfigItem& item : items)
-      (general.contains(item.name) ? general : method->options()).set(item.name, listed(item.inputs));
+    for (const auto& [name, value] : toml_values(text))
+      (general.contains(name) ? general : method->options()).set(name, value);
     config.method_options = method->options().values();
   } catch (const std::exception& e) {
     fail(ExitCode::checkpoint, "train", where, " cannot be read: ", e.what());
@@ -175,7 +179,7 @@ TrainConfig from_toml(const std::string& text, const std::string& where) {
 std::map<std::string, std::string> values_in(const std::string& toml, const std::string& where) {
   std::map<std::string, std::string> values;
   try {
-    for (const CLI::ConfigItem& item : items_of(toml)) values[item.name] = listed(item.inputs);
+    for (const auto& [name, value] : toml_values(toml)) values[name] = value;
   } catch (const std::exception& e) {
     fail(ExitCode::checkpoint, "config", where, " cannot be read: ", e.what());
   }

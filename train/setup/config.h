@@ -118,6 +118,8 @@ struct TrainConfig {
 std::shared_ptr<Method> declare_options(CLI::App& app, TrainConfig& config);
 // Those of a method alone.
 void declare_method_options(CLI::App& app, Method& method);
+// The value of the last --NAME in a command line (`flag`: with its dashes); empty when there is none.
+std::string value_of(const std::vector<std::string>& arguments, const std::string& flag);
 // The method that these arguments ask for: --method, or the one of a --config or --resume.
 std::string method_of(const std::vector<std::string>& arguments, const std::string& otherwise);
 

@@ -1,0 +1,101 @@
+// Runs that go on elsewhere or otherwise: in another folder, on moved data, with names that need quotes.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "tensor/file.h"
+#include "tests/command_line.h"
+#include "train/options/toml.h"
+#include "train/setup/checkpoint.h"
+
+using namespace patchcl;
+using namespace patchcl::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string small(const std::string& run, const std::string& more) {
+  return "train --size 16 --batch 4 --widths 2,4 --dropout 0,0.1 --threads 1 --log-every 1 --device cpu "
+         "--out " +
+         run + " " + more;
+}
+const std::string kPhantom = "--data phantom:cases=4,val=1,size=32,slices=4 --labeled 2 ";
+
+TEST(Resume, InAnotherFolderTheRunIsWholeThereAndStaysWhereItWas) {
+  const TemporaryFolder folder;
+  const std::string a = folder / "a", b = folder / "b", one = folder / "one";
+  const std::string options = kPhantom + "--schedule constant --val-every 2 ";
+  ASSERT_EQ(run_patchcl(small(one, options + "--iters 6")).code, 0);
+  ASSERT_EQ(run_patchcl(small(a, options + "--iters 4")).code, 0);
+  const std::string last = read_text(a + "/last.safetensors"), metrics = read_text(a + "/metrics.csv");
+  const std::string command = "train --resume " + a + " --extend 2 --out " + b;
+  const Outcome o = run_patchcl(command);
+  ASSERT_EQ(o.code, 0) << o.output;
+  for (const char* file : {"/metrics.csv", "/best.json", "/results.md"})
+    EXPECT_EQ(read_text(b + file), read_text(one + file)) << file;
+  EXPECT_TRUE(fs::exists(b + "/best.safetensors"));
+  EXPECT_EQ(read_text(a + "/last.safetensors"), last);
+  EXPECT_EQ(read_text(a + "/metrics.csv"), metrics);
+  const Outcome again = run_patchcl(command);
+  EXPECT_EQ(again.code, 2) << again.output;
+  EXPECT_TRUE(contains(again.output, "holds a run already")) << again.output;
+  const Outcome finished = run_patchcl("train --resume " + a + " --out " + folder / "c");
+  EXPECT_EQ(finished.code, 0) << finished.output;
+  EXPECT_EQ(read_text(folder / "c/last.safetensors"), last);
+  EXPECT_EQ(read_text(folder / "c/results.md"), read_text(a + "/results.md"));
+}
+
+TEST(Resume, TheFolderOfABareNameIsThisOne) {
+  EXPECT_EQ(folder_of("last.safetensors"), ".");
+  EXPECT_EQ(folder_of("runs/last.safetensors"), "runs");
+}
+
+// A quarter of 20 steps is not a quarter of 40.
+TEST(Resume, PreTrainingOfBcpIsAShareOfTheRunAndSoItIsNotExtended) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(run_patchcl(small(folder / "run", kPhantom + "--method bcp --iters 4 --val-every 0")).code, 0);
+  const Outcome o = run_patchcl("train --resume " + folder / "run" + " --extend 4");
+  EXPECT_EQ(o.code, 2) << o.output;
+  EXPECT_TRUE(contains(o.output, "is a share of its 4 steps")) << o.output;
+}
+
+TEST(Toml, TextsComeBackWhateverTheyHold) {
+  const std::vector<std::string> texts{"^([a-z_]+\\d+)\"?", "a#b", "it's", "#", "tab\tand\nline", "naïve/π",
+      "1", "", "\xff\x80x\xc3", "\xed\xa0\x80"};
+  for (const std::string& text : texts) {
+    const OptionValues values = toml_values("x=" + toml_text(text) + "  # a remark\n");
+    EXPECT_EQ(values, (OptionValues{{"x", text}})) << text;
+  }
+  EXPECT_EQ(toml_values("x=\"a\xff\"\n"), (OptionValues{{"x", "a\xff"}})) << "of an older program";
+  EXPECT_EQ(toml_values("a = 1e-05\nb = [16, 32]\nc = true\nd = 3\n"),
+      (OptionValues{{"a", "1e-05"}, {"b", "16,32"}, {"c", "true"}, {"d", "3"}}));
+}
+
+TEST(Toml, WhatIsNoneIsNamedWithItsLine) {
+  for (const auto& [text, said] : {std::pair("a = 1\nb = word\n", "line 2 is no TOML"),
+           {"[train]\na = 1\n", "[train] is a section"}, {"a = 2026-11-30\n", "'a' is no text, number"}}) {
+    try {
+      toml_values(text);
+      ADD_FAILURE() << text;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::usage);
+      EXPECT_TRUE(contains(e.what(), said)) << e.what();
+    }
+  }
+}
+
+TEST(Toml, ARunOfOddNamesGoesOn) {
+  const TemporaryFolder folder;
+  const std::string data = folder / "d#2 \"x\"", run = folder / "run";
+  const std::string phantom = "phantom:cases=5,val=1,size=16,slices=2";
+  ASSERT_EQ(run_patchcl("data convert " + phantom + " '" + data + "' --as png").code, 0);
+  const Outcome o = run_patchcl(small(
+      run, "--data '" + data + "' --group '^([a-z_]+\"?\\d+)' --iters 2 " + "--seed 18446744073709551615"));
+  ASSERT_EQ(o.code, 0) << o.output;
+  const Outcome resumed = run_patchcl("train --resume " + run + " --extend 1");
+  EXPECT_EQ(resumed.code, 0) << resumed.output;
+  const Outcome again = run_patchcl("train --config " + run + "/config.toml --out " + folder / "again");
+  EXPECT_EQ(again.code, 0) << again.output;
+}
+
+}  // namespace
