@@ -126,7 +126,7 @@ $(O)/commit-$(COMMIT):
 	@rm -f $(O)/commit-*
 	@touch $@
 
-# Objects are of the flags that made them.
+# Objects of C++ are of the flags that made them.
 $(O)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(FLAGS)' | cmp -s - $@ || printf '%s\n' '$(FLAGS)' > $@

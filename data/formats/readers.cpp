@@ -104,9 +104,15 @@ bool is_readable(const std::string& path) {
   }
 }
 
-void fail_dead_link(const std::string& path) {
-  fail(ExitCode::data, "data", path,
-      ": a link to nothing; fetch the file (git annex get, dvc pull), or take the link away");
+bool is_wanted_file(const std::filesystem::directory_entry& entry, bool (*wanted)(const std::string& path)) {
+  const std::string path = entry.path(), name = entry.path().filename();
+  std::error_code ignored;
+  const bool leads_nowhere = entry.is_symlink(ignored) && !entry.exists(ignored);
+  if (name[0] == '.' || !(leads_nowhere || entry.is_regular_file(ignored)) || !wanted(path)) return false;
+  if (leads_nowhere)
+    fail(ExitCode::data, "data", path,
+        ": a link to nothing; fetch the file (git annex get, dvc pull), or take the link away");
+  return true;
 }
 
 std::string stem_of(const std::string& path) {
@@ -121,6 +127,12 @@ Grid read_grid(const std::string& path, const std::string& array) {
     case Format::nifti: return read_nifti(path);
     default: return read_image(path);
   }
+}
+
+Grid read_image_grid(const std::string& path) {
+  Grid grid = read_grid(path);
+  if (format_of(path) == Format::nifti) normalize_channels(grid);
+  return grid;
 }
 
 void normalize_channels(Grid& grid) {
@@ -205,8 +217,7 @@ Volume to_volume(const std::string& id, const std::string& path, const Grid& ima
 }
 
 Volume read_volume(const std::string& path) {
-  Grid image = read_grid(path);
-  if (format_of(path) == Format::nifti) normalize_channels(image);
+  const Grid image = read_image_grid(path);
   std::optional<Grid> label;
   if (format_of(path) == Format::h5) label = read_h5(read_bytes(path), path, "label");
   return to_volume(stem_of(path), path, image, label ? &*label : nullptr, path);

@@ -4,6 +4,7 @@
 // A damaged, truncated or contradictory file is an Error(data) that names it; a file that cannot be written
 // an Error(io). Labels are whole numbers 0..255; a Dataset demands that they lie within its classes.
 #pragma once
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,9 @@ Format format_of(const std::string& path);
 bool is_readable(const std::string& path);  // has one of these extensions
 // By extension, or by the mark of a file without a known one.
 bool is_dicom(const std::string& path);
-// Error(data): a link whose file was never fetched, or is gone.
-[[noreturn]] void fail_dead_link(const std::string& path);
+// Whether an entry of a folder is a file, not a hidden one, and of a name that is wanted. Error(data) for one
+// that is a link to nothing.
+bool is_wanted_file(const std::filesystem::directory_entry& entry, bool (*wanted)(const std::string& path));
 // "imagesTr/hippocampus_001.nii.gz" -> "hippocampus_001".
 std::string stem_of(const std::string& path);
 
@@ -28,6 +30,8 @@ std::string stem_of(const std::string& path);
 // extremes.
 Grid read_grid(const std::string& path, const std::string& array = "image");
 
+// An image as training and predictions take it: read_grid, and the channels of NIfTI each in [0,1].
+Grid read_image_grid(const std::string& path);
 // Each channel to [0,1] by its own extremes: modalities of one case have scales of their own.
 void normalize_channels(Grid& grid);
 // (v - low) / (high - low) as float. Throws Error(data) naming `path` and the position of a NaN or infinity.

@@ -41,11 +41,11 @@ std::string folder_in(const std::string& dir, const Words& names) {
   return "";
 }
 
-bool is_image(const fs::path& path) {
+bool is_image(const std::string& path) {
   try {
-    return format_of(path.string()) != Format::h5;
+    return format_of(path) != Format::h5;
   } catch (const Error& e) {
-    if (is_dicom(path.string())) throw;
+    if (is_dicom(path)) throw;
     return false;
   }
 }
@@ -55,11 +55,8 @@ using Files = std::map<std::string, std::string>;  // stem to path
 Files files_in(const std::string& dir) {
   Files files;
   for (const auto& entry : fs::directory_iterator(dir)) {
-    const std::string path = entry.path(), name = entry.path().filename();
-    std::error_code ignored;
-    const bool leads_nowhere = entry.is_symlink(ignored) && !entry.exists(ignored);
-    if (name[0] == '.' || !(leads_nowhere || entry.is_regular_file(ignored)) || !is_image(path)) continue;
-    if (leads_nowhere) fail_dead_link(path);
+    if (!is_wanted_file(entry, is_image)) continue;
+    const std::string path = entry.path();
     const auto [other, added] = files.emplace(stem_of(path), path);
     if (!added)
       fail(ExitCode::data, "data", path, " and ", other->second, " have one name; take one of them away");
@@ -150,11 +147,7 @@ Source source_of(const std::string& stem, const std::string& image, const std::s
   s.path = image;
   s.label_path = mask;
   set_sizes(s);
-  s.image = [image] {
-    Grid grid = read_grid(image);
-    if (format_of(image) == Format::nifti) normalize_channels(grid);
-    return grid;
-  };
+  s.image = [image] { return read_image_grid(image); };
   if (!mask.empty()) s.label = [mask] { return read_mask(mask); };
   return s;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "data/resize.h"
 #include "data/stream/elastic.h"
@@ -57,21 +58,16 @@ template <class T> Picture<T> cut(
   return out;
 }
 
-// The rows or columns of an image that are read from `begin` on: all, or a cut, which goes on by reflection
-// where the image is smaller, as in inference.
-std::vector<int64_t> read_along(int64_t begin, int64_t length, const AugmentOptions& o) {
-  if (o.fit != Fit::crop) return range(0, length);
-  return continued(range(begin, std::min(begin + o.size, length)), o.size);
-}
-
-template <class T> Picture<T> taken(const T* in, int64_t width, int64_t channels,
-    const std::vector<int64_t>& rows, const std::vector<int64_t>& columns) {
-  Picture<T> out{int64_t(rows.size()), int64_t(columns.size()), channels, {}};
-  out.values.reserve(rows.size() * columns.size() * size_t(channels));
-  for (const int64_t y : rows)
-    for (const int64_t x : columns) {
-      const T* const pixel = in + (y * width + x) * channels;
-      out.values.insert(out.values.end(), pixel, pixel + channels);
+// At least side x side: it goes on by reflection where it is smaller, as in inference.
+template <class T> Picture<T> continued_to(Picture<T> x, int64_t side) {
+  if (x.height >= side && x.width >= side) return x;
+  const std::vector<int64_t> rows = continued(range(0, x.height), side),
+                             columns = continued(range(0, x.width), side);
+  Picture<T> out{int64_t(rows.size()), int64_t(columns.size()), x.channels, {}};
+  for (const int64_t row : rows)
+    for (const int64_t column : columns) {
+      const auto pixel = x.values.begin() + (row * x.width + column) * x.channels;
+      out.values.insert(out.values.end(), pixel, pixel + x.channels);
     }
   return out;
 }
@@ -79,7 +75,10 @@ template <class T> Picture<T> taken(const T* in, int64_t width, int64_t channels
 // (size,size,C)
 template <class T> Picture<T> whole(const Plan& p, const AugmentOptions& o, bool bilinear, const T* in,
     int64_t height, int64_t width, int64_t channels) {
-  Picture<T> x = taken(in, width, channels, read_along(p.top, height, o), read_along(p.left, width, o));
+  const bool crop = o.fit == Fit::crop;
+  Picture<T> x = cut(in, width, channels, p.top, p.left, crop ? std::min(height, o.size) : height,
+      crop ? std::min(width, o.size) : width);
+  if (crop) x = continued_to(std::move(x), o.size);
   if (p.what == Plan::turn) x = rot90_flip(x, p.quarter_turns, p.axis);
   else if (p.what == Plan::rotate) x = rotate_nearest(x, p.degrees);
   Picture<T> out{o.size, o.size, channels, std::vector<T>(size_t(o.size * o.size * channels))};

@@ -17,15 +17,7 @@ namespace patchcl {
 
 namespace {
 
-std::atomic<bool> g_asked{false};
 std::array<std::atomic<pid_t>, kMostChildren> g_children{};  // 0: a free place
-
-void stop_children(int, siginfo_t* from, void*) {
-  g_asked = true;
-  if (from->si_code > 0) return;  // the kernel's: a terminal has told them too
-  for (const std::atomic<pid_t>& child : g_children)
-    if (const pid_t pid = child; pid > 0) kill(pid, kAskToStop);
-}
 
 std::atomic<pid_t>& place_for(pid_t child) {
   for (std::atomic<pid_t>& place : g_children) {
@@ -53,28 +45,16 @@ pid_t spawn(std::vector<std::string> arguments, const std::string& log) {
 
 }  // namespace
 
-StopChildren::StopChildren() {
-  g_asked = false;
-  for (int i = 0; i < 3; ++i) {
-    struct sigaction a {};
-    a.sa_sigaction = stop_children;
-    // A terminal that closes may send several.
-    a.sa_flags = SA_SIGINFO | SA_RESTART | int(kSignals[i] == SIGHUP ? 0 : SA_RESETHAND);
-    sigaction(kSignals[i], &a, &before_[i]);
-    if (kSignals[i] == SIGHUP && before_[i].sa_handler == SIG_IGN) sigaction(SIGHUP, &before_[i], nullptr);
-  }
+void stop_children(const siginfo_t& signal) {
+  if (signal.si_code > 0) return;  // the kernel's: a terminal has told them too
+  for (const std::atomic<pid_t>& child : g_children)
+    if (const pid_t pid = child; pid > 0) kill(pid, kAskToStop);
 }
-
-StopChildren::~StopChildren() {
-  for (int i = 0; i < 3; ++i) sigaction(kSignals[i], &before_[i], nullptr);
-}
-
-bool StopChildren::asked() { return g_asked; }
 
 int run_self(std::vector<std::string> arguments, const std::string& log) {
   const pid_t child = spawn(std::move(arguments), log);
   std::atomic<pid_t>& place = place_for(child);
-  if (g_asked) kill(child, kAskToStop);  // the signal came before the child had its place
+  if (StopSignals::asked()) kill(child, kAskToStop);  // the signal came before the child had its place
   siginfo_t ended{};
   while (waitid(P_PID, id_t(child), &ended, WEXITED | WNOWAIT) < 0 && errno == EINTR) {}
   place = 0;  // while its number is still its own

@@ -21,6 +21,7 @@
 #include "train/commands/grid_record.h"
 #include "train/evaluate/progress.h"
 #include "train/loop/run_lock.h"
+#include "train/loop/stop_signals.h"
 #include "train/setup/config.h"
 #include "train/setup/run_record.h"
 
@@ -154,8 +155,8 @@ int run(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
   std::vector<std::string> train = train_command(c, plan, flags);
   append(train, threads_of_a_job(flags));
   int code = run_self(train, log);
-  if (code == 0 && !StopChildren::asked()) code = run_self(eval_command(c, plan, flags), log);
-  if (code == int(ExitCode::interrupted) || StopChildren::asked())
+  if (code == 0 && !StopSignals::asked()) code = run_self(eval_command(c, plan, flags), log);
+  if (code == int(ExitCode::interrupted) || StopSignals::asked())
     fail(ExitCode::interrupted, "grid", "stopped in ", c.folder.string(), "; the same command goes on");
   if (code == 0 && !read_scores(scores_file(c)))
     fail(ExitCode::internal, "grid", scores_file(c).string(), " holds no scores of classes, see ", log);
@@ -255,7 +256,7 @@ void demand_a_run(const std::vector<GridCell>& cells, const GridFlags& flags) {
 int run_all(const std::vector<GridCell>& cells, const GridPlan& plan, const GridFlags& flags) {
   make_folders(flags.out);
   const RunLock lock(flags.out);
-  const StopChildren signals;
+  const StopSignals signals(stop_children);
   return GridWork(cells, plan, flags).run_all();
 }
 

@@ -48,10 +48,7 @@ std::vector<fs::path> inputs(const std::string& where) {
   if (!fs::is_directory(where)) return {where};
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(where))
-    if (const std::string name = entry.path().filename(); name[0] != '.' && is_readable(entry.path())) {
-      if (entry.is_symlink() && !entry.exists()) fail_dead_link(entry.path());
-      if (entry.is_regular_file()) files.push_back(entry.path());
-    }
+    if (is_wanted_file(entry, is_readable)) files.push_back(entry.path());
   if (files.empty())
     fail(ExitCode::data, "predict", where, " holds no .png, .jpg, .bmp, .tif, .h5, .nii or .nii.gz file",
         hint_of_data_set(where));

@@ -11,10 +11,12 @@ inline constexpr int kAskToStop = SIGUSR1;
 
 class StopSignals {
  public:
-  StopSignals();
+  // Told of each signal within its handler, where little is safe.
+  using Listener = void (*)(const siginfo_t&);
+  explicit StopSignals(Listener listener = nullptr);
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;
-  bool asked() const;
+  static bool asked();
 
  private:
   static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, kAskToStop};

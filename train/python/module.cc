@@ -63,7 +63,8 @@ class Network {
 
 PYBIND11_MODULE(_patchcl, m) {
   py::register_exception<Error>(m, "Error");
-  m.def("set_threads", [](int n) { set_threads(n > 0 ? n : int(std::thread::hardware_concurrency())); }, "CPU threads of predictions; 0: all cores");
+  m.def("set_threads", [](int n) { set_threads(n > 0 ? n : int(std::thread::hardware_concurrency())); },
+      "CPU threads of predictions; 0: all cores");
   py::class_<Network>(m, "Network")
       .def(py::init<const std::string&>())
       .def("predict", &Network::predict)

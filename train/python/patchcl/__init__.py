@@ -34,7 +34,8 @@ class Network:
 
         image: (H,W) or (D,H,W) for a network of one channel, else (H,W,C) or (D,H,W,C). It is scaled to [0,1] as
         the program scales files: 8-bit pictures by 255, others each channel by its own smallest and largest value;
-        value_range=(low, high) says another: (0, 1) for SSL4MIS's .h5, which are scaled already. ValueError for other shapes and for values that are not finite.
+        value_range=(low, high) says another: (0, 1) for SSL4MIS's .h5, which are scaled already. ValueError for
+        other shapes and for values that are not finite.
         """
         image = np.asarray(image)
         x = image if self.channels > 1 else image[..., None]
@@ -47,7 +48,7 @@ class Network:
         low, high = (np.asarray(v, np.float64) for v in value_range)
         if not np.isfinite(low + high).all() or not np.isfinite(x).all():
             raise ValueError("values that are not finite")
-        x = np.where(high > low, (x - low) / np.where(high > low, high - low, 1), 0)
+        x = np.where(high > low, (x.astype(np.float64) - low) / np.where(high > low, high - low, 1), 0)
         flat = self._network.predict(np.ascontiguousarray(x.reshape((-1,) + x.shape[-3:]), np.float32),
                                      probabilities, largest_component)
         return flat[0] if x.ndim == 3 else flat
