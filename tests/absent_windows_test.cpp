@@ -17,6 +17,19 @@ Tensor rows_of(const Arena& arena, const Vectors& v) {
   return t;
 }
 
+Vectors both(Vectors a, const Vectors& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+// Embeddings in the queues of all classes together.
+int64_t queued_in(const TensorFile& file) {
+  int64_t count = 0;
+  for (const auto& [name, t] : file.tensors)
+    if (name.ends_with(".position")) count += t.data<int64_t>()[0];
+  return count;
+}
+
 // log sum_q e^{<a,q>/tau} - mean_p <a,p>/tau, from the definition; 0 without a negative.
 double pulled_and_pushed(
     const std::vector<double>& a, const Vectors& positive, const Vectors& negative, double tau) {
@@ -37,11 +50,7 @@ TEST_F(IntraInter, IsItsDefinitionOnKnownEmbeddings) {
   const Vectors anchors{{1, 0}, {0.6, 0.8}, {0, 1}, {-1, 0}, {-0.8, 0.6}},
       keys{{0.8, 0.6}, {1, 0}, {0.6, -0.8}, {0, -1}, {-0.6, 0.8}},
       without{{0.3, 0.2}, {-0.5, 0.1}, {0.9, 0.1}, {0, 0.4}};
-  method.known = rows_of(arena_, without);
-  Patches patches;
-  patches.classes = classes;
-  patches.classes_without = classes_without;
-  patches.without = method.known;
+  const Patches patches{.classes = classes, .classes_without = classes_without};
   double want = 0;
   for (int32_t k = 0; k < int32_t(kClasses); ++k) {
     Vectors own, absent, others;
@@ -55,8 +64,8 @@ TEST_F(IntraInter, IsItsDefinitionOnKnownEmbeddings) {
               double(own.size());
     }
   }
-  const Var got = method.intra_inter(
-      step, tape_->constant(rows_of(arena_, anchors), "anchors"), patches, rows_of(arena_, keys));
+  const Var got = method.intra_inter(step, tape_->constant(rows_of(arena_, anchors), "anchors"), patches,
+      rows_of(arena_, both(keys, without)));
   EXPECT_NEAR(double(got.value().data<float>()[0]), want / double(kClasses), 1e-5);
 }
 
@@ -72,9 +81,9 @@ TEST_F(IntraInter, DrawsWindowsThatDoNotShowTheClass) {
   const Patches p = method.draw_patches(step_at(5), undecided());
   ASSERT_FALSE(p.classes_without.empty());
   const int64_t pixels = kPatchSide * kPatchSide;
-  ASSERT_EQ(p.without.numel(), int64_t(p.classes_without.size()) * pixels);
-  for (size_t i = 0; i < p.classes_without.size(); ++i) {
-    const float* x = p.without.data<float>() + int64_t(i) * pixels;
+  ASSERT_EQ(p.augmented.numel(), (p.shown() + p.absent()) * pixels);
+  for (int64_t i = 0; i < p.absent(); ++i) {
+    const float* x = p.augmented.data<float>() + (p.shown() + i) * pixels;
     double mean = 0, variance = 0;
     for (int64_t m = 0; m < pixels; ++m) mean += double(x[m]) / double(pixels);
     for (int64_t m = 0; m < pixels; ++m) variance += std::pow(double(x[m]) - mean, 2) / double(pixels);
@@ -91,10 +100,8 @@ TEST_F(IntraInter, WindowsWithoutTheClassJoinTheQueuesOfInfoNce) {
   const Vectors anchors{{1, 0}, {0.6, 0.8}, {-1, 0}, {0, 1}}, keys{{0.8, 0.6}, {1, 0}, {0, -1}, {0, 1}},
       queues[] = {{{1, 0}, {0.8, 0.6}}, {{-1, 0}, {-0.6, 0.8}}},
       without{{0.3, 0.2}, {-0.5, 0.1}, {0.9, 0.1}, {0, 0.4}};
-  Patches patches;
-  patches.classes = {0, 0, 1, 2};  // the last class has no queue yet: no anchor
-  patches.classes_without = {1, 0, 2, 0};
-  patches.without = method.known = rows_of(arena_, without);
+  // The last class has no queue yet: no anchor.
+  const Patches patches{.classes = {0, 0, 1, 2}, .classes_without = {1, 0, 2, 0}};
   double want = 0;
   for (size_t i = 0; i < 3; ++i) {
     const int32_t k = patches.classes[i];
@@ -104,7 +111,33 @@ TEST_F(IntraInter, WindowsWithoutTheClassJoinTheQueuesOfInfoNce) {
     all.push_back(keys[i]);
     want += pulled_and_pushed(anchors[i], {keys[i]}, all, 0.7) / 3;
   }
-  const Var got = method.against_queue_and_absent(
-      step, tape_->constant(rows_of(arena_, anchors), "anchors"), patches, rows_of(arena_, keys));
+  const Var got = method.against_queue_and_absent(step, tape_->constant(rows_of(arena_, anchors), "anchors"),
+      patches, rows_of(arena_, both(keys, without)));
   EXPECT_NEAR(double(got.value().data<float>()[0]), want, 1e-5);
+}
+
+// Windows without their class are embedded in the batch of those with it: their rows are not those of a batch
+// of their own, and no queue gets them.
+TEST_F(IntraInter, EmbedsWindowsOfBothKindsAsOneBatch) {
+  OpenPatchCl& method = make({{"contrast", "intra-inter"}, {"patch-stride", "16"}, {"parity", "threshold"},
+      {"labeled-windows", "true"}});
+  for (int64_t i = 0; i < kImages * kSide * kSide; ++i) {
+    batch_.labels().data<uint8_t>()[i] = uint8_t(i % kSide >= kSide / 2);
+    batch_.images().data<float>()[i] = float(i % 7) / 7;
+  }
+  Step step = step_at(5);
+  const Patches p = method.draw_patches(step, undecided());
+  ASSERT_GT(p.absent(), 1);
+  const Tensor keys = method.enqueue(step, p),
+               alone = method.teacher_embeddings(step, p.augmented.rows(p.shown(), p.absent()), {}),
+               together = method.teacher_embeddings(step, p.augmented, {});
+  ASSERT_EQ(keys.shape(), together.shape());
+  double apart = 0;
+  for (int64_t i = 0; i < keys.numel(); ++i) EXPECT_EQ(keys.item(i), together.item(i));
+  for (int64_t i = 0; i < alone.numel(); ++i)
+    apart = std::max(apart, std::abs(double(alone.item(i) - keys.item(p.shown() * kDimension + i))));
+  EXPECT_GT(apart, 1e-2);
+  TensorFile file;
+  method.save(file);
+  EXPECT_EQ(queued_in(file), p.shown());
 }

@@ -160,6 +160,74 @@ TEST(Mixing, WantsPseudoLabels) {
 
 namespace {
 
+// The loss of a learner behind its warm-up. `sure_of`: the teacher is sure of this class for every pixel;
+// `other_labels`: those of the labelled images are all of class 1.
+struct Seen {
+  int sure_of = -1;
+  bool other_labels = false;
+};
+double loss_with(
+    const std::string& method, const OptionValues& options, const Seen& seen, const char* term = "") {
+  const Arena memory("test");
+  Learner learner(method, options, small());
+  learner.go_to(4);
+  const Batch batch = random_batch(learner, memory);
+  if (seen.other_labels) fill(batch.labels().rows(0, batch.labeled), 1);
+  const std::vector<ParamInfo>& all = learner.layout().parameters();
+  for (size_t i = 0; i < all.size() && seen.sure_of >= 0; ++i)
+    if (all[i].name == "decoder.out_conv.bias")
+      learner.teacher()->value(int(i)).data<float>()[seen.sure_of] = 100;
+  Tape tape(learner.activations(), {.grad = false});
+  LossTerms log;
+  learner.begin_step();
+  const double total = learner.loss(tape, batch, log).value().item();
+  for (const auto& [name, value] : log.terms)
+    if (name == term) return value.value().item();
+  EXPECT_STREQ(term, "");
+  return total;
+}
+
+}  // namespace
+
+// Cut by CutMix, unlabelled images meet one another alone; a square comes with a labelled image's labels.
+TEST(Mixing, TakesLabelledPixelsWhereTheSquareIsAskedFor) {
+  for (const std::string mix : {"cutmix", "square"}) {
+    const OptionValues options{{"mix", mix}, {"confidence", "0"}, {"ramp-up", "0"}};
+    EXPECT_EQ(loss_with("base", options, {}, "consistency") !=
+                  loss_with("base", options, {.other_labels = true}, "consistency"),
+        mix == "square")
+        << mix;
+  }
+}
+
+TEST(PseudoLabels, KeepTheirLargestComponentsOnlyWhereThatIsAskedFor) {
+  for (const std::string mix : {"none", "cutmix"}) {
+    const auto loss = [&](const char* largest) {
+      return loss_with(
+          "base", {{"mix", mix}, {"confidence", "0"}, {"ramp-up", "0"}, {"largest-component", largest}}, {});
+    };
+    EXPECT_NE(loss("true"), loss("false")) << mix;
+  }
+}
+
+// Of pixels that weigh nothing it does not matter what the teacher says.
+TEST(CopyPaste, WeighsPseudoLabelsAsAskedAndByTheirConfidence) {
+  for (const std::string method : {"mean-teacher", "patchcl"}) {
+    const auto loss = [&](const char* weight, const char* confidence, int sure_of) {
+      OptionValues options{
+          {"copy-paste", "true"}, {"warm-up", "0"}, {"pseudo-weight", weight}, {"confidence", confidence}};
+      if (method == "patchcl") options.push_back({"contrast", "off"});
+      return loss_with(method, options, {.sure_of = sure_of});
+    };
+    EXPECT_EQ(loss("0", "0", 1), loss("0", "0", 2)) << method;
+    EXPECT_NE(loss("0.5", "0", 1), loss("0.5", "0", 2)) << method;
+    EXPECT_NE(loss("0.5", "0", 1), loss("1", "0", 1)) << method;
+    EXPECT_EQ(loss("0.5", "1", -1), loss("0", "0", -1)) << method << ": nobody is sure";
+  }
+}
+
+namespace {
+
 TrainConfig bcp_config(const std::string& out) {
   TrainConfig c;
   c.method = "bcp";

@@ -40,3 +40,18 @@ TEST(Fit, IsWhatTheOptionSaysInBatchesAndInWeights) {
     EXPECT_EQ(found, whole) << fit;
   }
 }
+
+// Pictures are cut where all of them are large enough; slices of a volume always stay whole.
+TEST(Fit, IsChosenByTheKindOfTheSetAndTheSizeOfEveryImage) {
+  TemporaryFolder folder;
+  const std::string data = folder / "tiles";
+  write_tiles(data, 40, 52);
+  EXPECT_EQ(Dataset::open(data, {.validation = 1}).fit(40), Fit::crop);
+  EXPECT_EQ(Dataset::open(data, {.validation = 1}).fit(41), Fit::resize);
+  const std::vector<uint8_t> small(30 * 52 * 3), mask(30 * 52);
+  write_png(data + "/images/a_small.png", small.data(), 30, 52, 3);
+  write_png(data + "/masks/a_small.png", mask.data(), 30, 52, 1);
+  EXPECT_EQ(Dataset::open(data, {.validation = 1}).fit(40), Fit::resize);
+  EXPECT_EQ(Dataset::open(data, {.validation = 1}).fit(30), Fit::crop);
+  EXPECT_EQ(Dataset::open("phantom:cases=2,val=1,size=32,slices=3").fit(16), Fit::resize);
+}

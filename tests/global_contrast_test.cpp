@@ -2,6 +2,8 @@
 // parts that it is made of.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "autograd/ops/global_avg_pool.h"
 #include "autograd/ops/shape.h"
 #include "tensor/file.h"
@@ -132,4 +134,67 @@ TEST(LocalContrast, ThePhasesChangesAreWhatItTrainsOn) {
   const std::string run = metrics("run", "--augment flips");
   EXPECT_EQ(metrics("same", "--augment none --global-augment flips"), run);
   EXPECT_NE(metrics("other", "--augment flips --global-augment none"), run);
+}
+
+namespace {
+LearnerOptions eight_steps() {
+  LearnerOptions o = small_run();
+  o.run.iterations = 8;
+  o.run.rate = {.peak = 0.1, .length = 8};
+  return o;
+}
+const OptionValues kThreeStages{{"global-share", "0.5"}, {"local-share", "0.25"}, {"global-lr", "0.2"},
+    {"local-lr", "0.3"}, {"stride", "4"}};
+
+// Names of the parameters that a step at this iteration moves.
+std::set<std::string> moved_at(int64_t iteration, OptionValues options) {
+  const Arena arena("test");
+  Learner learner("local-contrast", options, eight_steps());
+  learner.go_to(iteration);
+  Batch b = two_views(arena);
+  b.views.push_back({golden::images(arena, {kImages, 16, 16, 1}, DType::f64, "third"), b.labels()});
+  b.labeled = learner.phase().labeled;
+  for (int64_t i = 0; i < b.labels().numel(); ++i) b.labels().data<uint8_t>()[i] = uint8_t(i / 5 % 2);
+  const Tensor& now = learner.student().values();
+  const std::vector<double> before(now.data<double>(), now.data<double>() + now.numel());
+  learner.step(b);
+  std::set<std::string> moved;
+  for (const ParamInfo& p : learner.layout().parameters())
+    if (!std::equal(before.begin() + p.offset, before.begin() + p.offset + p.shape.numel(),
+            now.data<double>() + p.offset))
+      moved.insert(p.name.substr(0, p.name.find('.')));
+  return moved;
+}
+}  // namespace
+
+TEST(LocalContrast, EachStageHasItsRateFromItsBeginOn) {
+  Learner learner("local-contrast", kThreeStages, eight_steps());
+  const auto poly = [](double peak, double t, double length) { return peak * std::pow(1 - t / length, 0.9); };
+  const std::vector<double> want{poly(0.2, 0, 4), poly(0.2, 1, 4), poly(0.2, 2, 4), poly(0.2, 3, 4),
+      poly(0.3, 0, 2), poly(0.3, 1, 2), poly(0.1, 0, 2), poly(0.1, 1, 2)};
+  for (size_t t = 0; t < want.size(); ++t) {
+    learner.go_to(int64_t(t));
+    EXPECT_NEAR(learner.learning_rate(), want[t], 1e-12) << t;
+  }
+  for (const Phase& p : learner.phases()) EXPECT_FALSE(p.keep_optimizer) << p.name;
+}
+
+// Half of seven steps and the other half are seven: no step is left over to a stage that nobody asked for.
+TEST(LocalContrast, StagesThatAreTheWholeRunLeaveNoStepToFineTuning) {
+  LearnerOptions o = eight_steps();
+  o.run.iterations = 7;
+  Learner learner("local-contrast", {{"global-share", "0.5"}, {"local-share", "0.5"}, {"stride", "4"}}, o);
+  ASSERT_EQ(learner.phases().size(), 2u);
+  EXPECT_EQ(learner.phases()[0].iterations, 3);
+  EXPECT_EQ(learner.phases()[1].iterations, 4);
+}
+
+TEST(LocalContrast, EachStageTrainsItsPartOfTheNetworkAndItsHead) {
+  using Names = std::set<std::string>;
+  OptionValues random_head = kThreeStages;
+  random_head.push_back({"global-head", "random"});
+  EXPECT_EQ(moved_at(0, kThreeStages), (Names{"encoder", "global_head"}));
+  EXPECT_EQ(moved_at(0, random_head), (Names{"encoder"}));
+  EXPECT_EQ(moved_at(4, kThreeStages), (Names{"encoder", "decoder", "local_head"}));
+  EXPECT_EQ(moved_at(6, kThreeStages), (Names{"encoder", "decoder"}));
 }

@@ -54,4 +54,11 @@ TEST(MethodOptions, HaveAnEffectOrAreRefused) {
   EXPECT_NE(message("patchcl", {{"warm-up", "0"}, {"warm-up-tau", "0.5"}}), "");
   EXPECT_NE(message("patchcl", {{"area-filter", "off"}, {"area-target", "0.5"}}), "");
   EXPECT_NE(message("patchcl", {{"contrast", "intra-inter"}, {"queue-ready", "4"}}), "");
+  EXPECT_NE(message("patchcl", {{"contrast", "off"}, {"embed", "region"}}), "");
+  EXPECT_NE(message("patchcl", {{"sampling", "uniform"}, {"entropy-of", "attended"}}), "");
+  EXPECT_EQ(message("patchcl", {{"sampling", "top-k"}, {"entropy-of", "attended"}}), "");
+  EXPECT_NE(message("mean-teacher", {{"copy-paste", "true"}, {"labeled-batch", "1"}}), "");
+  EXPECT_NE(message("mean-teacher", {{"pdcr-decoder", "0.1"}, {"pdcr-levels", "1"}}), "");
+  EXPECT_NE(message("local-contrast", {{"local-share", "0"}, {"tau", "0.5"}}), "");
+  EXPECT_NE(message("local-contrast", {{"local-share", "0"}, {"denominator", "negatives"}}), "");
 }

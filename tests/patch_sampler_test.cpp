@@ -135,6 +135,43 @@ TEST(PatchSampler, SureWindowsAreConfidentAndOfTheirClass) {
   EXPECT_DOUBLE_EQ(w[1], 0.75 * 0.5);
 }
 
+TEST(PatchSampler, ConfidenceWeighsByTheClassThatAWindowIsDrawnFor) {
+  Discs d(1, 32, 32);
+  std::vector<Patch> windows(2);
+  windows[0] = {.positive = true, .entropy = 0.9f, .confidence = 0.5f};
+  windows[1] = {.positive = false, .entropy = 0.9f, .confidence = 0.25f};
+  Rng rng(1);
+  const auto w = sampling_weights(d.batch, windows, {.sampling = Sampling::confidence}, rng);
+  EXPECT_EQ(w, (std::vector<double>{0.5, 0.75}));
+}
+
+// Pixels of two channels; the one positive window is (1,0).
+TEST(PatchSampler, CosineComparesWithTheMeanOfThePositiveWindows) {
+  const std::vector<float> images{1, 0, 0, 1, 1, 1}, confidence(6, 1);
+  const PatchImages batch{1, 1, 3, 2, 2, images.data(), confidence.data(), nullptr};
+  std::vector<Patch> windows(3);
+  for (int64_t i = 0; i < 3; ++i) windows[size_t(i)] = {.left = i, .positive = i == 0};
+  Rng rng(1);
+  const auto w = sampling_weights(batch, windows, {.side = 1, .sampling = Sampling::cosine}, rng);
+  ASSERT_EQ(w.size(), 3u);
+  EXPECT_NEAR(w[0], 1, 1e-9);
+  EXPECT_NEAR(w[1], 1e-3, 1e-9);
+  EXPECT_NEAR(w[2], std::sqrt(0.5), 1e-9);
+}
+
+TEST(PatchSampler, EntropyIsOfWhatTheOptionNames) {
+  Discs d(1, 8, 8);
+  const WindowGrid grid(8, 8, 4, 4);
+  for (const EntropyOf of : {EntropyOf::confidence, EntropyOf::attended_image}) {
+    const WindowStatistics s = window_statistics(d.batch, {.side = 4, .stride = 4, .entropy_of = of});
+    for (int64_t k = 0; k < 3; ++k) {
+      const std::vector<float> means = window_means(entropy_map(d.batch, 0, k, of), grid);
+      for (int64_t w = 0; w < grid.count(); ++w)
+        EXPECT_FLOAT_EQ(s.entropy[s.index(0, k, w)], means[size_t(w)]);
+    }
+  }
+}
+
 // A teacher that is nowhere certain, and sees one pixel of the disc's class.
 TEST(PatchSampler, WindowsOfBackgroundNearForegroundHoldAPixelOfIt) {
   std::vector<float> images(32 * 32, 0.5f), confidence;
@@ -165,6 +202,18 @@ TEST(PatchSampler, OfEqualWindowsTheTopKAreDrawn) {
     for (size_t k = 0; k < 6; ++k) count[k] += w[k] > 0;
   }
   for (int c : count) EXPECT_NEAR(c, 1000, 120);
+}
+
+// Windows of one image are certain, those of the other never: both keep their best.
+TEST(PatchSampler, TheTopKAreOfEachImage) {
+  Discs d(2, 32, 32);
+  std::vector<Patch> windows(8);
+  for (size_t i = 0; i < 8; ++i)
+    windows[i] = {.image = int64_t(i / 4), .entropy = i < 4 ? 0 : 0.1f * float(i)};
+  Rng rng(5);
+  const auto w = sampling_weights(d.batch, windows, {.sampling = Sampling::top_k, .top_k = 2}, rng);
+  EXPECT_EQ(std::count(w.begin(), w.begin() + 4, 1), 2);
+  EXPECT_EQ(std::vector<double>(w.begin() + 4, w.end()), (std::vector<double>{1, 1, 0, 0}));
 }
 
 TEST(PatchSampler, WithoutReplacementEachWindowComesOnce) {
@@ -230,60 +279,6 @@ TEST(PatchSampler, CutsTheAttendedWindow) {
     EXPECT_EQ(raw[size_t(i)], d.images[pixel]);
     EXPECT_EQ(attended[size_t(i)], d.images[pixel] * d.confidence[3 * pixel + 1]);
   }
-}
-
-// Areas uniform in (0,1), 20 a step, as in METHODS 1.5.
-double keep_rate(AreaFilterMode mode, double* threshold, bool* keeps_large) {
-  AreaFilter filter(mode, 1);
-  Rng rng(2);
-  double kept = 0, total = 0;
-  for (int step = 0; step < 4000; ++step) {
-    std::vector<float> areas(20);
-    for (float& a : areas) a = float(rng.uniform());
-    const std::vector<bool> stays = filter.keep(0, areas);
-    if (step < 2000) continue;
-    for (size_t i = 0; i < 20; ++i) {
-      kept += stays[i];
-      ++total;
-      if (areas[i] > 0.9f) *keeps_large = stays[i];
-    }
-  }
-  *threshold = filter.threshold(0);
-  return kept / total;
-}
-
-TEST(AreaFilter, CorrectedKeepsTheLargestFourFifths) {
-  double threshold;
-  bool keeps_large = false;
-  EXPECT_NEAR(keep_rate(AreaFilterMode::corrected, &threshold, &keeps_large), 0.8, 0.01);
-  EXPECT_NEAR(threshold, 0.2, 0.02);
-  EXPECT_TRUE(keeps_large);
-}
-
-TEST(AreaFilter, AsReleasedKeepsTheSmallest) {
-  double threshold;
-  bool keeps_large = true;
-  EXPECT_GT(keep_rate(AreaFilterMode::released, &threshold, &keeps_large), 0.7);
-  EXPECT_GT(threshold, 0.7);
-  EXPECT_FALSE(keeps_large);
-}
-
-TEST(AreaFilter, ClassWithoutPatchesKeepsItsThreshold) {
-  AreaFilter filter(AreaFilterMode::corrected, 2);
-  EXPECT_TRUE(filter.keep(1, {}).empty());
-  EXPECT_EQ(filter.threshold(1), 0.5);
-}
-
-TEST(AreaFilter, StateSurvivesAFile) {
-  AreaFilter a(AreaFilterMode::corrected, 2), b(AreaFilterMode::corrected, 2);
-  a.keep(0, {0.1f, 0.7f, 0.9f});
-  TensorFile file;
-  a.save(file);
-  b.load(file);
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(a.keep(0, {0.3f, 0.6f}), b.keep(0, {0.3f, 0.6f}));
-  EXPECT_EQ(a.threshold(0), b.threshold(0));
-  AreaFilter other(AreaFilterMode::corrected, 3);
-  EXPECT_THROW(other.load(file), Error);
 }
 
 TEST(Components, LargestOfEachClassStays) {

@@ -18,13 +18,10 @@ class OpenPatchCl : public PatchCl {
   using PatchCl::against_queue_and_absent;
   using PatchCl::contrast;
   using PatchCl::draw_patches;
+  using PatchCl::enqueue;
   using PatchCl::intra_inter;
   using PatchCl::statistics;
-  Tensor known;  // stands for what the teacher makes of windows without a class
-
-  Tensor teacher_embeddings(Step& step, const Tensor& patches, const Tensor& attention) const override {
-    return known ? known : PatchCl::teacher_embeddings(step, patches, attention);
-  }
+  using PatchCl::teacher_embeddings;
 };
 
 // A PatchCL of eight steps, the first four of them warm-up, before one of its steps.

@@ -45,6 +45,47 @@ TEST_F(PatchClParts, AreaFilterWaitsForTheEndOfTheWarmUp) {
   EXPECT_FALSE(make({{"area-filter", "off"}}).draw_patches(step_at(4), undecided()).classes.empty());
 }
 
+TEST_F(PatchClParts, AreaFilterAimsAtTheShareThatIsAskedFor) {
+  for (const auto& [target, threshold] : {std::pair("0.2", 0.3), {"0.8", 0.}}) {
+    OpenPatchCl& method = make({{"area-target", target}});
+    EXPECT_TRUE(method.draw_patches(step_at(4), undecided()).classes.empty());
+    TensorFile file;
+    method.save(file);  // of 0.5, moved by what is kept, nothing, less what should be
+    EXPECT_NEAR(file.tensors.at("area_filter.threshold").item(0), threshold, 1e-12) << target;
+  }
+}
+
+TEST_F(PatchClParts, AStepHasAsManyPatchesOfAClassAsAsked) {
+  for (const int64_t patches : {3, 5}) {
+    const Patches drawn = make({{"patches", std::to_string(patches)}}).draw_patches(step_at(0), {});
+    for (int32_t k = 0; k < int32_t(kClasses); ++k) EXPECT_EQ(std::ranges::count(drawn.classes, k), patches);
+  }
+}
+
+// A row of the embeddings belongs to its patch, whatever the others are.
+TEST_F(PatchClParts, AttentionPoolsEachPatchForItself) {
+  OpenPatchCl& method = make({{"embed", "attention"}, {"embed-level", "1"}, {"embedding", "6"}});
+  Step step = step_at(0);
+  const Tensor patches = arena_.empty({3, kPatchSide, kPatchSide, 1}, DType::f32),
+               swapped = arena_.empty(patches.shape(), DType::f32);
+  Rng rng(1);
+  for (int64_t i = 0; i < patches.numel(); ++i) patches.data<float>()[i] = float(rng.uniform());
+  for (const auto& [from, to] : {std::pair<int64_t, int64_t>{0, 0}, {1, 2}, {2, 1}})
+    copy(patches.rows(from, 1), swapped.rows(to, 1));
+  const Tensor even = arena_.empty({3, kPatchSide / 2, kPatchSide / 2}, DType::f32);
+  fill(even, 4. / (kPatchSide * kPatchSide));
+  const Tensor a = method.teacher_embeddings(step, patches, even),
+               b = method.teacher_embeddings(step, swapped, even);
+  for (int64_t d = 0; d < 6; ++d) {
+    EXPECT_NEAR(a.item(d), b.item(d), 1e-5);
+    EXPECT_NEAR(a.item(6 + d), b.item(12 + d), 1e-5);
+    EXPECT_NEAR(a.item(12 + d), b.item(6 + d), 1e-5);
+  }
+  double apart = 0;
+  for (int64_t d = 0; d < 6; ++d) apart += std::abs(double(a.item(d) - a.item(6 + d)));
+  EXPECT_GT(apart, 1e-2);
+}
+
 TEST_F(PatchClParts, WindowIsPositiveAsOftenAsItShowsItsClass) {
   std::vector<float> images(kSide * kSide, 0.5f), confidence;
   for (int64_t i = 0; i < kSide * kSide; ++i) confidence.insert(confidence.end(), {0.7f, 0.3f});

@@ -21,8 +21,9 @@ std::vector<bool> AreaFilter::keep(int64_t k, const std::vector<float>& areas) {
   }
   const double n = double(areas.size()), t = double(++updates_[size_t(k)]);
   const double move =
-      corrected ? std::max(1 / t, 0.01) * (double(kept) / n - target_)  // EQ: 1.5 threshold, corrected
-                : 0.01 / t * (target_ * n - double(kept));              // EQ: 1.5 threshold, as released
+      corrected
+          ? std::max(1 / t, 0.01) * (double(kept) / n - target_)        // EQ: 1.5 threshold, corrected
+          : 0.01 / std::max(t - 1, 1.) * (target_ * n - double(kept));  // EQ: 1.5 threshold, as released
   theta = std::clamp(theta + move, 0., 1.);
   return stays;
 }

@@ -5,7 +5,7 @@
 // Corrected: keep a > theta,  theta <- clip( theta + g_t (kept/n - q) ),  g_t = max(1/t, 0.01) for update t
 //   (Robbins-Monro on P(a > theta) = q; the floor lets theta follow the pseudo-labels as they improve).
 // As released: keep a <= theta (the smallest areas stay), theta <- clip( theta + a_t (q n - kept) ),
-//   a_t = 0.01/t.
+//   a_t = 0.01/max(t - 1, 1): the released counter starts at 0, where it takes 0.01 too.
 #pragma once
 #include <cstdint>
 #include <string>

@@ -63,7 +63,8 @@ void ContrastOptions::forbid_without_effect(const OptionList& o) const {
   const std::vector<std::string> moments{"warm-up-tau", "warm-up-lambda", "warm-up-psi", "lambda", "psi",
       "hard-negatives", "hard-negative-anchors", "pooled-covariance"},
       pairs{"info-nce-tau", "info-nce-negatives", "absent-negatives"},
-      any{"tau", "contrast-weight", "contrast-ramp", "contrast-match", "warm-up-contrast", "head-norm"};
+      any{"tau", "contrast-weight", "contrast-ramp", "contrast-match", "warm-up-contrast", "head-norm",
+          "embed", "embedding", "queue", "queue-ready", "attended-patches"};
   const std::string with = "with --contrast " + name_of(contrast, kContrast);
   if (contrast != Contrast::guided)
     o.forbid(moments, with + ", which does not look at moments of the queues");
@@ -71,6 +72,9 @@ void ContrastOptions::forbid_without_effect(const OptionList& o) const {
   if (contrast == Contrast::info_nce) o.forbid({"tau"}, with + "; it reads --info-nce-tau");
   if (contrast == Contrast::off) o.forbid(any, with);
   if (contrast == Contrast::intra_inter) o.forbid({"queue-ready"}, with);
+  if (patches.sampling == Sampling::uniform || patches.sampling == Sampling::confidence ||
+      patches.sampling == Sampling::cosine || patches.sampling == Sampling::boxes)
+    o.forbid({"entropy-of"}, "with a --sampling that does not look at entropy");
   if (area_filter == AreaFilterMode::off) o.forbid({"area-target"}, "with --area-filter off");
   if (hard_negatives.scheme == HardNegatives::off)
     o.forbid({"hard-negative-anchors"}, "with --hard-negatives off");

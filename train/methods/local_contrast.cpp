@@ -127,7 +127,7 @@ LocalContrast::LocalContrast() {
   o.choose("candidates", pixels_.scope, kScopes, "Whose pixels are compared with one of an image");
   o.choose("pixel-labels", labels_, kPixelLabels,
       "Positives have the label of a pixel, or (self-supervised) its position");
-  o.choose("form", contrast_.form, kForms, "Of the local loss");
+  o.choose("form", contrast_.form, kForms, "Of the local loss; the paper's has --denominator negatives");
   o.choose("denominator", contrast_.denominator, kDenominators, "What positives are measured against");
   o.add("tau", contrast_.tau, "Temperature of local contrast", kPositive);
   o.add("embedding", dimension_, "Numbers in an embedding", at_least(2));
@@ -143,7 +143,10 @@ void LocalContrast::resolve(const RunShape& run) {
   if (form_ != GlobalForm::nt_xent)
     options().forbid({"global-tau", "global-head"}, "with --global-form byol or simsiam");
   if (!has_teacher()) options().forbid({"ema"}, "without --global-form byol");
-  if (local_share_ == 0) options().forbid({"local-lr", "local-augment"}, "without --local-share");
+  if (local_share_ == 0)
+    options().forbid({"local-lr", "local-augment", "pixels", "stride", "block", "candidates", "pixel-labels",
+                         "form", "denominator", "tau", "head-width"},
+        "without --local-share");
   if (pixels_.selection == PixelSelection::block) options().forbid({"stride"}, "with --pixels block");
   else options().forbid({"block"}, "without --pixels block");
   if (global_share_ + local_share_ > 1)
@@ -155,7 +158,9 @@ void LocalContrast::resolve(const RunShape& run) {
 
 std::vector<LocalContrast::StagePlan> LocalContrast::stages(const RunShape& run) const {
   const auto part = [&](double share) { return int64_t(share * double(run.iterations) + 1e-9); };
-  const int64_t global = part(global_share_), local = part(local_share_);
+  const int64_t global = part(global_share_);
+  const bool all = global_share_ + local_share_ > 1 - 1e-9;  // then rounding leaves no step to fine-tuning
+  const int64_t local = all ? run.iterations - global : part(local_share_);
   std::vector<StagePlan> plans;
   for (const StagePlan& p : {StagePlan{Stage::global, global}, StagePlan{Stage::local, local},
            StagePlan{Stage::fine_tuning, run.iterations - global - local}})

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 
 #include "data/components.h"
@@ -93,15 +94,17 @@ std::vector<double> cosine_weights(const PatchImages& b, const std::vector<Patch
   return weights;
 }
 
-// Of equal weights those stay that are drawn: not the first ones, which lie in the first images.
-void keep_top(std::vector<double>& weights, int64_t k, Rng& rng) {
+// Of each image: the labelled ones, certain of every window, would leave nothing to the others. Of equal
+// weights those stay that are drawn, not the first ones.
+void keep_top(const std::vector<Patch>& windows, int64_t k, Rng& rng, std::vector<double>& weights) {
   std::vector<size_t> order(weights.size());
   std::iota(order.begin(), order.end(), 0);
   std::vector<uint32_t> lot(weights.size());
   for (uint32_t& l : lot) l = rng.bits();
   std::stable_sort(order.begin(), order.end(),
       [&](size_t a, size_t b) { return std::pair(weights[a], lot[a]) > std::pair(weights[b], lot[b]); });
-  for (size_t rank = 0; rank < order.size(); ++rank) weights[order[rank]] = int64_t(rank) < k ? 1 : 0;
+  std::map<int64_t, int64_t> kept;
+  for (const size_t i : order) weights[i] = kept[windows[i].image]++ < k ? 1 : 0;
 }
 
 // Drops windows in which background is the likeliest class of every pixel.
@@ -208,7 +211,7 @@ std::vector<double> sampling_weights(
     if (o.sampling == Sampling::confidence) weights[i] = sure;
     if (o.sampling == Sampling::sure) weights[i] = sure * certain;  // EQ: 1.13 V5 weight
   }
-  if (o.sampling == Sampling::top_k) keep_top(weights, o.top_k, rng);
+  if (o.sampling == Sampling::top_k) keep_top(windows, o.top_k, rng, weights);
   return weights;
 }
 

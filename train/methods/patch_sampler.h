@@ -6,7 +6,7 @@
 //   entropy     max(1 - Hbar, 1e-3)            uniform      1
 //   confidence  Cbar, or 1 - Cbar for b = 0      cosine       max(cos(window, mean positive window), 1e-3)
 //   sure        Cbar max(1 - Hbar, 1e-3): METHODS 1.13, V5
-//   top_k       1 for the k largest entropy weights, of equals those that are drawn, else 0
+//   top_k       1 for the k largest entropy weights of each image, of equals those that are drawn, else 0
 //   boxes       1, but the candidates are windows on the boxes of the class's components instead of the grid
 // A class without a candidate yields no patch. Everything is a function of the Rng.
 #pragma once

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "autograd/ops/region_pool.h"
+#include "autograd/ops/shape.h"
 #include "losses/info_nce.h"
 #include "tensor/bfloat16.h"
 #include "tensor/parallel.h"
@@ -25,8 +26,9 @@ void put_moments(const Moments& m, int64_t row, const Tensor& mean, const Tensor
       covariance.data<float>() + row * int64_t(m.covariance.size()));
 }
 
-// As f32 on the host; zeros of a plan.
+// As f32 on the host, of which a plan has nothing to read; the step's own memory where they are that already.
 Tensor numbers_of(const Step& step, const Tensor& embeddings) {
+  if (embeddings.device() == Device::cpu && embeddings.dtype() == DType::f32) return embeddings;
   Tensor numbers = host_floats(embeddings.shape());
   step.work([&] { numbers = on_host(embeddings); });
   return numbers;
@@ -131,11 +133,11 @@ Var PatchCl::contrast(Step& step, const Passes& passes) {
   const Tensor keys = enqueue(step, patches);
   const bool queues = o_.contrast != Contrast::intra_inter;
   if (queues && !enough_classes(step)) return {};
-  const Var embeddings = embed(step, *step.s.student, step.upload(patches.plain, "patches"),
-      patches.plain_attention, /*training=*/true);
+  const Var all = embed(step, *step.s.student, step.upload(patches.plain, "patches"), patches.plain_attention,
+      /*training=*/true);
+  const Var embeddings = patches.absent() > 0 ? slice(all, 0, 0, patches.shown()) : all;
   if (!queues) return intra_inter(step, embeddings, patches, keys);
-  if (o_.absent_negatives && patches.classes_without.size() > 1)
-    return against_queue_and_absent(step, embeddings, patches, keys);
+  if (patches.absent() > 0) return against_queue_and_absent(step, embeddings, patches, keys);
   return against_classes(step, embeddings, patches.classes, keys, patches.classes);
 }
 
@@ -200,12 +202,16 @@ Patches PatchCl::draw_patches(const Step& step, const Tensor& target) {
   const std::vector<Patch> most(static_cast<size_t>(budget));  // a plan's: as many as there can be
   SampledPatches sampled{most, most};
   step.work([&] { sampled = sample(step, seen.batch, budget, site::patches); });
-  const std::vector<Patch>& drawn = sampled.positive;
   Patches out;
-  if (drawn.empty()) return out;
+  if (sampled.positive.empty()) return out;
+  out.classes = classes_of(sampled.positive);
+  std::vector<Patch> drawn = sampled.positive;
+  if (o_.contrast == Contrast::intra_inter || o_.absent_negatives) {
+    out.classes_without = classes_of(sampled.negative);
+    drawn.insert(drawn.end(), sampled.negative.begin(), sampled.negative.end());
+  }
   Rng rng = step.host_rng(site::patch_view);
   const std::vector<PatchView> views = draw_views(drawn.size(), side, channels, rng);
-  out.classes = classes_of(drawn);
   const Shape shape{int64_t(drawn.size()), side, side, channels};
   out.plain = place.memory.empty(shape, DType::f32);
   out.augmented = place.memory.empty(shape, DType::f32);
@@ -213,8 +219,6 @@ Patches PatchCl::draw_patches(const Step& step, const Tensor& target) {
     cut_patches(seen.batch, drawn, attended, out.plain);
     view_patches(seen.batch, drawn, views, attended, out.augmented);
   });
-  if (o_.contrast == Contrast::intra_inter || o_.absent_negatives)
-    add_without(step, seen, sampled.negative, place.memory, rng, out);
   if (!attention) return out;
   out.plain_attention = attention_of(step, seen.batch, drawn, {}, side, o_.embed_level);
   out.augmented_attention = attention_of(step, seen.batch, drawn, views, side, o_.embed_level);
@@ -305,7 +309,7 @@ ClassStatistics PatchCl::statistics(
     put_moments(m, k, mean, covariance);
     if (rows == 1) put_moments(m, k, negative_mean, negative_covariance);
   }
-  parallel_for(rows == 1 ? 0 : K * K, [&](int64_t pair) {
+  const auto find_negatives = [&](int64_t pair) {
     const int64_t i = pair / K, j = pair % K;
     const Points own = points_of_class(anchors, classes, i);
     if (i == j || !ready(i) || !ready(j)) return;
@@ -316,7 +320,8 @@ ClassStatistics PatchCl::statistics(
     put_moments(hard_negatives(own, negatives, *gaussians[size_t(i)], *gaussians[size_t(j)],
                     moments[size_t(j)], hard, rng),
         pair, negative_mean, negative_covariance);
-  });
+  };
+  step.work([&] { parallel_for(rows == 1 ? 0 : K * K, find_negatives); });
   return {step.upload(mean, "mu"), step.upload(covariance, "Sigma"),
       step.upload(negative_mean, "negative mu"), step.upload(negative_covariance, "negative Sigma"),
       step.upload(is_ready, "ready classes")};

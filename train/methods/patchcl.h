@@ -21,16 +21,16 @@
 
 namespace patchcl {
 
-// The patches of a step in two views, (n,P,P,C), and their classes. With --embed attention the weights of the
-// cells of an encoder's map, (n,h,w), else none.
+// The patches of a step in two views, (n + m,P,P,C): n of known classes and, with --contrast intra-inter and
+// --absent-negatives, m windows that do not show the class they were drawn for (b = 0). All are embedded as
+// one batch: by itself, batch norm would blow the few grey levels of black windows up to those of the others.
+// With --embed attention the weights of the cells of an encoder's map, (n,h,w), else none.
 struct Patches {
-  Tensor plain, augmented;
-  std::vector<int32_t> classes;
+  Tensor plain = {}, augmented = {};
+  std::vector<int32_t> classes = {}, classes_without = {};
   Tensor plain_attention = {}, augmented_attention = {};
-  // With --contrast intra-inter and --absent-negatives: windows that do not show the class (b = 0), as the
-  // teacher sees them.
-  Tensor without = {};
-  std::vector<int32_t> classes_without = {};
+  int64_t shown() const { return int64_t(classes.size()); }           // n
+  int64_t absent() const { return int64_t(classes_without.size()); }  // m
 };
 
 // The mean of the keys, (n,D) on the host, of class k; zeros where there is none.
@@ -56,7 +56,7 @@ class PatchCl : public SemiSupervised {
 
   // The parts of contrast(), in their order. Tests put known patches and moments in place of drawn ones.
   virtual Patches draw_patches(const Step& step, const Tensor& target);
-  // The teacher's embeddings, (n,D) on the host, pushed to the queues.
+  // The teacher's embeddings, (n + m,D) on the host; the first n are pushed to the queues.
   virtual Tensor enqueue(Step& step, const Patches& patches);
   // Moments of the queues and of the hard negatives that they and the step's own embeddings give: `anchors`,
   // (n,D) on the host, of these classes.
@@ -65,11 +65,11 @@ class PatchCl : public SemiSupervised {
   virtual Regions draw_regions(const Step& step, const Tensor& target, const Tensor& mixed, uint32_t site);
   // The embeddings as f32 on the host, in the queues of their classes.
   virtual Tensor push(Step& step, const Tensor& embeddings, const std::vector<int32_t>& classes);
-  virtual Tensor teacher_embeddings(Step& step, const Tensor& patches, const Tensor& attention) const;
+  Tensor teacher_embeddings(Step& step, const Tensor& patches, const Tensor& attention) const;
   // The loss of the student's embeddings; keys are the teacher's.
   Var against_classes(Step& step, const Var& embeddings, const std::vector<int32_t>& classes,
       const Tensor& keys, const std::vector<int32_t>& classes_of_keys);
-  // Boserup and Selvan's loss (METHODS 1.3) of embeddings with these keys of the same windows.
+  // Boserup and Selvan's loss (METHODS 1.3) of the first n windows' embeddings with the keys of all.
   Var intra_inter(Step& step, const Var& embeddings, const Patches& patches, const Tensor& keys) const;
   // InfoNCE against the queues and, for each class, the windows of the step that do not show it.
   Var against_queue_and_absent(
@@ -83,8 +83,6 @@ class PatchCl : public SemiSupervised {
       const std::vector<int32_t>& classes) const;
   Var region_contrast(Step& step, const Passes& passes);
   SampledPatches sample(const Step& step, const PatchImages& batch, int64_t budget, uint32_t site) const;
-  void add_without(const Step& step, const SeenImages& seen, const std::vector<Patch>& drawn,
-      const Arena& memory, Rng& rng, Patches& patches) const;
   // The teacher's embeddings of windows of labelled and unlabelled images, pushed to the queues.
   Tensor enqueue_regions(Step& step, const Tensor& unlabeled_map, const Regions& looked);
   void pool_covariances(std::vector<Moments>& moments) const;

@@ -16,15 +16,6 @@
 
 namespace patchcl {
 
-void PatchCl::add_without(const Step& step, const SeenImages& seen, const std::vector<Patch>& drawn,
-    const Arena& memory, Rng& rng, Patches& patches) const {
-  const int64_t side = o_.patches.side, channels = seen.batch.channels;
-  const std::vector<PatchView> views = draw_views(drawn.size(), side, channels, rng);
-  patches.classes_without = classes_of(drawn);
-  patches.without = memory.empty({int64_t(drawn.size()), side, side, channels}, DType::f32);
-  step.work([&] { view_patches(seen.batch, drawn, views, o_.attended, patches.without); });
-}
-
 namespace {
 
 // One list for one class: `member` where the entry is of it, else `other`.
@@ -50,16 +41,12 @@ Var PatchCl::intra_inter(
     Step& step, const Var& embeddings, const Patches& patches, const Tensor& keys) const {
   // An anchor's class is 0 and its negatives' 1 in each of these, whatever the class is.
   constexpr int32_t kAnchor = 0, kNegative = 1, kNoPart = -1;
-  if (patches.classes_without.size() < 2) return {};  // the head's batch norm wants more than one
-  const Tensor embedded = teacher_embeddings(step, patches.without, {});
-  Tensor without = Arena("contrast").zeros(embedded.shape(), DType::f32);
-  Tensor means = Arena("contrast").zeros(keys.shape(), DType::f32);
-  step.work([&] {
-    without = on_host(embedded);
-    means = means_of_classes(keys, patches.classes);
-  });
-  const Var positives = step.upload(means, "means of the classes"), others = step.upload(keys, "keys"),
-            absent = step.upload(without, "windows without the class");
+  if (patches.absent() == 0) return {};
+  const Tensor shown = keys.rows(0, patches.shown());
+  Tensor means = Arena("contrast").zeros(shown.shape(), DType::f32);
+  step.work([&] { means = means_of_classes(shown, patches.classes); });
+  const Var positives = step.upload(means, "means of the classes"), others = step.upload(shown, "keys"),
+            absent = step.upload(keys.rows(patches.shown(), patches.absent()), "windows without the class");
   Var sum;
   for (int32_t k = 0; k < int32_t(classes_); ++k) {
     const Var anchors = step.upload(marked(patches.classes, k, kAnchor, kNoPart), "anchors of a class"),
@@ -78,13 +65,13 @@ Var PatchCl::intra_inter(
 Var PatchCl::against_queue_and_absent(
     Step& step, const Var& embeddings, const Patches& patches, const Tensor& keys) const {
   constexpr int32_t kNoPart = -1;
-  const Tensor embedded = teacher_embeddings(step, patches.without, {});
   const Negatives queued = queue_negatives();
-  const int64_t q = queued.rows.shape()[0], m = embedded.shape()[0];
+  const int64_t q = queued.rows.shape()[0], m = patches.absent();
   const Tensor rows = Arena("contrast").zeros({q + m, o_.dimension}, DType::f32);
   copy(queued.rows, rows.rows(0, q));
-  step.work([&] { copy(on_host(embedded), rows.rows(q, m)); });
-  const Var positives = step.upload(keys, "keys"), negatives = step.upload(rows, "negatives");
+  step.work([&] { copy(keys.rows(patches.shown(), m), rows.rows(q, m)); });
+  const Var positives = step.upload(keys.rows(0, patches.shown()), "keys"),
+            negatives = step.upload(rows, "negatives");
   const auto anchors_of = [&](int32_t k) { return double(std::ranges::count(patches.classes, k)); };
   double anchors = 0;
   for (int32_t k = 0; k < int32_t(classes_); ++k) anchors += ready(k) ? anchors_of(k) : 0;

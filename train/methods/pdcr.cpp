@@ -75,6 +75,7 @@ void Pdcr::resolve(const OptionList& o) const {
         "without --pdcr, --pdcr-decoder or --pdcr-cross");
   if (side_ == PatchSide::field)
     o.forbid({"pdcr-sides", "pdcr-side-unit", "pdcr-average"}, "with --pdcr-patch field");
+  if (encoder_ + cross_ == 0) o.forbid({"pdcr-levels"}, "without --pdcr or --pdcr-cross");
   if (decoder_ == 0) o.forbid({"pdcr-decoder-levels"}, "without --pdcr-decoder");
   if (cross_ == 0) o.forbid({"pdcr-width"}, "without --pdcr-cross");
   if (contrast_.form != AffinityForm::contrastive)

@@ -77,6 +77,10 @@ void SemiSupervised::resolve(const RunShape& run) {
     fail(ExitCode::usage, "options",
         "--mix mixes pseudo-labels, which --consistency mse has none of; add "
         "--consistency dice or ce");
+  if (copy_paste_ && run.batch != 2 * labeled_batch_)
+    fail(ExitCode::usage, "options",
+        "--copy-paste mixes labelled and unlabelled images in pairs; a batch of ", run.batch, " with ",
+        labeled_batch_, " labelled ones leaves some over: make --batch twice --labeled-batch");
   if (copy_paste_)
     options().forbid(
         {"consistency", "consistency-weight", "mix", "strong", "pdcr", "pdcr-decoder", "pdcr-cross"},
@@ -229,9 +233,7 @@ Var SemiSupervised::consistency(Step& step, const Var& logits, const Tensor& tar
 
 PseudoLabels SemiSupervised::decide(const Step& step, const Tensor& target, const Place& place) const {
   const PseudoLabels y = pseudo_labels_of(step, target, confidence_, largest_component_, place);
-  step.work([&] {
-    step.log.readings.push_back({"pseudo_coverage", mean(step.upload(y.weight, "confident pixels"))});
-  });
+  step.log.readings.push_back({"pseudo_coverage", mean(step.upload(y.weight, "confident pixels"))});
   return y;
 }
 
@@ -240,9 +242,9 @@ LabeledImages SemiSupervised::mixed_views(Step& step, const Tensor& target) cons
   const Shape s = step.b.images().shape();
   const int64_t labeled = step.b.labeled, unlabeled = step.b.unlabeled();
   const LabeledImages mixed = labeled_images(unlabeled, s[1], s[2], s[3]);
+  const PseudoLabels pseudo = decide(step, target, step.place(/*host_only=*/true));
   step.work([&] {
     const Batch& host = step.b.on_host();
-    const PseudoLabels pseudo = decide(step, target, step.place(/*host_only=*/true));
     const LabeledImages own{
         on_host(host.views.back().images.rows(labeled, unlabeled)), pseudo.labels, pseudo.weight};
     const LabeledImages known =
@@ -266,8 +268,9 @@ Var SemiSupervised::copy_paste_loss(Step& step, const Tensor& target) {
 LabeledImages SemiSupervised::copy_and_paste(Step& step, const Tensor& target) const {
   const Shape s = step.b.images().shape();
   const int64_t labeled = step.b.labeled, unlabeled = step.b.unlabeled();
-  const LabeledImages mixed =
-      labeled_images(target ? 2 * std::min(labeled, unlabeled) : labeled, s[1], s[2], s[3]);
+  const LabeledImages mixed = labeled_images(target ? labeled + unlabeled : labeled, s[1], s[2], s[3]);
+  PseudoLabels pseudo;
+  if (target) pseudo = decide(step, target, step.place(/*host_only=*/true));
   step.work([&] {
     const Batch& host = step.b.on_host();
     Rng rng = step.host_rng(site::paste);
@@ -275,7 +278,6 @@ LabeledImages SemiSupervised::copy_and_paste(Step& step, const Tensor& target) c
     const LabeledImages known =
         weighted_alike(on_host(host.images().rows(0, labeled)), host.labels().rows(0, labeled), 1);
     if (!target) return mix_among(known, box, mixed);
-    const PseudoLabels pseudo = decide(step, target, step.place(/*host_only=*/true));
     float* w = pseudo.weight.data<float>();
     for (int64_t i = 0; i < pseudo.weight.numel(); ++i) w[i] *= float(pseudo_weight_);
     const Tensor images = on_host(host.images().rows(labeled, unlabeled));
