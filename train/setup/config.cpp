@@ -74,6 +74,7 @@ DatasetOptions TrainConfig::dataset_options() const {
 }
 
 RunShape TrainConfig::run_shape() const {
+  network.check();
   RunShape run{.iterations = iters, .batch = batch, .size = window > 0 ? window : size};
   run.size_multiple = network.size_multiple();
   run.whole_share = whole_share;
