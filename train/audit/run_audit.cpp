@@ -18,11 +18,9 @@ namespace {
 constexpr int kSpots = 3;                 // tensors of a spot check
 constexpr uint32_t kSpotSite = 0xE00000;  // stream of random numbers that chooses them
 
-int64_t iteration_of(const TensorFile& file, const std::string& path) {
-  const auto found = file.metadata.find("iteration");
-  if (found == file.metadata.end() || !file.metadata.contains("config"))
+void demand_checkpoint(const TensorFile& file, const std::string& path) {
+  if (!file.metadata.contains("iteration") || !file.metadata.contains("config"))
     fail(ExitCode::checkpoint, "audit", path, " is a weights file, not a checkpoint of a run");
-  return std::stoll(found->second);
 }
 
 }  // namespace
@@ -30,6 +28,7 @@ int64_t iteration_of(const TensorFile& file, const std::string& path) {
 AuditedStep prepare_run(const std::string& run, const std::string& moved) {
   const std::string path = checkpoint_path(run);
   const TensorFile file = load_tensors(path, Arena("checkpoint"));
+  demand_checkpoint(file, path);
   const int64_t iteration = iteration_of(file, path);
   TrainConfig c = from_toml(file.metadata.at("config"), path);
   if (!moved.empty()) c.data = moved;

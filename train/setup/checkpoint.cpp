@@ -1,7 +1,6 @@
 #include "train/setup/checkpoint.h"
 
-#include <unistd.h>
-
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -9,6 +8,7 @@
 #include "tensor/device.h"
 #include "tensor/file.h"
 #include "tensor/text.h"
+#include "train/setup/config.h"
 
 namespace patchcl {
 
@@ -31,29 +31,42 @@ bool is_free(const std::string& key) {
   return false;
 }
 
-// Values without quotes: what is a flag in one program may be a word in the next.
-std::map<std::string, std::string> options_of(const std::string& config) {
-  std::map<std::string, std::string> m;
-  TextIn lines(config);
-  for (std::string line; std::getline(lines, line);) {
-    const size_t at = line.find('=');
-    if (line.empty() || line[0] == '#' || at == std::string::npos) continue;
-    const std::string key = line.substr(0, at);
-    line.erase(0, at + 1);
-    std::erase(line, '"');
-    if (!is_free(key)) m[key] = line;
-  }
-  return m;
+// What the options of a run say, but for those that may change.
+std::map<std::string, std::string> options_of(const std::string& config, const std::string& where) {
+  std::map<std::string, std::string> values = values_in(config, where);
+  std::erase_if(values, [](const auto& option) { return is_free(option.first); });
+  return values;
 }
 
-std::string differences(const std::string& saved, const std::string& now) {
-  const auto a = options_of(saved), b = options_of(now);
+// A number that a checkpoint says.
+template <class T> T number(const std::string& text, const char* what, const std::string& path) {
+  T value{};
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || rest != end)
+    fail(ExitCode::checkpoint, "checkpoint", path, " is damaged: its ", what, " is '", text,
+        "', which is no number");
+  return value;
+}
+
+std::string said_in(const std::map<std::string, std::string>& values, const std::string& key) {
+  const auto at = values.find(key);
+  return at == values.end() ? "" : at->second;
+}
+
+int64_t steps_of(const std::map<std::string, std::string>& options, const std::string& path) {
+  return number<int64_t>(said_in(options, "iters"), "number of steps", path);
+}
+
+std::string differences(const std::string& saved, const std::string& now, const std::string& path) {
+  const auto a = options_of(saved, path), b = options_of(now, "this configuration");
+  const bool longer = steps_of(b, path) > steps_of(a, path);
   std::string text;
   for (const auto& [key, value] : a) {
     const auto other = b.find(key);
-    const bool longer = key == "iters" && other != b.end() && std::stoll(other->second) > std::stoll(value);
+    const bool grows = key == "iters" && longer;
     const bool open = key == "fit" && value == "auto";  // older programs left it so; the data decide
-    if (!longer && !open && (other == b.end() || other->second != value))
+    if (!grows && !open && (other == b.end() || other->second != value))
       text += " " + key + "=" + value + " (now " + (other == b.end() ? "absent" : other->second) + ")";
   }
   return text;
@@ -85,7 +98,7 @@ void refuse_other_bits(const TensorFile& file, const Learner& learner, const std
 // A run that grows (--extend) is the longer one from here on, but what it has done must be a part of that.
 void refuse_other_phases(const Learner& learner, const std::string& config, const std::string& path) {
   RunShape before = learner.options().run;
-  before.iterations = std::stoll(options_of(config).at("iters"));
+  before.iterations = steps_of(options_of(config, path), path);
   const std::vector<Phase> was = planned(learner.method().phases(before), before), &now = learner.phases();
   bool same = was.size() == now.size();
   for (size_t i = 0; same && i + 1 < was.size(); ++i) same = was[i].iterations == now[i].iterations;
@@ -113,6 +126,12 @@ TensorFile read_checkpoint(const std::string& path, const Arena& host) {
 }
 
 }  // namespace
+
+int64_t iteration_of(const TensorFile& file, const std::string& path) {
+  const auto iteration = number<int64_t>(said_in(file.metadata, "iteration"), "step", path);
+  if (iteration < 0) fail(ExitCode::checkpoint, "checkpoint", path, " is damaged: it is of step ", iteration);
+  return iteration;
+}
 
 void put_optimizer(TensorFile& file, Learner& learner) {
   const Arena host("checkpoint");
@@ -218,7 +237,7 @@ Progress load_checkpoint(const std::string& path, Learner& learner, const std::s
   const Arena host("checkpoint");
   TensorFile file = read_checkpoint(path, host);
   if (!allow_other_bits) refuse_other_bits(file, learner, path);
-  const std::string changed = differences(file.metadata["config"], config);
+  const std::string changed = differences(file.metadata["config"], config, path);
   if (!changed.empty())
     fail(ExitCode::checkpoint, "checkpoint", path, " was trained with other options:", changed,
         "; resume with the same ones");
@@ -232,12 +251,9 @@ Progress load_checkpoint(const std::string& path, Learner& learner, const std::s
   if (learner.teacher()) get_weights(file, *learner.teacher(), path, "teacher.");
   get_optimizer(file, learner, path);
   learner.method().load(file);
-  try {
-    learner.go_to(std::stoll(file.metadata["iteration"]));
-    return {std::stod(file.metadata["best_dice"]), std::stoll(file.metadata["best_iteration"])};
-  } catch (const std::logic_error&) {
-    fail(ExitCode::checkpoint, "checkpoint", path, " has an iteration or score that is no number");
-  }
+  learner.go_to(iteration_of(file, path));
+  return {number<double>(said_in(file.metadata, "best_dice"), "best score", path),
+      number<int64_t>(said_in(file.metadata, "best_iteration"), "best step", path)};
 }
 
 }  // namespace patchcl

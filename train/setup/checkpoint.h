@@ -37,6 +37,8 @@ void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& lea
 Progress load_checkpoint(const std::string& path, Learner& learner, const std::string& config,
     const std::string& data, bool allow_other_bits = false);
 
+// The steps that a checkpoint has behind it. Error(checkpoint) naming `path` where it does not say.
+int64_t iteration_of(const TensorFile& file, const std::string& path);
 // The configuration that a checkpoint was written with. Error(checkpoint) as load_checkpoint.
 std::string config_of(const std::string& checkpoint);
 // The weights that are meant: of a run folder the best; of one that validated on nothing the last, with a
