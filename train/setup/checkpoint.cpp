@@ -86,51 +86,68 @@ std::string instructions_of(const Learner& learner) {
 }
 
 // Another CPU rounds otherwise: the run would go on, but not as if it had never stopped.
-void refuse_other_bits(const TensorFile& file, const Learner& learner, const std::string& path) {
-  const auto then = file.metadata.find("instructions");
-  const std::string now = instructions_of(learner);
-  if (then == file.metadata.end() || then->second == now || then->second == "gpu" || now == "gpu") return;
-  fail(ExitCode::checkpoint, "checkpoint", path, " was trained with the CPU's ", then->second,
+void refuse_other_bits(const Checkpoint& c, const Learner& learner) {
+  const std::string then = said_in(c.file.metadata, "instructions"), now = instructions_of(learner);
+  if (then.empty() || then == now || then == "gpu" || now == "gpu") return;
+  fail(ExitCode::checkpoint, "checkpoint", c.path, " was trained with the CPU's ", then,
       " instructions, here they are ", now,
       ", which round otherwise; --allow-other-bits goes on all the same");
 }
 
 // A run that grows (--extend) is the longer one from here on, but what it has done must be a part of that.
-void refuse_other_phases(const Learner& learner, const std::string& config, const std::string& path) {
+void refuse_other_phases(const Checkpoint& c, const Learner& learner) {
   RunShape before = learner.options().run;
-  before.iterations = steps_of(options_of(config, path), path);
+  before.iterations = steps_of(options_of(c.config, c.path), c.path);
   const std::vector<Phase> was = planned(learner.method().phases(before), before), &now = learner.phases();
   bool same = was.size() == now.size();
   for (size_t i = 0; same && i + 1 < was.size(); ++i) same = was[i].iterations == now[i].iterations;
   if (!same)
-    fail(ExitCode::usage, "train", path, ": the ", was[0].name, " of this run is a share of its ",
+    fail(ExitCode::usage, "train", c.path, ": the ", was[0].name, " of this run is a share of its ",
         before.iterations, " steps, and would have been another in a run of ",
         learner.options().run.iterations, "; begin a new run with --weights instead of --extend");
 }
 
-// A file that holds a run's state. Where it is damaged, the message names the one before it.
-TensorFile read_checkpoint(const std::string& path, const Arena& host) {
-  TensorFile file;
+// Where a checkpoint is damaged, the message names the one before it.
+TensorFile read_tensors(const std::string& path) {
   try {
-    file = load_tensors(path, host);
+    return load_tensors(path, Arena("checkpoint"));
   } catch (const Error& e) {
     const fs::path previous = fs::path(path).parent_path() / "last.1.safetensors";
     const bool other = fs::exists(previous) && fs::path(path).filename() != previous.filename();
     throw Error(e.code(), std::string(e.what()) +
                               (other ? "; the one before it: --resume " + in_shell(previous.string()) : ""));
   }
-  if (!file.metadata.contains("iteration") || !file.metadata.contains("config"))
-    fail(ExitCode::checkpoint, "checkpoint", path,
-        " is a weights file, not a checkpoint of a run; resume from last.safetensors");
-  return file;
 }
 
 }  // namespace
 
-int64_t iteration_of(const TensorFile& file, const std::string& path) {
-  const auto iteration = number<int64_t>(said_in(file.metadata, "iteration"), "step", path);
-  if (iteration < 0) fail(ExitCode::checkpoint, "checkpoint", path, " is damaged: it is of step ", iteration);
-  return iteration;
+Checkpoint read_checkpoint(const std::string& path) {
+  Checkpoint c{.path = path, .file = read_tensors(path)};
+  const auto& said = c.file.metadata;
+  if (!said.contains("iteration") || !said.contains("config"))
+    fail(ExitCode::checkpoint, "checkpoint", path,
+        " is a weights file, not a checkpoint of a run; take last.safetensors");
+  c.config = said.at("config");
+  c.data = said_in(said, "data");
+  c.iteration = number<int64_t>(said.at("iteration"), "step", path);
+  c.progress = {number<double>(said_in(said, "best_dice"), "best score", path),
+      number<int64_t>(said_in(said, "best_iteration"), "best step", path)};
+  if (c.iteration < 0)
+    fail(ExitCode::checkpoint, "checkpoint", path, " is damaged: it is of step ", c.iteration);
+  return c;
+}
+
+void Checkpoint::demand_data(const std::string& fingerprint) const {
+  if (!data.empty() && data != fingerprint)
+    fail(ExitCode::checkpoint, "checkpoint", path, " was trained on other cases: its lists have fingerprint ",
+        data, ", those of today ", fingerprint,
+        "; say with --data where its data lies, bring the lists back, or begin a new run");
+}
+
+void Checkpoint::restore(ParamStore& student, ParamStore* teacher, Method& method) const {
+  get_weights(file, student, path);
+  if (teacher) get_weights(file, *teacher, path, "teacher.");
+  method.load(file);
 }
 
 void put_optimizer(TensorFile& file, Learner& learner) {
@@ -228,32 +245,22 @@ void copy_run(const std::string& resume, const std::string& to, const std::strin
   copy(checkpoint_path(resume), "last.safetensors");
 }
 
-std::string config_of(const std::string& checkpoint) {
-  return read_checkpoint(checkpoint, Arena("checkpoint")).metadata.at("config");
-}
+std::string config_of(const std::string& checkpoint) { return read_checkpoint(checkpoint).config; }
 
 Progress load_checkpoint(const std::string& path, Learner& learner, const std::string& config,
     const std::string& data, bool allow_other_bits) {
-  const Arena host("checkpoint");
-  TensorFile file = read_checkpoint(path, host);
-  if (!allow_other_bits) refuse_other_bits(file, learner, path);
-  const std::string changed = differences(file.metadata["config"], config, path);
+  const Checkpoint c = read_checkpoint(path);
+  if (!allow_other_bits) refuse_other_bits(c, learner);
+  const std::string changed = differences(c.config, config, path);
   if (!changed.empty())
     fail(ExitCode::checkpoint, "checkpoint", path, " was trained with other options:", changed,
         "; resume with the same ones");
-  refuse_other_phases(learner, file.metadata["config"], path);
-
-  if (file.metadata.contains("data") && file.metadata["data"] != data)
-    fail(ExitCode::checkpoint, "checkpoint", path, " was trained on other cases: its lists have fingerprint ",
-        file.metadata["data"], ", those of today ", data, "; bring the lists back, or begin a new run");
-
-  get_weights(file, learner.student(), path);
-  if (learner.teacher()) get_weights(file, *learner.teacher(), path, "teacher.");
-  get_optimizer(file, learner, path);
-  learner.method().load(file);
-  learner.go_to(iteration_of(file, path));
-  return {number<double>(said_in(file.metadata, "best_dice"), "best score", path),
-      number<int64_t>(said_in(file.metadata, "best_iteration"), "best step", path)};
+  refuse_other_phases(c, learner);
+  c.demand_data(data);
+  c.restore(learner.student(), learner.teacher(), learner.method());
+  get_optimizer(c.file, learner, path);
+  learner.go_to(c.iteration);
+  return c.progress;
 }
 
 }  // namespace patchcl
