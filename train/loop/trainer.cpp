@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "data/stream/fold_file.h"
+#include "data/layouts/fold_file.h"
 #include "tensor/file.h"
 #include "tensor/text.h"
 #include "train/audit/run_audit.h"
