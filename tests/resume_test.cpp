@@ -7,7 +7,7 @@
 #include "tensor/io.h"
 #include "tests/command_line.h"
 #include "train/options/toml.h"
-#include "train/setup/checkpoint.h"
+#include "train/setup/run_folder.h"
 
 using namespace patchcl;
 using namespace patchcl::test;

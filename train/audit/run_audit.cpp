@@ -9,6 +9,7 @@
 #include "tensor/text.h"
 #include "train/setup/batches.h"
 #include "train/setup/checkpoint.h"
+#include "train/setup/run_folder.h"
 
 namespace patchcl {
 

@@ -9,6 +9,7 @@
 #include "tensor/file.h"
 #include "tensor/text.h"
 #include "train/setup/config.h"
+#include "train/setup/run_folder.h"
 
 namespace patchcl {
 
@@ -112,7 +113,7 @@ TensorFile read_tensors(const std::string& path) {
   try {
     return load_tensors(path, Arena("checkpoint"));
   } catch (const Error& e) {
-    const fs::path previous = fs::path(path).parent_path() / "last.1.safetensors";
+    const fs::path previous = fs::path(path).parent_path() / run_file::before;
     const bool other = fs::exists(previous) && fs::path(path).filename() != previous.filename();
     throw Error(e.code(), std::string(e.what()) +
                               (other ? "; the one before it: --resume " + in_shell(previous.string()) : ""));
@@ -125,8 +126,8 @@ Checkpoint read_checkpoint(const std::string& path) {
   Checkpoint c{.path = path, .file = read_tensors(path)};
   const auto& said = c.file.metadata;
   if (!said.contains("iteration") || !said.contains("config"))
-    fail(ExitCode::checkpoint, "checkpoint", path,
-        " is a weights file, not a checkpoint of a run; take last.safetensors");
+    fail(ExitCode::checkpoint, "checkpoint", path, " is a weights file, not a checkpoint of a run; take ",
+        run_file::last);
   c.config = said.at("config");
   c.data = said_in(said, "data");
   c.iteration = number<int64_t>(said.at("iteration"), "step", path);
@@ -185,7 +186,7 @@ void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& lea
   file.metadata["data"] = data;
   file.metadata["instructions"] = instructions_of(learner);
 
-  const fs::path last = fs::path(dir) / "last.safetensors", previous = fs::path(dir) / "last.1.safetensors";
+  const fs::path last = fs::path(dir) / run_file::last, previous = fs::path(dir) / run_file::before;
   // A second name for the old checkpoint: there is a whole one under `last` at every moment.
   std::error_code ignored;
   if (fs::exists(last)) {
@@ -205,44 +206,6 @@ void start_from_weights(Learner& learner, const std::string& from) {
   std::printf("weights: %s from %s\n", counted(int64_t(load.loaded.size()), "tensor").c_str(), path.c_str());
   for (const std::string& name : load.kept) std::printf("  starts anew: %s\n", name.c_str());
   for (const std::string& name : load.unused) std::printf("  not used: %s\n", name.c_str());
-}
-
-std::string checkpoint_path(const std::string& resume) {
-  return fs::is_directory(resume) ? (fs::path(resume) / "last.safetensors").string() : resume;
-}
-
-std::string weights_path(const std::string& from) {
-  if (!fs::is_directory(from)) return from;
-  const std::string best = from + "/best.safetensors", last = from + "/last.safetensors";
-  if (fs::exists(best) || !fs::exists(last)) return best;
-  std::fprintf(stderr, "%s has no best.safetensors; its last weights are taken\n", printable(from).c_str());
-  return last;
-}
-
-std::string folder_of(const std::string& resume) {
-  if (fs::is_directory(resume)) return resume;
-  const std::string folder = fs::path(resume).parent_path();
-  return folder.empty() ? "." : folder;
-}
-
-bool goes_on_in(const std::string& resume, const std::string& folder) {
-  return !resume.empty() && fs::equivalent(folder_of(resume), folder);
-}
-
-void copy_run(const std::string& resume, const std::string& to, const std::string& config) {
-  const auto copy = [&](const fs::path& file, const std::string& name) {
-    write_bytes((fs::path(to) / name).string(), read_bytes(file.string(), ExitCode::checkpoint));
-  };
-  for (const auto& entry : fs::directory_iterator(folder_of(resume))) {
-    const std::string name = entry.path().filename();
-    const bool weights = name == "best.safetensors" ||
-                         (name.starts_with("best-") && name.ends_with(".safetensors")),
-               log = name == "metrics.jsonl" || name == "metrics.csv" || name == "audit.jsonl";
-    if (entry.is_regular_file() && (weights || log || name == "best.json" || name == "run.json"))
-      copy(entry.path(), name);
-  }
-  update_text(to + "/config.toml", config);
-  copy(checkpoint_path(resume), "last.safetensors");
 }
 
 std::string config_of(const std::string& checkpoint) { return read_checkpoint(checkpoint).config; }

@@ -59,17 +59,5 @@ Progress load_checkpoint(const std::string& path, Learner& learner, const std::s
 
 // The configuration that a checkpoint was written with. Error(checkpoint) as read_checkpoint.
 std::string config_of(const std::string& checkpoint);
-// The weights that are meant: of a run folder the best; of one that validated on nothing the last, with a
-// note.
-std::string weights_path(const std::string& from);
-// The run folder that `resume` (folder or checkpoint) stands for.
-std::string folder_of(const std::string& resume);
-// Whether the run that `resume` stands for, if it does for one, lies there.
-bool goes_on_in(const std::string& resume, const std::string& folder);
-// Begins `to` as a copy of that run, for one that goes on there with this configuration: best weights, scores
-// and logs, and last the checkpoint. Error(io).
-void copy_run(const std::string& resume, const std::string& to, const std::string& config);
-// The path of the checkpoint that `resume` (folder or file) stands for.
-std::string checkpoint_path(const std::string& resume);
 
 }  // namespace patchcl

@@ -9,7 +9,7 @@
 
 #include "tensor/device.h"
 #include "train/options/option_list.h"
-#include "train/setup/checkpoint.h"
+#include "train/setup/run_folder.h"
 
 namespace patchcl {
 
@@ -331,8 +331,8 @@ std::unique_ptr<Model> load_model(const std::string& from, const Arena& arena, b
   const std::string prefix = teacher ? "teacher." : "";
   const auto first = file.tensors.lower_bound(prefix);
   if (teacher && (first == file.tensors.end() || !first->first.starts_with(prefix)))
-    fail(ExitCode::checkpoint, "weights", path,
-        " has no teacher; last.safetensors of a run has one, if its method keeps an average");
+    fail(ExitCode::checkpoint, "weights", path, " has no teacher; ", run_file::last,
+        " of a run has one, if its method keeps an average");
   get_weights(file, model->weights, path, prefix);
   return model;
 }
