@@ -19,7 +19,8 @@ const Names<Split> kSplits{{"train", Split::train}, {"val", Split::validation}, 
 
 void declare_held_out(OptionList& list, DatasetOptions& options) {
   list.add("val", options.validation,
-      "Cases to hold out where no list says which (the last ones); -1: one in five", at_least(-1));
+      "Held-out patients: the last, or the first of a validation list; -1: one in five, or all of the list",
+      at_least(-1));
   list.add("tune", options.tune, "The training cases that `train --tune` held out", kNotNegative);
   list.add("fold", options.fold, "The cases that `train --fold` validated on, as 2/5");
 }

@@ -52,7 +52,7 @@ struct TrainConfig {
   // Data
   std::string data = "phantom";  // folder, or "phantom:cases=40,size=96"
   std::string labeled = "-1";    // labelled cases: count, share or file; -1: all
-  int64_t val = -1;              // held-out cases where there is no list; -1: one in five
+  int64_t val = -1;              // held-out patients (DatasetOptions::validation)
   int64_t tune = 0;              // training cases to validate on instead
   std::string fold;              // "2/5"
   ReadOptions read;

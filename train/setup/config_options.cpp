@@ -46,8 +46,9 @@ void declare_data(OptionList& o, TrainConfig& c) {
   o.add("labeled", c.labeled,
       "Labelled cases: a count (7) or share (10%) of the list's first, or a file that names patients or "
       "images; -1: all");
-  o.add(
-      "val", c.val, "Held-out cases where the folder has no validation list; -1: one in five", at_least(-1));
+  o.add("val", c.val,
+      "Held-out patients: the last, or the first of a validation list; -1: one in five, or all of the list",
+      at_least(-1));
   o.add("tune", c.tune,
       "Training cases held out to choose settings: not trained on, and validated instead of the validation "
       "cases, which stay unread",
