@@ -245,11 +245,11 @@ Var LocalContrast::predictive(Step& step, Pass& pass, const Var& z) const {
   const bool byol = form_ == GlobalForm::byol;
   const auto seen = [&] {
     if (!byol) return z.value();
-    Tape forward_only(step.tape.arena(), {.grad = false, .check_finite = step.tape.options().check_finite});
-    Step teacher{forward_only, step.s, step.b, step.log};
-    Pass of_teacher(forward_only, *step.s.teacher, /*training=*/false, step.s.rng, site::teacher);
-    of_teacher.set_norm(NormMode::batch_only);
-    return embedded(teacher, of_teacher).value();
+    return step.without_gradient([&](Step& teacher) {
+      Pass of_teacher(teacher.tape, *step.s.teacher, /*training=*/false, step.s.rng, site::teacher);
+      of_teacher.set_norm(NormMode::batch_only);
+      return embedded(teacher, of_teacher).value();
+    });
   };
   const Var constant =
       step.tape.constant(step.held("embeddings of the views", seen), "embeddings of the views");

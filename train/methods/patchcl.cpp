@@ -264,10 +264,10 @@ Var PatchCl::embed(
 }
 
 Tensor PatchCl::teacher_embeddings(Step& step, const Tensor& patches, const Tensor& attention) const {
-  Tape forward_only(step.tape.arena(), {.grad = false, .check_finite = step.tape.options().check_finite});
-  Step teacher{forward_only, step.s, step.b, step.log};
-  const Var input = teacher.upload(patches, "augmented patches");
-  return embed(teacher, *step.s.teacher, input, attention, /*training=*/false).value();
+  return step.without_gradient([&](Step& teacher) {
+    const Var input = teacher.upload(patches, "augmented patches");
+    return embed(teacher, *step.s.teacher, input, attention, /*training=*/false).value();
+  });
 }
 
 Tensor PatchCl::enqueue(Step& step, const Patches& patches) {
