@@ -174,11 +174,11 @@ Var PatchCl::against_classes(Step& step, const Var& embeddings, const std::vecto
 // During the warm-up there is no area filter (METHODS 1.9); nor for the teacher's windows, which would teach
 // it twice.
 SampledPatches PatchCl::sample(
-    const Step& step, const PatchImages& batch, int64_t budget, uint32_t site) const {
+    const Step& step, const PatchImages& batch, uint32_t site, AreaFilter& filter) const {
   AreaFilter everything(AreaFilterMode::off, classes_);
   Rng rng = step.host_rng(site);
   const bool filtered = !warming_up(step.s) && site == site::patches;
-  return sample_patches(batch, budget, o_.patches, filtered ? *filter_ : everything, rng);
+  return sample_patches(batch, budget(), o_.patches, filtered ? filter : everything, rng);
 }
 
 Tensor PatchCl::push(Step& step, const Tensor& embeddings, const std::vector<int32_t>& classes) {
@@ -191,15 +191,14 @@ Tensor PatchCl::push(Step& step, const Tensor& embeddings, const std::vector<int
 }
 
 Patches PatchCl::draw_patches(const Step& step, const Tensor& target) {
-  const int64_t budget = o_.patches_per_class * classes_, side = o_.patches.side,
-                channels = step.b.images().shape()[3];
+  const int64_t side = o_.patches.side, channels = step.b.images().shape()[3];
   // The GPU's work stays there; from it come the means of the windows.
   const bool attention = o_.embed == Embed::attention, attended = o_.attended && !attention;
   const Place place = step.place(/*host_only=*/attention || looks_at_pixels(o_.patches));
   const SeenImages seen(step, o_.patches.labeled_only ? Tensor() : target, classes_, place);
-  const std::vector<Patch> most(static_cast<size_t>(budget));  // a plan's: as many as there can be
+  const std::vector<Patch> most(static_cast<size_t>(budget()));  // a plan's: as many as there can be
   SampledPatches sampled{most, most};
-  step.work([&] { sampled = sample(step, seen.batch, budget, site::patches); });
+  step.work([&] { sampled = sample(step, seen.batch, site::patches, *filter_); });
   const std::vector<Patch>& drawn = sampled.positive;
   Patches out;
   if (drawn.empty()) return out;
@@ -232,11 +231,8 @@ std::shared_ptr<const DrawnWindows> PatchCl::windows(const TrainState& s, const 
   }
   const SeenImages seen(
       step, o_.patches.labeled_only ? Tensor() : target, classes_, step.place(/*host_only=*/true));
-  AreaFilter filter = warming_up(s) ? AreaFilter(AreaFilterMode::off, classes_) : *filter_;
-  Rng rng = step.host_rng(site::patches);
-  const int64_t budget = o_.patches_per_class * classes_;
-  return std::make_shared<DrawnWindows>(
-      seen, o_.patches, sample_patches(seen.batch, budget, o_.patches, filter, rng));
+  AreaFilter filter = *filter_;  // its threshold moves in steps only
+  return std::make_shared<DrawnWindows>(seen, o_.patches, sample(step, seen.batch, site::patches, filter));
 }
 
 std::vector<NamedPicture> PatchCl::pictures(

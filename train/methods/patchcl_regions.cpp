@@ -47,9 +47,8 @@ Tensor PatchCl::class_directions(const Step& step, const Tensor& keys,
 Regions PatchCl::draw_regions(const Step& step, const Tensor& target, const Tensor& mixed, uint32_t site) {
   const Place host = step.place(/*host_only=*/true);
   const SeenImages seen(step, o_.patches.labeled_only ? Tensor() : target, classes_, host, mixed);
-  const int64_t budget = o_.patches_per_class * classes_;
-  std::vector<Patch> drawn(static_cast<size_t>(budget));
-  step.work([&] { drawn = sample(step, seen.batch, budget, site).positive; });
+  std::vector<Patch> drawn(static_cast<size_t>(budget()));
+  step.work([&] { drawn = sample(step, seen.batch, site, *filter_).positive; });
   return regions_of(step, seen.batch, drawn, o_.patches.side);
 }
 
