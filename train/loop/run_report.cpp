@@ -10,6 +10,7 @@
 #include "tensor/file.h"
 #include "tensor/text.h"
 #include "train/evaluate/table.h"
+#include "train/methods/terms.h"
 #include "train/setup/run_folder.h"
 
 namespace patchcl {
@@ -57,9 +58,7 @@ class LoggedCurves {
 // Which plot a number of metrics.jsonl belongs to.
 std::string plot_of(const std::string& name) {
   if (name == "lr") return "rate ";
-  for (const char* reading : {"_weight", "_coverage", "_classes", "_patches"})
-    if (name.ends_with(reading)) return "reading ";
-  return "term ";
+  return is_reading(name) ? "reading " : "term ";
 }
 
 void read_metrics(const ordered_json& row, LoggedCurves& curves) {

@@ -153,7 +153,7 @@ Var AdMt::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) 
   const Var sure = step.upload(y.confidence, "confident pixels");
   const Var agreed =
       dice_loss(softmax(slice(logits, 0, n + m, m)), step.upload(y.labels, "pseudo-labels"), sure);
-  log.readings.push_back({"pseudo_coverage", mean(sure)});
+  log.readings.push_back({reading::pseudo_coverage, mean(sure)});
   return add(supervised, weighted(step, agreed));
 }
 

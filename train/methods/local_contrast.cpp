@@ -236,7 +236,7 @@ Var LocalContrast::global_loss(Step& step) const {
   const Var image = step.upload(pair_rows(n, 0), "images of the rows");
   const Var sibling = gather_rows(z, step.upload(pair_rows(n, n), "other views"));
   const Var contrast = info_nce(z, sibling, z, image, image, global_tau_);  // EQ: 2.2 global contrast
-  step.log.terms.push_back({"global_contrast", contrast});
+  step.log.terms.push_back({term::global_contrast, contrast});
   return contrast;
 }
 
@@ -258,7 +258,7 @@ Var LocalContrast::predictive(Step& step, Pass& pass, const Var& z) const {
   const Var error = mean_squared_error((*predictor_)(pass, z), sibling);
   const double D = double(dimension_);
   const Var contrast = byol ? affine(error, D) : affine(error, D / 2, -1);  // EQ: 2.2 predicted view
-  step.log.terms.push_back({"global_contrast", contrast});
+  step.log.terms.push_back({term::global_contrast, contrast});
   return contrast;
 }
 
@@ -282,7 +282,7 @@ Var LocalContrast::local_loss(Step& step) const {
   const Var rows = gather_rows(reshape(widened(map), {s.rows(), s[3]}), step.upload(index, "pixels"));
   const Var f = reshape((*local_head_)(pass, rows), {groups.count, m, dimension_});
   const Var contrast = pixel_contrast(f, step.upload(label, "labels of the pixels"), contrast_);
-  step.log.terms.push_back({"local_contrast", contrast});
+  step.log.terms.push_back({term::local_contrast, contrast});
   return contrast;
 }
 

@@ -124,7 +124,7 @@ double PatchCl::contrast_weight(const TrainState& s) const {
 
 Var PatchCl::contrast(Step& step, const Passes& passes) {
   if (o_.contrast == Contrast::off || (warming_up(step.s) && !o_.in_warm_up)) return {};
-  if (matched_) step.log.values.push_back({"contrast_weight", contrast_weight(step.s)});
+  if (matched_) step.log.values.push_back({reading::contrast_weight, contrast_weight(step.s)});
   if (o_.embed == Embed::region) return region_contrast(step, passes);
   const Patches patches = draw_patches(step, passes.target.probabilities);
   if (patches.classes.size() < 2) return {};  // the head's batch norm wants more than one
@@ -143,7 +143,7 @@ Var PatchCl::contrast(Step& step, const Passes& passes) {
 bool PatchCl::enough_classes(const Step& step) const {
   int64_t ready_classes = 0;
   for (int64_t k = 0; k < classes_; ++k) ready_classes += ready(k);
-  step.log.values.push_back({"ready_classes", double(ready_classes)});
+  step.log.values.push_back({reading::ready_classes, double(ready_classes)});
   return step.plan_for(ready_classes >= 2);
 }
 

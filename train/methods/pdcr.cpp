@@ -247,9 +247,9 @@ Var Pdcr::add_to(const Var& total, Step& step, const UNet::Output& maps, const S
     step.log.terms.push_back({name, loss});
     sum = add(sum, affine(loss, weight));  // EQ: 3.6 objective
   };
-  take(encoder_, "pdcr", [&] { return of_levels(encoder, images); });
-  take(decoder_, "pdcr_decoder", [&] { return of_levels(decoder, images); });
-  take(cross_, "pdcr_cross", [&] { return of_pairs(step, encoder, images); });
+  take(encoder_, term::pdcr, [&] { return of_levels(encoder, images); });
+  take(decoder_, term::pdcr_decoder, [&] { return of_levels(decoder, images); });
+  take(cross_, term::pdcr_cross, [&] { return of_pairs(step, encoder, images); });
   return sum;
 }
 

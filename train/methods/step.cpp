@@ -66,8 +66,8 @@ Prediction Step::predict(
 Var Step::supervised_loss(const Var& logits, const Var& labels, const Var& weight) const {
   const Var ce = cross_entropy(logits, labels, weight, s.border_weight),
             dice = dice_loss(softmax(logits), labels, weight);
-  log.terms.push_back({"ce", ce});
-  log.terms.push_back({"dice_loss", dice});
+  log.terms.push_back({term::ce, ce});
+  log.terms.push_back({term::dice, dice});
   return affine(add(ce, dice), 0.5);  // EQ: 4.4 supervised loss
 }
 

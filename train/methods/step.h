@@ -72,7 +72,7 @@ struct Step {
   Var rng() const { return tape.constant(s.rng, "rng"); }
   Rng host_rng(uint32_t site) const { return Rng(s.seed, uint64_t(s.iteration), site); }
 
-  // What fn(step) returns of this step on a tape of its own, which keeps nothing for a backward pass: numbers,
+  // What fn(step) returns of this step on a tape of its own that keeps nothing for a backward pass: numbers,
   // no Vars.
   template <class F> auto without_gradient(F fn) const {
     Tape forward_only(tape.arena(), {.grad = false, .check_finite = tape.options().check_finite});
