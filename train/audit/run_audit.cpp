@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 
 #include "tensor/device.h"
-#include "tensor/parallel.h"
 #include "tensor/random.h"
 #include "tensor/text.h"
 #include "train/setup/batches.h"
@@ -25,7 +24,7 @@ AuditedStep prepare_run(const std::string& run, const std::string& moved) {
   TrainConfig c = from_toml(saved.config, saved.path);
   if (!moved.empty()) c.data = moved;
   c.device = DeviceChoice::cpu;  // where the audit computes, wherever the run did
-  set_threads(c.threads);
+  use_threads(c.threads);
   const Dataset data = Dataset::open(c.data, c.dataset_options());
   saved.demand_data(data.fingerprint());
   AuditedStep out;

@@ -31,6 +31,10 @@ extern const Names<std::optional<Fit>> kFitNames;  // empty: auto
 // The device that a choice means here; Error(device) says what cuda lacks.
 Device device_of(DeviceChoice choice);
 
+// CPU threads, 0: all; and those that a command asks for.
+void declare_threads(OptionList& options, int& threads);
+void use_threads(int threads);
+
 // What the values or colours of masks mean.
 void declare_label_options(OptionList& options, ReadOptions& read);
 

@@ -89,6 +89,14 @@ Device device_of(DeviceChoice choice) {
   return Device::cpu;
 }
 
+void declare_threads(OptionList& o, int& threads) {
+  o.add("threads", threads, "CPU threads; 0: all. Results do not depend on it", kNotNegative);
+}
+
+void use_threads(int threads) {
+  if (threads > 0) set_threads(threads);
+}
+
 Names<std::string> method_choices() {
   Names<std::string> names;
   for (const MethodEntry& m : methods()) names.push_back({m.name, m.name});
@@ -139,7 +147,7 @@ void TrainConfig::declare(OptionList& o) {
       "Steps between spot checks of the gradient in f64 (audit.jsonl); 0: never", kNotNegative);
   o.add("tensorboard", tensorboard, "Also write events for TensorBoard: losses, scores; with --png overlays");
   o.add("png", png, "Pictures as PNG, not as SVG with text that stays text");
-  o.add("threads", threads, "CPU threads; 0: all. Results do not depend on it", kNotNegative);
+  declare_threads(o, threads);
   o.choose(
       "kernels", kernels, kKernelNames, "Reference loops, direct sums, or fast (Winograd where it wins)");
   o.choose("device", device, kDeviceNames, "Where it runs");
@@ -176,7 +184,7 @@ void TrainConfig::resolve(const Dataset& data) {
   device = there == Device::cuda ? DeviceChoice::cuda : DeviceChoice::cpu;
   if (math == MathMode::tf32 && there == Device::cpu)
     fail(ExitCode::usage, "options", "--math tf32 is for the GPU; on the CPU there are f32 and bf16");
-  if (threads > 0) set_threads(threads);
+  use_threads(threads);
   threads = patchcl::threads();
   set_kernels(kernels);
   set_math_mode(math);
