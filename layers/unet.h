@@ -20,13 +20,12 @@ namespace patchcl {
 // How the decoder doubles height and width.
 enum class Upsampling { bilinear, transposed };
 // As options and weights files call them.
-inline const std::map<std::string, Upsampling> kUpsamplings{
+inline const Names<Upsampling> kUpsamplings{
     {"bilinear", Upsampling::bilinear}, {"transposed", Upsampling::transposed}};
 
 // Behind which blocks features are weighted by their uncertainty (uncertainty_gate.h).
 enum class Gates { none, decoder, all };
-inline const std::map<std::string, Gates> kGates{
-    {"none", Gates::none}, {"decoder", Gates::decoder}, {"all", Gates::all}};
+inline const Names<Gates> kGates{{"none", Gates::none}, {"decoder", Gates::decoder}, {"all", Gates::all}};
 
 // The most that a network may have: options take no more, and no weights file may describe more.
 constexpr int kMostLevels = 12, kMostChannels = 1 << 16, kMostOutputs = 256, kLargestGateKernel = 31;

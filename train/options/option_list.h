@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tensor/error.h"
+#include "tensor/names.h"
 
 namespace CLI {
 class App;
@@ -35,14 +36,6 @@ constexpr Range kAnything{}, kShare{0, 1}, kShareBelowOne{0, 1, false, true},
     kPositive{0, std::numeric_limits<double>::infinity(), true}, kNotNegative{0};
 constexpr Range at_least(double least) { return {least}; }
 
-// The values of an enum by name.
-template <class E> using Names = std::vector<std::pair<std::string, E>>;
-// Those of an enum whose values count from 0 in the order of these names.
-template <class E> Names<E> in_order(const std::vector<std::string>& words) {
-  Names<E> names;
-  for (const std::string& w : words) names.push_back({w, E(names.size())});
-  return names;
-}
 template <class E> std::string name_of(E value, const Names<E>& names) {
   for (const auto& [name, v] : names)
     if (v == value) return name;

@@ -28,10 +28,6 @@ const Names<OptimizerKind> kOptimizers{{"sgd", OptimizerKind::sgd}, {"adam", Opt
 const Names<Schedule> kSchedules{{"auto", Schedule::automatic}, {"poly", Schedule::poly},
     {"constant", Schedule::constant}, {"cosine", Schedule::cosine}};
 
-template <class E> Names<E> names_of(const std::map<std::string, E>& names) {
-  return {names.begin(), names.end()};
-}
-
 // An option with another value than its default, while the one that it needs is off.
 template <class T>
 void refuse_without(bool there, const char* needed, const char* option, const T& value, const T& otherwise) {
@@ -107,10 +103,10 @@ void declare_network_options(OptionList& o, UNetConfig& c) {
   o.group("Network");
   o.add("widths", c.widths, "Channels per level", Range{1, kMostChannels});
   o.add("dropout", c.dropout, "Dropout rate per encoder level", kShareBelowOne);
-  o.choose("norm", c.norm, names_of(kNormKinds), "Norm of the UNet's blocks");
+  o.choose("norm", c.norm, kNormKinds, "Norm of the UNet's blocks");
   o.add("decoder-norm", c.decoder_norm, "Norm in the decoder too");
-  o.choose("up", c.up, names_of(kUpsamplings), "How the decoder doubles height and width");
-  o.choose("uafs", c.gates, names_of(kGates),
+  o.choose("up", c.up, kUpsamplings, "How the decoder doubles height and width");
+  o.choose("uafs", c.gates, kGates,
       "Features weighted by their uncertainty (Li et al. 2022), behind the decoder's blocks or all");
   o.add("uafs-classes", c.gate_classes, "Classes whose entropy is the uncertainty; 1: a sigmoid's",
       Range{1, kMostChannels});

@@ -162,23 +162,20 @@ UNetConfig infer_unet(const TensorFile& file, const std::string& path) {
 
 // ---- the description of a network ----
 
-template <class E> std::string name_of(const std::map<std::string, E>& names, E value) {
-  return std::find_if(names.begin(), names.end(), [&](const auto& n) { return n.second == value; })->first;
-}
-
 // The value that `network` names under `key`; as it is where the file is older than the key.
-template <class E>
-void read_choice(const json& network, const char* key, const std::map<std::string, E>& names, E& value) {
+template <class E> void read_choice(const json& network, const char* key, const Names<E>& names, E& value) {
   if (!network.contains(key)) return;
-  const auto it = names.find(network.at(key).get<std::string>());
+  const auto name = network.at(key).get<std::string>();
+  const auto known = [&](const auto& entry) { return entry.first == name; };
+  const auto it = std::find_if(names.begin(), names.end(), known);
   if (it == names.end()) throw std::invalid_argument(network.at(key).dump() + " is an unknown " + key);
   value = it->second;
 }
 
 json describe(const UNetConfig& c) {
   json all{{"in_channels", c.in_channels}, {"classes", c.classes}, {"widths", c.widths},
-      {"dropout", c.dropout}, {"norm", name_of(kNormKinds, c.norm)}, {"decoder_norm", c.decoder_norm},
-      {"up", name_of(kUpsamplings, c.up)}, {"uafs", name_of(kGates, c.gates)},
+      {"dropout", c.dropout}, {"norm", name_of(c.norm, kNormKinds)}, {"decoder_norm", c.decoder_norm},
+      {"up", name_of(c.up, kUpsamplings)}, {"uafs", name_of(c.gates, kGates)},
       {"uafs_classes", c.gate_classes}, {"uafs_kernel", c.gate_kernel}};
   if (c.ranges) all["ranges"] = true;
   return all;
@@ -210,7 +207,7 @@ void put_model_info(TensorFile& file, const ModelInfo& info) {
   file.metadata["size"] = std::to_string(info.size);
   file.metadata["class_names"] = json(info.class_names).dump();
   file.metadata["normalisation"] = info.normalisation;
-  file.metadata["fit"] = fit_names().at(size_t(info.fit));
+  file.metadata["fit"] = name_of(info.fit, in_order<Fit>(fit_names()));
   if (info.border > 0) file.metadata["border"] = std::to_string(info.border);
   file.metadata["iteration"] = std::to_string(info.iteration);
 }
