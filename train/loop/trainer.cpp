@@ -140,7 +140,7 @@ void Trainer::step_recorded(const Batch& batch, bool log_now) {
   }
   for (size_t v = 0; v < batch.views.size(); ++v) {
     copy(batch.views[v].images, recorded_batch_.views[v].images);
-    if (v == 0 || learner_->phase().views[v].own_geometry)
+    if (has_own_labels(learner_->phase().views, v))
       copy(batch.views[v].labels, recorded_batch_.views[v].labels);
   }
   learner_->begin_step();

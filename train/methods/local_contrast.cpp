@@ -26,8 +26,8 @@ const Names<GlobalForm> kGlobalForms{
     {"nt-xent", GlobalForm::nt_xent}, {"byol", GlobalForm::byol}, {"simsiam", GlobalForm::simsiam}};
 const Names<HeadTraining> kHeadTraining{{"trained", HeadTraining::trained}, {"random", HeadTraining::random}};
 
-constexpr ViewKind kOtherColours{.own_geometry = false, .jittered = false, .recoloured = true};
-constexpr ViewKind kOtherView{.own_geometry = true, .jittered = false, .recoloured = true};
+constexpr ViewKind kOtherColours{.look = Look::recoloured};
+constexpr ViewKind kOtherView{.look = Look::recoloured, .own_geometry = true};
 
 Tensor integers(const Shape& shape) { return Arena("contrast").empty(shape, DType::i32); }
 

@@ -17,7 +17,7 @@ namespace {
 AddMethod unimatch{{34, "unimatch", "two strong views and dropped channels, one network (Yang et al. 2023)",
     make<UniMatch>}};
 
-constexpr ViewKind kBlurred{.blur = 0.5}, kEightBits{.eight_bits = true};
+constexpr ViewKind kBlurred{.look = Look::blurred, .blur = 0.5}, kEightBits{.look = Look::eight_bits};
 
 }  // namespace
 
