@@ -6,13 +6,13 @@
 // as in PyTorch. Errors are those of the ops (shapes) and of ParamLayout (a name declared twice). Equations:
 // the op's header.
 #pragma once
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "autograd/ops/conv2d.h"
 #include "layers/params.h"
+#include "tensor/names.h"
 
 namespace patchcl {
 
@@ -64,9 +64,8 @@ class LinearLayer {
 // beta. none: not at all.
 enum class NormKind { batch, instance, instance_affine, none };
 // As options and weights files call them.
-inline const std::map<std::string, NormKind> kNormKinds{{"batch", NormKind::batch},
-    {"instance", NormKind::instance}, {"instance-affine", NormKind::instance_affine},
-    {"none", NormKind::none}};
+inline const Names<NormKind> kNormKinds{{"batch", NormKind::batch}, {"instance", NormKind::instance},
+    {"instance-affine", NormKind::instance_affine}, {"none", NormKind::none}};
 
 class NormLayer {
  public:

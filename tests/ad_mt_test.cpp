@@ -112,7 +112,7 @@ TEST(UniMatch, UnlabelledImagesAreOfEightBitsAndLabelledOnesAreNot) {
   const Arena memory("test");
   Learner learner("unimatch", {{"confidence", "0"}}, small());
   ASSERT_EQ(learner.phase().views.size(), 4u);
-  EXPECT_TRUE(learner.phase().views[3].eight_bits);
+  EXPECT_EQ(learner.phase().views[3].look, Look::eight_bits);
   Batch batch = random_batch(learner, memory);
   const int64_t n = batch.labeled;
   const double before = loss_of(learner, batch);

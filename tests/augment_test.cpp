@@ -174,7 +174,7 @@ TEST(Augment, TheLoaderShowsAnImageAsEightBitsWhereAPhaseAsks) {
   const Dataset dataset = Dataset::open("phantom:cases=2,size=32,slices=3", {.labeled = 1, .validation = 0});
   const Sampler sampler(7, dataset.labeled_items(), dataset.items() - dataset.labeled_items(), 2, 1);
   Loader loader(
-      dataset, sampler, {.seed = 1, .augment = {.size = 32}, .views = {{}, {.eight_bits = true}}}, 0);
+      dataset, sampler, {.seed = 1, .augment = {.size = 32}, .views = {{}, {.look = Look::eight_bits}}}, 0);
   const Batch b = loader.next();
   const Tensor &x = b.images(), &view = b.views[1].images;
   for (int64_t i = 0; i < x.numel(); ++i)

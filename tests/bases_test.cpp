@@ -85,10 +85,10 @@ TEST(Base, ShowsTheStudentTheViewThatIsAskedFor) {
   const auto view = [](const char* strong) {
     return Learner("base", {{"strong", strong}}, small()).phase().views.back();
   };
-  EXPECT_FALSE(view("false").jittered);
-  EXPECT_TRUE(view("true").jittered);
+  EXPECT_EQ(view("false").look, Look::plain);
+  EXPECT_EQ(view("true").look, Look::jittered);
   EXPECT_EQ(view("true").blur, 0);
-  EXPECT_FALSE(view("blurred").jittered);
+  EXPECT_EQ(view("blurred").look, Look::blurred);
   EXPECT_EQ(view("blurred").blur, 0.2);
 }
 

@@ -69,6 +69,28 @@ TEST(Dataset, WithoutAListTheLastCasesAreHeldOut) {
   EXPECT_EQ(validation_ids_of(Dataset::open(folder.path())), (Ids{"tile_4"})) << "one in five";
 }
 
+// Two volumes of each patient, as ACDC has them.
+TEST(Dataset, OfAValidationListTheFirstPatientsStayWhole) {
+  TemporaryFolder folder;
+  write_tiles(folder.path());
+  const Ids names{"p_frame01", "p_frame02", "q_frame01", "q_frame02"};
+  for (size_t i = 0; i < names.size(); ++i)
+    for (const char* sub : {"images/", "masks/"})
+      std::filesystem::rename(
+          folder / sub + "tile_" + std::to_string(i + 1) + ".png", folder / sub + names[i] + ".png");
+  write_file(folder / "train.list", "tile_0\n");
+  write_file(folder / "val.list", "p_frame01\nq_frame01\np_frame02\nq_frame02\n");
+  EXPECT_EQ(
+      validation_ids_of(Dataset::open(folder.path(), {.validation = 1})), (Ids{"p_frame01", "p_frame02"}));
+  EXPECT_EQ(validation_ids_of(Dataset::open(folder.path())).size(), 4u);
+  try {
+    Dataset::open(folder.path(), {.validation = 3});
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_TRUE(contains(e.what(), "--val 3 of 2 validation cases")) << e.what();
+  }
+}
+
 // What counts as one case: slices of a patient never lie on both sides of the budget.
 TEST(Dataset, APatientIsAllSlicesAndFramesOfTheName) {
   EXPECT_EQ(patient_of("patient099_frame01_slice_15"), "patient099");

@@ -114,6 +114,9 @@ TEST(Faults, NumbersThatNoMachineHasAreRefusedInWords) {
   for (const char* giant : {"--threads 100000", "--batch 9223372036854775807", "--size 1000000000"})
     EXPECT_EQ(run_patchcl("eval" + kHearts + "--weights x " + giant).code, 2) << giant;
   EXPECT_EQ(run_patchcl("bench --threads 100000").code, 2);
+  const Outcome below = run_patchcl("calibrate --weights x --data phantom --out y --threads -3");
+  EXPECT_EQ(below.code, 2);
+  EXPECT_TRUE(contains(below.output, "--threads '-3' is not at least 0")) << below.output;
   EXPECT_EQ(run_patchcl("audit ops linear", "OMP_NUM_THREADS=100000").code, 0);
 }
 

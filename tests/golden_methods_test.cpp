@@ -70,7 +70,7 @@ Batch batch_of(const Learner& learner, const Arena& arena, const std::string& na
         golden::images(arena, {all, kSide, kSide, 1}, learner.options().dtype, name + view + end);
     b.views.push_back({x.rows(0, n), labels.rows(0, n)});
   }
-  if (phase.views.back().eight_bits) {
+  if (phase.views.back().look == Look::eight_bits) {
     std::vector<double> x = golden::values(b.images());
     for (double& v : x) v = std::floor(255 * v) / 255;
     b.views.push_back({golden::tensor(arena, b.images().shape(), b.images().dtype(), x), b.labels()});

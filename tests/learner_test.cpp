@@ -30,7 +30,7 @@ class ThreePhases final : public Method {
     all[1].name = "second";
     all[1].iterations = 3;
     all[1].labeled = run.batch - 1;
-    all[1].views = {{}, {.own_geometry = true, .jittered = true}};
+    all[1].views = {{}, {.look = Look::jittered, .own_geometry = true}};
     all[1].rate = {.schedule = Schedule::cosine, .peak = 0.2, .begin = 4, .length = 3, .warm_up = 2};
     all[1].start = from_best_ ? Phase::Start::best : Phase::Start::last;
     all[1].keep_optimizer = false;

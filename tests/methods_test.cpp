@@ -212,6 +212,15 @@ TEST_P(Methods, TeachWithTheAverageOfWeightsAndBuffers) {
   EXPECT_NE(buffers, r.teacher_buffers());
 }
 
+// What a run's page draws beside the losses.
+TEST_P(Methods, LogReadingsThatAreKnownAsSuch) {
+  Trial r = trial();
+  for (int i = 0; i < kSteps; ++i) {
+    r.step();
+    for (const auto& [name, value] : r.log) EXPECT_TRUE(is_reading(name)) << name;
+  }
+}
+
 TEST_P(Methods, ResumeBitForBit) {
   Trial straight = trial(), first = trial(), second = trial();
   for (int i = 0; i < 6; ++i) EXPECT_EQ(straight.step(), first.step());

@@ -51,7 +51,7 @@ TEST(Sampler, PreTrainingNeverSeesALabel) {
   const Sampler sampler(1, labeled, others, 0, data.items());
   const LoaderOptions options{.seed = 1,
       .augment = {Augmentation::elastic, 32, Fit::resize},
-      .views = {{.recoloured = true}, {.own_geometry = true, .recoloured = true}}};
+      .views = {{.look = Look::recoloured}, {.look = Look::recoloured, .own_geometry = true}}};
   Loader loader(data, sampler, options);
   const Batch b = loader.next();
   EXPECT_EQ(b.labeled, 0);

@@ -7,17 +7,23 @@
 
 namespace patchcl {
 
-// How an image of a batch is shown once more: in the pixel grid of the first view or turned, flipped and cut
-// anew; as it is or with another brightness and contrast (METHODS 4.2), or brightness, gamma and noise (2.2),
-// or of 8 bits, that with another brightness and contrast with p 0.8, blurred with p `blur` (7.4).
+// What a view makes of an image: nothing, another brightness and contrast (METHODS 4.2), brightness, gamma
+// and noise (2.2), 8 bits, or those with another brightness and contrast with p 0.8 and a blur (7.4).
+enum class Look { plain, jittered, recoloured, eight_bits, blurred };
+
+// How an image of a batch is shown once more: in the pixel grid of the first view, or turned, flipped and cut
+// anew.
 struct ViewKind {
+  Look look = Look::plain;
   bool own_geometry = false;
-  bool jittered = false;
-  bool recoloured = false;
-  bool eight_bits = false;
-  double blur = 0;
+  double blur = 0;  // with what p Look::blurred blurs
 };
-constexpr ViewKind kStrongView{.own_geometry = false, .jittered = true}, kBlurredView{.blur = 0.2};
+constexpr ViewKind kStrongView{.look = Look::jittered}, kBlurredView{.look = Look::blurred, .blur = 0.2};
+
+// Whether view v has pixels and labels of its own; the others lie on the first one's.
+inline bool has_own_labels(const std::vector<ViewKind>& views, size_t v) {
+  return v == 0 || views[v].own_geometry;
+}
 
 struct View {
   Tensor images;  // (N,H,W,C) f32 or f64, in [0,1]

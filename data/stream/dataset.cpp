@@ -66,9 +66,8 @@ Dataset::Dataset(Layout layout, const DatasetOptions& options)
     labeled_items_ = int64_t(items_.size());
   }
   labeled_cases_ = int64_t(groups_of(labeled).size());
-  if (options.split == Split::test) layout_.validation = layout_.test;
-  if (options.split == Split::train) layout_.validation = labeled;
-  std::erase_if(layout_.validation, [](const Source& s) { return !s.labeled(); });
+  evaluated_ = options.split == Split::train ? labeled : layout_.of(options.split);
+  std::erase_if(evaluated_, [](const Source& s) { return !s.labeled(); });
   find_classes(labeled, options.classes);
   border_ = options.border;
   if (border_ > 0) {
@@ -86,7 +85,7 @@ void Dataset::find_classes(const std::vector<Source>& labeled, int64_t classes) 
     MaskValues values;
     add_values(labeled, values);
     demand_foreground(values, labeled.size());
-    add_values(layout_.validation, values);
+    add_values(evaluated_, values);
     const bool binary = layout_.pictures && values.black_and_white();
     if (!binary) values.demand_class_numbers();
     classes = binary ? 2 : std::max<int64_t>(int64_t(values.seen().size()), 2);
@@ -178,7 +177,7 @@ Slice Dataset::item(int64_t i) const {
   return s;
 }
 
-Volume Dataset::validation(int64_t i) const { return read(layout_.validation.at(size_t(i)), true); }
+Volume Dataset::validation(int64_t i) const { return read(evaluated_.at(size_t(i)), true); }
 
 std::string Dataset::fingerprint() const {
   uint64_t hash = 0xCBF29CE484222325ull;  // FNV-1a, 64 bits
@@ -187,7 +186,7 @@ std::string Dataset::fingerprint() const {
   };
   for (const Source& s : layout_.train) add(s.id);
   add(std::to_string(labeled_items_));
-  for (const Source& s : layout_.validation) add(s.id);
+  for (const Source& s : evaluated_) add(s.id);
   char text[17];
   std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
   return text;

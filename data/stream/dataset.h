@@ -2,13 +2,13 @@
 //
 // The labelled budget is the first N cases of the list (patients for ACDC: 3, 7, 14 ... are "5 %", "10 %",
 // "20 %", METHODS 4.1); without a validation list the last cases are held out. Both are functions of the list
-// alone (splits.h). A label that lies outside the budget is never opened.
+// alone (data/layouts/splits.h). A label that lies outside the budget is never opened.
 #pragma once
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "data/stream/splits.h"
+#include "data/layouts/splits.h"
 #include "data/volume.h"
 
 namespace patchcl {
@@ -48,6 +48,7 @@ class Dataset {
   // Training items, the labelled ones first: [0, labeled_items()) and [labeled_items(), items()).
   int64_t items() const { return int64_t(items_.size()); }
   int64_t labeled_items() const { return labeled_items_; }
+  // Training patients (Source::group).
   int64_t labeled_cases() const { return labeled_cases_; }
   int64_t cases() const { return cases_; }
   // Thread-safe. Cases stay in memory up to a budget of 1.5 GiB, so a second epoch reads no file.
@@ -59,8 +60,9 @@ class Dataset {
   // What was found and how it was read and divided, for people: one fact a line.
   std::string describe() const;
 
-  // Whole cases with labels of the validation split (or the one that the options name), in list order.
-  int64_t validation_cases() const { return int64_t(layout_.validation.size()); }
+  // What is scored: the volumes and images with labels of the validation split, or of the one that the
+  // options name, in list order.
+  int64_t validation_cases() const { return int64_t(evaluated_.size()); }
   Volume validation(int64_t i) const;
 
  private:
@@ -73,6 +75,7 @@ class Dataset {
   void find_classes(const std::vector<Source>& labeled, int64_t classes);
 
   Layout layout_;
+  std::vector<Source> evaluated_;
   std::vector<std::string> class_names_;
   std::vector<Item> items_;
   int64_t labeled_items_ = 0, labeled_cases_ = 0, cases_ = 0, channels_ = 1, border_ = 0;

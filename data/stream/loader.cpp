@@ -51,11 +51,9 @@ struct Loader::Impl {
     slots.resize(size_t(options.ahead + 1));
     for (BatchMemory& slot : slots) {
       slot.batch.labeled = sampler.labeled_batch();
-      for (const ViewKind& kind : options.views) {
-        const bool own_labels = slot.batch.views.empty() || kind.own_geometry;
+      for (size_t v = 0; v < options.views.size(); ++v)
         slot.batch.views.push_back({host_tensor<float>({n, s, s, c}),
-            own_labels ? host_tensor<uint8_t>({n, s, s}) : slot.batch.labels()});
-      }
+            has_own_labels(options.views, v) ? host_tensor<uint8_t>({n, s, s}) : slot.batch.labels()});
     }
     for (int w = 0; w < options.workers; ++w) workers.emplace_back([this] { work(); });
   }
@@ -113,7 +111,7 @@ struct Loader::Impl {
   // Image k of the batch as its view v.
   void show(const Slice& s, int64_t iteration, size_t v, size_t k, const Batch& batch) const {
     const ViewKind& kind = options.views[v];
-    const int64_t pixels = options.augment.side() * options.augment.side(), channels = dataset.channels();
+    const int64_t side = options.augment.side(), pixels = side * side, channels = dataset.channels();
     const auto image_of = [&](size_t view) {
       return batch.views[view].images.data<float>() + int64_t(k) * pixels * channels;
     };
@@ -121,20 +119,23 @@ struct Loader::Impl {
       return Rng(options.seed, uint64_t(iteration), stream(site, view, k));
     };
     float* const image = image_of(v);
-    const bool draws_geometry = v == 0 || kind.own_geometry;
+    const bool draws_geometry = has_own_labels(options.views, v);
     if (draws_geometry) {
       uint8_t* const label = batch.views[v].labels.data<uint8_t>() + int64_t(k) * pixels;
       if (!s.label) std::memset(label, 255, size_t(pixels));
       augment(s, options.augment, rng(kAugmentSite, v), image, label);
     }
     const float* const shown = draws_geometry ? image : image_of(0);
-    if (kind.jittered) strong_view(shown, pixels, channels, rng(kStrongSite, v), image);
-    else if (kind.recoloured) recolour(shown, pixels * channels, rng(kStrongSite, v), image);
-    else if (kind.eight_bits) eight_bit_view(shown, pixels * channels, image);
-    else if (kind.blur > 0)
-      blurred_view(shown, options.augment.side(), options.augment.side(), channels, kind.blur,
-          rng(kStrongSite, v), image);
-    else if (!draws_geometry) std::copy_n(image_of(0), pixels * channels, image);
+    const Rng draws = rng(kStrongSite, v);
+    switch (kind.look) {
+      case Look::plain:
+        if (!draws_geometry) std::copy_n(shown, pixels * channels, image);
+        return;
+      case Look::jittered: return strong_view(shown, pixels, channels, draws, image);
+      case Look::recoloured: return recolour(shown, pixels * channels, draws, image);
+      case Look::eight_bits: return eight_bit_view(shown, pixels * channels, image);
+      case Look::blurred: return blurred_view(shown, side, side, channels, kind.blur, draws, image);
+    }
   }
 
   Batch next() {

@@ -8,6 +8,7 @@
 #include "tensor/file.h"
 #include "train/audit/audit_commands.h"
 #include "train/evaluate/html.h"
+#include "train/setup/config.h"
 
 namespace patchcl {
 namespace {
@@ -66,7 +67,8 @@ nlohmann::json to_json(const OpResult& r) {
 
 struct OpsOptions {
   std::vector<std::string> ops;
-  std::string kernels = "fast", device = "cpu";
+  std::string kernels = "fast";
+  DeviceChoice device = DeviceChoice::cpu;
   uint64_t seed = 1;
   bool json = false;
   std::string html;
@@ -105,9 +107,7 @@ int audit_ops(const OpsOptions& o) {
       fail(ExitCode::usage, "audit", "no op is called '", name, "'; there are", known);
     }
   }
-  AuditOptions options{.seed = o.seed, .device = o.device == "cuda" ? Device::cuda : Device::cpu};
-  std::string why;
-  if (options.device == Device::cuda && !cuda_available(&why)) fail(ExitCode::device, "audit", why);
+  const AuditOptions options{.seed = o.seed, .device = device_of(o.device)};
 
   const Kernels before = kernels();
   std::vector<std::string> choices{o.kernels};
@@ -128,8 +128,8 @@ int audit_ops(const OpsOptions& o) {
   const ExitCode code = verdict(judged);
   if (!o.html.empty()) save_page(results, o.html);
   if (o.json) {
-    nlohmann::json j{
-        {"seed", o.seed}, {"device", o.device}, {"verdict", code == ExitCode::ok ? "ok" : "FAILED"}};
+    nlohmann::json j{{"seed", o.seed}, {"device", options.device == Device::cuda ? "cuda" : "cpu"},
+        {"verdict", code == ExitCode::ok ? "ok" : "FAILED"}};
     for (const OpResult& r : results) j["ops"].push_back(to_json(r));
     std::printf("%s\n", j.dump(2).c_str());
     return int(code);
@@ -155,9 +155,9 @@ std::function<int()> add_audit_ops(CLI::App& app) {
   app.add_option("--kernels", o->kernels, "CPU kernels under test")
       ->check(CLI::IsMember(choices))
       ->capture_default_str();
-  app.add_option("--device", o->device, "Where the ops run")
-      ->check(CLI::IsMember({"cpu", "cuda"}))
-      ->capture_default_str();
+  OptionList list;
+  list.choose("device", o->device, kDeviceNames, "Where the ops run");
+  list.declare_to(app);
   app.add_option("--seed", o->seed, "Of inputs and upstream gradients")->capture_default_str();
   app.add_flag("--json", o->json, "Print JSON instead of a table");
   app.add_option("--html", o->html, "Write a page with figures to this file");

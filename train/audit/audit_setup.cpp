@@ -4,12 +4,11 @@
 #include <numeric>
 
 #include "tensor/device.h"
-#include "tensor/parallel.h"
 #include "tensor/text.h"
 #include "train/evaluate/progress.h"
 #include "train/setup/batches.h"
-#include "train/setup/checkpoint.h"
 #include "train/setup/model_file.h"
+#include "train/setup/run_folder.h"
 #include "train/setup/run_record.h"
 
 namespace patchcl {
@@ -29,7 +28,7 @@ void AuditSetup::add(CLI::App& app) {
       "Which phase is audited, at its last step: 1 is the first; 0: the last, in `audit model` each of them",
       kNotNegative);
   o.add("seed", seed, "Of weights, batches and everything drawn");
-  o.add("threads", threads, "0: all cores", kNotNegative);
+  declare_threads(o, threads);
   declare_network_options(o, network);
   o.declare_to(app);
   declare_method_options(app, *options);
@@ -49,7 +48,7 @@ int64_t audited_step(const Learner& learner, int64_t phase, const std::string& m
 }  // namespace
 
 AuditedStep AuditSetup::prepare() const {
-  if (threads > 0) set_threads(threads);
+  use_threads(threads);
   TrainConfig c;
   c.method = method;
   c.seed = seed;

@@ -35,9 +35,9 @@ constexpr TermText kTerms[] = {
         "losses/info_nce.h"},
     {"pixel_contrast", "supervised contrast of pixels", "2.3", "losses/pixel_contrast.h"},
     {"affinity_contrast", "patches of one foreground ratio are alike", "3.2", "losses/affinity_contrast.h"},
-    {"strong", "cross-entropy and Dice against pseudo-labels", "7.5", "train/methods/unimatch.cpp"},
-    {"perturbed", "the same of perturbed features", "7.5", "train/methods/unimatch.cpp"},
-    {"pdcr", "patches of one foreground ratio are alike", "3.2", "losses/affinity_contrast.h"},
+    {term::strong, "cross-entropy and Dice against pseudo-labels", "7.5", "train/methods/unimatch.cpp"},
+    {term::perturbed, "the same of perturbed features", "7.5", "train/methods/unimatch.cpp"},
+    {term::pdcr, "patches of one foreground ratio are alike", "3.2", "losses/affinity_contrast.h"},
 };
 
 TermText text_of(const std::string& op, const std::string& name) {

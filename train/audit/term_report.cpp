@@ -9,7 +9,7 @@ namespace {
 Tensor supervised_gradient(const ParamLayout& layout, const std::vector<TermGradient>& terms) {
   const Tensor sum = Arena("gradients").zeros({layout.flat_size()}, DType::f64);
   for (const TermGradient& t : terms) {
-    if (t.name != "ce" && t.name != "dice_loss") continue;
+    if (t.name != term::ce && t.name != term::dice) continue;
     for (int64_t i = 0; i < sum.numel(); ++i)
       sum.data<double>()[i] += t.weight * t.gradient.data<double>()[i];
   }
@@ -52,7 +52,7 @@ SharedGradients shared_gradients(StepAudit& step) {
   const std::vector<TermGradient> terms = step.terms();
   std::vector<LayerNorm> contrast;
   for (const TermGradient& t : terms)
-    if (t.name == "contrast") contrast = norms_by_layer(step.layout(), t.gradient);
+    if (t.name == term::contrast) contrast = norms_by_layer(step.layout(), t.gradient);
   const std::vector<LayerNorm> reference =
       norms_by_layer(step.layout(), supervised_gradient(step.layout(), terms));
   SharedGradients norms;

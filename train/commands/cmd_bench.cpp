@@ -121,7 +121,6 @@ int run_server(const BenchOptions& o) {
 }
 
 void declare(CLI::App& app, BenchOptions& o) {
-  app.add_option("--threads", o.threads, "threads; default: all")->check(CLI::PositiveNumber);
   app.add_option("--size", o.compare.size, "image side of whole steps")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
@@ -141,6 +140,7 @@ void declare(CLI::App& app, BenchOptions& o) {
   app.add_option("--seconds", o.seconds, "time for each kernel")->capture_default_str();
   app.add_option("--out", o.out, "folder of the report")->capture_default_str();
   OptionList list;
+  declare_threads(list, o.threads);
   list.choose(
       "device", o.device, kDeviceNames, "cpu, or cuda: whole steps in f32, TF32 and bf16 (and `profile`)");
   list.choose("math", o.math, kMathNames, "of the profile");
@@ -190,7 +190,7 @@ AddCommand bench_command{{80, "bench", "Measure speed: machine, kernels, trainin
       app.fallthrough();
       const std::vector<BenchPart> parts = declare_parts(app, *o);
       return [=]() -> int {
-        if (o->threads) set_threads(o->threads);
+        use_threads(o->threads);
         for (const BenchPart& part : parts)
           if (part.app->parsed()) return part.run(*o);
         return run_all(*o);

@@ -44,7 +44,7 @@ std::unique_ptr<Model> with_ranges(const std::string& path, const Arena& arena) 
 }
 
 int calibrate(const CalibrateFlags& flags) {
-  if (flags.threads > 0) set_threads(flags.threads);
+  use_threads(flags.threads);
   make_folder_of(flags.out);
   const Arena arena("calibration");
   const std::unique_ptr<Model> model = with_ranges(flags.weights, arena);
@@ -95,7 +95,9 @@ const AddCommand add{{23, "calibrate", "Prepare weights for inference in int8 wi
           ->capture_default_str()
           ->check(CLI::Range(int64_t(1), int64_t(kBatches.most)));
       app.add_option("--seed", flags->seed, "Which images")->capture_default_str();
-      app.add_option("--threads", flags->threads, "CPU threads; 0: all cores")->capture_default_str();
+      OptionList list;
+      declare_threads(list, flags->threads);
+      list.declare_to(app);
       add_held_out_options(app, flags->dataset);
       return [flags, &app] {
         take_split_of_run(app, {flags->weights}, flags->data, flags->dataset);

@@ -101,11 +101,11 @@ void print_entropy(Example& e) {
 }
 
 void print_losses(Example& e) {
-  std::printf("CE            %.6f\nDice          %.6f\nL_sup         %.6f   (CE + Dice) / 2\n", e.term("ce"),
-      e.term("dice_loss"), (e.term("ce") + e.term("dice_loss")) / 2);
-  std::printf("L_cons        %.6f\nweight        %.6f   gamma w(t)\n", e.term("consistency"),
-      e.term("consistency_weight"));
-  std::printf("L_plg         %.6f\nbeta          %.6f\n", e.term("contrast"), kBeta);
+  std::printf("CE            %.6f\nDice          %.6f\nL_sup         %.6f   (CE + Dice) / 2\n",
+      e.term(term::ce), e.term(term::dice), (e.term(term::ce) + e.term(term::dice)) / 2);
+  std::printf("L_cons        %.6f\nweight        %.6f   gamma w(t)\n", e.term(term::consistency),
+      e.term(reading::consistency_weight));
+  std::printf("L_plg         %.6f\nbeta          %.6f\n", e.term(term::contrast), kBeta);
   std::printf("L             %.6f   L_sup + beta L_plg + gamma w(t) L_cons\n", e.total.value().item());
 }
 

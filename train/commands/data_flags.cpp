@@ -7,7 +7,7 @@
 #include <map>
 
 #include "tensor/file.h"
-#include "train/setup/checkpoint.h"
+#include "train/setup/run_folder.h"
 #include "train/setup/config.h"
 
 namespace patchcl {
@@ -19,7 +19,8 @@ const Names<Split> kSplits{{"train", Split::train}, {"val", Split::validation}, 
 
 void declare_held_out(OptionList& list, DatasetOptions& options) {
   list.add("val", options.validation,
-      "Cases to hold out where no list says which (the last ones); -1: one in five", at_least(-1));
+      "Held-out patients: the last, or the first of a validation list; -1: one in five, or all of the list",
+      at_least(-1));
   list.add("tune", options.tune, "The training cases that `train --tune` held out", kNotNegative);
   list.add("fold", options.fold, "The cases that `train --fold` validated on, as 2/5");
 }
@@ -105,7 +106,7 @@ void take_split_of_run(const CLI::App& app, const std::vector<std::string>& weig
   std::string from;
   OptionValues taken;
   for (const std::string& of : weights) {
-    const std::string config = (fs::path(folder_of(of)) / "config.toml").string();
+    const std::string config = in_run(folder_of(of), run_file::config);
     if (!fs::exists(config)) continue;
     const std::string toml = read_text(config, ExitCode::checkpoint);
     if (!contains_line(toml, "method=")) continue;  // another program's

@@ -85,11 +85,7 @@ AdMt::AdMt() {
 
 void AdMt::resolve(const RunShape& run) {
   if (!cut_mix_) options().forbid({"cut-decisions"}, "without --cutmix");
-  const TeacherNorm norm = teacher_norm_;
-  const TeacherDropout dropout = teacher_dropout_;
   SemiSupervised::resolve(run);
-  teacher_norm_ = norm;  // "auto" is not one mode but two
-  teacher_dropout_ = dropout;
 }
 
 std::vector<ViewKind> AdMt::views() const { return {{}, kBlurredView}; }
@@ -101,15 +97,13 @@ void AdMt::start(const TrainState& s) {
       std::make_unique<ParamStore>(s.student->layout(), memory, s.student->dtype(), /*with_grad=*/false);
   if (random_second_) second_->init(s.seed + 1);
   else second_->copy_from(*s.student);
-  average_ = std::make_unique<Ema>(memory);
 }
 
-void AdMt::after_step(const TrainState& s) {
-  const ParamStore& active = first_teacher_is_active(s.seed, s.iteration) ? *s.teacher : *second_;
-  average_->set(alternating_alpha(s.iteration, ema_));
-  average_->update(active.values(), s.student->values());
-  average_->update(active.buffers(), s.student->buffers());
+const ParamStore& AdMt::averaged(const TrainState& s) const {
+  return first_teacher_is_active(s.seed, s.iteration) ? *s.teacher : *second_;
 }
+
+double AdMt::decay(const TrainState& s) const { return alternating_alpha(s.iteration, ema_); }
 
 void AdMt::save(TensorFile& file) const {
   const Arena host("checkpoint");
@@ -159,7 +153,7 @@ Var AdMt::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) 
   const Var sure = step.upload(y.confidence, "confident pixels");
   const Var agreed =
       dice_loss(softmax(slice(logits, 0, n + m, m)), step.upload(y.labels, "pseudo-labels"), sure);
-  log.readings.push_back({"pseudo_coverage", mean(sure)});
+  log.readings.push_back({reading::pseudo_coverage, mean(sure)});
   return add(supervised, weighted(step, agreed));
 }
 

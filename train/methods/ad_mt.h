@@ -29,7 +29,6 @@ class AdMt final : public SemiSupervised {
   AdMt();
   void resolve(const RunShape& run) override;
   void start(const TrainState& s) override;
-  void after_step(const TrainState& s) override;
   void save(TensorFile& file) const override;
   void load(const TensorFile& file) override;
   Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) override;
@@ -37,6 +36,9 @@ class AdMt final : public SemiSupervised {
  protected:
   // The active teacher's; the other one is in evaluation mode. What is asked for holds for both.
   PredictMode usual_mode() const override { return kTraining; }
+  bool has_one_mode() const override { return false; }
+  const ParamStore& averaged(const TrainState& s) const override;
+  double decay(const TrainState& s) const override;
   std::vector<ViewKind> views() const override;
 
  private:
@@ -52,7 +54,6 @@ class AdMt final : public SemiSupervised {
 
   bool cut_mix_ = true, cut_decisions_ = true, random_second_ = false;
   std::unique_ptr<ParamStore> second_;
-  std::unique_ptr<Ema> average_;
 };
 
 // The mean of two teachers' probabilities (n,H,W,K) by their certainty, decided: u8, f32, u8 (n,H,W).

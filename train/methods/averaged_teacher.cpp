@@ -25,6 +25,7 @@ void AveragedTeacher::read_teacher() {
 }
 
 void AveragedTeacher::resolve(const RunShape&) {
+  if (!has_one_mode()) return;
   const PredictMode mode = teacher_mode();
   teacher_norm_ = named(mode.norm);
   teacher_dropout_ = mode.dropout ? TeacherDropout::on : TeacherDropout::off;
@@ -39,8 +40,9 @@ double AveragedTeacher::decay(const TrainState& s) const { return ema_alpha(s.it
 void AveragedTeacher::after_step(const TrainState& s) {
   if (!averages(s)) return;
   average_->set(decay(s));
-  average_->update(s.teacher->values(), s.student->values());
-  average_->update(s.teacher->buffers(), s.student->buffers());
+  const ParamStore& average = averaged(s);
+  average_->update(average.values(), s.student->values());
+  average_->update(average.buffers(), s.student->buffers());
 }
 
 PredictMode AveragedTeacher::teacher_mode(PredictMode mode) const {

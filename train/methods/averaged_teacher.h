@@ -29,8 +29,11 @@ class AveragedTeacher : public Method {
   void read_teacher();  // ema, teacher-norm, teacher-dropout
   // What "auto" means in this method.
   virtual PredictMode usual_mode() const { return {NormMode::batch_only, /*dropout=*/false}; }
-  // Whether the average moves after this step, and how slowly.
+  // false: "auto" is not one mode but several, and stays what it is.
+  virtual bool has_one_mode() const { return true; }
+  // Whether an average moves after this step, which one, and how slowly.
   virtual bool averages(const TrainState&) const { return has_teacher(); }
+  virtual const ParamStore& averaged(const TrainState& s) const { return *s.teacher; }
   virtual double decay(const TrainState& s) const;
 
   PredictMode teacher_mode() const { return teacher_mode(usual_mode()); }

@@ -112,8 +112,8 @@ Var Bcp::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) {
     ce = add(ce, parts[1].ce);
     dice = add(dice, parts[1].dice);
   }
-  log.terms.push_back({"ce", ce});
-  log.terms.push_back({"dice_loss", dice});
+  log.terms.push_back({term::ce, ce});
+  log.terms.push_back({term::dice, dice});
   return affine(add(ce, dice), 0.5);
 }
 

@@ -26,8 +26,8 @@ const Names<GlobalForm> kGlobalForms{
     {"nt-xent", GlobalForm::nt_xent}, {"byol", GlobalForm::byol}, {"simsiam", GlobalForm::simsiam}};
 const Names<HeadTraining> kHeadTraining{{"trained", HeadTraining::trained}, {"random", HeadTraining::random}};
 
-constexpr ViewKind kOtherColours{.own_geometry = false, .jittered = false, .recoloured = true};
-constexpr ViewKind kOtherView{.own_geometry = true, .jittered = false, .recoloured = true};
+constexpr ViewKind kOtherColours{.look = Look::recoloured};
+constexpr ViewKind kOtherView{.look = Look::recoloured, .own_geometry = true};
 
 Tensor integers(const Shape& shape) { return Arena("contrast").empty(shape, DType::i32); }
 
@@ -241,7 +241,7 @@ Var LocalContrast::global_loss(Step& step) const {
   const Var image = step.upload(pair_rows(n, 0), "images of the rows");
   const Var sibling = gather_rows(z, step.upload(pair_rows(n, n), "other views"));
   const Var contrast = info_nce(z, sibling, z, image, image, global_tau_);  // EQ: 2.2 global contrast
-  step.log.terms.push_back({"global_contrast", contrast});
+  step.log.terms.push_back({term::global_contrast, contrast});
   return contrast;
 }
 
@@ -250,11 +250,11 @@ Var LocalContrast::predictive(Step& step, Pass& pass, const Var& z) const {
   const bool byol = form_ == GlobalForm::byol;
   const auto seen = [&] {
     if (!byol) return z.value();
-    Tape forward_only(step.tape.arena(), {.grad = false, .check_finite = step.tape.options().check_finite});
-    Step teacher{forward_only, step.s, step.b, step.log};
-    Pass of_teacher(forward_only, *step.s.teacher, /*training=*/false, step.s.rng, site::teacher);
-    of_teacher.set_norm(NormMode::batch_only);
-    return embedded(teacher, of_teacher).value();
+    return step.without_gradient([&](Step& teacher) {
+      Pass of_teacher(teacher.tape, *step.s.teacher, /*training=*/false, step.s.rng, site::teacher);
+      of_teacher.set_norm(NormMode::batch_only);
+      return embedded(teacher, of_teacher).value();
+    });
   };
   const Var constant =
       step.tape.constant(step.held("embeddings of the views", seen), "embeddings of the views");
@@ -263,7 +263,7 @@ Var LocalContrast::predictive(Step& step, Pass& pass, const Var& z) const {
   const Var error = mean_squared_error((*predictor_)(pass, z), sibling);
   const double D = double(dimension_);
   const Var contrast = byol ? affine(error, D) : affine(error, D / 2, -1);  // EQ: 2.2 predicted view
-  step.log.terms.push_back({"global_contrast", contrast});
+  step.log.terms.push_back({term::global_contrast, contrast});
   return contrast;
 }
 
@@ -287,7 +287,7 @@ Var LocalContrast::local_loss(Step& step) const {
   const Var rows = gather_rows(reshape(widened(map), {s.rows(), s[3]}), step.upload(index, "pixels"));
   const Var f = reshape((*local_head_)(pass, rows), {groups.count, m, dimension_});
   const Var contrast = pixel_contrast(f, step.upload(label, "labels of the pixels"), contrast_);
-  step.log.terms.push_back({"local_contrast", contrast});
+  step.log.terms.push_back({term::local_contrast, contrast});
   return contrast;
 }
 

@@ -14,6 +14,7 @@
 #include "layers/unet.h"
 #include "tensor/io.h"
 #include "train/methods/phase.h"
+#include "train/methods/terms.h"
 #include "train/options/option_list.h"
 
 namespace patchcl {
@@ -35,8 +36,8 @@ struct TrainState {
   HeldTensors* held = nullptr;  // kept from one evaluation of a step to the next, in audits
 };
 
-// Named scalars of a step in the order in which they print: loss, ce, dice, consistency, contrastive, weight
-// ... Values are read back from the device when the line is logged, not before.
+// Scalars of a step by their names (terms.h), in the order in which they print. Values are read back from the
+// device when the line is logged, not before.
 struct LossTerms {
   std::vector<std::pair<std::string, Var>> terms;      // scalar Vars that the loss is made of
   std::vector<std::pair<std::string, Var>> readings;   // scalar Vars without gradient: weights, shares

@@ -126,7 +126,7 @@ double PatchCl::contrast_weight(const TrainState& s) const {
 
 Var PatchCl::contrast(Step& step, const Passes& passes) {
   if (o_.contrast == Contrast::off || (warming_up(step.s) && !o_.in_warm_up)) return {};
-  if (matched_) step.log.values.push_back({"contrast_weight", contrast_weight(step.s)});
+  if (matched_) step.log.values.push_back({reading::contrast_weight, contrast_weight(step.s)});
   if (o_.embed == Embed::region) return region_contrast(step, passes);
   const Patches patches = draw_patches(step, passes.target.probabilities);
   if (patches.classes.size() < 2) return {};  // the head's batch norm wants more than one
@@ -145,7 +145,7 @@ Var PatchCl::contrast(Step& step, const Passes& passes) {
 bool PatchCl::enough_classes(const Step& step) const {
   int64_t ready_classes = 0;
   for (int64_t k = 0; k < classes_; ++k) ready_classes += ready(k);
-  step.log.values.push_back({"ready_classes", double(ready_classes)});
+  step.log.values.push_back({reading::ready_classes, double(ready_classes)});
   return step.plan_for(ready_classes >= 2);
 }
 
@@ -176,11 +176,11 @@ Var PatchCl::against_classes(Step& step, const Var& embeddings, const std::vecto
 // During the warm-up there is no area filter (METHODS 1.9); nor for the teacher's windows, which would teach
 // it twice.
 SampledPatches PatchCl::sample(
-    const Step& step, const PatchImages& batch, int64_t budget, uint32_t site) const {
+    const Step& step, const PatchImages& batch, uint32_t site, AreaFilter& filter) const {
   AreaFilter everything(AreaFilterMode::off, classes_);
   Rng rng = step.host_rng(site);
   const bool filtered = !warming_up(step.s) && site == site::patches;
-  return sample_patches(batch, budget, o_.patches, filtered ? *filter_ : everything, rng);
+  return sample_patches(batch, budget(), o_.patches, filtered ? filter : everything, rng);
 }
 
 Tensor PatchCl::push(Step& step, const Tensor& embeddings, const std::vector<int32_t>& classes) {
@@ -193,15 +193,14 @@ Tensor PatchCl::push(Step& step, const Tensor& embeddings, const std::vector<int
 }
 
 Patches PatchCl::draw_patches(const Step& step, const Tensor& target) {
-  const int64_t budget = o_.patches_per_class * classes_, side = o_.patches.side,
-                channels = step.b.images().shape()[3];
+  const int64_t side = o_.patches.side, channels = step.b.images().shape()[3];
   // The GPU's work stays there; from it come the means of the windows.
   const bool attention = o_.embed == Embed::attention, attended = o_.attended && !attention;
   const Place place = step.place(/*host_only=*/attention || looks_at_pixels(o_.patches));
   const SeenImages seen(step, o_.patches.labeled_only ? Tensor() : target, classes_, place);
-  const std::vector<Patch> most(static_cast<size_t>(budget));  // a plan's: as many as there can be
+  const std::vector<Patch> most(static_cast<size_t>(budget()));  // a plan's: as many as there can be
   SampledPatches sampled{most, most};
-  step.work([&] { sampled = sample(step, seen.batch, budget, site::patches); });
+  step.work([&] { sampled = sample(step, seen.batch, site::patches, *filter_); });
   Patches out;
   if (sampled.positive.empty()) return out;
   out.classes = classes_of(sampled.positive);
@@ -236,11 +235,8 @@ std::shared_ptr<const DrawnWindows> PatchCl::windows(const TrainState& s, const 
   }
   const SeenImages seen(
       step, o_.patches.labeled_only ? Tensor() : target, classes_, step.place(/*host_only=*/true));
-  AreaFilter filter = warming_up(s) ? AreaFilter(AreaFilterMode::off, classes_) : *filter_;
-  Rng rng = step.host_rng(site::patches);
-  const int64_t budget = o_.patches_per_class * classes_;
-  return std::make_shared<DrawnWindows>(
-      seen, o_.patches, sample_patches(seen.batch, budget, o_.patches, filter, rng));
+  AreaFilter filter = *filter_;  // its threshold moves in steps only
+  return std::make_shared<DrawnWindows>(seen, o_.patches, sample(step, seen.batch, site::patches, filter));
 }
 
 std::vector<NamedPicture> PatchCl::pictures(
@@ -268,10 +264,10 @@ Var PatchCl::embed(
 }
 
 Tensor PatchCl::teacher_embeddings(Step& step, const Tensor& patches, const Tensor& attention) const {
-  Tape forward_only(step.tape.arena(), {.grad = false, .check_finite = step.tape.options().check_finite});
-  Step teacher{forward_only, step.s, step.b, step.log};
-  const Var input = teacher.upload(patches, "augmented patches");
-  return embed(teacher, *step.s.teacher, input, attention, /*training=*/false).value();
+  return step.without_gradient([&](Step& teacher) {
+    const Var input = teacher.upload(patches, "augmented patches");
+    return embed(teacher, *step.s.teacher, input, attention, /*training=*/false).value();
+  });
 }
 
 Tensor PatchCl::enqueue(Step& step, const Patches& patches) {

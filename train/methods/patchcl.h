@@ -82,7 +82,9 @@ class PatchCl : public SemiSupervised {
   Tensor class_directions(const Step& step, const Tensor& keys, const std::vector<int32_t>& classes_of_keys,
       const std::vector<int32_t>& classes) const;
   Var region_contrast(Step& step, const Passes& passes);
-  SampledPatches sample(const Step& step, const PatchImages& batch, int64_t budget, uint32_t site) const;
+  int64_t budget() const { return o_.patches_per_class * classes_; }
+  // The windows of a step; moves the filter's threshold.
+  SampledPatches sample(const Step& step, const PatchImages& batch, uint32_t site, AreaFilter& filter) const;
   // The teacher's embeddings of windows of labelled and unlabelled images, pushed to the queues.
   Tensor enqueue_regions(Step& step, const Tensor& unlabeled_map, const Regions& looked);
   void pool_covariances(std::vector<Moments>& moments) const;

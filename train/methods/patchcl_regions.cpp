@@ -47,25 +47,25 @@ Tensor PatchCl::class_directions(const Step& step, const Tensor& keys,
 Regions PatchCl::draw_regions(const Step& step, const Tensor& target, const Tensor& mixed, uint32_t site) {
   const Place host = step.place(/*host_only=*/true);
   const SeenImages seen(step, o_.patches.labeled_only ? Tensor() : target, classes_, host, mixed);
-  const int64_t budget = o_.patches_per_class * classes_;
-  std::vector<Patch> drawn(static_cast<size_t>(budget));
-  step.work([&] { drawn = sample(step, seen.batch, budget, site).positive; });
+  std::vector<Patch> drawn(static_cast<size_t>(budget()));
+  step.work([&] { drawn = sample(step, seen.batch, site, *filter_).positive; });
   return regions_of(step, seen.batch, drawn, o_.patches.side);
 }
 
 Tensor PatchCl::enqueue_regions(Step& step, const Tensor& unlabeled_map, const Regions& looked) {
-  Tape forward_only(step.tape.arena(), {.grad = false, .check_finite = step.tape.options().check_finite});
-  const Step teacher{forward_only, step.s, step.b, step.log};
-  const Var images = teacher.labeled(step.b.images(), "labelled images");
-  const Tensor labeled_map = step.predict(*step.s.teacher, images, looking_mode(), site::second_teacher).map;
-  Var map = widened(forward_only.constant(labeled_map, "teacher's map"));
-  if (unlabeled_map && !o_.patches.labeled_only)
-    map = concat({map, widened(forward_only.constant(unlabeled_map, "teacher's map"))}, 0);
-  Pass pass(forward_only, *step.s.teacher, /*training=*/false, step.s.rng, site::patch_pass);
-  pass.set_norm(NormMode::batch_only);
-  const Var rows =
-      region_pool(map, teacher.upload(looked.windows, "windows"), teacher.upload(looked.weights, "weights"));
-  return push(step, head_->embed(pass, rows).value(), looked.classes);
+  const Tensor embedded = step.without_gradient([&](const Step& teacher) {
+    const Var images = teacher.labeled(step.b.images(), "labelled images");
+    const Tensor seen = step.predict(*step.s.teacher, images, looking_mode(), site::second_teacher).map;
+    Var map = widened(teacher.tape.constant(seen, "teacher's map"));
+    if (unlabeled_map && !o_.patches.labeled_only)
+      map = concat({map, widened(teacher.tape.constant(unlabeled_map, "teacher's map"))}, 0);
+    Pass pass(teacher.tape, *step.s.teacher, /*training=*/false, step.s.rng, site::patch_pass);
+    pass.set_norm(NormMode::batch_only);
+    const Var rows = region_pool(
+        map, teacher.upload(looked.windows, "windows"), teacher.upload(looked.weights, "weights"));
+    return head_->embed(pass, rows).value();
+  });
+  return push(step, embedded, looked.classes);
 }
 
 }  // namespace patchcl

@@ -149,7 +149,7 @@ Var SemiSupervised::loss(Tape& tape, const TrainState& s, const Batch& b, LossTe
   else total = early ? labeled_loss(step, passes) : consistent_loss(step, passes);
   const Var c = contrast(step, passes);
   if (!c) return total;
-  log.terms.push_back({"contrast", c});
+  log.terms.push_back({term::contrast, c});
   return add(total, affine(c, contrast_weight(s)));  // EQ: 1.12 total loss
 }
 
@@ -212,8 +212,8 @@ Var SemiSupervised::consistent_loss(Step& step, Passes& passes) {
 
 Var SemiSupervised::weighted(Step& step, const Var& agreed) const {
   const Var weight = step.tape.constant(weight_, "consistency weight");
-  step.log.terms.push_back({"consistency", agreed});
-  step.log.readings.push_back({"consistency_weight", weight});
+  step.log.terms.push_back({term::consistency, agreed});
+  step.log.readings.push_back({reading::consistency_weight, weight});
   return scale(agreed, weight);
 }
 
@@ -233,7 +233,7 @@ Var SemiSupervised::consistency(Step& step, const Var& logits, const Tensor& tar
 
 PseudoLabels SemiSupervised::decide(const Step& step, const Tensor& target, const Place& place) const {
   const PseudoLabels y = pseudo_labels_of(step, target, confidence_, largest_component_, place);
-  step.log.readings.push_back({"pseudo_coverage", mean(step.upload(y.weight, "confident pixels"))});
+  step.log.readings.push_back({reading::pseudo_coverage, mean(step.upload(y.weight, "confident pixels"))});
   return y;
 }
 

@@ -54,19 +54,20 @@ UNet::Output Step::student_pass(const Var& images, uint32_t site) const {
 
 Prediction Step::predict(
     const ParamStore& weights, const Var& x, const PredictMode& mode, uint32_t site) const {
-  Tape forward_only(tape.arena(), {.grad = false, .check_finite = tape.options().check_finite});
-  Pass pass(forward_only, weights, /*training=*/mode.dropout, s.rng, site);
-  pass.set_norm(mode.norm);
-  const Tape::Scope scope(forward_only, "teacher");
-  const UNet::Output out = s.model->forward(pass, forward_only.constant(x.value(), "images"));
-  return {softmax(out.logits).value(), out.decoder.back().value()};
+  return without_gradient([&](const Step& step) -> Prediction {
+    Pass pass(step.tape, weights, /*training=*/mode.dropout, s.rng, site);
+    pass.set_norm(mode.norm);
+    const Tape::Scope scope(step.tape, "teacher");
+    const UNet::Output out = s.model->forward(pass, step.tape.constant(x.value(), "images"));
+    return {softmax(out.logits).value(), out.decoder.back().value()};
+  });
 }
 
 Var Step::supervised_loss(const Var& logits, const Var& labels, const Var& weight) const {
   const Var ce = cross_entropy(logits, labels, weight, s.border_weight),
             dice = dice_loss(softmax(logits), labels, weight);
-  log.terms.push_back({"ce", ce});
-  log.terms.push_back({"dice_loss", dice});
+  log.terms.push_back({term::ce, ce});
+  log.terms.push_back({term::dice, dice});
   return affine(add(ce, dice), 0.5);  // EQ: 4.4 supervised loss
 }
 

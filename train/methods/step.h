@@ -72,6 +72,13 @@ struct Step {
   Var rng() const { return tape.constant(s.rng, "rng"); }
   Rng host_rng(uint32_t site) const { return Rng(s.seed, uint64_t(s.iteration), site); }
 
+  // What fn(step) returns of this step on a tape of its own that keeps nothing for a backward pass: numbers,
+  // no Vars.
+  template <class F> auto without_gradient(F fn) const {
+    Tape forward_only(tape.arena(), {.grad = false, .check_finite = tape.options().check_finite});
+    Step there{forward_only, s, b, log};
+    return fn(there);
+  }
   // The student in training; a second pass of one step draws its dropout at a site of its own.
   UNet::Output student_pass(const Var& images, uint32_t site = site::student) const;
   Var student(const Var& images) const { return student_pass(images).logits; }

@@ -31,18 +31,19 @@ void UaMt::prepare(const TrainState& s) {
 }
 
 Tensor UaMt::mean_prediction(Step& step) const {
-  Tape forward_only(step.tape.arena(), {.grad = false});
   const Var images = step.unlabeled(step.b.images(), "unlabelled images");
   const PredictMode dropping{teacher_mode().norm, /*dropout=*/true};  // what tells the passes apart
-  Var mean;
-  for (int64_t t = 0; t < dropout_passes_; ++t) {
-    const uint32_t pass = site::uncertainty + uint32_t(t) * 100;
-    const Var seen = noisy(step, images, pass + 99);
-    const Tensor p = step.predict(*step.s.teacher, seen, dropping, pass).probabilities;
-    const Var share = affine(forward_only.constant(p), 1 / double(dropout_passes_));
-    mean = mean ? add(mean, share) : share;
-  }
-  return mean.value();
+  return step.without_gradient([&](const Step& constant) {
+    Var mean;
+    for (int64_t t = 0; t < dropout_passes_; ++t) {
+      const uint32_t pass = site::uncertainty + uint32_t(t) * 100;
+      const Var seen = noisy(step, images, pass + 99);
+      const Tensor p = step.predict(*step.s.teacher, seen, dropping, pass).probabilities;
+      const Var share = affine(constant.tape.constant(p), 1 / double(dropout_passes_));
+      mean = mean ? add(mean, share) : share;
+    }
+    return mean.value();
+  });
 }
 
 Var UaMt::consistency(Step& step, const Var& logits, const Tensor& target) {

@@ -17,7 +17,7 @@ namespace {
 AddMethod unimatch{{34, "unimatch", "two strong views and dropped channels, one network (Yang et al. 2023)",
     make<UniMatch>}};
 
-constexpr ViewKind kBlurred{.blur = 0.5}, kEightBits{.eight_bits = true};
+constexpr ViewKind kBlurred{.look = Look::blurred, .blur = 0.5}, kEightBits{.look = Look::eight_bits};
 
 }  // namespace
 
@@ -53,7 +53,7 @@ Var UniMatch::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& l
   const PseudoLabels of_v = pseudo_labels_of(step, p_v, confidence_, false, host),
                      of_u =
                          pseudo_labels_of(step, softmax(first.unlabeled).value(), confidence_, false, host);
-  log.readings.push_back({"pseudo_coverage", mean(step.upload(of_u.weight, "confident pixels"))});
+  log.readings.push_back({reading::pseudo_coverage, mean(step.upload(of_u.weight, "confident pixels"))});
   Rng rng = step.host_rng(site::paste);
   const LabeledImages s1 = strong_view(step, 1, of_u, of_v, rng), s2 = strong_view(step, 2, of_u, of_v, rng);
   const Var views =
@@ -64,8 +64,8 @@ Var UniMatch::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& l
   const Var strong = add(agreement(step, slice(logits, 0, 0, m), s1.labels, s1.weight),
       agreement(step, slice(logits, 0, m, m), s2.labels, s2.weight));
   const Var perturbed = agreement(step, first.perturbed, of_u.labels, of_u.weight);
-  log.terms.push_back({"strong", strong});
-  log.terms.push_back({"perturbed", perturbed});
+  log.terms.push_back({term::strong, strong});
+  log.terms.push_back({term::perturbed, perturbed});
   const Var unlabeled = add(affine(strong, 0.125), affine(perturbed, 0.25));
   return add(affine(supervised, 0.5), unlabeled);  // EQ: 7.5 UniMatch loss
 }

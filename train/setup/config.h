@@ -31,6 +31,10 @@ extern const Names<std::optional<Fit>> kFitNames;  // empty: auto
 // The device that a choice means here; Error(device) says what cuda lacks.
 Device device_of(DeviceChoice choice);
 
+// CPU threads, 0: all; and those that a command asks for.
+void declare_threads(OptionList& options, int& threads);
+void use_threads(int threads);
+
 // What the values or colours of masks mean.
 void declare_label_options(OptionList& options, ReadOptions& read);
 
@@ -44,7 +48,7 @@ void declare_network_options(OptionList& options, UNetConfig& network);
 Names<std::string> method_choices();
 
 // What a machine may be asked for: far more than one has, far less than overflows.
-constexpr Range kBatches{1, 1 << 24}, kSides{1, 1 << 16};
+constexpr Range kBatches{1, 1 << 24}, kSides{1, kLargestSide};
 
 struct TrainConfig {
   std::string method = "supervised";
@@ -52,7 +56,7 @@ struct TrainConfig {
   // Data
   std::string data = "phantom";  // folder, or "phantom:cases=40,size=96"
   std::string labeled = "-1";    // labelled cases: count, share or file; -1: all
-  int64_t val = -1;              // held-out cases where there is no list; -1: one in five
+  int64_t val = -1;              // held-out patients (DatasetOptions::validation)
   int64_t tune = 0;              // training cases to validate on instead
   std::string fold;              // "2/5"
   ReadOptions read;
@@ -110,7 +114,7 @@ struct TrainConfig {
   DatasetOptions dataset_options() const;
   Fit fit_of(const Dataset& data) const { return fit.value_or(data.fit(size)); }
   LearnerOptions learner_options(const Dataset& data) const;
-  RunShape run_shape() const;
+  RunShape run_shape() const;  // Error(usage) for what no network is
 };
 
 // The options of `config` and of its method, which is known already, as a parser's. An option that only other

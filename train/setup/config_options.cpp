@@ -28,10 +28,6 @@ const Names<OptimizerKind> kOptimizers{{"sgd", OptimizerKind::sgd}, {"adam", Opt
 const Names<Schedule> kSchedules{{"auto", Schedule::automatic}, {"poly", Schedule::poly},
     {"constant", Schedule::constant}, {"cosine", Schedule::cosine}};
 
-template <class E> Names<E> names_of(const std::map<std::string, E>& names) {
-  return {names.begin(), names.end()};
-}
-
 // An option with another value than its default, while the one that it needs is off.
 template <class T>
 void refuse_without(bool there, const char* needed, const char* option, const T& value, const T& otherwise) {
@@ -46,8 +42,9 @@ void declare_data(OptionList& o, TrainConfig& c) {
   o.add("labeled", c.labeled,
       "Labelled cases: a count (7) or share (10%) of the list's first, or a file that names patients or "
       "images; -1: all");
-  o.add(
-      "val", c.val, "Held-out cases where the folder has no validation list; -1: one in five", at_least(-1));
+  o.add("val", c.val,
+      "Held-out patients: the last, or the first of a validation list; -1: one in five, or all of the list",
+      at_least(-1));
   o.add("tune", c.tune,
       "Training cases held out to choose settings: not trained on, and validated instead of the validation "
       "cases, which stay unread",
@@ -88,6 +85,14 @@ Device device_of(DeviceChoice choice) {
   return Device::cpu;
 }
 
+void declare_threads(OptionList& o, int& threads) {
+  o.add("threads", threads, "CPU threads; 0: all. Results do not depend on it", kNotNegative);
+}
+
+void use_threads(int threads) {
+  if (threads > 0) set_threads(threads);
+}
+
 Names<std::string> method_choices() {
   Names<std::string> names;
   for (const MethodEntry& m : methods()) names.push_back({m.name, m.name});
@@ -96,16 +101,16 @@ Names<std::string> method_choices() {
 
 void declare_network_options(OptionList& o, UNetConfig& c) {
   o.group("Network");
-  o.add("widths", c.widths, "Channels per level", Range{1, 65536});
-  o.add("dropout", c.dropout, "Dropout rate per encoder level", Range{0, 1});
-  o.choose("norm", c.norm, names_of(kNormKinds), "Norm of the UNet's blocks");
+  o.add("widths", c.widths, "Channels per level", Range{1, kMostChannels});
+  o.add("dropout", c.dropout, "Dropout rate per encoder level", kShareBelowOne);
+  o.choose("norm", c.norm, kNormKinds, "Norm of the UNet's blocks");
   o.add("decoder-norm", c.decoder_norm, "Norm in the decoder too");
-  o.choose("up", c.up, names_of(kUpsamplings), "How the decoder doubles height and width");
-  o.choose("uafs", c.gates, names_of(kGates),
+  o.choose("up", c.up, kUpsamplings, "How the decoder doubles height and width");
+  o.choose("uafs", c.gates, kGates,
       "Features weighted by their uncertainty (Li et al. 2022), behind the decoder's blocks or all");
   o.add("uafs-classes", c.gate_classes, "Classes whose entropy is the uncertainty; 1: a sigmoid's",
-      Range{1, 65536});
-  o.add("uafs-kernel", c.gate_kernel, "Side of its first convolution, odd", Range{1, 31});
+      Range{1, kMostChannels});
+  o.add("uafs-kernel", c.gate_kernel, "Side of its first convolution, odd", Range{1, kLargestGateKernel});
 }
 
 void TrainConfig::declare(OptionList& o) {
@@ -138,7 +143,7 @@ void TrainConfig::declare(OptionList& o) {
       "Steps between spot checks of the gradient in f64 (audit.jsonl); 0: never", kNotNegative);
   o.add("tensorboard", tensorboard, "Also write events for TensorBoard: losses, scores; with --png overlays");
   o.add("png", png, "Pictures as PNG, not as SVG with text that stays text");
-  o.add("threads", threads, "CPU threads; 0: all. Results do not depend on it", kNotNegative);
+  declare_threads(o, threads);
   o.choose(
       "kernels", kernels, kKernelNames, "Reference loops, direct sums, or fast (Winograd where it wins)");
   o.choose("device", device, kDeviceNames, "Where it runs");
@@ -175,7 +180,7 @@ void TrainConfig::resolve(const Dataset& data) {
   device = there == Device::cuda ? DeviceChoice::cuda : DeviceChoice::cpu;
   if (math == MathMode::tf32 && there == Device::cpu)
     fail(ExitCode::usage, "options", "--math tf32 is for the GPU; on the CPU there are f32 and bf16");
-  if (threads > 0) set_threads(threads);
+  use_threads(threads);
   threads = patchcl::threads();
   set_kernels(kernels);
   set_math_mode(math);

@@ -27,11 +27,9 @@ Batch shapes_only(const Phase& phase, const LearnerOptions& o, const Arena& memo
   Batch b;
   b.labeled = phase.labeled;
   b.ids.resize(size_t(n));
-  for (const ViewKind& kind : phase.views) {
-    const bool own = b.views.empty() || kind.own_geometry;
+  for (size_t v = 0; v < phase.views.size(); ++v)
     b.views.push_back({memory.empty({n, side, side, o.network.in_channels}, o.dtype),
-        own ? memory.empty({n, side, side}, DType::u8) : b.labels()});
-  }
+        has_own_labels(phase.views, v) ? memory.empty({n, side, side}, DType::u8) : b.labels()});
   return b;
 }
 

@@ -1,4 +1,4 @@
-#include "data/stream/splits.h"
+#include "data/layouts/splits.h"
 
 #include <algorithm>
 #include <cmath>
@@ -32,12 +32,13 @@ std::vector<Source> take_last(std::vector<Source>& train, int64_t cases, const c
   return take(train, Groups(groups.end() - std::min(cases, n), groups.end()));
 }
 
-// The last cases of the list. A list of its own is shortened instead: the first `cases` of it stay.
+// The last patients of the training list. Of a list of its own the first `cases` stay.
 void hold_out(Layout& layout, int64_t cases) {
   if (!layout.validation.empty()) {
-    const int64_t n = int64_t(layout.validation.size());
+    const std::vector<std::string> groups = groups_of(layout.validation, /*labeled_only=*/true);
+    const int64_t n = int64_t(groups.size());
     if (cases > n) fail(ExitCode::usage, "data", "--val ", cases, " of ", n, " validation cases");
-    layout.validation.resize(size_t(cases));
+    take(layout.validation, Groups(groups.begin() + cases, groups.end()));
     return;
   }
   if (cases < 0) cases = int64_t(groups_of(layout.train, /*labeled_only=*/true).size()) / 5;
