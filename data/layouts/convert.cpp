@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "data/class_names.h"
 #include "tensor/file.h"
 #include "data/formats/h5.h"
 #include "data/formats/image.h"
@@ -148,9 +149,8 @@ class NnunetWriter : public Writer {
   }
   void finish(const Layout& layout) override {
     json labels = json::object();
-    const int64_t named = int64_t(layout.class_names.size());
-    for (int64_t k = 0; k < std::max(classes_, named); ++k)
-      labels[k < named ? layout.class_names[size_t(k)] : class_name(k)] = k;
+    for (int64_t k = 0; k < std::max(classes_, int64_t(layout.class_names.size())); ++k)
+      labels[class_name(layout.class_names, k)] = k;
     if (!split_.validation.empty())
       write_text("splits_final.json",
           json::array({{{"train", split_.train}, {"val", split_.validation}}}).dump(1) + "\n");
@@ -167,7 +167,6 @@ class NnunetWriter : public Writer {
     return is_readable(c.path) && format_of(c.path) == Format::nifti &&
            read_nifti_header(c.path).depth == c.image.depth;
   }
-  static std::string class_name(int64_t k) { return k == 0 ? "background" : "class " + std::to_string(k); }
   int64_t classes_ = 2;
 };
 
