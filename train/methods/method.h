@@ -96,6 +96,12 @@ class Method {
   virtual void save(TensorFile&) const {}
   virtual void load(const TensorFile&) {}
 
+ protected:
+  // Options that several methods read.
+  void read_labeled_batch(int64_t& images);
+  void read_confidence(double& least);
+  void read_largest_component(bool& largest);
+
  private:
   friend std::unique_ptr<Method> make_method(const std::string& name, const OptionValues& values);
   std::string name_;
