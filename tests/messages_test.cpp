@@ -84,6 +84,8 @@ TEST(Messages, AKeyOfAFileIsNamedWithTheFile) {
 TEST(Messages, AListOfLabelledCasesThatIsMissingIsSaid) {
   expect_refused("train --data phantom --labeled none.txt", ExitCode::usage,
       "--labeled 'none.txt': there is no such file");
+  expect_refused("train --data nowhere --labeled 7x", ExitCode::usage,
+      "--labeled '7x': there is no such file; say a count (7), a share (10%)");
 }
 
 // The same words and exit code for every ending that no mask can have, before anything is computed.

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "data/class_names.h"
 #include "data/formats/readers.h"
 #include "data/layouts/mask_values.h"
 #include "data/layouts/splits.h"
@@ -152,8 +153,7 @@ void name_classes(DataReport& report) {
       {"training", &report.train}, {"validation", &report.validation}, {"test", &report.test}};
   size_t seen = 0;
   for (const auto& [split, r] : parts) seen = std::max(seen, r->pixels.size());
-  for (size_t k = names.size(); k < seen; ++k)
-    names.push_back(k == 0 ? std::string("background") : "class " + std::to_string(k));
+  while (names.size() < seen) names.push_back(class_name({}, int64_t(names.size())));
   if (seen == 1 && names.size() == 1)
     report.problems.push_back(
         "no mask holds anything but 0, the background, so there is nothing to learn; look at how the masks "

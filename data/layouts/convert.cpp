@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "data/class_names.h"
 #include "tensor/file.h"
 #include "data/formats/h5.h"
 #include "data/formats/image.h"
@@ -60,7 +61,7 @@ class Writer {
 
  protected:
   void write_text(const std::string& name, const std::string& text) const {
-    write_bytes(to_ + "/" + name, Bytes(text.begin(), text.end()));
+    patchcl::write_text(to_ + "/" + name, text);
   }
   void write_list(const std::string& name, const std::vector<std::string>& lines) const {
     std::string text;
@@ -97,7 +98,7 @@ class Writer {
 // (v - low) / (high - low), in the arithmetic of the type that the file stores, as numpy does it.
 std::vector<double> in_unit_range(const Grid& g) {
   std::vector<double> unit;
-  const double range = g.high > g.low ? g.high - g.low : 1;  // as normalized() does
+  const double range = range_of(g);
   for (const double v : g.values)
     unit.push_back(g.stored_as_f32 ? double((float(v) - float(g.low)) / float(range)) : (v - g.low) / range);
   return unit;
@@ -148,9 +149,8 @@ class NnunetWriter : public Writer {
   }
   void finish(const Layout& layout) override {
     json labels = json::object();
-    const int64_t named = int64_t(layout.class_names.size());
-    for (int64_t k = 0; k < std::max(classes_, named); ++k)
-      labels[k < named ? layout.class_names[size_t(k)] : class_name(k)] = k;
+    for (int64_t k = 0; k < std::max(classes_, int64_t(layout.class_names.size())); ++k)
+      labels[class_name(layout.class_names, k)] = k;
     if (!split_.validation.empty())
       write_text("splits_final.json",
           json::array({{{"train", split_.train}, {"val", split_.validation}}}).dump(1) + "\n");
@@ -167,7 +167,6 @@ class NnunetWriter : public Writer {
     return is_readable(c.path) && format_of(c.path) == Format::nifti &&
            read_nifti_header(c.path).depth == c.image.depth;
   }
-  static std::string class_name(int64_t k) { return k == 0 ? "background" : "class " + std::to_string(k); }
   int64_t classes_ = 2;
 };
 
@@ -204,7 +203,7 @@ class PngWriter : public Writer {
     }
   }
   std::vector<double> rounded(const Grid& g) {
-    const double range = g.high > g.low ? g.high - g.low : 1;
+    const double range = range_of(g);
     std::vector<double> levels;
     double worst = 0;
     for (const double v : g.values) {

@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 
+#include "data/class_names.h"
 #include "data/formats/nifti.h"
 #include "data/formats/readers.h"
 #include "data/layouts/layout.h"
@@ -83,7 +84,7 @@ bool is_acdc(const std::string& dir) {
 Layout acdc_layout(const std::string& dir) {
   Layout layout;
   layout.name = "ACDC";
-  layout.class_names = {"background", "RV", "Myo", "LV"};
+  layout.class_names = kAcdcClasses;
   std::map<int, std::string> patients = patients_in(dir);
   const auto take = [&](int patient, std::vector<Source>& into) {
     if (!patients.contains(patient)) return;

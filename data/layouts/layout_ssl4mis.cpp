@@ -2,6 +2,7 @@
 // data/NAME.h5. A file without a data set "label" is unlabelled.
 #include <filesystem>
 
+#include "data/class_names.h"
 #include "data/formats/h5.h"
 #include "data/layouts/layout.h"
 #include "tensor/error.h"
@@ -44,8 +45,7 @@ Layout ssl4mis_layout(const std::string& dir) {
   if (fs::exists(dir + "/val.list")) layout.validation = h5_sources(dir + "/val.list", dir + "/data");
   if (fs::exists(dir + "/test.list")) layout.test = h5_sources(dir + "/test.list", dir + "/data");
   // The lists carry no class names; "patientNNN_frameMM" is how ACDC's cases are called.
-  if (!layout.train.empty() && layout.train[0].id.starts_with("patient"))
-    layout.class_names = {"background", "RV", "Myo", "LV"};
+  if (!layout.train.empty() && layout.train[0].id.starts_with("patient")) layout.class_names = kAcdcClasses;
   return layout;
 }
 

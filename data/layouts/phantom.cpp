@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/class_names.h"
 #include "data/layouts/phantom_anatomy.h"
 #include "tensor/error.h"
 #include "tensor/text.h"
@@ -158,7 +159,7 @@ Grid phantom_label(const PhantomOptions& o, int64_t i) {
 Layout phantom_layout(const PhantomOptions& o) {
   Layout layout;
   layout.name = "phantom";
-  layout.class_names = {"background", "RV", "Myo", "LV"};
+  layout.class_names = kAcdcClasses;
   for (int64_t i = 0; i < o.cases; ++i) layout.train.push_back(phantom_source(o, i, numbered("phantom", i)));
   for (int64_t i = 0; i < o.validation; ++i)
     layout.validation.push_back(phantom_source(o, kFirstValidationCase + i, numbered("phantom_val", i)));

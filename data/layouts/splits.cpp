@@ -134,7 +134,26 @@ std::set<std::string> ids_of(const std::vector<Source>& train, const std::set<st
   return ids;
 }
 
+enum class BudgetKind { count, share, file };
+struct AskedBudget {
+  BudgetKind kind;
+  double number;  // of a count, or a share in percent
+};
+AskedBudget asked(const Budget& budget) {
+  const std::string& text = budget.text;
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  if (std::string(end) == "%" && number > 0 && number <= 100) return {BudgetKind::share, number};
+  if (!text.empty() && *end == 0 && number == std::floor(number) && number >= -1)
+    return {BudgetKind::count, number};
+  if (std::filesystem::is_regular_file(text)) return {BudgetKind::file, 0};
+  fail(ExitCode::usage, "data", "--labeled '", text,
+      "': there is no such file; say a count (7), a share (10%), -1 for all, or a file that names cases");
+}
+
 }  // namespace
+
+void Budget::check() const { asked(*this); }
 
 std::vector<std::string> groups_of(const std::vector<Source>& sources, bool labeled_only) {
   std::vector<std::string> order;
@@ -168,32 +187,25 @@ std::set<std::string> labeled_ids(const std::vector<Source>& train, const Budget
         "no training image has a label; masks are looked for in masks/ or labels/ beside images/, by the "
         "image's name or NAME_mask, in the image's folder as NAME_mask, NAME_label, NAME_seg or NAME_gt, in "
         "labelsTr/ (MSD, nnU-Net) and as \"label\" in .h5 files (SSL4MIS)");
-  const std::string& text = budget.text;
-  char* end = nullptr;
-  const double number = std::strtod(text.c_str(), &end);
-  const bool share = std::string(end) == "%",
-             count = *end == 0 && number == std::floor(number) && !text.empty();
+  const auto [kind, number] = asked(budget);
   const auto first = [&](int64_t patients) {
     return ids_of(train, {groups.begin(), groups.begin() + patients});
   };
-  if (share && number > 0 && number <= 100)
-    return first(std::max<int64_t>(1, int64_t(double(n) * number / 100)));
-  if (count && number == -1) return first(n);
-  if (count && number == 0) fail(ExitCode::data, "data", "zero labelled cases; --labeled wants 1 to ", n);
-  if (count && number > double(n))
-    fail(ExitCode::usage, "data", "--labeled ", text, " of ", n, " training cases with labels");
-  if (count && number > 0) return first(int64_t(number));
-  if (share || count || !std::filesystem::is_regular_file(text))
-    fail(ExitCode::usage, "data", "--labeled '", text,
-        "' wants a count (7), a share (10%), -1 for all, or a file that names cases");
+  if (kind == BudgetKind::share) return first(std::max<int64_t>(1, int64_t(double(n) * number / 100)));
+  if (kind == BudgetKind::count && number == 0)
+    fail(ExitCode::data, "data", "zero labelled cases; --labeled wants 1 to ", n);
+  if (kind == BudgetKind::count && number > double(n))
+    fail(ExitCode::usage, "data", "--labeled ", budget.text, " of ", n, " training cases with labels");
+  if (kind == BudgetKind::count) return first(number < 0 ? n : int64_t(number));
   std::set<std::string> named;
-  for (const std::string& name : read_list(text)) {
+  for (const std::string& name : read_list(budget.text)) {
     const std::set<std::string> ids = ids_of(train, {name});
     if (ids.empty())
-      fail(ExitCode::usage, "data", text, " names '", name, "', which is no training case with a label");
+      fail(ExitCode::usage, "data", budget.text, " names '", name,
+          "', which is no training case with a label");
     named.insert(ids.begin(), ids.end());
   }
-  if (named.empty()) fail(ExitCode::data, "data", text, " names no labelled case");
+  if (named.empty()) fail(ExitCode::data, "data", budget.text, " names no labelled case");
   return named;
 }
 

@@ -15,6 +15,7 @@ struct Budget {
   std::string text = "-1";
   Budget(int64_t count = -1) : text(std::to_string(count)) {}
   Budget(std::string any) : text(std::move(any)) {}
+  void check() const;  // Error(usage) for what is none of these
 };
 
 struct DatasetOptions {

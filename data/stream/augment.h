@@ -9,12 +9,13 @@
 
 namespace patchcl {
 
-// none          resize only
-// ssl4mis       1/2 quarter turn and flip, 1/4 rotation by -20..19 degrees, 1/4 nothing: the version behind
-// published baselines ssl4mis_2025  1/2 quarter turn and flip, 1/2 rotation
-// flips         always a quarter turn and flip: FixMatch's weak view
-// elastic       elastic deformation, any rotation, scale (METHODS 2.2); elastic_mirror that of 2.5
-// (elastic.h)
+// none            resize only
+// ssl4mis         1/2 quarter turn and flip, 1/4 rotation by -20..19 degrees, 1/4 nothing: the version behind
+//                 published baselines
+// ssl4mis_2025    1/2 quarter turn and flip, 1/2 rotation
+// flips           always a quarter turn and flip: FixMatch's weak view
+// elastic         elastic deformation, any rotation, scale (METHODS 2.2, elastic.h)
+// elastic_mirror  that of METHODS 2.5
 enum class Augmentation { none, ssl4mis, ssl4mis_2025, flips, elastic, elastic_mirror };
 const std::vector<std::string>& augmentation_names();  // in the order of the values
 
@@ -51,8 +52,7 @@ void eight_bit_view(const float* weak, int64_t numbers, float* view);
 void blurred_view(
     const float* weak, int64_t height, int64_t width, int64_t channels, double blur, Rng rng, float* strong);
 
-// The parts, on an interleaved image (H,W,C). Each writes H*W*C elements and returns the new height and
-// width.
+// The parts of augment(), on an interleaved image (H,W,C).
 template <class T> struct Picture {
   int64_t height, width, channels;
   std::vector<T> values;

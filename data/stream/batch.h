@@ -33,7 +33,7 @@ struct View {
 // The first `labeled` images have labels; the rows behind hold 255 and a method that read them would fail in
 // the loss (label outside the classes).
 struct Batch {
-  std::vector<View> views;  // as the phase asks; the first is the plain one
+  std::vector<View> views;  // as the phase asks
   int64_t labeled = 0;
   std::vector<std::string> ids;  // file or slice of each image: for error messages and pictures
   const Batch* host = nullptr;   // where this one lies on a GPU: the same batch on the host

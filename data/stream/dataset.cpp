@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "data/class_names.h"
 #include "data/formats/readers.h"
 #include "data/layouts/mask_values.h"
 #include "data/objects.h"
@@ -93,9 +94,8 @@ void Dataset::find_classes(const std::vector<Source>& labeled, int64_t classes) 
   }
   if (classes > 0) {
     class_names_.resize(size_t(std::min(classes, int64_t(class_names_.size()))));
-    if (class_names_.empty()) class_names_.push_back("background");
-    for (int64_t k = int64_t(class_names_.size()); k < classes; ++k)
-      class_names_.push_back("class " + std::to_string(k));
+    while (int64_t(class_names_.size()) < classes)
+      class_names_.push_back(class_name({}, int64_t(class_names_.size())));
   }
 }
 

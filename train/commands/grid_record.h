@@ -3,7 +3,7 @@
 #pragma once
 #include <string>
 
-#include "train/commands/grid_page.h"
+#include "train/commands/grid.h"
 
 namespace patchcl {
 
@@ -12,8 +12,7 @@ std::string cell_record(const GridPlan& plan, const std::vector<std::string>& tr
 
 // Error(usage) where the cell was made otherwise than `record` says, naming folder, option and both values.
 // What has not begun to train has no options yet; what was not scored has no eval line, and its data may
-// move. A folder of before,
-// without a record, is taken for what the plan says.
+// move. A folder without a record, of an older program, is taken for what the plan says.
 void refuse_other_plan(const GridCell& cell, const std::string& record, bool scored);
 
 // Before the cell trains or is scored. A folder that has begun without a record gets none.

@@ -5,22 +5,14 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "data/class_names.h"
 #include "tensor/file.h"
 #include "tensor/text.h"
 #include "train/evaluate/table.h"
 
 namespace patchcl {
 
-namespace {
-
 using nlohmann::ordered_json;
-
-std::string class_name(const std::vector<std::string>& names, size_t foreground) {
-  return foreground + 1 < names.size() ? names[foreground + 1]
-                                       : std::string("class ") + std::to_string(foreground + 1);
-}
-
-}  // namespace
 
 nlohmann::ordered_json scores_json(const Scores& s) {
   const auto number = [](double v) { return std::isfinite(v) ? ordered_json(v) : ordered_json(); };
@@ -31,7 +23,10 @@ nlohmann::ordered_json scores_json(const Scores& s) {
 std::string one_line(const Summary& s, const std::vector<std::string>& names) {
   std::string line = std::string("dice ").append(fixed(s.mean.dice, 4)).append(" ");
   for (size_t i = 0; i < s.classes.size(); ++i)
-    line.append(" ").append(class_name(names, i)).append(" ").append(fixed(s.classes[i].dice, 3));
+    line.append(" ")
+        .append(class_name(names, int64_t(i) + 1))
+        .append(" ")
+        .append(fixed(s.classes[i].dice, 3));
   return line;
 }
 
@@ -40,7 +35,7 @@ std::string to_table(const Summary& s, const std::vector<std::string>& names) {
   const auto add = [&](const std::string& name, const Scores& v) {
     rows.push_back({name, fixed(v.dice, 4), fixed(v.jaccard, 4), fixed(v.hd95, 2), fixed(v.asd, 2)});
   };
-  for (size_t i = 0; i < s.classes.size(); ++i) add(class_name(names, i), s.classes[i]);
+  for (size_t i = 0; i < s.classes.size(); ++i) add(class_name(names, int64_t(i) + 1), s.classes[i]);
   add("mean", s.mean);
   return markdown_table({"class", "Dice", "Jaccard", "HD95", "ASD"}, rows) + "\n" +
          counted(int64_t(s.cases.size()), "case") + "; " + describe(MetricOptions::ssl4mis()) + "\n";
@@ -52,7 +47,7 @@ std::string to_json(const Summary& s, const std::vector<std::string>& names) {
   j["cases"] = s.cases.size();
   j["conventions"] = describe(MetricOptions::ssl4mis());
   for (size_t i = 0; i < s.classes.size(); ++i)
-    j["classes"][class_name(names, i)] = scores_json(s.classes[i]);
+    j["classes"][class_name(names, int64_t(i) + 1)] = scores_json(s.classes[i]);
   return j.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

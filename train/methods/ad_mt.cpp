@@ -79,8 +79,7 @@ AdMt::AdMt() {
       "released");
   options().choose("second-teacher", random_second_, kSecondTeachers,
       "What the second teacher is until its first turn: a copy of the student, or random as released");
-  options().add("confidence", confidence_,
-      "Pseudo-labels count where the largest probability is at least this", kShare);
+  read_confidence(confidence_);
 }
 
 void AdMt::resolve(const RunShape& run) {

@@ -32,6 +32,7 @@ class AdMt final : public SemiSupervised {
   void save(TensorFile& file) const override;
   void load(const TensorFile& file) override;
   Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) override;
+  bool recordable() const override { return false; }  // the host decides between the teachers
 
  protected:
   // The active teacher's; the other one is in evaluation mode. What is asked for holds for both.

@@ -39,7 +39,8 @@ class AveragedTeacher : public Method {
   PredictMode teacher_mode() const { return teacher_mode(usual_mode()); }
   // That, and what the options say otherwise.
   PredictMode teacher_mode(PredictMode usual) const;
-  // The same without a trace in the teacher's running statistics: for pictures.
+  // The same without a trace in the teacher's running statistics: for a second look at a step's images, and
+  // for pictures.
   PredictMode looking_mode() const;
 
   double ema_ = 0.99;

@@ -14,7 +14,6 @@ namespace patchcl {
 class Base final : public SemiSupervised {
  public:
   Base();
-  bool recordable() const override { return mix_ == Mix::none && !largest_component_ && !pdcr_.on(); }
 };
 
 }  // namespace patchcl

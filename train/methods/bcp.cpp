@@ -47,11 +47,10 @@ void Bcp::mix(const LabeledImages& base, const LabeledImages& patch, const Box& 
 
 Bcp::Bcp() {
   options().group("Bidirectional copy-paste");
-  options().add("labeled-batch", labeled_batch_, "Labelled images in a step; 0: half of them", kNotNegative);
+  read_labeled_batch(labeled_batch_);
   options().add("pre-training", pre_training_, "Share of the run on labelled images alone", kShare);
   options().add("pseudo-weight", pseudo_weight_, "Weight of pseudo-labelled regions", kShare);
-  options().add(
-      "largest-component", largest_component_, "Pseudo-labels keep the largest component of each class");
+  read_largest_component(largest_component_);
   read_teacher();
 }
 

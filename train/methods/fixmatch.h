@@ -8,7 +8,6 @@ namespace patchcl {
 class FixMatch final : public SemiSupervised {
  public:
   FixMatch();
-  bool recordable() const override { return !copy_paste_ && !largest_component_ && !pdcr_.on(); }
   bool has_teacher() const override { return false; }
 
  protected:

@@ -216,7 +216,7 @@ void LocalContrast::declare(ParamLayout& layout, const UNetConfig& config) {
 
 Var LocalContrast::loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) {
   Step step{tape, s, b, log};
-  const Stage stage = stages_[s.phase].stage;
+  const Stage stage = stages_[s.stage].stage;
   if (stage == Stage::global) return global_loss(step);
   if (stage == Stage::local) return local_loss(step);
   return step.supervised_loss(
@@ -225,7 +225,7 @@ Var LocalContrast::loss(Tape& tape, const TrainState& s, const Batch& b, LossTer
 
 // BYOL's average moves while there is something to compare with it.
 bool LocalContrast::averages(const TrainState& s) const {
-  return has_teacher() && stages_[s.phase].stage == Stage::global;
+  return has_teacher() && stages_[s.stage].stage == Stage::global;
 }
 
 // Both views, (2n,D).

@@ -22,7 +22,6 @@ class NoisyTeacher : public SemiSupervised {
 class MeanTeacher final : public NoisyTeacher {
  public:
   MeanTeacher();
-  bool recordable() const override { return !copy_paste_ && !largest_component_ && !pdcr_.on(); }
 
  protected:
   Prediction target(Step& step) override;

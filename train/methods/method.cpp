@@ -11,6 +11,19 @@ std::vector<MethodEntry>& registry() {
 }
 }  // namespace
 
+void Method::read_labeled_batch(int64_t& images) {
+  options().add("labeled-batch", images, "Labelled images in a step; 0: half of them", kNotNegative);
+}
+
+void Method::read_confidence(double& least) {
+  options().add(
+      "confidence", least, "Pseudo-labels count where the largest probability is at least this", kShare);
+}
+
+void Method::read_largest_component(bool& largest) {
+  options().add("largest-component", largest, "Pseudo-labels keep the largest component of each class");
+}
+
 AddMethod::AddMethod(MethodEntry entry) {
   const auto before = [](const MethodEntry& a, const MethodEntry& b) { return a.order < b.order; };
   auto& all = registry();

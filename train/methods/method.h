@@ -31,7 +31,7 @@ struct TrainState {
   Tensor rng;                     // i64 (2) on the device: seed, iteration
   uint64_t seed = 0;
   int64_t iteration = 0, iterations = 0;
-  size_t phase = 0;             // of the method's own
+  size_t stage = 0;             // of the method's own phases (Phase::stage)
   double border_weight = 0;     // of the last class in the cross-entropy of labels (METHODS 9.5)
   HeldTensors* held = nullptr;  // kept from one evaluation of a step to the next, in audits
 };
@@ -95,6 +95,12 @@ class Method {
   // State beyond the stores (queues, thresholds) for bit-exact resume.
   virtual void save(TensorFile&) const {}
   virtual void load(const TensorFile&) {}
+
+ protected:
+  // Options that several methods read.
+  void read_labeled_batch(int64_t& images);
+  void read_confidence(double& least);
+  void read_largest_component(bool& largest);
 
  private:
   friend std::unique_ptr<Method> make_method(const std::string& name, const OptionValues& values);

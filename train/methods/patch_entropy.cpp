@@ -12,7 +12,7 @@ WindowGrid::WindowGrid(int64_t h, int64_t w, int64_t p, int64_t s) : height(h), 
   if (p < 1 || s < 1) fail(ExitCode::usage, "patches", "side ", p, " and stride ", s, " must be at least 1");
   if (p > h || p > w)
     fail(ExitCode::usage, "patches", "a patch of ", p, "x", p, " does not fit into images of ", h, "x", w,
-        "; lower patch_side");
+        "; lower --patch-side");
   rows = (h - p + s - 1) / s + 1;
   cols = (w - p + s - 1) / s + 1;
 }

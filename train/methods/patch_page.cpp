@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "data/class_names.h"
 #include "tensor/file.h"
 #include "train/evaluate/html.h"
 
@@ -187,10 +188,7 @@ std::string patch_widget(const PatchImages& batch, const PatchOptions& options,
   for (const Patch& p : drawn)
     data["drawn"].push_back({{"image", p.image}, {"top", p.top}, {"left", p.left}, {"label", p.label},
         {"entropy", p.entropy}, {"confidence", p.confidence}});
-  for (int64_t k = 0; k < batch.classes; ++k) {
-    const bool known = size_t(k) < class_names.size();
-    data["names"].push_back(known ? class_names[size_t(k)] : "class " + std::to_string(k));
-  }
+  for (int64_t k = 0; k < batch.classes; ++k) data["names"].push_back(class_name(class_names, k));
   data["ids"] = ids;
   const int64_t pixels = batch.n * batch.pixels();
   data["images"] = base64_of(batch.images, pixels * batch.channels);

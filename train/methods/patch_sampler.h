@@ -1,8 +1,8 @@
 // Which windows become patches of a class (METHODS 1.3, 1.4 and 1.12).
 //
 // All windows of all images of the batch are candidates for class k. Each gets one parity b: positive for k
-// or not, Bernoulli(Cbar) or Cbar > 1/2; what is positive must pass the area filter; then n patches are drawn
-// with replacement, with probability proportional to the weight of their window:
+// or not, Bernoulli(Cbar) or Cbar > 1/2; what is positive must pass the area filter; then n patches are
+// drawn, with replacement or without, with probability proportional to the weight of their window:
 //   entropy     max(1 - Hbar, 1e-3)            uniform      1
 //   confidence  Cbar, or 1 - Cbar for b = 0      cosine       max(cos(window, mean positive window), 1e-3)
 //   sure        Cbar max(1 - Hbar, 1e-3): METHODS 1.13, V5
@@ -23,6 +23,7 @@ enum class Sampling { entropy, uniform, confidence, sure, cosine, top_k, boxes }
 enum class Parity { bernoulli, threshold };
 
 struct PatchOptions {
+  // 0: a quarter of the image in multiples of what the encoder wants, and half a side.
   int64_t side = 0, stride = 0;
   Sampling sampling = Sampling::entropy;
   Parity parity = Parity::bernoulli;
@@ -32,7 +33,6 @@ struct PatchOptions {
   bool near_foreground = false;  // windows of background hold a pixel whose likeliest class is another
   bool labeled_only = false;     // METHODS 1.13: whether pseudo-labels add anything
 
-  // side and stride 0: a quarter of the image in multiples of what the encoder wants, and half a side.
   void declare(OptionList& options);
   // Error(usage) for a side that the encoder or the image cannot take.
   void resolve(int64_t image_side, int64_t multiple);

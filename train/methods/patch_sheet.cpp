@@ -3,13 +3,11 @@
 #include <Eigen/Eigenvalues>
 #include <algorithm>
 
+#include "data/class_names.h"
+
 namespace patchcl {
 
 namespace {
-
-std::string name_of(const std::vector<std::string>& names, int64_t k) {
-  return size_t(k) < names.size() ? names[size_t(k)] : "class " + std::to_string(k);
-}
 
 Color ink(int64_t k) { return k == 0 ? kWhite : class_color(k); }
 
@@ -69,8 +67,8 @@ Canvas patch_sheet(const PatchImages& b, const std::vector<int64_t>& images, con
       frame(confidence, patches.positive, image, k, o.side, zoom, ink(k));
       entropy.heat(0, 0, entropy_map(b, image, k, o.entropy_of).data(), b.height, b.width, 0, 1, zoom);
       frame(entropy, patches.positive, image, k, o.side, zoom, ink(k));
-      add(confidence, "C " + name_of(class_names, k));
-      add(entropy, "entropy " + name_of(class_names, k));
+      add(confidence, "C " + class_name(class_names, k));
+      add(entropy, "entropy " + class_name(class_names, k));
     }
   }
   return with_key(sheet(pictures, captions, 2 + 2 * b.classes, title));
@@ -100,7 +98,7 @@ Canvas embedding_map(
   canvas.text(kMargin, 8, title, kBlack);
   int64_t x = kMargin;
   for (int64_t k = 0; k < queue.classes(); ++k) {
-    const std::string caption = name_of(class_names, k) + " " + std::to_string(queue.size(k));
+    const std::string caption = class_name(class_names, k) + " " + std::to_string(queue.size(k));
     canvas.fill(x, 24, 8, 8, k == 0 ? kGrey : class_color(k));
     canvas.text(x + 12, 24, caption, kBlack);
     x += Canvas::text_width(caption) + 28;

@@ -43,6 +43,7 @@ class PatchCl : public SemiSupervised {
   void declare(ParamLayout& layout, const UNetConfig& config) override;
   void save(TensorFile& file) const override;
   void load(const TensorFile& file) override;
+  bool recordable() const override { return false; }  // the host draws patches
   bool measures(int64_t iteration) const override { return matched_ && matched_->due(iteration); }
   void see(const SharedGradients& norms) override { matched_->see(norms); }
   std::shared_ptr<const DrawnWindows> windows(const TrainState& s, const Batch& b) override;

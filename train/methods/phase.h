@@ -33,8 +33,8 @@ struct Phase {
   int64_t labeled = 0, unlabeled = 0;  // images in a batch
   bool halves_labeled = false;         // whether the method cuts that kind into halves
   bool halves_unlabeled = false;
-  int64_t size = 0;                          // height and width of an image; 0: as the run has it
-  std::vector<ViewKind> views{{}};           // of every image; the first is the plain one
+  int64_t size = 0;                          // height and width of an image: planned() knows
+  std::vector<ViewKind> views{{}};           // of every image; those without a geometry have the first one's
   std::optional<Augmentation> augment = {};  // of its images; empty: as the run has it
   LearningRate rate = {};
   // Prefixes of the names of the parameters that train; empty: all.

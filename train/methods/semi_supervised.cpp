@@ -24,7 +24,7 @@ const Names<Mix> kMix = in_order<Mix>({"none", "cutmix", "square", "both"});
 
 void SemiSupervised::read_schedule() {
   options().group("Semi-supervised learning");
-  options().add("labeled-batch", labeled_batch_, "Labelled images in a step; 0: half of them", kNotNegative);
+  read_labeled_batch(labeled_batch_);
   options().add("warm-up", warm_up_,
       "Share of the iterations on labelled images alone; -1: none, with --copy-paste a third", Range{-1, 1});
   options().add("full-warm-up", full_warm_up_, "The warm-up's steps have --batch labelled images");
@@ -55,10 +55,8 @@ void SemiSupervised::read_views() {
 }
 
 void SemiSupervised::read_pseudo_labels() {
-  options().add("confidence", confidence_,
-      "Pseudo-labels count where the largest probability is at least this", kShare);
-  options().add(
-      "largest-component", largest_component_, "Pseudo-labels keep the largest component of each class");
+  read_confidence(confidence_);
+  read_largest_component(largest_component_);
 }
 
 void SemiSupervised::read_copy_paste() {

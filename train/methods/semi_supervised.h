@@ -35,6 +35,10 @@ class SemiSupervised : public AveragedTeacher {
   void start(const TrainState& s) override;
   void prepare(const TrainState& s) override;
   Var loss(Tape& tape, const TrainState& s, const Batch& b, LossTerms& log) override;
+  // Mixed images, components and PDCR's patches are the host's work.
+  bool recordable() const override {
+    return !copy_paste_ && mix_ == Mix::none && !largest_component_ && !pdcr_.on();
+  }
 
  protected:
   // The options of each part, for the methods that read them. Members below hold their defaults.

@@ -13,7 +13,6 @@ namespace patchcl {
 class UaMt final : public NoisyTeacher {
  public:
   UaMt();
-  bool recordable() const override { return !pdcr_.on(); }
   void start(const TrainState& s) override;
   void prepare(const TrainState& s) override;
 

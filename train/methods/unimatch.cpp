@@ -23,9 +23,8 @@ constexpr ViewKind kBlurred{.look = Look::blurred, .blur = 0.5}, kEightBits{.loo
 
 UniMatch::UniMatch() {
   options().group("UniMatch");
-  options().add("labeled-batch", labeled_batch_, "Labelled images in a step; 0: half of them", kNotNegative);
-  options().add("confidence", confidence_,
-      "Pseudo-labels count where the largest probability is at least this", kShare);
+  read_labeled_batch(labeled_batch_);
+  read_confidence(confidence_);
   options().add("channel-dropout", channel_dropout_, "Share of the encoder's channels that are dropped",
       Range{0, 0.99});
   options().add("eight-bits", eight_bits_,

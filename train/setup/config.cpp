@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <optional>
 
@@ -33,16 +32,6 @@ std::string method_in_file(const std::string& file, const std::string& otherwise
   }
 }
 
-// A word that begins with no number can only be a file of names.
-void demand_labeled(const std::string& labeled) {
-  char* end = nullptr;
-  std::strtod(labeled.c_str(), &end);
-  if (end == labeled.c_str() && !std::filesystem::is_regular_file(labeled))
-    fail(ExitCode::usage, "options", "--labeled '", labeled,
-        "': there is no such file; name one that lists cases, or say a count (7), a share (10%) or -1 for "
-        "all");
-}
-
 std::string description_of(Fit fit, const std::string& side) {
   if (fit == Fit::crop) return "cuts of " + side + " at their own scale; --fit resize takes them whole";
   return "resized to " + side + (fit == Fit::bilinear ? ", bilinearly" : ", to the nearest pixel");
@@ -70,7 +59,7 @@ std::string TrainConfig::describe() const {
 }
 
 DatasetOptions TrainConfig::dataset_options() const {
-  demand_labeled(labeled);
+  Budget(labeled).check();
   return {.labeled = labeled, .validation = val, .tune = tune, .border = border, .fold = fold, .read = read};
 }
 

@@ -110,7 +110,7 @@ struct TrainConfig {
   // else 0.
   int64_t pictured(int64_t step) const;
   std::string picture_type() const { return png ? ".png" : ".svg"; }
-  // Error(usage) where `labeled` can only be a file and is none.
+  // Error(usage) where `labeled` is no budget.
   DatasetOptions dataset_options() const;
   Fit fit_of(const Dataset& data) const { return fit.value_or(data.fit(size)); }
   LearnerOptions learner_options(const Dataset& data) const;

@@ -72,7 +72,7 @@ size_t Learner::phase_of(int64_t iteration) const {
 void Learner::go_to(int64_t iteration) {
   state_.iteration = iteration;
   phase_ = phase_of(iteration);
-  state_.phase = phase().stage;
+  state_.stage = phase().stage;
   trained_ = elements_of(layout_, phase().trains);
 }
 
@@ -127,7 +127,7 @@ size_t Learner::planned_bytes(size_t phase) const {
   s.arena = &plan;
   s.held = nullptr;
   s.iteration = begins_[phase];
-  s.phase = phases_[phase].stage;
+  s.stage = phases_[phase].stage;
   const Batch b = shapes_only(phases_[phase], options_, inputs);
   Tape tape(plan);
   LossTerms log;
