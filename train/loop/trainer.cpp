@@ -178,7 +178,7 @@ Outcome Trainer::run(int64_t until) {
     const int64_t end = std::min(until, learner_->phase_end());
     if (run_phase(end, batches, signals, line) == Outcome::interrupted) return Outcome::interrupted;
   }
-  if (validated_ != learner_->iteration()) checkpoint();
+  if (saved_ != learner_->iteration()) checkpoint();
   if (learner_->iteration() == config_.iters) write_results();
   return Outcome::finished;
 }
@@ -218,7 +218,7 @@ Outcome Trainer::run_phase(
     cost_.add_step_since(begin);
     after_step(batch, line);
     if (signals.asked() && learner_->iteration() < config_.iters) {
-      if (validated_ != learner_->iteration()) checkpoint();
+      if (saved_ != learner_->iteration()) checkpoint();
       line.say("interrupted at step " + std::to_string(learner_->iteration()) +
                "; go on with: patchcl train --resume " + in_shell(config_.out));
       return Outcome::interrupted;
@@ -239,6 +239,8 @@ void Trainer::after_step(const Batch& batch, ProgressLine& line) {
     checkpoint();
     if (!last) write_run_report(config_.out);
   }
+  // A kill without a warning loses no more than the steps since then, validated or not.
+  if (due(config_.checkpoint_every) && saved_ != done) checkpoint();
   line.update(done, terms_text_);
 }
 

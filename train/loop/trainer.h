@@ -70,7 +70,7 @@ class Trainer {
   Staging staging_;
   Progress progress_;
   Summary validation_;
-  int64_t validated_ = -1;  // the iteration of it
+  int64_t saved_ = -1;  // the iteration of the last checkpoint
   std::string terms_text_;
   StepCost cost_;
   std::unique_ptr<RunLog> log_;

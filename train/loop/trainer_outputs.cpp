@@ -66,7 +66,7 @@ bool Trainer::later_phase_goes_on() const {
 
 void Trainer::validate_now() {
   score();
-  const int64_t iteration = validated_ = learner_->iteration();
+  const int64_t iteration = learner_->iteration();
   log_->write_validation(iteration, validation_, info_.class_names);
   if (!(validation_.mean.dice > progress_.best_dice)) return;
   progress_ = {validation_.mean.dice, iteration};
@@ -100,7 +100,7 @@ void Trainer::draw_pictures(const Batch& batch) {
 
 void Trainer::checkpoint() {
   log_->sync();
-  info_.iteration = learner_->iteration();
+  info_.iteration = saved_ = learner_->iteration();
   save_checkpoint(config_.out, info_, *learner_, progress_, resolved_, dataset_.fingerprint());
   record_cost(config_.out, cost_);
 }

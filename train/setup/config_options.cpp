@@ -131,6 +131,9 @@ void TrainConfig::declare(OptionList& o) {
   o.group("Running");
   o.add("out", out, "Run folder: config, metrics, checkpoints, pictures");
   o.add("val-every", val_every, "Steps between validations; 0: at the end only", kNotNegative);
+  o.add("checkpoint-every", checkpoint_every,
+      "Steps between checkpoints, beside those at validations; 0: none, but at a signal and at the end",
+      kNotNegative);
   o.add("log-every", log_every, "Steps between lines of metrics.jsonl", at_least(1));
   o.add("picture-every", picture_every, "Steps between pictures of what the method sees; 0: at the end only",
       kNotNegative);

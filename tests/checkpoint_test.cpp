@@ -1,0 +1,50 @@
+// Checkpoints as a user meets them: when they are written, what takes the place of what, and what is refused.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <filesystem>
+
+#include "tensor/file.h"
+#include "tensor/io.h"
+#include "tests/command_line.h"
+#include "tests/training_runs.h"
+
+using namespace patchcl;
+using namespace patchcl::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+// Options of a run that takes a part of a second.
+std::string small(const std::string& run, int steps, const std::string& more = "") {
+  return "train --data phantom:cases=4,val=1,size=32,slices=2 --labeled 2 --size 16 --batch 2 --widths 2,4 "
+         "--dropout 0,0.1 --threads 1 --log-every 1 --device cpu --seed 5 --out " +
+         run + " --iters " + std::to_string(steps) + " " + more;
+}
+
+int64_t iteration_of(const std::string& checkpoint) {
+  return std::stoll(load_tensors(checkpoint, Arena("test")).metadata.at("iteration"));
+}
+
+// The last that a killed run wrote, while nothing or nobody validates.
+TEST(Checkpoints, AKillWithoutValidationsLosesNoMoreThanTheirInterval) {
+  for (const std::string without : {"--val-every 0 ", "--val 0 "}) {
+    const TemporaryFolder folder;
+    const std::string one = folder / "one", two = folder / "two";
+    const int steps = 120;
+    ASSERT_EQ(run_patchcl(small(one, steps, without + "--checkpoint-every 0")).code, 0);
+    EXPECT_FALSE(fs::exists(one + "/last.1.safetensors")) << "but at the end";
+    const std::string again = small(two, steps, without + "--checkpoint-every 5");
+    ASSERT_EQ(interrupt_at(12, SIGKILL, again, two), -SIGKILL);
+    ASSERT_TRUE(fs::exists(two + "/last.safetensors")) << without;
+    EXPECT_EQ(iteration_of(two + "/last.safetensors") % 5, 0);
+    EXPECT_TRUE(fs::exists(two + "/last.1.safetensors"));
+    const Outcome resumed = run_patchcl("train --resume " + two);
+    ASSERT_EQ(resumed.code, 0) << resumed.output;
+    expect_equal_checkpoints(one + "/last.safetensors", two + "/last.safetensors");
+    for (const char* file : {"/metrics.csv", "/metrics.jsonl"})
+      EXPECT_EQ(read_text(one + file), read_text(two + file)) << file;
+  }
+}
+
+}  // namespace
