@@ -7,25 +7,29 @@
 
 namespace patchcl {
 
-namespace {
-void check(const UNetConfig& config) {
-  const size_t levels = config.widths.size();
-  if (levels < 2)
-    fail(ExitCode::usage, "unet", "wants at least 2 widths, got ", levels,
+void UNetConfig::check() const {
+  const size_t levels = widths.size();
+  if (levels < 2 || levels > size_t(kMostLevels))
+    fail(ExitCode::usage, "unet", "wants 2 to ", kMostLevels, " widths, got ", levels,
         "; for example --widths 16,32,64,128,256");
-  if (config.dropout.size() != levels)
-    fail(ExitCode::usage, "unet", levels, " widths but ", config.dropout.size(),
+  if (dropout.size() != levels)
+    fail(ExitCode::usage, "unet", levels, " widths but ", dropout.size(),
         " dropout rates; give one per level");
-  for (int w : config.widths)
-    if (w < 1) fail(ExitCode::usage, "unet", "a width of ", w, "; widths are positive");
-  if (config.gate_kernel < 1 || config.gate_kernel % 2 == 0 || config.gate_classes < 1)
-    fail(ExitCode::usage, "unet", "an uncertainty gate of kernel ", config.gate_kernel, " and ",
-        config.gate_classes, " classes; wants an odd kernel and at least 1 class");
-  if (config.classes < 2 || config.in_channels < 1)
-    fail(ExitCode::usage, "unet", config.in_channels, " input channels and ", config.classes,
-        " classes; wants at least 1 and 2");
+  for (const int w : widths)
+    if (w < 1 || w > kMostChannels)
+      fail(ExitCode::usage, "unet", "a width of ", w, "; widths are 1 to ", kMostChannels);
+  for (const double p : dropout)
+    if (!(p >= 0 && p < 1))
+      fail(ExitCode::usage, "unet", "a dropout rate of ", p, "; rates are at least 0 and below 1");
+  if (gate_kernel < 1 || gate_kernel > kLargestGateKernel || gate_kernel % 2 == 0 || gate_classes < 1 ||
+      gate_classes > kMostChannels)
+    fail(ExitCode::usage, "unet", "an uncertainty gate of kernel ", gate_kernel, " and ", gate_classes,
+        " classes; wants an odd kernel of at most ", kLargestGateKernel, " and 1 to ", kMostChannels,
+        " classes");
+  if (in_channels < 1 || in_channels > kMostChannels || classes < 2 || classes > kMostOutputs)
+    fail(ExitCode::usage, "unet", in_channels, " input channels and ", classes, " classes; wants 1 to ",
+        kMostChannels, " and 2 to ", kMostOutputs);
 }
-}  // namespace
 
 // Indices of torch.nn.Sequential: 0 conv, 1 norm, 2 activation, 3 dropout, 4 conv, 5 norm, 6 activation.
 UNet::Block::Block(
@@ -39,7 +43,7 @@ void UNet::Block::add_gate(ParamLayout& layout, int channels, const UNetConfig& 
 }
 
 UNet::UNet(ParamLayout& layout, const UNetConfig& config) : config_(config) {
-  check(config);
+  config.check();
   const std::vector<int>& widths = config_.widths;
   const int levels = int(widths.size());
   for (int i = 0; i < levels; ++i) {

@@ -28,6 +28,10 @@ enum class Gates { none, decoder, all };
 inline const std::map<std::string, Gates> kGates{
     {"none", Gates::none}, {"decoder", Gates::decoder}, {"all", Gates::all}};
 
+// The most that a network may have: options take no more, and no weights file may describe more.
+constexpr int kMostLevels = 12, kMostChannels = 1 << 16, kMostOutputs = 256, kLargestGateKernel = 31;
+constexpr int64_t kLargestSide = 1 << 16;  // height and width of its input
+
 // All but `fused` is the architecture, which weights files describe (train/setup/model_file.h).
 struct UNetConfig {
   int in_channels = 1, classes = 4;
@@ -40,13 +44,15 @@ struct UNetConfig {
   int gate_classes = 2, gate_kernel = 3;
   bool ranges = false;  // the 3x3 convolutions know the range of their input: inference may be in int8
   bool fused = true;    // see ConvNormAct::Config
+  // Error(usage) for what no UNet can be or may have.
+  void check() const;
   // Height and width of its input are multiples of this.
   int64_t size_multiple() const { return int64_t(1) << (widths.size() - 1); }
 };
 
 class UNet {
  public:
-  // Declares parameters and buffers in `layout`. Throws Error(usage) for impossible widths.
+  // Declares parameters and buffers in `layout`. Throws what config.check() does.
   UNet(ParamLayout& layout, const UNetConfig& config);
 
   struct Output {

@@ -186,6 +186,21 @@ TEST(FolderEntries, ALinkToNothingIsAnErrorAndAHiddenFileNoImage) {
   EXPECT_EQ(ids_of(folder.path()), (Ids{"a", "b"}));
 }
 
+// A case that has a mask elsewhere must not train as one without.
+TEST(FolderEntries, AMaskThatIsALinkToNothingIsAnErrorInEveryLayout) {
+  const TemporaryFolder acdc, nnunet;
+  const std::string frame = acdc / "training/patient099/patient099_frame01";
+  write_file(frame + ".nii.gz", "an image");
+  std::filesystem::create_symlink(acdc / "unfetched", frame + "_gt.nii.gz");
+  put_picture(nnunet / "imagesTr/a_0000.png");
+  std::filesystem::create_directories(nnunet / "labelsTr");
+  std::filesystem::create_symlink(nnunet / "unfetched", nnunet / "labelsTr/a.png");
+  write_file(nnunet / "dataset.json",
+      R"({"channel_names":{"0":"grey"},"labels":{"background":0,"head":1},"file_ending":".png"})");
+  for (const std::string& why : {refused(acdc.path()), refused(nnunet.path())})
+    EXPECT_TRUE(contains(why, ": a link to nothing; fetch the file")) << why;
+}
+
 void put_pair(const std::string& dir, const std::string& name) {
   put_picture(dir + "/images/" + name + ".png");
   put_mask(dir + "/masks/" + name + ".png");

@@ -1,7 +1,8 @@
 #!/bin/sh
 # The rules of the house that no compiler checks; `make` runs them and stops when one is broken.
-#   1. Dependencies run one way: tensor <- autograd <- layers, losses <- train; data needs tensor only. In train/:
-#      options, optim, evaluate <- methods <- setup <- audit <- loop <- bench, commands.
+#   1. Dependencies run one way: tensor <- autograd <- layers, losses <- train; data needs tensor only. In data/:
+#      formats <- layouts <- stream. In train/: options, optim, evaluate <- methods <- setup <- audit <- loop <- bench,
+#      commands.
 #   2. Every op, that is every class with OP_CPU, lives in autograd/ops or losses, and its NAME.spec.cpp names it.
 #   3. What tests/style_rules.pl says: no nested conditional expressions, one name one type, short functions and files.
 #   4. A section that a source cites ("METHODS" and its number, or several) is a heading of docs/methods.md.
@@ -15,10 +16,10 @@ complain() {
   broken=1
 }
 
-# allow FOLDER "FOLDERS IT MAY INCLUDE FROM"
+# allow FOLDER "FOLDERS OR FILES IT MAY INCLUDE", each a regular expression
 allow() {
   [ -d "$1" ] || return 0
-  upward=$(grep -rnE '^[[:space:]]*#[[:space:]]*include "' "$1" | grep -vE "include \"($(echo "$1 $2" | tr ' ' '|'))/")
+  upward=$(grep -rnE '^[[:space:]]*#[[:space:]]*include "' "$1" | grep -vE "include \"($(echo "$1 $2" | tr ' ' '|'))[/\"]")
   [ -z "$upward" ] || complain "$1 may include from $1 $2 only:
 $upward"
 }
@@ -27,6 +28,10 @@ allow autograd "tensor"
 allow layers "autograd tensor"
 allow losses "autograd tensor"
 allow data "tensor"
+shared="data/[a-z_]+\.h tensor"
+allow data/formats "$shared"
+allow data/layouts "data/formats $shared"
+allow data/stream "data/layouts data/formats $shared"
 floor="data losses layers autograd tensor"
 allow train "$floor"
 allow train/options "tensor"

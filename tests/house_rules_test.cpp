@@ -48,6 +48,17 @@ TEST_F(HouseRules, DataMayNotKnowAutograd) {
   EXPECT_FALSE(kept());
 }
 
+TEST_F(HouseRules, LayoutsMayKnowFormatsAndNotTheStream) {
+  put("data/layouts/check.cpp",
+      "#include \"data/formats/readers.h\"\n#include \"data/grid.h\"\n#include \"tensor/error.h\"\n");
+  EXPECT_TRUE(kept());
+  put("data/layouts/check.cpp", "#include \"data/stream/dataset.h\"\n");
+  EXPECT_FALSE(kept());
+  fs::remove(root_ / "data/layouts/check.cpp");
+  put("data/formats/readers.h", "#include \"data/layouts/layout.h\"\n");
+  EXPECT_FALSE(kept());
+}
+
 TEST_F(HouseRules, AnOpWithoutSpecBreaksThem) {
   fs::remove(root_ / "losses/dice.spec.cpp");
   EXPECT_FALSE(kept());

@@ -4,9 +4,10 @@
 #include <filesystem>
 
 #include "tensor/file.h"
+#include "tensor/io.h"
 #include "tests/command_line.h"
 #include "train/options/toml.h"
-#include "train/setup/checkpoint.h"
+#include "train/setup/run_folder.h"
 
 using namespace patchcl;
 using namespace patchcl::test;
@@ -57,6 +58,34 @@ TEST(Resume, PreTrainingOfBcpIsAShareOfTheRunAndSoItIsNotExtended) {
   const Outcome o = run_patchcl("train --resume " + folder / "run" + " --extend 4");
   EXPECT_EQ(o.code, 2) << o.output;
   EXPECT_TRUE(contains(o.output, "is a share of its 4 steps")) << o.output;
+}
+
+// Whole to its checksum, but with numbers that are none: a file that another program wrote.
+TEST(Resume, ACheckpointThatSaysNoNumbersIsExitCode6) {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run", last = run + "/last.safetensors";
+  ASSERT_EQ(run_patchcl(small(run, kPhantom + "--iters 2 --val-every 0")).code, 0);
+  const TensorFile whole = load_tensors(last, Arena("test"));
+  const std::string config = whole.metadata.at("config");
+  const auto expect_damaged = [&](const std::string& key, const std::string& value, const char* said,
+                                  const std::vector<std::string>& commands) {
+    TensorFile file = whole;
+    file.metadata[key] = value;
+    save_tensors(last, file);
+    for (const std::string& command : commands) {
+      const Outcome o = run_patchcl(command + " " + run);
+      EXPECT_EQ(o.code, 6) << command << ": " << o.output;
+      EXPECT_TRUE(contains(o.output, said)) << command << ": " << o.output;
+    }
+  };
+  const std::vector<std::string> resume{"train --extend 1 --resume"}, both{resume[0], "audit run"};
+  expect_damaged("iteration", "2 or so", "its step is '2 or so', which is no number", both);
+  expect_damaged("iteration", "-1", "it is of step -1", both);
+  expect_damaged("best_dice", "good", "its best score is 'good', which is no number", resume);
+  const size_t steps = config.find("iters=2\n");
+  ASSERT_NE(steps, std::string::npos) << config;
+  expect_damaged("config", std::string(config).erase(steps, 8), "its number of steps is ''", resume);
+  expect_damaged("config", config + "[section]\n", "cannot be read", both);
 }
 
 TEST(Toml, TextsComeBackWhateverTheyHold) {

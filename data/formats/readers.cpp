@@ -104,7 +104,8 @@ bool is_readable(const std::string& path) {
   }
 }
 
-bool is_wanted_file(const std::filesystem::directory_entry& entry, bool (*wanted)(const std::string& path)) {
+bool is_wanted_file(const std::filesystem::directory_entry& entry,
+    const std::function<bool(const std::string& path)>& wanted) {
   const std::string path = entry.path(), name = entry.path().filename();
   std::error_code ignored;
   const bool leads_nowhere = entry.is_symlink(ignored) && !entry.exists(ignored);

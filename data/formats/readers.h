@@ -5,6 +5,7 @@
 // an Error(io). Labels are whole numbers 0..255; a Dataset demands that they lie within its classes.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,8 @@ bool is_readable(const std::string& path);  // has one of these extensions
 bool is_dicom(const std::string& path);
 // Whether an entry of a folder is a file, not a hidden one, and of a name that is wanted. Error(data) for one
 // that is a link to nothing.
-bool is_wanted_file(const std::filesystem::directory_entry& entry, bool (*wanted)(const std::string& path));
+bool is_wanted_file(const std::filesystem::directory_entry& entry,
+    const std::function<bool(const std::string& path)>& wanted);
 // "imagesTr/hippocampus_001.nii.gz" -> "hippocampus_001".
 std::string stem_of(const std::string& path);
 

@@ -7,7 +7,7 @@
 
 #include "data/formats/readers.h"
 #include "data/layouts/mask_values.h"
-#include "data/stream/splits.h"
+#include "data/layouts/splits.h"
 #include "tensor/error.h"
 #include "tensor/text.h"
 

@@ -13,7 +13,7 @@
 #include "data/formats/image.h"
 #include "data/formats/nifti.h"
 #include "data/formats/readers.h"
-#include "data/stream/splits.h"
+#include "data/layouts/splits.h"
 #include "tensor/error.h"
 
 namespace fs = std::filesystem;

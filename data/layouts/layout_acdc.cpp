@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "data/formats/nifti.h"
+#include "data/formats/readers.h"
 #include "data/layouts/layout.h"
 #include "data/layouts/source_files.h"
 #include "tensor/error.h"
@@ -42,18 +44,21 @@ std::map<int, std::string> patients_in(const std::string& dir) {
   return patients;
 }
 
+bool is_frame(const std::string& path) {
+  return fs::path(path).filename().string().find("_frame") != std::string::npos &&
+         path.rfind(".nii") != std::string::npos;
+}
+
+// Of images and masks, in the order of their numbers.
 std::vector<Source> frames_of(const std::string& folder) {
-  std::map<std::string, std::string> frames;  // path to mask, in the order of the numbers
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string path = entry.path(), name = entry.path().filename();
-    const size_t ending = path.rfind(".nii");
-    if (name[0] == '.' || name.find("_frame") == std::string::npos || ending == std::string::npos) continue;
-    if (path.substr(0, ending).ends_with("_gt")) continue;
-    const std::string mask = path.substr(0, ending) + "_gt" + path.substr(ending);
-    frames[path] = fs::exists(mask) ? mask : "";
-  }
+  std::set<std::string> files;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (is_wanted_file(entry, is_frame)) files.insert(entry.path());
   std::vector<Source> sources;
-  for (const auto& [path, mask] : frames) {
+  for (const std::string& path : files) {
+    const std::string name = path.substr(0, path.rfind(".nii")), ending = path.substr(name.size());
+    if (name.ends_with("_gt")) continue;
+    const std::string mask = files.contains(name + "_gt" + ending) ? name + "_gt" + ending : "";
     Source s;
     s.group = fs::path(folder).filename();
     s.id = s.group + "_frame0" + std::to_string(sources.size() + 1);

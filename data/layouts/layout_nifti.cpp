@@ -87,7 +87,7 @@ Paths files_in(const std::string& dir, const std::string& ending) {
   Paths files;
   if (fs::is_directory(dir))
     for (const auto& entry : fs::directory_iterator(dir))
-      if (const std::string name = entry.path().filename(); name.ends_with(ending) && name[0] != '.')
+      if (is_wanted_file(entry, [&](const std::string& path) { return path.ends_with(ending); }))
         files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   return files;

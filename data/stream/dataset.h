@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "data/stream/splits.h"
+#include "data/layouts/splits.h"
 #include "data/volume.h"
 
 namespace patchcl {

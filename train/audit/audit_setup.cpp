@@ -8,8 +8,8 @@
 #include "tensor/text.h"
 #include "train/evaluate/progress.h"
 #include "train/setup/batches.h"
-#include "train/setup/checkpoint.h"
 #include "train/setup/model_file.h"
+#include "train/setup/run_folder.h"
 #include "train/setup/run_record.h"
 
 namespace patchcl {

@@ -9,7 +9,7 @@
 #include "tensor/text.h"
 #include "train/setup/batches.h"
 #include "train/setup/checkpoint.h"
-#include "train/setup/model_file.h"
+#include "train/setup/run_folder.h"
 
 namespace patchcl {
 
@@ -18,41 +18,29 @@ namespace {
 constexpr int kSpots = 3;                 // tensors of a spot check
 constexpr uint32_t kSpotSite = 0xE00000;  // stream of random numbers that chooses them
 
-int64_t iteration_of(const TensorFile& file, const std::string& path) {
-  const auto found = file.metadata.find("iteration");
-  if (found == file.metadata.end() || !file.metadata.contains("config"))
-    fail(ExitCode::checkpoint, "audit", path, " is a weights file, not a checkpoint of a run");
-  return std::stoll(found->second);
-}
-
 }  // namespace
 
 AuditedStep prepare_run(const std::string& run, const std::string& moved) {
-  const std::string path = checkpoint_path(run);
-  const TensorFile file = load_tensors(path, Arena("checkpoint"));
-  const int64_t iteration = iteration_of(file, path);
-  TrainConfig c = from_toml(file.metadata.at("config"), path);
+  const Checkpoint saved = read_checkpoint(checkpoint_path(run));
+  TrainConfig c = from_toml(saved.config, saved.path);
   if (!moved.empty()) c.data = moved;
   c.device = DeviceChoice::cpu;  // where the audit computes, wherever the run did
   set_threads(c.threads);
   const Dataset data = Dataset::open(c.data, c.dataset_options());
-  if (file.metadata.contains("data") && file.metadata.at("data") != data.fingerprint())
-    fail(ExitCode::checkpoint, "audit", path, " was trained on other cases than those of ", c.data,
-        "; say with --data where its data lies");
+  saved.demand_data(data.fingerprint());
   AuditedStep out;
   out.step = std::make_unique<StepAudit>(c.method, c.method_options, c.learner_options(data));
   out.class_names = data.class_names();
   StepAudit& step = *out.step;
-  get_weights(file, step.student(), path);
-  if (step.method().has_teacher()) get_weights(file, step.teacher(), path, "teacher.");
-  step.method().load(file);
+  saved.restore(step.student(), step.learner().teacher(), step.method());
 
   BatchStream batches(step.learner(), c, data);
-  step.set(batches.next(std::min(iteration, c.iters - 1)), iteration);
+  step.set(batches.next(std::min(saved.iteration, c.iters - 1)), saved.iteration);
   const Phase& phase = step.learner().phase();
   TextOut s;
-  s << c.method << ", the step after step " << iteration << " of " << c.iters << " (" << path << "), "
-    << counted(phase.labeled + phase.unlabeled, "image") << " of " << phase.size << 'x' << phase.size;
+  s << c.method << ", the step after step " << saved.iteration << " of " << c.iters << " (" << saved.path
+    << "), " << counted(phase.labeled + phase.unlabeled, "image") << " of " << phase.size << 'x'
+    << phase.size;
   out.what = s.str();
   return out;
 }

@@ -23,6 +23,7 @@
 #include "train/loop/run_lock.h"
 #include "train/loop/stop_signals.h"
 #include "train/setup/config.h"
+#include "train/setup/run_folder.h"
 #include "train/setup/run_record.h"
 
 namespace patchcl {
@@ -70,7 +71,7 @@ std::string record_now(const GridCell& c, const GridPlan& plan, const GridFlags&
 std::vector<std::string> train_command(const GridCell& c, const GridPlan& plan, const GridFlags& flags) {
   const std::vector<std::string> options = train_options(c, plan, flags);
   std::vector<std::string> train{"train"};
-  if (fs::exists(c.folder / "last.safetensors")) {
+  if (fs::exists(c.folder / run_file::last)) {
     append(train, {"--resume", c.folder.string()});
     if (const std::string data = value_of(options, "--data"); !data.empty()) append(train, {"--data", data});
     return train;

@@ -4,7 +4,8 @@
 #include <memory>
 
 #include "train/commands/command.h"
-#include "train/evaluate/run_report.h"
+#include "train/loop/run_report.h"
+#include "train/setup/run_folder.h"
 
 namespace patchcl {
 namespace {
@@ -19,7 +20,7 @@ AddCommand report_command{{45, "report", "Write a run folder's report.html anew"
       return [folders] {
         for (const std::string& folder : *folders) {
           write_run_report(folder);
-          std::printf("wrote %s/report.html\n", folder.c_str());
+          std::printf("wrote %s\n", in_run(folder, run_file::report).c_str());
         }
         return 0;
       };

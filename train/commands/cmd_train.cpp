@@ -8,6 +8,7 @@
 #include "train/evaluate/terminal.h"
 #include "train/loop/trainer.h"
 #include "train/options/toml.h"
+#include "train/setup/run_folder.h"
 #include "train/setup/run_record.h"
 
 namespace patchcl {

@@ -7,7 +7,7 @@
 #include <map>
 
 #include "tensor/file.h"
-#include "train/setup/checkpoint.h"
+#include "train/setup/run_folder.h"
 #include "train/setup/config.h"
 
 namespace patchcl {
@@ -105,7 +105,7 @@ void take_split_of_run(const CLI::App& app, const std::vector<std::string>& weig
   std::string from;
   OptionValues taken;
   for (const std::string& of : weights) {
-    const std::string config = (fs::path(folder_of(of)) / "config.toml").string();
+    const std::string config = in_run(folder_of(of), run_file::config);
     if (!fs::exists(config)) continue;
     const std::string toml = read_text(config, ExitCode::checkpoint);
     if (!contains_line(toml, "method=")) continue;  // another program's

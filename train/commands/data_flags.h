@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "data/stream/splits.h"
+#include "data/layouts/splits.h"
 
 namespace CLI {
 class App;

@@ -5,7 +5,8 @@
 
 #include "tensor/file.h"
 #include "train/evaluate/html.h"
-#include "train/evaluate/run_report.h"
+#include "train/loop/run_report.h"
+#include "train/setup/run_folder.h"
 #include "train/setup/run_record.h"
 
 namespace patchcl {
@@ -98,8 +99,8 @@ void add_runs(html::Page& page, const GridPlan& plan, const GridScores& scores,
     rows.push_back({in_markup(c.variant->name), std::to_string(c.labeled), std::to_string(c.seed)});
     for (const GridColumn& column : plan.columns)
       rows.back().push_back(score ? mean_and_deviation({score->*column.score}, column.factor) : missing);
-    const std::string report = (c.folder.lexically_relative(folder) / "report.html").generic_string();
-    const bool linked = std::filesystem::exists(c.folder / "report.html");
+    const std::string report = (c.folder.lexically_relative(folder) / run_file::report).generic_string();
+    const bool linked = std::filesystem::exists(c.folder / run_file::report);
     rows.back().push_back(linked ? "<a href=\"" + in_markup(report) + "\">report</a>" : "");
   }
   page.heading("Runs");

@@ -4,6 +4,7 @@
 
 #include "tensor/file.h"
 #include "tensor/text.h"
+#include "train/setup/run_folder.h"
 
 namespace patchcl {
 
@@ -40,7 +41,7 @@ std::string shown(const Options& options, const std::string& key) {
 
 fs::path record_of(const GridCell& cell) { return cell.folder / "cell.plan"; }
 
-bool has_begun(const GridCell& cell) { return fs::exists(cell.folder / "last.safetensors"); }
+bool has_begun(const GridCell& cell) { return fs::exists(cell.folder / run_file::last); }
 
 }  // namespace
 

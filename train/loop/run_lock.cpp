@@ -7,11 +7,12 @@
 #include <cstring>
 
 #include "tensor/error.h"
+#include "train/setup/run_folder.h"
 
 namespace patchcl {
 
 RunLock::RunLock(const std::string& folder) {
-  const std::string path = folder + "/run.lock";
+  const std::string path = in_run(folder, run_file::lock);
   fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (fd_ < 0) fail(ExitCode::io, "train", "cannot create ", path, ": ", std::strerror(errno));
   struct flock lock {};

@@ -8,6 +8,7 @@
 
 #include "tensor/text.h"
 #include "train/evaluate/report.h"
+#include "train/setup/run_folder.h"
 
 namespace patchcl {
 
@@ -51,8 +52,9 @@ void cut_log(const std::string& path, int64_t iteration) {
 }
 
 RunLog::RunLog(const std::string& folder, int64_t iteration, bool events)
-    : folder_(folder), csv_path_(folder + "/metrics.csv"), audit_path_(folder + "/audit.jsonl") {
-  const std::string jsonl = folder + "/metrics.jsonl";
+    : folder_(folder), csv_path_(in_run(folder, run_file::table)),
+      audit_path_(in_run(folder, run_file::audits)) {
+  const std::string jsonl = in_run(folder, run_file::metrics);
   for (const std::string& path : {jsonl, csv_path_, audit_path_}) cut_log(path, iteration);
   jsonl_ = std::make_unique<AppendFile>(jsonl);
   csv_ = std::make_unique<AppendFile>(csv_path_);
@@ -121,13 +123,14 @@ void RunLog::write_validation(
 void RunLog::write_overlays(int64_t iteration) {
   std::error_code none;
   std::vector<std::filesystem::path> all;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/overlays", none))
+  for (const auto& entry : std::filesystem::directory_iterator(in_run(folder_, run_file::overlays), none))
     if (entry.path().extension() == ".png") all.push_back(entry.path());
   std::sort(all.begin(), all.end());
   for (const auto& path : all) {
     const std::string name = path.stem().string(), now = "first-" + std::to_string(iteration);
     if (name.starts_with("first-") && name != now) continue;
-    events_->picture(iteration, "overlays/" + name.substr(0, name.find('-')), path.string());
+    events_->picture(
+        iteration, std::string(run_file::overlays) + "/" + name.substr(0, name.find('-')), path.string());
   }
 }
 

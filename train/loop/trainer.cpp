@@ -5,13 +5,13 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "data/stream/fold_file.h"
+#include "data/layouts/fold_file.h"
 #include "tensor/file.h"
 #include "tensor/text.h"
 #include "train/audit/run_audit.h"
 #include "train/audit/term_report.h"
 #include "train/evaluate/report.h"
-#include "train/evaluate/run_report.h"
+#include "train/loop/run_report.h"
 #include "train/evaluate/table.h"
 #include "train/loop/memory_plan.h"
 #include "train/evaluate/progress.h"
@@ -60,7 +60,7 @@ Trainer::Trainer(TrainConfig config)
 
   make_folders(config_.out);
   lock_ = std::make_unique<RunLock>(config_.out);
-  if (!goes_on_in(config_.resume, config_.out) && fs::exists(fs::path(config_.out) / "last.safetensors"))
+  if (!goes_on_in(config_.resume, config_.out) && fs::exists(path_of(run_file::last)))
     fail(ExitCode::usage, "train", config_.out, " holds a run already; go on with --resume ",
         in_shell(config_.out), ", or choose another --out");
   if (!config_.weights.empty()) start_from_weights(*learner_, config_.weights);
@@ -187,8 +187,8 @@ Outcome Trainer::run(int64_t until) {
 void Trainer::begin_phase(ProgressLine& line) {
   const Phase& before = learner_->phases()[learner_->phase_number() - 1];
   std::string from = "the last weights";
-  const std::string best = config_.out + "/best.safetensors",  // of this phase; the next may find better ones
-      kept = config_.out + "/best-" + before.name + ".safetensors";
+  const std::string best = path_of(run_file::best),  // of this phase; the next may find better ones
+      kept = path_of(best_of(before.name));
   if (learner_->phase().start == Phase::Start::best && fs::exists(best)) {
     if (!fs::exists(kept)) write_bytes(kept, read_bytes(best));
     const TensorFile file = load_tensors(kept, Arena("best weights"));

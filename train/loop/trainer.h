@@ -1,10 +1,6 @@
-// Trainer: the loop around a learner. Owns the data, the run folder and its logs.
+// Trainer: the loop around a learner. Owns the data, the run folder (train/setup/run_folder.h) and its logs.
 //
 // One step:  batch -> begin_step -> backward -> update -> end_step (train/setup/learner.h)
-// Run folder: run.lock (one process at a time), config.toml (what ran), run.json (which program, called how),
-// metrics.jsonl and metrics.csv (numbers only, so that equal runs have equal files), last.safetensors and
-// last.1.safetensors (checkpoints), best.safetensors (weights of the best validation), overlays/*.svg,
-// pictures/*.svg (what the method sees), results.md and results.json.
 #pragma once
 #include <memory>
 #include <string>
@@ -17,6 +13,7 @@
 #include "train/loop/staging.h"
 #include "train/setup/checkpoint.h"
 #include "train/setup/config.h"
+#include "train/setup/run_folder.h"
 #include "train/setup/run_record.h"
 
 namespace patchcl {
@@ -43,6 +40,8 @@ class Trainer {
   const Summary& validation() const { return validation_; }  // of the last one that ran
 
  private:
+  // The path of that file of the run folder.
+  std::string path_of(const std::string& name) const { return in_run(config_.out, name); }
   void begin_phase(ProgressLine& line);
   Outcome run_phase(int64_t until, BatchStream& batches, const StopSignals& signals, ProgressLine& line);
   void after_step(const Batch& batch, ProgressLine& line);

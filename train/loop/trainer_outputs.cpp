@@ -6,7 +6,7 @@
 #include "train/audit/run_audit.h"
 #include "train/evaluate/held_out_pictures.h"
 #include "train/evaluate/report.h"
-#include "train/evaluate/run_report.h"
+#include "train/loop/run_report.h"
 #include "train/evaluate/table.h"
 #include "train/loop/trainer.h"
 #include "train/methods/uncertainty_sheet.h"
@@ -17,9 +17,9 @@ namespace fs = std::filesystem;
 
 void Trainer::open_folder() {
   if (log_) return;
-  update_text(config_.out + "/config.toml", resolved_);
-  for (const char* of_a_shorter_run : {"/results.json", "/results.md"})
-    fs::remove(config_.out + of_a_shorter_run);
+  update_text(path_of(run_file::config), resolved_);
+  for (const char* of_a_shorter_run : {run_file::results, run_file::results_table})
+    fs::remove(path_of(of_a_shorter_run));
   record_run(config_.out, config_.data, dataset_);
   std::printf("%s%s", config_.describe().c_str(), dataset_.describe().c_str());
   if (!config_.resume.empty())
@@ -31,7 +31,7 @@ void Trainer::open_folder() {
 // All steps were done before; a kill may have come before the results.
 Outcome Trainer::finished_already() {
   const bool validates = dataset_.validation_cases() > 0;
-  if (fs::exists(config_.out + (validates ? "/results.json" : "/report.html"))) {
+  if (fs::exists(path_of(validates ? run_file::results : run_file::report))) {
     std::printf(
         "%s: finished already, all %lld steps\n", config_.out.c_str(), static_cast<long long>(config_.iters));
     return Outcome::finished;
@@ -53,7 +53,7 @@ void Trainer::score() {
   validation_ = validate(
       learner_->unet(), learner_->student(), dataset_.validation_cases(),
       [&](int64_t i) { return dataset_.validation(i); }, inference, metrics, learner_->activations(), see);
-  pictures.draw(config_.out + "/overlays", config_.picture_type(), config_.pictured(learner_->iteration()));
+  pictures.draw(path_of(run_file::overlays), config_.picture_type(), config_.pictured(learner_->iteration()));
 }
 
 // The next phase that starts from the best weights, be it behind others, takes the optimiser's state too.
@@ -75,8 +75,8 @@ void Trainer::validate_now() {
   put_model_info(file, info_);
   put_weights(file, learner_->student(), iteration);
   if (later_phase_goes_on()) put_optimizer(file, *learner_);
-  save_tensors(config_.out + "/best.safetensors", file);
-  write_text(config_.out + "/best.json", to_json(validation_, info_.class_names));
+  save_tensors(path_of(run_file::best), file);
+  write_text(path_of(run_file::best_scores), to_json(validation_, info_.class_names));
 }
 
 // Before the step, so that a wrong gradient moves no weight.
@@ -88,7 +88,7 @@ void Trainer::audit(const Batch& batch) {
 }
 
 void Trainer::draw_pictures(const Batch& batch) {
-  const fs::path folder = fs::path(config_.out) / "pictures";
+  const fs::path folder = path_of(run_file::pictures);
   const std::string when = std::to_string(learner_->iteration()) + config_.picture_type();
   std::vector<NamedPicture> all = learner_->method().pictures(learner_->state(), batch, info_.class_names);
   for (NamedPicture& picture : uncertainty_sheet(learner_->state(), batch)) all.push_back(std::move(picture));
@@ -108,13 +108,13 @@ void Trainer::checkpoint() {
 void Trainer::write_results() const {
   if (dataset_.validation_cases() == 0) return write_run_report(config_.out);
   const std::string table = to_table(validation_, info_.class_names);
-  std::printf("\n%s after %lld steps (best mean Dice %.4f at step %lld: %s/best.safetensors)\n%s",
-      config_.method.c_str(), static_cast<long long>(learner_->iteration()), progress_.best_dice,
-      static_cast<long long>(progress_.best_iteration), config_.out.c_str(), table.c_str());
-  write_text(config_.out + "/results.md", table);
+  std::printf("\n%s after %lld steps (best mean Dice %.4f at step %lld: %s)\n%s", config_.method.c_str(),
+      static_cast<long long>(learner_->iteration()), progress_.best_dice,
+      static_cast<long long>(progress_.best_iteration), path_of(run_file::best).c_str(), table.c_str());
+  write_text(path_of(run_file::results_table), table);
   const std::string results = to_json(validation_, info_.class_names);
   write_run_report(config_.out, results);
-  write_text(config_.out + "/results.json", results);  // the last: a run that has it is complete
+  write_text(path_of(run_file::results), results);  // the last: a run that has it is complete
 }
 
 }  // namespace patchcl

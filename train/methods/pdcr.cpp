@@ -43,8 +43,10 @@ void Pdcr::declare(OptionList& o, bool unlabeled) {
   o.add("pdcr-decoder", decoder_, "Weight on the decoder's maps", kNotNegative);
   o.add("pdcr-cross", cross_, "Weight between maps of two of the encoder's levels", kNotNegative);
   o.add("pdcr-levels", levels_,
-      "Levels of the encoder whose maps take part, and their pairs; 0 is the finest", Range{0, 11});
-  o.add("pdcr-decoder-levels", decoder_numbers_, "Levels of the decoder whose maps take part", Range{0, 11});
+      "Levels of the encoder whose maps take part, and their pairs; 0 is the finest",
+      Range{0, kMostLevels - 1});
+  o.add("pdcr-decoder-levels", decoder_numbers_, "Levels of the decoder whose maps take part",
+      Range{0, kMostLevels - 1});
   o.choose("pdcr-patch", side_, kPatchSides, "A patch is a vector's receptive field, or has these sides:");
   o.add("pdcr-sides", sides_, "Sides of patches", Range{1, 1 << 14});
   o.choose("pdcr-side-unit", side_unit_, kSideUnits, "In pixels of the map, or of the mask as published");

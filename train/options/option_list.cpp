@@ -123,7 +123,9 @@ bool is_beyond_toml(const std::string& value) {
 
 std::string Range::text() const {
   const bool low = least > -std::numeric_limits<double>::infinity(), high = most < kBeyondUse;
-  if (low && high) return std::string("in ") + (open ? "(" : "[") + print(least) + "," + print(most) + "]";
+  if (low && high)
+    return std::string("in ") + (open ? "(" : "[") + print(least) + "," + print(most) +
+           (open_above ? ")" : "]");
   if (low) return (open ? "above " : "at least ") + print(least);
   if (high) return "at most " + print(most);
   return "";

@@ -22,15 +22,17 @@ namespace patchcl {
 // Names, without dashes, and texts: {"tau", "0.2"}, {"widths", "16,32"}.
 using OptionValues = std::vector<std::pair<std::string, std::string>>;
 
-// What a number may be; `open`: more than `least`, not equal to it.
+// What a number may be; `open`: more than `least`, not equal to it; `open_above`: less than `most`.
 struct Range {
   double least = -std::numeric_limits<double>::infinity(), most = std::numeric_limits<double>::infinity();
-  bool open = false;
-  bool holds(double v) const { return (open ? v > least : v >= least) && v <= most; }
+  bool open = false, open_above = false;
+  bool holds(double v) const {
+    return (open ? v > least : v >= least) && (open_above ? v < most : v <= most);
+  }
   std::string text() const;  // "in [0,1]", "above 0"; empty: anything
 };
-constexpr Range kAnything{}, kShare{0, 1}, kPositive{0, std::numeric_limits<double>::infinity(), true},
-    kNotNegative{0};
+constexpr Range kAnything{}, kShare{0, 1}, kShareBelowOne{0, 1, false, true},
+    kPositive{0, std::numeric_limits<double>::infinity(), true}, kNotNegative{0};
 constexpr Range at_least(double least) { return {least}; }
 
 // The values of an enum by name.

@@ -1,7 +1,6 @@
 #include "train/setup/checkpoint.h"
 
-#include <unistd.h>
-
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -9,6 +8,8 @@
 #include "tensor/device.h"
 #include "tensor/file.h"
 #include "tensor/text.h"
+#include "train/setup/config.h"
+#include "train/setup/run_folder.h"
 
 namespace patchcl {
 
@@ -31,29 +32,42 @@ bool is_free(const std::string& key) {
   return false;
 }
 
-// Values without quotes: what is a flag in one program may be a word in the next.
-std::map<std::string, std::string> options_of(const std::string& config) {
-  std::map<std::string, std::string> m;
-  TextIn lines(config);
-  for (std::string line; std::getline(lines, line);) {
-    const size_t at = line.find('=');
-    if (line.empty() || line[0] == '#' || at == std::string::npos) continue;
-    const std::string key = line.substr(0, at);
-    line.erase(0, at + 1);
-    std::erase(line, '"');
-    if (!is_free(key)) m[key] = line;
-  }
-  return m;
+// What the options of a run say, but for those that may change.
+std::map<std::string, std::string> options_of(const std::string& config, const std::string& where) {
+  std::map<std::string, std::string> values = values_in(config, where);
+  std::erase_if(values, [](const auto& option) { return is_free(option.first); });
+  return values;
 }
 
-std::string differences(const std::string& saved, const std::string& now) {
-  const auto a = options_of(saved), b = options_of(now);
+// A number that a checkpoint says.
+template <class T> T number(const std::string& text, const char* what, const std::string& path) {
+  T value{};
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || rest != end)
+    fail(ExitCode::checkpoint, "checkpoint", path, " is damaged: its ", what, " is '", text,
+        "', which is no number");
+  return value;
+}
+
+std::string said_in(const std::map<std::string, std::string>& values, const std::string& key) {
+  const auto at = values.find(key);
+  return at == values.end() ? "" : at->second;
+}
+
+int64_t steps_of(const std::map<std::string, std::string>& options, const std::string& path) {
+  return number<int64_t>(said_in(options, "iters"), "number of steps", path);
+}
+
+std::string differences(const std::string& saved, const std::string& now, const std::string& path) {
+  const auto a = options_of(saved, path), b = options_of(now, "this configuration");
+  const bool longer = steps_of(b, path) > steps_of(a, path);
   std::string text;
   for (const auto& [key, value] : a) {
     const auto other = b.find(key);
-    const bool longer = key == "iters" && other != b.end() && std::stoll(other->second) > std::stoll(value);
+    const bool grows = key == "iters" && longer;
     const bool open = key == "fit" && value == "auto";  // older programs left it so; the data decide
-    if (!longer && !open && (other == b.end() || other->second != value))
+    if (!grows && !open && (other == b.end() || other->second != value))
       text += " " + key + "=" + value + " (now " + (other == b.end() ? "absent" : other->second) + ")";
   }
   return text;
@@ -73,46 +87,69 @@ std::string instructions_of(const Learner& learner) {
 }
 
 // Another CPU rounds otherwise: the run would go on, but not as if it had never stopped.
-void refuse_other_bits(const TensorFile& file, const Learner& learner, const std::string& path) {
-  const auto then = file.metadata.find("instructions");
-  const std::string now = instructions_of(learner);
-  if (then == file.metadata.end() || then->second == now || then->second == "gpu" || now == "gpu") return;
-  fail(ExitCode::checkpoint, "checkpoint", path, " was trained with the CPU's ", then->second,
+void refuse_other_bits(const Checkpoint& c, const Learner& learner) {
+  const std::string then = said_in(c.file.metadata, "instructions"), now = instructions_of(learner);
+  if (then.empty() || then == now || then == "gpu" || now == "gpu") return;
+  fail(ExitCode::checkpoint, "checkpoint", c.path, " was trained with the CPU's ", then,
       " instructions, here they are ", now,
       ", which round otherwise; --allow-other-bits goes on all the same");
 }
 
 // A run that grows (--extend) is the longer one from here on, but what it has done must be a part of that.
-void refuse_other_phases(const Learner& learner, const std::string& config, const std::string& path) {
+void refuse_other_phases(const Checkpoint& c, const Learner& learner) {
   RunShape before = learner.options().run;
-  before.iterations = std::stoll(options_of(config).at("iters"));
+  before.iterations = steps_of(options_of(c.config, c.path), c.path);
   const std::vector<Phase> was = planned(learner.method().phases(before), before), &now = learner.phases();
   bool same = was.size() == now.size();
   for (size_t i = 0; same && i + 1 < was.size(); ++i) same = was[i].iterations == now[i].iterations;
   if (!same)
-    fail(ExitCode::usage, "train", path, ": the ", was[0].name, " of this run is a share of its ",
+    fail(ExitCode::usage, "train", c.path, ": the ", was[0].name, " of this run is a share of its ",
         before.iterations, " steps, and would have been another in a run of ",
         learner.options().run.iterations, "; begin a new run with --weights instead of --extend");
 }
 
-// A file that holds a run's state. Where it is damaged, the message names the one before it.
-TensorFile read_checkpoint(const std::string& path, const Arena& host) {
-  TensorFile file;
+// Where a checkpoint is damaged, the message names the one before it.
+TensorFile read_tensors(const std::string& path) {
   try {
-    file = load_tensors(path, host);
+    return load_tensors(path, Arena("checkpoint"));
   } catch (const Error& e) {
-    const fs::path previous = fs::path(path).parent_path() / "last.1.safetensors";
+    const fs::path previous = fs::path(path).parent_path() / run_file::before;
     const bool other = fs::exists(previous) && fs::path(path).filename() != previous.filename();
     throw Error(e.code(), std::string(e.what()) +
                               (other ? "; the one before it: --resume " + in_shell(previous.string()) : ""));
   }
-  if (!file.metadata.contains("iteration") || !file.metadata.contains("config"))
-    fail(ExitCode::checkpoint, "checkpoint", path,
-        " is a weights file, not a checkpoint of a run; resume from last.safetensors");
-  return file;
 }
 
 }  // namespace
+
+Checkpoint read_checkpoint(const std::string& path) {
+  Checkpoint c{.path = path, .file = read_tensors(path)};
+  const auto& said = c.file.metadata;
+  if (!said.contains("iteration") || !said.contains("config"))
+    fail(ExitCode::checkpoint, "checkpoint", path, " is a weights file, not a checkpoint of a run; take ",
+        run_file::last);
+  c.config = said.at("config");
+  c.data = said_in(said, "data");
+  c.iteration = number<int64_t>(said.at("iteration"), "step", path);
+  c.progress = {number<double>(said_in(said, "best_dice"), "best score", path),
+      number<int64_t>(said_in(said, "best_iteration"), "best step", path)};
+  if (c.iteration < 0)
+    fail(ExitCode::checkpoint, "checkpoint", path, " is damaged: it is of step ", c.iteration);
+  return c;
+}
+
+void Checkpoint::demand_data(const std::string& fingerprint) const {
+  if (!data.empty() && data != fingerprint)
+    fail(ExitCode::checkpoint, "checkpoint", path, " was trained on other cases: its lists have fingerprint ",
+        data, ", those of today ", fingerprint,
+        "; say with --data where its data lies, bring the lists back, or begin a new run");
+}
+
+void Checkpoint::restore(ParamStore& student, ParamStore* teacher, Method& method) const {
+  get_weights(file, student, path);
+  if (teacher) get_weights(file, *teacher, path, "teacher.");
+  method.load(file);
+}
 
 void put_optimizer(TensorFile& file, Learner& learner) {
   const Arena host("checkpoint");
@@ -149,7 +186,7 @@ void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& lea
   file.metadata["data"] = data;
   file.metadata["instructions"] = instructions_of(learner);
 
-  const fs::path last = fs::path(dir) / "last.safetensors", previous = fs::path(dir) / "last.1.safetensors";
+  const fs::path last = fs::path(dir) / run_file::last, previous = fs::path(dir) / run_file::before;
   // A second name for the old checkpoint: there is a whole one under `last` at every moment.
   std::error_code ignored;
   if (fs::exists(last)) {
@@ -171,73 +208,22 @@ void start_from_weights(Learner& learner, const std::string& from) {
   for (const std::string& name : load.unused) std::printf("  not used: %s\n", name.c_str());
 }
 
-std::string checkpoint_path(const std::string& resume) {
-  return fs::is_directory(resume) ? (fs::path(resume) / "last.safetensors").string() : resume;
-}
-
-std::string weights_path(const std::string& from) {
-  if (!fs::is_directory(from)) return from;
-  const std::string best = from + "/best.safetensors", last = from + "/last.safetensors";
-  if (fs::exists(best) || !fs::exists(last)) return best;
-  std::fprintf(stderr, "%s has no best.safetensors; its last weights are taken\n", printable(from).c_str());
-  return last;
-}
-
-std::string folder_of(const std::string& resume) {
-  if (fs::is_directory(resume)) return resume;
-  const std::string folder = fs::path(resume).parent_path();
-  return folder.empty() ? "." : folder;
-}
-
-bool goes_on_in(const std::string& resume, const std::string& folder) {
-  return !resume.empty() && fs::equivalent(folder_of(resume), folder);
-}
-
-void copy_run(const std::string& resume, const std::string& to, const std::string& config) {
-  const auto copy = [&](const fs::path& file, const std::string& name) {
-    write_bytes((fs::path(to) / name).string(), read_bytes(file.string(), ExitCode::checkpoint));
-  };
-  for (const auto& entry : fs::directory_iterator(folder_of(resume))) {
-    const std::string name = entry.path().filename();
-    const bool weights = name == "best.safetensors" ||
-                         (name.starts_with("best-") && name.ends_with(".safetensors")),
-               log = name == "metrics.jsonl" || name == "metrics.csv" || name == "audit.jsonl";
-    if (entry.is_regular_file() && (weights || log || name == "best.json" || name == "run.json"))
-      copy(entry.path(), name);
-  }
-  update_text(to + "/config.toml", config);
-  copy(checkpoint_path(resume), "last.safetensors");
-}
-
-std::string config_of(const std::string& checkpoint) {
-  return read_checkpoint(checkpoint, Arena("checkpoint")).metadata.at("config");
-}
+std::string config_of(const std::string& checkpoint) { return read_checkpoint(checkpoint).config; }
 
 Progress load_checkpoint(const std::string& path, Learner& learner, const std::string& config,
     const std::string& data, bool allow_other_bits) {
-  const Arena host("checkpoint");
-  TensorFile file = read_checkpoint(path, host);
-  if (!allow_other_bits) refuse_other_bits(file, learner, path);
-  const std::string changed = differences(file.metadata["config"], config);
+  const Checkpoint c = read_checkpoint(path);
+  if (!allow_other_bits) refuse_other_bits(c, learner);
+  const std::string changed = differences(c.config, config, path);
   if (!changed.empty())
     fail(ExitCode::checkpoint, "checkpoint", path, " was trained with other options:", changed,
         "; resume with the same ones");
-  refuse_other_phases(learner, file.metadata["config"], path);
-
-  if (file.metadata.contains("data") && file.metadata["data"] != data)
-    fail(ExitCode::checkpoint, "checkpoint", path, " was trained on other cases: its lists have fingerprint ",
-        file.metadata["data"], ", those of today ", data, "; bring the lists back, or begin a new run");
-
-  get_weights(file, learner.student(), path);
-  if (learner.teacher()) get_weights(file, *learner.teacher(), path, "teacher.");
-  get_optimizer(file, learner, path);
-  learner.method().load(file);
-  try {
-    learner.go_to(std::stoll(file.metadata["iteration"]));
-    return {std::stod(file.metadata["best_dice"]), std::stoll(file.metadata["best_iteration"])};
-  } catch (const std::logic_error&) {
-    fail(ExitCode::checkpoint, "checkpoint", path, " has an iteration or score that is no number");
-  }
+  refuse_other_phases(c, learner);
+  c.demand_data(data);
+  c.restore(learner.student(), learner.teacher(), learner.method());
+  get_optimizer(c.file, learner, path);
+  learner.go_to(c.iteration);
+  return c.progress;
 }
 
 }  // namespace patchcl

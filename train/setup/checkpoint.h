@@ -30,26 +30,34 @@ void start_from_weights(Learner& learner, const std::string& from);
 void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& learner,
     const Progress& progress, const std::string& config, const std::string& data);
 
-// From a checkpoint file, or a run folder's last.safetensors; the learner goes to its iteration. Throws
-// Error(checkpoint) naming the file when it is damaged, and says where the previous one lies; when it belongs
-// to another configuration or to other data, names what differs. A checkpoint of a CPU with other
-// instructions, whose numbers round otherwise, is refused unless `allow_other_bits`.
+// A checkpoint as its file has it.
+struct Checkpoint {
+  std::string path;
+  TensorFile file = {};
+  std::string config = {};  // resolved, as config.toml has it
+  std::string data = {};    // fingerprint of the data lists; empty: the program was older
+  int64_t iteration = 0;
+  Progress progress = {};
+
+  // Error(checkpoint) where these lists are others.
+  void demand_data(const std::string& fingerprint) const;
+  // Weights of the student and, unless null, of the teacher, and what the method keeps beside them.
+  // Error(checkpoint) for those of another network.
+  void restore(ParamStore& student, ParamStore* teacher, Method& method) const;
+};
+
+// Of the file `path`. Error(checkpoint) naming it when it is damaged, with the place of the one before, or
+// holds weights only.
+Checkpoint read_checkpoint(const std::string& path);
+
+// From a checkpoint file; the learner goes to its iteration. Throws what read_checkpoint does, and
+// Error(checkpoint) that names what differs when it belongs to another configuration or to other data. A
+// checkpoint of a CPU with other instructions, whose numbers round otherwise, is refused unless
+// `allow_other_bits`.
 Progress load_checkpoint(const std::string& path, Learner& learner, const std::string& config,
     const std::string& data, bool allow_other_bits = false);
 
-// The configuration that a checkpoint was written with. Error(checkpoint) as load_checkpoint.
+// The configuration that a checkpoint was written with. Error(checkpoint) as read_checkpoint.
 std::string config_of(const std::string& checkpoint);
-// The weights that are meant: of a run folder the best; of one that validated on nothing the last, with a
-// note.
-std::string weights_path(const std::string& from);
-// The run folder that `resume` (folder or checkpoint) stands for.
-std::string folder_of(const std::string& resume);
-// Whether the run that `resume` stands for, if it does for one, lies there.
-bool goes_on_in(const std::string& resume, const std::string& folder);
-// Begins `to` as a copy of that run, for one that goes on there with this configuration: best weights, scores
-// and logs, and last the checkpoint. Error(io).
-void copy_run(const std::string& resume, const std::string& to, const std::string& config);
-// The path of the checkpoint that `resume` (folder or file) stands for.
-std::string checkpoint_path(const std::string& resume);
 
 }  // namespace patchcl

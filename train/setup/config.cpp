@@ -12,6 +12,7 @@
 #include "tensor/text.h"
 #include "train/options/toml.h"
 #include "train/setup/checkpoint.h"
+#include "train/setup/run_folder.h"
 
 namespace patchcl {
 
@@ -74,6 +75,7 @@ DatasetOptions TrainConfig::dataset_options() const {
 }
 
 RunShape TrainConfig::run_shape() const {
+  network.check();
   RunShape run{.iterations = iters, .batch = batch, .size = window > 0 ? window : size};
   run.size_multiple = network.size_multiple();
   run.whole_share = whole_share;
@@ -208,7 +210,7 @@ std::optional<std::vector<std::string>> missing_options(const std::string& toml)
 }  // namespace
 
 SavedConfig saved_config(const std::string& run) {
-  const std::string file = (std::filesystem::path(folder_of(run)) / "config.toml").string();
+  const std::string file = in_run(folder_of(run), run_file::config);
   if (!std::filesystem::exists(file)) return {config_of(checkpoint_path(run)), ""};
   const std::string toml = read_text(file, ExitCode::checkpoint);
   const auto missing = missing_options(toml);

@@ -44,7 +44,7 @@ void declare_network_options(OptionList& options, UNetConfig& network);
 Names<std::string> method_choices();
 
 // What a machine may be asked for: far more than one has, far less than overflows.
-constexpr Range kBatches{1, 1 << 24}, kSides{1, 1 << 16};
+constexpr Range kBatches{1, 1 << 24}, kSides{1, kLargestSide};
 
 struct TrainConfig {
   std::string method = "supervised";
@@ -111,7 +111,7 @@ struct TrainConfig {
   DatasetOptions dataset_options() const;
   Fit fit_of(const Dataset& data) const { return fit.value_or(data.fit(size)); }
   LearnerOptions learner_options(const Dataset& data) const;
-  RunShape run_shape() const;
+  RunShape run_shape() const;  // Error(usage) for what no network is
 };
 
 // The options of `config` and of its method, which is known already, as a parser's. An option that only other

@@ -96,16 +96,16 @@ Names<std::string> method_choices() {
 
 void declare_network_options(OptionList& o, UNetConfig& c) {
   o.group("Network");
-  o.add("widths", c.widths, "Channels per level", Range{1, 65536});
-  o.add("dropout", c.dropout, "Dropout rate per encoder level", Range{0, 1});
+  o.add("widths", c.widths, "Channels per level", Range{1, kMostChannels});
+  o.add("dropout", c.dropout, "Dropout rate per encoder level", kShareBelowOne);
   o.choose("norm", c.norm, names_of(kNormKinds), "Norm of the UNet's blocks");
   o.add("decoder-norm", c.decoder_norm, "Norm in the decoder too");
   o.choose("up", c.up, names_of(kUpsamplings), "How the decoder doubles height and width");
   o.choose("uafs", c.gates, names_of(kGates),
       "Features weighted by their uncertainty (Li et al. 2022), behind the decoder's blocks or all");
   o.add("uafs-classes", c.gate_classes, "Classes whose entropy is the uncertainty; 1: a sigmoid's",
-      Range{1, 65536});
-  o.add("uafs-kernel", c.gate_kernel, "Side of its first convolution, odd", Range{1, 31});
+      Range{1, kMostChannels});
+  o.add("uafs-kernel", c.gate_kernel, "Side of its first convolution, odd", Range{1, kLargestGateKernel});
 }
 
 void TrainConfig::declare(OptionList& o) {

@@ -9,7 +9,7 @@
 
 #include "tensor/device.h"
 #include "train/options/option_list.h"
-#include "train/setup/checkpoint.h"
+#include "train/setup/run_folder.h"
 
 namespace patchcl {
 
@@ -120,30 +120,23 @@ int64_t bounded(const json& v, int64_t largest) {
   return v.get<int64_t>();
 }
 
-constexpr int64_t kLargestChannels = 1 << 16, kLargestClasses = 256, kLargestSize = 1 << 14,
-                  kLargestKernel = 31;
-constexpr size_t kMostLevels = 12;
-
 // A description costs nothing to write: the network must fit into the numbers that the file holds, before
 // memory is asked for.
 void check_network(const UNetConfig& c, const TensorFile& file, const std::string& path) {
   int64_t held = 0, wanted = 0;
   for (const auto& [name, t] : file.tensors) held += t.numel();
-  const auto in_range = [](int64_t n, int64_t largest) { return n >= 1 && n <= largest; };
-  bool sound = in_range(c.in_channels, kLargestChannels) && in_range(c.classes, kLargestClasses) &&
-               in_range(int64_t(c.widths.size()) - 1, kMostLevels - 1) && c.dropout.size() == c.widths.size();
-  for (const int w : c.widths) sound = sound && in_range(w, kLargestChannels);
-  sound = sound && c.gate_kernel % 2 == 1;
-  for (const double p : c.dropout) sound = sound && p >= 0 && p < 1;
-  if (sound) {
+  std::string why;
+  try {
     ParamLayout layout;
     const UNet declared(layout, c);
     wanted = layout.parameter_count();
+  } catch (const Error& e) {
+    why = std::string(" (") + e.what() + ")";
   }
-  if (!sound || wanted > held)
+  if (!why.empty() || wanted > held)
     fail(ExitCode::checkpoint, "weights", path, " describes a network of ", c.in_channels, " channels, ",
         c.widths.size(), " widths, ", c.dropout.size(), " dropout rates and ", c.classes, " classes, with ",
-        wanted, " parameters; it holds ", held, " numbers; take another file");
+        wanted, " parameters; it holds ", held, " numbers", why, "; take another file");
 }
 
 UNetConfig infer_unet(const TensorFile& file, const std::string& path) {
@@ -193,10 +186,10 @@ json describe(const UNetConfig& c) {
 
 UNetConfig described(const json& network) {
   UNetConfig c;
-  c.in_channels = int(bounded(network.at("in_channels"), kLargestChannels));
-  c.classes = int(bounded(network.at("classes"), kLargestClasses));
+  c.in_channels = int(bounded(network.at("in_channels"), kMostChannels));
+  c.classes = int(bounded(network.at("classes"), kMostOutputs));
   c.widths.clear();
-  for (const json& w : network.at("widths")) c.widths.push_back(int(bounded(w, kLargestChannels)));
+  for (const json& w : network.at("widths")) c.widths.push_back(int(bounded(w, kMostChannels)));
   network.at("dropout").get_to(c.dropout);
   read_choice(network, "norm", kNormKinds, c.norm);
   c.decoder_norm = network.value("decoder_norm", c.decoder_norm);
@@ -204,8 +197,8 @@ UNetConfig described(const json& network) {
   read_choice(network, "up", kUpsamplings, c.up);
   read_choice(network, "uafs", kGates, c.gates);
   if (c.gates == Gates::none) return c;
-  c.gate_classes = int(bounded(network.at("uafs_classes"), kLargestChannels));
-  c.gate_kernel = int(bounded(network.at("uafs_kernel"), kLargestKernel));
+  c.gate_classes = int(bounded(network.at("uafs_classes"), kMostChannels));
+  c.gate_kernel = int(bounded(network.at("uafs_kernel"), kLargestGateKernel));
   return c;
 }
 
@@ -235,11 +228,11 @@ ModelInfo get_model_info(const TensorFile& file, const std::string& path) {
         kFormat, "'");
   try {
     info.unet = described(json::parse(m.at("network")));
-    info.size = bounded(json(std::stoll(m.at("size"))), kLargestSize);
+    info.size = bounded(json(std::stoll(m.at("size"))), kLargestSide);
     info.class_names = json::parse(m.at("class_names")).get<std::vector<std::string>>();
     info.normalisation = m.at("normalisation");
     info.fit = by_name("fit", m.at("fit"), in_order<Fit>(fit_names()));
-    if (m.count("border")) info.border = bounded(json(std::stoll(m.at("border"))), kLargestSize);
+    if (m.count("border")) info.border = bounded(json(std::stoll(m.at("border"))), kLargestSide);
     info.iteration = std::stoll(m.at("iteration"));
   } catch (const std::exception& e) {
     fail(ExitCode::checkpoint, "weights", path,
@@ -338,8 +331,8 @@ std::unique_ptr<Model> load_model(const std::string& from, const Arena& arena, b
   const std::string prefix = teacher ? "teacher." : "";
   const auto first = file.tensors.lower_bound(prefix);
   if (teacher && (first == file.tensors.end() || !first->first.starts_with(prefix)))
-    fail(ExitCode::checkpoint, "weights", path,
-        " has no teacher; last.safetensors of a run has one, if its method keeps an average");
+    fail(ExitCode::checkpoint, "weights", path, " has no teacher; ", run_file::last,
+        " of a run has one, if its method keeps an average");
   get_weights(file, model->weights, path, prefix);
   return model;
 }

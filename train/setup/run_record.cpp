@@ -7,6 +7,7 @@
 #include "data/stream/dataset.h"
 #include "tensor/device.h"
 #include "tensor/file.h"
+#include "train/setup/run_folder.h"
 
 namespace patchcl {
 
@@ -28,7 +29,7 @@ std::vector<std::string>& arguments() {
   return all;
 }
 
-std::string path_of(const std::string& folder) { return folder + "/run.json"; }
+std::string path_of(const std::string& folder) { return in_run(folder, run_file::record); }
 
 // Empty where there is none, or something else.
 ordered_json read_record(const std::string& folder) {

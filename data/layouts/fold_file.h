@@ -3,7 +3,7 @@
 #pragma once
 #include <string>
 
-#include "data/stream/splits.h"
+#include "data/layouts/splits.h"
 
 namespace patchcl {
 

@@ -1,4 +1,4 @@
-#include "data/stream/splits.h"
+#include "data/layouts/splits.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "train/evaluate/run_report.h"
+#include "train/loop/run_report.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +10,7 @@
 #include "tensor/file.h"
 #include "tensor/text.h"
 #include "train/evaluate/table.h"
+#include "train/setup/run_folder.h"
 
 namespace patchcl {
 
@@ -210,32 +211,32 @@ void add_pictures(html::Page& page, const std::string& title, const std::vector<
 }  // namespace
 
 html::Curve validation_curve(const std::string& folder) {
-  for (const html::Curve& c : read_curves(fs::path(folder) / "metrics.jsonl", read_metrics).of("Dice "))
+  for (const html::Curve& c : read_curves(fs::path(folder) / run_file::metrics, read_metrics).of("Dice "))
     if (c.name == "mean") return c;
   return {};
 }
 
 void write_run_report(const std::string& folder, const std::string& results) {
   const fs::path dir(folder);
-  const std::string config = text_of(dir / "config.toml");
+  const std::string config = text_of(dir / run_file::config);
   if (config.empty())
-    fail(ExitCode::usage, "report", folder,
-        " holds no run (config.toml is missing); give the --out of a training");
+    fail(ExitCode::usage, "report", folder, " holds no run (", run_file::config,
+        " is missing); give the --out of a training");
   html::Page page("Run " + fs::absolute(dir / ".").parent_path().filename().string());
-  const std::string last = results.empty() ? text_of(dir / "results.json") : results,
-                    best = text_of(dir / "best.json");
+  const std::string last = results.empty() ? text_of(dir / run_file::results) : results,
+                    best = text_of(dir / run_file::best_scores);
   if (best != last) add_scores(page, "best weights, which eval and predict take,", json_in(best));
   add_scores(page, best == last ? "last weights, which are the best," : "last weights", json_in(last));
-  add_curves(page, read_curves(dir / "metrics.jsonl", read_metrics));
-  add_gradient_norms(page, read_curves(dir / "audit.jsonl", read_audit));
-  const std::vector<fs::path> overlays = pictures_in(dir / "overlays", false);
+  add_curves(page, read_curves(dir / run_file::metrics, read_metrics));
+  add_gradient_norms(page, read_curves(dir / run_file::audits, read_audit));
+  const std::vector<fs::path> overlays = pictures_in(dir / run_file::overlays, false);
   add_pictures(page, "Held-out cases: the best and the worst", those(overlays, /*over_time=*/false));
   add_pictures(page, "One held-out case over time", those(overlays, /*over_time=*/true));
-  add_pictures(page, "What the method sees", pictures_in(dir / "pictures", true));
-  add_what_ran(page, json_in(text_of(dir / "run.json")));
+  add_pictures(page, "What the method sees", pictures_in(dir / run_file::pictures, true));
+  add_what_ran(page, json_in(text_of(dir / run_file::record)));
   page.heading("Options, all of them");
   page.preformatted(config);
-  page.save((dir / "report.html").string());
+  page.save((dir / run_file::report).string());
 }
 
 }  // namespace patchcl

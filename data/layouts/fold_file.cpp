@@ -1,4 +1,4 @@
-#include "data/stream/fold_file.h"
+#include "data/layouts/fold_file.h"
 
 #include <nlohmann/json.hpp>
 
