@@ -164,7 +164,7 @@ ParsedHeader parse_header(Input& in, TensorFile& file) {
 
 }  // namespace
 
-void save_tensors(const std::string& path, const TensorFile& file) {
+void save_tensors(const std::string& path, const TensorFile& file, const std::string& kept_as) {
   json header = json::object();
   uint64_t offset = 0;
   for (const auto& [name, t] : file.tensors) {
@@ -190,7 +190,7 @@ void save_tensors(const std::string& path, const TensorFile& file) {
   out.write(&size, 8);
   out.write(text.data(), text.size());
   for (const auto& [name, t] : file.tensors) out.write(t.raw(), t.bytes());
-  out.commit();
+  out.commit(kept_as);
 }
 
 TensorFile parse_tensors(std::span<const uint8_t> bytes, const std::string& name, const Arena& arena) {

@@ -47,4 +47,66 @@ TEST(Checkpoints, AKillWithoutValidationsLosesNoMoreThanTheirInterval) {
   }
 }
 
+constexpr const char* kConstant = "--schedule constant --val-every 0 --checkpoint-every 2";
+
+TEST(Checkpoints, ADamagedOneDoesNotTakeThePlaceOfTheOneBeforeIt) {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run", last = run + "/last.safetensors",
+                    before = run + "/last.1.safetensors";
+  ASSERT_EQ(run_patchcl(small(run, 4, kConstant)).code, 0);
+  EXPECT_EQ(iteration_of(before), 2);
+  write_text(last, "damaged");
+  const Outcome o = run_patchcl("train --resume " + before);
+  ASSERT_EQ(o.code, 0) << o.output;
+  EXPECT_EQ(iteration_of(last), 4);
+  EXPECT_EQ(iteration_of(before), 2);
+  ASSERT_EQ(run_patchcl("train --resume " + run + " --extend 4").code, 0);
+  EXPECT_EQ(iteration_of(before), 6) << "one that was read is kept";
+}
+
+TEST(Checkpoints, OneThatCannotBeWrittenChangesNone) {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run";
+  ASSERT_EQ(run_patchcl(small(run, 4, kConstant)).code, 0);
+  // No file may grow beyond a few KiB: what a full disk does to the next checkpoint.
+  const Outcome full = run_patchcl(
+      "--help > /dev/null; (trap '' XFSZ; ulimit -f 8; build/patchcl train --extend 4 --resume " + run + ")");
+  EXPECT_EQ(full.code, 4) << full.output;
+  EXPECT_EQ(iteration_of(run + "/last.safetensors"), 4);
+  EXPECT_EQ(iteration_of(run + "/last.1.safetensors"), 2);
+}
+
+// On another disk no second name can be had, and a copy serves.
+TEST(Checkpoints, ALinkToAnotherDiskStaysAndTheOneBeforeIsKept) {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run", last = run + "/last.safetensors",
+                    before = run + "/last.1.safetensors";
+  ASSERT_EQ(run_patchcl(small(run, 4, kConstant)).code, 0);
+  std::string disk = fs::is_directory("/dev/shm") ? "/dev/shm/patchcl_test_XXXXXX" : folder / "disk_XXXXXX";
+  ASSERT_NE(mkdtemp(disk.data()), nullptr);
+  const std::string target = disk + "/checkpoint";
+  fs::copy(last, target);
+  fs::remove(last);
+  fs::create_symlink(target, last);
+  const Outcome o = run_patchcl("train --extend 4 --resume " + run);
+  EXPECT_EQ(o.code, 0) << o.output;
+  EXPECT_TRUE(fs::is_symlink(last));
+  EXPECT_EQ(iteration_of(target), 8);
+  EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(before)));
+  EXPECT_EQ(iteration_of(before), 6);
+  fs::remove_all(disk);
+}
+
+TEST(Checkpoints, TheOneBeforeTheLastIsARunToo) {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run";
+  ASSERT_EQ(run_patchcl(small(run, 4, kConstant)).code, 0);
+  fs::remove(run + "/last.safetensors");
+  const Outcome o = run_patchcl(small(run, 4));
+  EXPECT_EQ(o.code, 2) << o.output;
+  EXPECT_TRUE(contains(o.output, "holds a run already")) << o.output;
+  const Outcome resumed = run_patchcl("train --resume " + run);
+  EXPECT_TRUE(contains(resumed.output, "the one before it: --resume " + run + "/last.1")) << resumed.output;
+}
+
 }  // namespace

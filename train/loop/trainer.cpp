@@ -60,15 +60,19 @@ Trainer::Trainer(TrainConfig config)
 
   make_folders(config_.out);
   lock_ = std::make_unique<RunLock>(config_.out);
-  if (!goes_on_in(config_.resume, config_.out) && fs::exists(path_of(run_file::last)))
+  const bool goes_on_here = goes_on_in(config_.resume, config_.out);
+  if (!goes_on_here && (fs::exists(path_of(run_file::last)) || fs::exists(path_of(run_file::before))))
     fail(ExitCode::usage, "train", config_.out, " holds a run already; go on with --resume ",
         in_shell(config_.out), ", or choose another --out");
   if (!config_.weights.empty()) start_from_weights(*learner_, config_.weights);
   if (!config_.resume.empty())
     progress_ = load_checkpoint(checkpoint_path(config_.resume), *learner_, resolved_, dataset_.fingerprint(),
         config_.allow_other_bits);
-  if (!config_.resume.empty() && !goes_on_in(config_.resume, config_.out))
-    copy_run(config_.resume, config_.out, resolved_);
+  if (!config_.resume.empty() && !goes_on_here) copy_run(config_.resume, config_.out, resolved_);
+  // A damaged one must not take the place of the one before it, from which the run then goes on.
+  std::error_code none;
+  if (goes_on_here)
+    last_is_whole_ = fs::equivalent(checkpoint_path(config_.resume), path_of(run_file::last), none);
   if (config_.extend > 0)
     std::printf("%s: %lld steps in all; learning rate %.3g, that of a run of this length\n",
         config_.out.c_str(), static_cast<long long>(config_.iters), learner_->learning_rate());

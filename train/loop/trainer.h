@@ -69,7 +69,8 @@ class Trainer {
   Staging staging_;
   Progress progress_;
   Summary validation_;
-  int64_t saved_ = -1;  // the iteration of the last checkpoint
+  int64_t saved_ = -1;         // the iteration of the last checkpoint
+  bool last_is_whole_ = true;  // the file of it: read or written here, or none
   std::string terms_text_;
   StepCost cost_;
   std::unique_ptr<RunLog> log_;

@@ -101,7 +101,9 @@ void Trainer::draw_pictures(const Batch& batch) {
 void Trainer::checkpoint() {
   log_->sync();
   info_.iteration = saved_ = learner_->iteration();
-  save_checkpoint(config_.out, info_, *learner_, progress_, resolved_, dataset_.fingerprint());
+  save_checkpoint(
+      config_.out, info_, *learner_, progress_, resolved_, dataset_.fingerprint(), last_is_whole_);
+  last_is_whole_ = true;
   record_cost(config_.out, cost_);
 }
 

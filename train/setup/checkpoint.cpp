@@ -168,7 +168,7 @@ void get_optimizer(const TensorFile& file, Learner& learner, const std::string& 
 }
 
 void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& learner,
-    const Progress& progress, const std::string& config, const std::string& data) {
+    const Progress& progress, const std::string& config, const std::string& data, bool keep_last) {
   const int64_t iteration = learner.iteration();
   TensorFile file;
   put_model_info(file, info);
@@ -186,14 +186,7 @@ void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& lea
   file.metadata["data"] = data;
   file.metadata["instructions"] = instructions_of(learner);
 
-  const fs::path last = fs::path(dir) / run_file::last, previous = fs::path(dir) / run_file::before;
-  // A second name for the old checkpoint: there is a whole one under `last` at every moment.
-  std::error_code ignored;
-  if (fs::exists(last)) {
-    fs::remove(previous, ignored);
-    fs::create_hard_link(last, previous, ignored);
-  }
-  save_tensors(last, file);
+  save_tensors(in_run(dir, run_file::last), file, keep_last ? in_run(dir, run_file::before) : "");
 }
 
 void start_from_weights(Learner& learner, const std::string& from) {
