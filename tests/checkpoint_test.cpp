@@ -3,11 +3,13 @@
 #include <signal.h>
 
 #include <filesystem>
+#include <limits>
 
 #include "tensor/file.h"
 #include "tensor/io.h"
 #include "tests/command_line.h"
 #include "tests/training_runs.h"
+#include "train/loop/trainer.h"
 
 using namespace patchcl;
 using namespace patchcl::test;
@@ -107,6 +109,42 @@ TEST(Checkpoints, TheOneBeforeTheLastIsARunToo) {
   EXPECT_TRUE(contains(o.output, "holds a run already")) << o.output;
   const Outcome resumed = run_patchcl("train --resume " + run);
   EXPECT_TRUE(contains(resumed.output, "the one before it: --resume " + run + "/last.1")) << resumed.output;
+}
+
+// The loss was finite, the step that it made was not.
+TEST(Checkpoints, WeightsThatAreNotFiniteAreNeverWritten) {
+  for (const std::string when : {"--val-every 1", "--val 0 --checkpoint-every 1"}) {
+    const TemporaryFolder folder;
+    const std::string run = folder / "run";
+    const Outcome o = run_patchcl(small(run, 3, "--lr 1e40 " + when));
+    EXPECT_EQ(o.code, 5) << o.output;
+    EXPECT_TRUE(contains(o.output, "after step 1 '")) << o.output;
+    for (const char* file : {"/best.safetensors", "/best.json", "/last.safetensors"})
+      EXPECT_FALSE(fs::exists(run + file)) << when << file;
+  }
+}
+
+TEST(Checkpoints, WeightsThatAreNotFiniteLeaveTheFilesOfBefore) {
+  const TemporaryFolder folder;
+  TrainConfig c;
+  c.data = "phantom:cases=4,val=1,size=32,slices=2";
+  c.size = 16;
+  c.batch = 2;
+  c.network.widths = {2, 4};
+  c.network.dropout = {0, 0};
+  c.threads = 1;
+  c.iters = 8;
+  c.checkpoint_every = 2;
+  c.device = DeviceChoice::cpu;
+  c.out = folder / "run";
+  Trainer training(c);
+  training.run(4);
+  const std::string last = read_text(c.out + "/last.safetensors"),
+                    before = read_text(c.out + "/last.1.safetensors");
+  training.learner().student().values().data<float>()[0] = std::numeric_limits<float>::infinity();
+  EXPECT_THROW(save_checkpoint(c.out, {}, training.learner(), {}, "", "", true), Error);
+  EXPECT_EQ(read_text(c.out + "/last.safetensors"), last);
+  EXPECT_EQ(read_text(c.out + "/last.1.safetensors"), before);
 }
 
 }  // namespace

@@ -74,6 +74,7 @@ void Trainer::validate_now() {
   TensorFile file;
   put_model_info(file, info_);
   put_weights(file, learner_->student(), iteration);
+  demand_finite(file, iteration);
   if (later_phase_goes_on()) put_optimizer(file, *learner_);
   save_tensors(path_of(run_file::best), file);
   write_text(path_of(run_file::best_scores), to_json(validation_, info_.class_names));

@@ -151,6 +151,13 @@ void Checkpoint::restore(ParamStore& student, ParamStore* teacher, Method& metho
   method.load(file);
 }
 
+void demand_finite(const TensorFile& file, int64_t iteration) {
+  for (const auto& [name, t] : file.tensors)
+    if (!all_finite(t))
+      fail(ExitCode::non_finite, "train", "after step ", iteration, " '", name,
+          "' is not finite; the last checkpoint and the best weights are untouched. Try a lower --lr");
+}
+
 void put_optimizer(TensorFile& file, Learner& learner) {
   const Arena host("checkpoint");
   for (const auto& [name, t] : learner.optimizer().state())
@@ -174,6 +181,7 @@ void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& lea
   put_model_info(file, info);
   put_weights(file, learner.student(), iteration);
   if (learner.teacher()) put_weights(file, *learner.teacher(), iteration, "teacher.");
+  demand_finite(file, iteration);
   put_optimizer(file, learner);
   learner.method().save(file);
   TextOut best;
