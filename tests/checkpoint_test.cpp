@@ -147,4 +147,23 @@ TEST(Checkpoints, WeightsThatAreNotFiniteLeaveTheFilesOfBefore) {
   EXPECT_EQ(read_text(c.out + "/last.1.safetensors"), before);
 }
 
+// A run that was killed between its first best weights and its first checkpoint leaves such a folder.
+TEST(Checkpoints, ANewRunStartsFromNoBestWeightsOfAnOlderOne) {
+  for (const std::string validation : {"--val-every 1", "--val 0"}) {
+    const TemporaryFolder folder;
+    const std::string used = folder / "used", fresh = folder / "fresh";
+    const std::string bcp = "--batch 4 --method bcp ";
+    ASSERT_EQ(run_patchcl(small(used, 4, bcp + "--val-every 1 --lr 0.02")).code, 0);
+    EXPECT_TRUE(fs::exists(used + "/best-pre-training.safetensors"));
+    for (const char* file : {"/last.safetensors", "/last.1.safetensors"}) fs::remove(used + file);
+    for (const std::string& run : {used, fresh}) {
+      const Outcome o = run_patchcl(small(run, 4, bcp + validation));
+      ASSERT_EQ(o.code, 0) << o.output;
+      EXPECT_EQ(contains(o.output, "from the last weights"), validation == "--val 0") << o.output;
+    }
+    expect_equal_checkpoints(used + "/last.safetensors", fresh + "/last.safetensors");
+    EXPECT_EQ(fs::exists(used + "/best.safetensors"), fs::exists(fresh + "/best.safetensors"));
+  }
+}
+
 }  // namespace

@@ -193,7 +193,7 @@ void Trainer::begin_phase(ProgressLine& line) {
   std::string from = "the last weights";
   const std::string best = path_of(run_file::best),  // of this phase; the next may find better ones
       kept = path_of(best_of(before.name));
-  if (learner_->phase().start == Phase::Start::best && fs::exists(best)) {
+  if (learner_->phase().start == Phase::Start::best && progress_.best_iteration > 0) {
     if (!fs::exists(kept)) write_bytes(kept, read_bytes(best));
     const TensorFile file = load_tensors(kept, Arena("best weights"));
     get_weights(file, learner_->student(), kept);

@@ -20,6 +20,7 @@ void Trainer::open_folder() {
   update_text(path_of(run_file::config), resolved_);
   for (const char* of_a_shorter_run : {run_file::results, run_file::results_table})
     fs::remove(path_of(of_a_shorter_run));
+  if (config_.resume.empty()) forget_best(config_.out);
   record_run(config_.out, config_.data, dataset_);
   std::printf("%s%s", config_.describe().c_str(), dataset_.describe().c_str());
   if (!config_.resume.empty())
