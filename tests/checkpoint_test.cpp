@@ -166,4 +166,25 @@ TEST(Checkpoints, ANewRunStartsFromNoBestWeightsOfAnOlderOne) {
   }
 }
 
+// With a checksum that is right: made by hand, or by another program.
+TEST(Checkpoints, NumbersThatNoRunHasAreRefused) {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run", last = run + "/last.safetensors";
+  ASSERT_EQ(run_patchcl(small(run, 4, kConstant)).code, 0);
+  const TensorFile whole = load_tensors(last, Arena("test"));
+  for (const auto& [key, value] :
+      {std::pair("iteration", "-5"), {"iteration", "100000"}, {"iteration", "1e3"}, {"iteration", ""},
+          {"iteration", "99999999999999999999"}, {"best_iteration", "-1"}, {"best_iteration", "5"},
+          {"best_iteration", "2 "}, {"best_dice", "nan"}, {"best_dice", "inf"}, {"best_dice", "0.5x"}}) {
+    TensorFile edited = whole;
+    edited.metadata[key] = value;
+    save_tensors(last, edited);
+    for (const char* command : {"train --extend 2 --resume ", "audit run ", "explain "}) {
+      const Outcome o = run_patchcl(command + run);
+      EXPECT_EQ(o.code, 6) << command << key << '=' << value << ": " << o.output;
+      EXPECT_TRUE(contains(o.output, "is damaged")) << o.output;
+    }
+  }
+}
+
 }  // namespace

@@ -1,6 +1,7 @@
 #include "train/setup/checkpoint.h"
 
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -133,8 +134,12 @@ Checkpoint read_checkpoint(const std::string& path) {
   c.iteration = number<int64_t>(said.at("iteration"), "step", path);
   c.progress = {number<double>(said_in(said, "best_dice"), "best score", path),
       number<int64_t>(said_in(said, "best_iteration"), "best step", path)};
-  if (c.iteration < 0)
-    fail(ExitCode::checkpoint, "checkpoint", path, " is damaged: it is of step ", c.iteration);
+  const int64_t steps = steps_of(options_of(c.config, path), path), best = c.progress.best_iteration;
+  if (c.iteration < 0 || c.iteration > steps || best < 0 || best > c.iteration)
+    fail(ExitCode::checkpoint, "checkpoint", path, " is damaged: it is of step ", c.iteration, " of ", steps,
+        ", its best weights of step ", best);
+  if (!std::isfinite(c.progress.best_dice))
+    fail(ExitCode::checkpoint, "checkpoint", path, " is damaged: its best score is ", c.progress.best_dice);
   return c;
 }
 
