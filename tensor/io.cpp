@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "tensor/file.h"
+#include "tensor/json.h"
 
 namespace patchcl {
 
@@ -141,7 +141,7 @@ ParsedHeader parse_header(Input& in, TensorFile& file) {
     in.refuse("announces a header of ", size, " bytes where ", in.left(),
         " follow: truncated or no safetensors file");
   const auto text = in.take(size);
-  const json header = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  const json header = parse_json({reinterpret_cast<const char*>(text.data()), text.size()});
   if (!header.is_object()) in.refuse("has a header that is not JSON");
   ParsedHeader parsed;
   std::vector<Entry>& entries = parsed.entries;
