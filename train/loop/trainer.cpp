@@ -96,7 +96,7 @@ void Trainer::step(const Batch& batch, bool log_now) {
   {
     Tape tape(learner_->activations(), {.check_finite = config_.anomaly});
     LossTerms log;  // after the tape: its Vars must go first
-    const Var loss = learner_->backward(tape, batch, log);
+    const Var loss = backward(tape, batch, log);
     // Reading a loss waits for the device, so a GPU run looks at it only when it logs.
     const bool looks = cpu || log_now;
     const bool finite =
@@ -152,21 +152,31 @@ void Trainer::step_recorded(const Batch& batch, bool log_now) {
   learner_->end_step();
 }
 
-// Runs the step again with every value checked, so that the message names the first op that went wrong.
-void Trainer::explain_non_finite(const Batch& batch) {
+std::string Trainer::context_of(const Batch& batch) const {
   TextOut s;
   s << "; step " << learner_->iteration() + 1 << ", images:";
   for (size_t i = 0; i < batch.ids.size(); ++i) s << (i ? ", " : " ") << i << ' ' << batch.ids[i];
   s << "; the last checkpoint is untouched. Try a lower --lr, or look at the image";
-  const std::string context = s.str();
+  return s.str();
+}
+
+// The learner's; where the tape checks values, the message about one tells what it was found in.
+Var Trainer::backward(Tape& tape, const Batch& batch, LossTerms& log) {
   try {
-    Tape tape(Arena("anomaly", learner_->options().device), {.check_finite = true});
-    LossTerms log;
-    learner_->backward(tape, batch, log);
+    return learner_->backward(tape, batch, log);
   } catch (const Error& e) {
-    throw Error(ExitCode::non_finite, e.what() + context);
+    if (e.code() != ExitCode::non_finite) throw;
+    throw Error(e.code(), e.what() + context_of(batch));
   }
-  fail(ExitCode::non_finite, "train", "loss or gradient is not finite, but no single op's value is", context);
+}
+
+// Runs the step again with every value checked, so that the message names the first op that went wrong.
+void Trainer::explain_non_finite(const Batch& batch) {
+  Tape tape(Arena("anomaly", learner_->options().device), {.check_finite = true});
+  LossTerms log;
+  backward(tape, batch, log);
+  fail(ExitCode::non_finite, "train", "loss or gradient is not finite, but no single op's value is",
+      context_of(batch));
 }
 
 Outcome Trainer::run(int64_t until) {

@@ -49,6 +49,8 @@ class Trainer {
   void step(const Batch& batch, bool log);
   void step_recorded(const Batch& batch, bool log);
   void log_step(const Var& loss, const LossTerms& log);
+  Var backward(Tape& tape, const Batch& batch, LossTerms& log);
+  std::string context_of(const Batch& batch) const;
   [[noreturn]] void explain_non_finite(const Batch& batch);
   void open_folder();
   Outcome finished_already();
