@@ -17,8 +17,8 @@ template <class T> void launch_forward(const Forward& f, double on_last) {
         T m = z[0];
         for (int64_t k = 1; k < x.classes; ++k) m = z[k] > m ? z[k] : m;
         double s = 0;
-        for (int64_t k = 0; k < x.classes; ++k) s += double(::exp(z[k] - m));
-        lse[i] = m + T(::log(s));
+        for (int64_t k = 0; k < x.classes; ++k) s += double(std::exp(z[k] - m));
+        lse[i] = m + T(std::log(s));
         if (x.label[i] >= x.classes) return NAN;
         return double(x.w(i)) * double(lse[i] - z[x.label[i]]);
       },
@@ -34,7 +34,7 @@ template <class T> void launch_backward(const Backward& b, double on_last) {
   cuda::for_each(x.count, [=] __device__(int64_t i) {
     const T gw = T(scale * double(dy[0])) * x.w_or_nan(i);
     for (int64_t k = i * x.classes; k < (i + 1) * x.classes; ++k)
-      store(dz[k], gw * (::exp(x.p[k] - lse[i]) - T(k == i * x.classes + x.label[i])), accumulate);
+      store(dz[k], gw * (std::exp(x.p[k] - lse[i]) - T(k == i * x.classes + x.label[i])), accumulate);
   });
 }
 

@@ -60,7 +60,7 @@ template <class T> struct LossRow {
       return;
     }
     const T* ta = s.t + a * s.D;
-    const double weight = ::log(s.psi / double(s.class_count()));
+    const double weight = std::log(s.psi / double(s.class_count()));
     double top = -INFINITY, sum = 0, own = 0;
     for (int64_t j = 0; j < s.K; ++j) {
       if (!s.ready[j]) continue;
@@ -71,13 +71,13 @@ template <class T> struct LossRow {
       const double score = (linear + s.lambda / (2 * s.tau) * quadratic) / s.tau + (j == i ? 0 : weight);
       // Every lane holds the same score: a running log-sum-exp, and lane 0 keeps the score for pi.
       const double new_top = score > top ? score : top;
-      sum = sum * ::exp(top - new_top) + ::exp(score - new_top);
+      sum = sum * std::exp(top - new_top) + std::exp(score - new_top);
       top = new_top;
       if (lanes.lane == 0) p[j] = T(score);
     }
     if (lanes.lane != 0) return;
-    for (int64_t j = 0; j < s.K; ++j) p[j] = s.ready[j] ? T(::exp(double(p[j]) - top) / sum) : T(0);
-    losses[a] = (::log(sum) + top - own) / double(anchors);
+    for (int64_t j = 0; j < s.K; ++j) p[j] = s.ready[j] ? T(std::exp(double(p[j]) - top) / sum) : T(0);
+    losses[a] = (std::log(sum) + top - own) / double(anchors);
   }
 };
 

@@ -62,10 +62,10 @@ template <class T> struct AnchorRow {
       return;
     }
     const double sum =
-        lanes.total(c.m + 1, [&](int64_t j) { return z[j] = j < first ? T(0) : ::exp(z[j] - top); });
+        lanes.total(c.m + 1, [&](int64_t j) { return z[j] = j < first ? T(0) : std::exp(z[j] - top); });
     const double anchors = c.anchors();
     lanes.each(c.m + 1, [&](int64_t j) { z[j] = T((double(z[j]) / sum - (j == 0)) / anchors); });
-    if (lanes.lane == 0) losses[i] = (::log(sum) + double(top - positive)) / anchors;
+    if (lanes.lane == 0) losses[i] = (std::log(sum) + double(top - positive)) / anchors;
   }
 };
 

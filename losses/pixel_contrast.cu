@@ -38,9 +38,9 @@ template <class T> struct PixelVectors {
     if (stats[i].weight == 0) return 0;
     const bool positive = labels[i] == labels[k];
     T pull = 0, push = 0;
-    if (!positive || options.denominator == ContrastDenominator::all) push = ::exp(s - stats[i].all);
+    if (!positive || options.denominator == ContrastDenominator::all) push = std::exp(s - stats[i].all);
     if (positive)
-      pull = options.form == ContrastForm::paper ? ::exp(s - stats[i].positives) : T(1) / T(positives[i]);
+      pull = options.form == ContrastForm::paper ? std::exp(s - stats[i].positives) : T(1) / T(positives[i]);
     return stats[i].weight * (push - pull);
   }
 

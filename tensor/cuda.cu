@@ -51,8 +51,11 @@ cublasHandle_t cublas() {
     CUDA_CHECK(cublasSetWorkspace(h, alloc(kWorkspace), kWorkspace));
     return h;
   }();
-  CUDA_CHECK(cublasSetMathMode(
-      handle, math_mode() == MathMode::tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH));
+  // Left to itself it may add up parts of a bf16 product in bf16.
+  constexpr auto kDefault =
+      cublasMath_t(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION);
+  CUDA_CHECK(
+      cublasSetMathMode(handle, math_mode() == MathMode::tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : kDefault));
   return handle;
 }
 

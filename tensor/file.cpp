@@ -92,6 +92,16 @@ void sync_folder(const std::string& folder) {
   fsync(dir);
   close(dir);
 }
+
+// Another name for a file that is about to lose its own; a copy where no link can be.
+void keep_as(const std::string& path, const std::string& name) {
+  if (!std::filesystem::exists(path)) return;
+  const std::string link = name + ".tmp";
+  unlink(link.c_str());
+  const bool linked = ::link(path.c_str(), link.c_str()) == 0 && rename(link.c_str(), name.c_str()) == 0;
+  unlink(link.c_str());  // still there where `name` was one of the file's already
+  if (!linked) write_bytes(name, read_bytes(path, ExitCode::io));
+}
 }  // namespace
 
 Bytes read_bytes(const std::string& path, ExitCode code, uint64_t limit) {
@@ -121,9 +131,10 @@ void AtomicFile::write(const void* data, size_t bytes) {
   if (!write_all(fd_, data, bytes)) stop("cannot write");
 }
 
-void AtomicFile::commit() {
+void AtomicFile::commit(const std::string& kept_as) {
   if (fsync(fd_) != 0) stop("cannot flush");
   if (close(std::exchange(fd_, -1)) != 0) stop("cannot close");
+  if (!kept_as.empty()) keep_as(path_, behind_links(kept_as));
   if (rename(temporary_.c_str(), path_.c_str()) != 0) stop("cannot rename to its name");
   committed_ = true;
   sync_folder(std::filesystem::absolute(path_).parent_path());  // for the rename

@@ -29,7 +29,9 @@ class AtomicFile {
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   void write(const void* data, size_t bytes);
-  void commit();
+  // Unless `kept_as` is empty, what had the name until now goes on under that one. There is a whole file under
+  // `path` at every moment.
+  void commit(const std::string& kept_as = "");
 
  private:
   [[noreturn]] void stop(const char* what) const;

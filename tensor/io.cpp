@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "tensor/file.h"
+#include "tensor/json.h"
 
 namespace patchcl {
 
@@ -141,7 +141,7 @@ ParsedHeader parse_header(Input& in, TensorFile& file) {
     in.refuse("announces a header of ", size, " bytes where ", in.left(),
         " follow: truncated or no safetensors file");
   const auto text = in.take(size);
-  const json header = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  const json header = parse_json({reinterpret_cast<const char*>(text.data()), text.size()});
   if (!header.is_object()) in.refuse("has a header that is not JSON");
   ParsedHeader parsed;
   std::vector<Entry>& entries = parsed.entries;
@@ -164,7 +164,7 @@ ParsedHeader parse_header(Input& in, TensorFile& file) {
 
 }  // namespace
 
-void save_tensors(const std::string& path, const TensorFile& file) {
+void save_tensors(const std::string& path, const TensorFile& file, const std::string& kept_as) {
   json header = json::object();
   uint64_t offset = 0;
   for (const auto& [name, t] : file.tensors) {
@@ -190,7 +190,7 @@ void save_tensors(const std::string& path, const TensorFile& file) {
   out.write(&size, 8);
   out.write(text.data(), text.size());
   for (const auto& [name, t] : file.tensors) out.write(t.raw(), t.bytes());
-  out.commit();
+  out.commit(kept_as);
 }
 
 TensorFile parse_tensors(std::span<const uint8_t> bytes, const std::string& name, const Arena& arena) {

@@ -17,7 +17,8 @@ struct TensorFile {
 
 // Atomic (tensor/file.h). Adds metadata["checksum"], FNV-1a 64 over the header, but for itself, and the data,
 // and metadata["layout"], which tells this from older files. Throws Error(io) when the disk is full.
-void save_tensors(const std::string& path, const TensorFile& file);
+// `kept_as`: what AtomicFile::commit does with the file of before.
+void save_tensors(const std::string& path, const TensorFile& file, const std::string& kept_as = "");
 // Host tensors from `arena`. Throws Error(checkpoint) naming the file and what is wrong: truncated, header
 // too large or not JSON, offsets that overlap or leave the file, unknown dtype, a checksum that does not
 // match, a layout newer than this program's. Without a layout: a checksum of the data alone, or none.

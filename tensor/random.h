@@ -50,8 +50,8 @@ HD inline double to_unit(uint32_t bits) { return (double(bits) + 0.5) * (1.0 / 4
 
 // Standard normal from draws n and n + 1 of a stream: Box-Muller, one of the pair.
 HD inline double random_normal(uint64_t seed, uint64_t step, uint32_t site, uint64_t n) {
-  const double r = ::sqrt(-2 * ::log(to_unit(random_bits(seed, step, site, n))));
-  return r * ::cos(6.283185307179586 * to_unit(random_bits(seed, step, site, n + 1)));
+  const double r = std::sqrt(-2 * std::log(to_unit(random_bits(seed, step, site, n))));
+  return r * std::cos(6.283185307179586 * to_unit(random_bits(seed, step, site, n + 1)));
 }
 
 // A sequence for host code that draws as it goes (augmentation, sampling, initialisation): the n-th draw of

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "tensor/arena.h"
 #include "tensor/bfloat16.h"
 #include "tensor/cuda.h"
 #include "tensor/device.h"
@@ -96,8 +97,18 @@ void copy(const Tensor& from, const Tensor& to) {
 
 void convert(const Tensor& from, const Tensor& to) {
   if (from.dtype() == to.dtype()) return copy(from, to);
-  require(from.device() == Device::cpu && to.device() == Device::cpu && from.numel() == to.numel(), "convert",
-      "from ", from.shape(), " to ", to.shape(), "; types change on the CPU only");
+  require(from.numel() == to.numel(), "convert", "from ", from.shape(), " to ", to.shape());
+  const Arena host("conversion");
+  if (from.device() == Device::cuda) {
+    const Tensor here = host.empty(from.shape(), from.dtype());
+    copy(from, here);
+    return convert(here, to);
+  }
+  if (to.device() == Device::cuda) {
+    const Tensor here = host.empty(to.shape(), to.dtype());
+    convert(from, here);
+    return copy(here, to);
+  }
   dispatch(from.dtype(), [&](auto a) {
     dispatch(to.dtype(),
         [&](auto b) { std::copy_n(from.data<decltype(a)>(), from.numel(), to.data<decltype(b)>()); });

@@ -53,7 +53,7 @@ class Tensor {
 
 // Both on the same or on different devices; shapes and types must agree.
 void copy(const Tensor& from, const Tensor& to);
-// As copy, also between f32 and f64; that on the CPU only.
+// As copy, also between f32 and f64: in the host's memory, wherever the two lie.
 void convert(const Tensor& from, const Tensor& to);
 void fill_zero(const Tensor& t);
 // Fills floating tensors with `value`, integer ones (on the CPU) with its rounded value.

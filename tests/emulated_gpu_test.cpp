@@ -143,6 +143,36 @@ Tensor moved(const Tensor& t, const Arena& arena) {
   return there;
 }
 
+// Between types too, as a spot check in f64 on the CPU of a run in f32 on the GPU wants.
+TEST_F(EmulatedGpu, NumbersChangeTheirTypeOnTheWay) {
+  const Arena host("test"), gpu("test", Device::cuda);
+  const Tensor f32 = host.empty({3}, DType::f32), f64 = host.empty({3}, DType::f64),
+               there = gpu.empty({3}, DType::f32), back = gpu.empty({3}, DType::f64);
+  for (int i = 0; i < 3; ++i) f32.data<float>()[i] = float(i) + 0.1f;
+  copy(f32, there);
+  convert(there, f64);
+  convert(there, back);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(f64.data<double>()[i], double(f32.data<float>()[i]));
+    EXPECT_EQ(back.item(i), double(f32.data<float>()[i]));
+  }
+  convert(f64, there);
+  EXPECT_EQ(there.item(2), double(f32.data<float>()[2]));
+}
+
+TEST_F(EmulatedGpu, ARunIsAuditedAndItsTermsMatched) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run";
+  const Outcome audited =
+      run_patchcl(options("--method mean-teacher --iters 2 --audit-every 1 --out " + run));
+  EXPECT_EQ(audited.code, 0) << audited.output;
+  EXPECT_NE(bytes_of(run + "/audit.jsonl"), "");
+  const Outcome matched = run_patchcl(
+      options("--method patchcl --queue-ready 2 --iters 202 --contrast-match 1 --val-every 0 --out " +
+              folder / "matched"));
+  EXPECT_EQ(matched.code, 0) << matched.output;
+}
+
 // Windows and patches found on the GPU against the host's.
 TEST_F(EmulatedGpu, PatchesAreTheHosts) {
   constexpr int64_t n = 2, side = 40, K = 3;

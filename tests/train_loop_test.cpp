@@ -297,12 +297,25 @@ TEST(TrainLoop, AFullDiskIsSaidAndTheLastCheckpointStays) {
 }
 
 TEST(TrainLoop, ANonFiniteLossStopsWithOpTensorAndImages) {
-  TemporaryFolder folder;
-  const std::string run = folder / "run";
-  const Outcome o = run_patchcl(options("supervised", 40, "--threads 1 --lr 1e30 --out " + run));
-  EXPECT_EQ(o.code, 5) << o.output;
-  for (const char* part : {"conv2d", "encoder", "phantom00", "step ", "layers/unet.cpp:"})
-    EXPECT_TRUE(contains(o.output, part)) << part << ": " << o.output;
+  for (const std::string anomaly : {"false", "true"}) {
+    TemporaryFolder folder;
+    const std::string run = folder / "run";
+    const Outcome o = run_patchcl(
+        options("supervised", 40, "--threads 1 --lr 1e30 --anomaly " + anomaly + " --out " + run));
+    EXPECT_EQ(o.code, 5) << o.output;
+    for (const char* part : {"conv2d", "encoder", "phantom00", "step ",
+             "layers/unet.cpp:", "; the last checkpoint is untouched"}) {
+      const size_t at = o.output.find(part);
+      EXPECT_NE(at, std::string::npos) << part << ": " << o.output;
+      if (part[0] == ';') EXPECT_EQ(o.output.find(part, at + 1), std::string::npos) << o.output;
+    }
+  }
+}
+
+TEST(TrainLoop, ARecordedStepIsNotCheckedForAnomalies) {
+  const Outcome o = run_patchcl(options("supervised", 4, "--anomaly true --graph true"));
+  EXPECT_EQ(o.code, 2) << o.output;
+  EXPECT_TRUE(contains(o.output, "--anomaly has no effect with --graph")) << o.output;
 }
 
 // A resumed run replaces best.safetensors when a validation beats the number in the checkpoint: all digits

@@ -22,7 +22,7 @@ struct FoldedNorm {
 };
 HD inline FoldedNorm fold_norm(
     double bias, double gamma, double beta, double mean, double variance, double eps) {
-  const double scale = gamma / sqrt(variance + eps);
+  const double scale = gamma / std::sqrt(variance + eps);
   return {scale, (bias - mean) * scale + beta};
 }
 

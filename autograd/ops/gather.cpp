@@ -1,6 +1,7 @@
 #include "autograd/ops/gather.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "tensor/parallel.h"
 
@@ -10,6 +11,10 @@ Shape GatherRows::shape(const Shapes& x) const {
   require(x.size() == 2 && x[0].rank() == 2 && x[1].rank() == 1, name(), "wants x (M,D) and index (n), got ",
       x.at(0), " and ", x.at(1));
   return {x[1][0], x[0][1]};
+}
+
+size_t GatherRows::workspace(const Shapes& x, DType, Device device) const {
+  return device == Device::cuda ? std::bit_ceil(uint64_t(x[1].numel())) * sizeof(int64_t) : 0;
 }
 
 // One loop is both the reference and the fast kernel.

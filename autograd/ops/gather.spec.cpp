@@ -20,7 +20,8 @@ OpCase make(int64_t rows, int64_t width, int64_t n) {
       }};
 }
 
-AddSpec spec{{"gather_rows", {make(7, 5, 19), make(11, 3, 4), make(5, 1, 9), make(1, 4, 3)}}};
+AddSpec spec{
+    {"gather_rows", {make(7, 5, 19), make(11, 3, 4), make(5, 1, 9), make(40, 2, 33), make(1, 4, 3)}}};
 
 }  // namespace
 }  // namespace patchcl

@@ -14,7 +14,7 @@ template <class T> struct NormalizeRow {
     const int64_t at = row * length;
     const double squares =
         lanes.total(length, [&](int64_t j) { return double(x[at + j]) * double(x[at + j]); });
-    const T scale = T(1 / ::sqrt(squares + eps));
+    const T scale = T(1 / std::sqrt(squares + eps));
     if (lanes.lane == 0) r[row] = scale;
     lanes.each(length, [&](int64_t j) { y[at + j] = scale * x[at + j]; });
   }

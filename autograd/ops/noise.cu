@@ -13,7 +13,7 @@ template <class T> void launch_noise(
   cuda::for_each(to.numel(), [=] __device__(int64_t i) {
     const double u = to_unit(random_bits(uint64_t(state[0]), uint64_t(state[1]), site, uint64_t(2 * i)));
     const double v = to_unit(random_bits(uint64_t(state[0]), uint64_t(state[1]), site, uint64_t(2 * i + 1)));
-    const double n = ::sqrt(-2 * ::log(u)) * ::cos(6.283185307179586 * v);
+    const double n = std::sqrt(-2 * std::log(u)) * std::cos(6.283185307179586 * v);
     y[i] = x[i] + T(::fmin(::fmax(sigma * n, -limit), limit));
   });
 }

@@ -41,7 +41,7 @@ template <class T> struct NormStatistics {
  private:
   HD void set(int64_t c, double m, double variance) const {
     mean[c] = T(m);
-    rstd[c] = T(1 / sqrt(variance + eps));
+    rstd[c] = T(1 / std::sqrt(variance + eps));
   }
 };
 

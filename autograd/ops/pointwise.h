@@ -29,7 +29,7 @@ struct Relu {  // max(x, 0).  f'(0) = 0.  Saves y: y > 0 exactly where x > 0.
 struct Sigmoid {  // 1 / (1 + e^-x), and f' = y (1 - y)
   static constexpr const char* name = "sigmoid";
   static constexpr Saves saves{.inputs = 0, .output = true};
-  template <class T> HD T f(T x) const { return T(1) / (T(1) + exp(-x)); }
+  template <class T> HD T f(T x) const { return T(1) / (T(1) + std::exp(-x)); }
   template <class T> HD T df(T, T y) const { return y * (T(1) - y); }
 };
 

@@ -5,12 +5,13 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <regex>
 
 #include "data/formats/readers.h"
 #include "data/layouts/phantom.h"
 #include "tensor/error.h"
+#include "tensor/file.h"
+#include "tensor/json.h"
 
 namespace fs = std::filesystem;
 
@@ -30,10 +31,11 @@ Layout read_folder(const std::string& where) {
 
 std::vector<Fold> read_folds(const std::string& path) {
   std::vector<Fold> folds;
+  std::string why;
+  const nlohmann::json list = parse_json(read_text(path), &why);
+  if (list.is_discarded()) fail(ExitCode::data, "data", path, " is broken: ", why);
   try {
-    std::ifstream in(path);
-    for (const nlohmann::json& fold : nlohmann::json::parse(in))
-      folds.push_back({fold.at("train"), fold.at("val")});
+    for (const nlohmann::json& fold : list) folds.push_back({fold.at("train"), fold.at("val")});
   } catch (const nlohmann::json::exception& e) {
     fail(ExitCode::data, "data", path, " is broken: ", e.what());
   }

@@ -5,8 +5,6 @@
 // and region classes of nnU-Net are refused by name.
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "data/formats/image.h"
@@ -14,6 +12,8 @@
 #include "data/layouts/layout.h"
 #include "data/layouts/source_files.h"
 #include "tensor/error.h"
+#include "tensor/file.h"
+#include "tensor/json.h"
 
 namespace fs = std::filesystem;
 
@@ -162,10 +162,11 @@ void add_ts(const CaseFolder& folder, const std::string& dir, Layout& layout) {
 
 Layout nifti_layout(const std::string& dir) {
   const std::string path = dir + "/dataset.json";
-  std::ifstream in(path);
+  std::string why;
+  const json j = parse_json(read_text(path), &why);
+  if (j.is_discarded()) fail(ExitCode::data, "data", path, " is broken: ", why);
   Layout layout;
   try {
-    const json j = json::parse(in);
     const bool nnunet = j.contains("channel_names");
     const json& channels = nnunet ? j.at("channel_names") : j.at("modality");
     layout.name = nnunet ? "nnU-Net" : "MSD";

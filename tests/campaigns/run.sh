@@ -23,7 +23,7 @@ export OMP_NUM_THREADS=1
 # --- The commands: name, name of its result, folder to begin with, arguments. Each writes `run`. --------------------
 hearts="phantom:cases=4,val=1,size=32,slices=2"
 small="--size 16 --batch 2 --widths 2,4 --dropout 0,0.1 --threads 1 --device cpu"
-train="train --iters 6 --data $hearts --labeled 2 $small --log-every 1 --val-every 2 --audit-every 2 --out run --method"
+train="train --iters 6 --data $hearts --labeled 2 $small --log-every 1 --val-every 2 --checkpoint-every 3 --audit-every 2 --out run --method"
 net="--threads 1 --weights w.safetensors"
 table="
 train             supervised  empty          $train supervised

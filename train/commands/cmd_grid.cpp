@@ -10,10 +10,10 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "tensor/file.h"
+#include "tensor/json.h"
 #include "train/commands/child_run.h"
 #include "train/commands/command.h"
 #include "train/commands/grid_page.h"
@@ -132,7 +132,7 @@ double mean_of_pooled(const ordered_json& scores) {
 std::optional<GridScore> read_scores(const fs::path& path) {
   if (!fs::exists(path)) return {};
   try {
-    const ordered_json j = ordered_json::parse(read_text(path.string()));
+    const ordered_json j = parse_json<ordered_json>(read_text(path.string()));
     const ordered_json& mean = j.at("mean_of_classes");
     GridScore s{number(mean.at("dice")), number(mean.at("hd95")), {}};
     s.jaccard = number(mean.at("jaccard"));

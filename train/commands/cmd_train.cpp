@@ -42,6 +42,7 @@ TrainConfig resumed(const CLI::App& app, const TrainConfig& asked) {
   if (app.count("--device")) config.device = asked.device;
   if (app.count("--threads")) config.threads = asked.threads;
   config.graph = config.graph && device_of(config.device) == Device::cuda;
+  config.anomaly = config.anomaly && !config.graph;  // older programs took both, and did not check
   return config;
 }
 

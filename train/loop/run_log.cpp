@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
+#include "tensor/json.h"
 #include "tensor/text.h"
 #include "train/evaluate/report.h"
 #include "train/setup/run_folder.h"
@@ -17,7 +17,7 @@ namespace {
 // The iteration of a row; 0 of a table's header, -1 of what is no row.
 int64_t iteration_of(const std::string& line) {
   if (!line.starts_with("{")) return std::atoll(line.c_str());
-  const auto row = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  const auto row = parse_json(line);
   const auto found = row.is_object() ? row.find("iteration") : row.end();
   return found != row.end() && found->is_number_integer() ? found->get<int64_t>() : -1;
 }

@@ -5,9 +5,9 @@
 #include <filesystem>
 #include <iomanip>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "tensor/file.h"
+#include "tensor/json.h"
 #include "tensor/text.h"
 #include "train/evaluate/table.h"
 #include "train/methods/terms.h"
@@ -25,9 +25,7 @@ std::string text_of(const fs::path& path) {
   return fs::exists(path) ? read_text(path.string(), ExitCode::io) : std::string();
 }
 
-ordered_json json_in(const std::string& text) {
-  return ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
-}
+ordered_json json_in(const std::string& text) { return parse_json<ordered_json>(text); }
 
 // What was logged: a line for each name, in their order.
 class LoggedCurves {

@@ -10,14 +10,12 @@
 #include "tensor/text.h"
 #include "train/audit/run_audit.h"
 #include "train/audit/term_report.h"
-#include "train/evaluate/held_out_pictures.h"
 #include "train/evaluate/report.h"
 #include "train/loop/run_report.h"
 #include "train/evaluate/table.h"
 #include "train/loop/memory_plan.h"
 #include "train/evaluate/progress.h"
 #include "train/loop/stop_signals.h"
-#include "train/methods/uncertainty_sheet.h"
 #include "train/setup/batches.h"
 
 namespace patchcl {
@@ -62,15 +60,19 @@ Trainer::Trainer(TrainConfig config)
 
   make_folders(config_.out);
   lock_ = std::make_unique<RunLock>(config_.out);
-  if (!goes_on_in(config_.resume, config_.out) && fs::exists(path_of(run_file::last)))
+  const bool goes_on_here = goes_on_in(config_.resume, config_.out);
+  if (!goes_on_here && (fs::exists(path_of(run_file::last)) || fs::exists(path_of(run_file::before))))
     fail(ExitCode::usage, "train", config_.out, " holds a run already; go on with --resume ",
         in_shell(config_.out), ", or choose another --out");
   if (!config_.weights.empty()) start_from_weights(*learner_, config_.weights);
   if (!config_.resume.empty())
     progress_ = load_checkpoint(checkpoint_path(config_.resume), *learner_, resolved_, dataset_.fingerprint(),
         config_.allow_other_bits);
-  if (!config_.resume.empty() && !goes_on_in(config_.resume, config_.out))
-    copy_run(config_.resume, config_.out, resolved_);
+  if (!config_.resume.empty() && !goes_on_here) copy_run(config_.resume, config_.out, resolved_);
+  // A damaged one must not take the place of the one before it, from which the run then goes on.
+  std::error_code none;
+  if (goes_on_here)
+    last_is_whole_ = fs::equivalent(checkpoint_path(config_.resume), path_of(run_file::last), none);
   if (config_.extend > 0)
     std::printf("%s: %lld steps in all; learning rate %.3g, that of a run of this length\n",
         config_.out.c_str(), static_cast<long long>(config_.iters), learner_->learning_rate());
@@ -94,7 +96,7 @@ void Trainer::step(const Batch& batch, bool log_now) {
   {
     Tape tape(learner_->activations(), {.check_finite = config_.anomaly});
     LossTerms log;  // after the tape: its Vars must go first
-    const Var loss = learner_->backward(tape, batch, log);
+    const Var loss = backward(tape, batch, log);
     // Reading a loss waits for the device, so a GPU run looks at it only when it logs.
     const bool looks = cpu || log_now;
     const bool finite =
@@ -150,21 +152,31 @@ void Trainer::step_recorded(const Batch& batch, bool log_now) {
   learner_->end_step();
 }
 
-// Runs the step again with every value checked, so that the message names the first op that went wrong.
-void Trainer::explain_non_finite(const Batch& batch) {
+std::string Trainer::context_of(const Batch& batch) const {
   TextOut s;
   s << "; step " << learner_->iteration() + 1 << ", images:";
   for (size_t i = 0; i < batch.ids.size(); ++i) s << (i ? ", " : " ") << i << ' ' << batch.ids[i];
   s << "; the last checkpoint is untouched. Try a lower --lr, or look at the image";
-  const std::string context = s.str();
+  return s.str();
+}
+
+// The learner's; where the tape checks values, the message about one tells what it was found in.
+Var Trainer::backward(Tape& tape, const Batch& batch, LossTerms& log) {
   try {
-    Tape tape(Arena("anomaly", learner_->options().device), {.check_finite = true});
-    LossTerms log;
-    learner_->backward(tape, batch, log);
+    return learner_->backward(tape, batch, log);
   } catch (const Error& e) {
-    throw Error(ExitCode::non_finite, e.what() + context);
+    if (e.code() != ExitCode::non_finite) throw;
+    throw Error(e.code(), e.what() + context_of(batch));
   }
-  fail(ExitCode::non_finite, "train", "loss or gradient is not finite, but no single op's value is", context);
+}
+
+// Runs the step again with every value checked, so that the message names the first op that went wrong.
+void Trainer::explain_non_finite(const Batch& batch) {
+  Tape tape(Arena("anomaly", learner_->options().device), {.check_finite = true});
+  LossTerms log;
+  backward(tape, batch, log);
+  fail(ExitCode::non_finite, "train", "loss or gradient is not finite, but no single op's value is",
+      context_of(batch));
 }
 
 Outcome Trainer::run(int64_t until) {
@@ -180,34 +192,8 @@ Outcome Trainer::run(int64_t until) {
     const int64_t end = std::min(until, learner_->phase_end());
     if (run_phase(end, batches, signals, line) == Outcome::interrupted) return Outcome::interrupted;
   }
-  if (validated_ != learner_->iteration()) checkpoint();
+  if (saved_ != learner_->iteration()) checkpoint();
   if (learner_->iteration() == config_.iters) write_results();
-  return Outcome::finished;
-}
-
-void Trainer::open_folder() {
-  if (log_) return;
-  update_text(path_of(run_file::config), resolved_);
-  for (const char* of_a_shorter_run : {run_file::results, run_file::results_table})
-    fs::remove(path_of(of_a_shorter_run));
-  record_run(config_.out, config_.data, dataset_);
-  std::printf("%s%s", config_.describe().c_str(), dataset_.describe().c_str());
-  if (!config_.resume.empty())
-    std::printf("goes on at step %lld of %lld\n", static_cast<long long>(learner_->iteration()),
-        static_cast<long long>(config_.iters));
-  log_ = std::make_unique<RunLog>(config_.out, learner_->iteration(), config_.tensorboard);
-}
-
-// All steps were done before; a kill may have come before the results.
-Outcome Trainer::finished_already() {
-  const bool validates = dataset_.validation_cases() > 0;
-  if (fs::exists(path_of(validates ? run_file::results : run_file::report))) {
-    std::printf(
-        "%s: finished already, all %lld steps\n", config_.out.c_str(), static_cast<long long>(config_.iters));
-    return Outcome::finished;
-  }
-  if (validates) score();
-  write_results();
   return Outcome::finished;
 }
 
@@ -217,7 +203,7 @@ void Trainer::begin_phase(ProgressLine& line) {
   std::string from = "the last weights";
   const std::string best = path_of(run_file::best),  // of this phase; the next may find better ones
       kept = path_of(best_of(before.name));
-  if (learner_->phase().start == Phase::Start::best && fs::exists(best)) {
+  if (learner_->phase().start == Phase::Start::best && progress_.best_iteration > 0) {
     if (!fs::exists(kept)) write_bytes(kept, read_bytes(best));
     const TensorFile file = load_tensors(kept, Arena("best weights"));
     get_weights(file, learner_->student(), kept);
@@ -246,7 +232,7 @@ Outcome Trainer::run_phase(
     cost_.add_step_since(begin);
     after_step(batch, line);
     if (signals.asked() && learner_->iteration() < config_.iters) {
-      if (validated_ != learner_->iteration()) checkpoint();
+      if (saved_ != learner_->iteration()) checkpoint();
       line.say("interrupted at step " + std::to_string(learner_->iteration()) +
                "; go on with: patchcl train --resume " + in_shell(config_.out));
       return Outcome::interrupted;
@@ -267,83 +253,9 @@ void Trainer::after_step(const Batch& batch, ProgressLine& line) {
     checkpoint();
     if (!last) write_run_report(config_.out);
   }
+  // A kill without a warning loses no more than the steps since then, validated or not.
+  if (due(config_.checkpoint_every) && saved_ != done) checkpoint();
   line.update(done, terms_text_);
-}
-
-void Trainer::score() {
-  const MetricOptions metrics = MetricOptions::ssl4mis();
-  const InferenceOptions inference{.fit = info_.fit, .size = config_.size, .border = info_.border};
-  HeldOutPictures pictures({info_.class_names.begin() + 1, info_.class_names.end()},
-      {&learner_->unet(), &learner_->student()}, inference, learner_->activations());
-  const auto see = [&](const Volume& v, const Segmentation& s, const CaseScores& scores) {
-    pictures.see(v, s.classes, scores);
-  };
-  // Dice alone decides; distances cost seconds per volume and wait for results or `patchcl eval`.
-  validation_ = validate(
-      learner_->unet(), learner_->student(), dataset_.validation_cases(),
-      [&](int64_t i) { return dataset_.validation(i); }, inference, metrics, learner_->activations(), see);
-  pictures.draw(path_of(run_file::overlays), config_.picture_type(), config_.pictured(learner_->iteration()));
-}
-
-// The next phase that starts from the best weights, be it behind others, takes the optimiser's state too.
-bool Trainer::later_phase_goes_on() const {
-  const std::vector<Phase>& phases = learner_->phases();
-  for (size_t i = learner_->phase_of(learner_->iteration() - 1) + 1; i < phases.size(); ++i)
-    if (phases[i].start == Phase::Start::best) return phases[i].keep_optimizer;
-  return false;
-}
-
-void Trainer::validate_now() {
-  score();
-  const int64_t iteration = validated_ = learner_->iteration();
-  log_->write_validation(iteration, validation_, info_.class_names);
-  if (!(validation_.mean.dice > progress_.best_dice)) return;
-  progress_ = {validation_.mean.dice, iteration};
-  info_.iteration = iteration;
-  TensorFile file;
-  put_model_info(file, info_);
-  put_weights(file, learner_->student(), iteration);
-  if (later_phase_goes_on()) put_optimizer(file, *learner_);
-  save_tensors(path_of(run_file::best), file);
-  write_text(path_of(run_file::best_scores), to_json(validation_, info_.class_names));
-}
-
-// Before the step, so that a wrong gradient moves no weight.
-void Trainer::audit(const Batch& batch) {
-  const int64_t iteration = learner_->iteration();
-  const SpotCheck spot = spot_check(*audit_of(*learner_, batch), config_.seed, iteration);
-  log_->write_audit(spot.json);
-  demand(spot, iteration);
-}
-
-void Trainer::draw_pictures(const Batch& batch) {
-  const fs::path folder = path_of(run_file::pictures);
-  const std::string when = std::to_string(learner_->iteration()) + config_.picture_type();
-  std::vector<NamedPicture> all = learner_->method().pictures(learner_->state(), batch, info_.class_names);
-  for (NamedPicture& picture : uncertainty_sheet(learner_->state(), batch)) all.push_back(std::move(picture));
-  for (const auto& [name, canvas] : all) {
-    make_folders(folder);
-    canvas.save((folder / (name + "-" + when)).string());
-  }
-}
-
-void Trainer::checkpoint() {
-  log_->sync();
-  info_.iteration = learner_->iteration();
-  save_checkpoint(config_.out, info_, *learner_, progress_, resolved_, dataset_.fingerprint());
-  record_cost(config_.out, cost_);
-}
-
-void Trainer::write_results() const {
-  if (dataset_.validation_cases() == 0) return write_run_report(config_.out);
-  const std::string table = to_table(validation_, info_.class_names);
-  std::printf("\n%s after %lld steps (best mean Dice %.4f at step %lld: %s)\n%s", config_.method.c_str(),
-      static_cast<long long>(learner_->iteration()), progress_.best_dice,
-      static_cast<long long>(progress_.best_iteration), path_of(run_file::best).c_str(), table.c_str());
-  write_text(path_of(run_file::results_table), table);
-  const std::string results = to_json(validation_, info_.class_names);
-  write_run_report(config_.out, results);
-  write_text(path_of(run_file::results), results);  // the last: a run that has it is complete
 }
 
 }  // namespace patchcl

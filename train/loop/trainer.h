@@ -49,6 +49,8 @@ class Trainer {
   void step(const Batch& batch, bool log);
   void step_recorded(const Batch& batch, bool log);
   void log_step(const Var& loss, const LossTerms& log);
+  Var backward(Tape& tape, const Batch& batch, LossTerms& log);
+  std::string context_of(const Batch& batch) const;
   [[noreturn]] void explain_non_finite(const Batch& batch);
   void open_folder();
   Outcome finished_already();
@@ -69,7 +71,8 @@ class Trainer {
   Staging staging_;
   Progress progress_;
   Summary validation_;
-  int64_t validated_ = -1;  // the iteration of it
+  int64_t saved_ = -1;         // the iteration of the last checkpoint
+  bool last_is_whole_ = true;  // the file of it: read or written here, or none
   std::string terms_text_;
   StepCost cost_;
   std::unique_ptr<RunLog> log_;

@@ -1,7 +1,7 @@
 // A step in the making, and what methods make it of: predictions without gradient, pseudo-labels, weights,
 // the supervised loss.
 #pragma once
-#include <math.h>  // log(float) in the global namespace
+#include <cmath>
 
 #include "train/methods/method.h"
 
@@ -126,7 +126,7 @@ CUDA_ONLY(void find_certain_pixels_cuda(
 HD inline bool is_certain(const float* q, int64_t K, double threshold) {
   float U = 0;
   for (int64_t k = 0; k < K; ++k)
-    if (q[k] > 0) U -= q[k] * ::log(q[k]);  // EQ: 4.4 uncertainty
+    if (q[k] > 0) U -= q[k] * std::log(q[k]);  // EQ: 4.4 uncertainty
   return double(U) < threshold;
 }
 // What a certain pixel weighs where `certain` of P pixels are.

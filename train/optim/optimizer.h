@@ -36,7 +36,7 @@ struct AdamRule {
     const T d = g + T(weight_decay) * p;
     m = T(beta1) * m + T(1 - beta1) * d;
     v = T(beta2) * v + T(1 - beta2) * d * d;
-    p -= T(rates[0]) * m / (sqrt(v) / T(rates[1]) + T(eps));
+    p -= T(rates[0]) * m / (std::sqrt(v) / T(rates[1]) + T(eps));
   }
 };
 

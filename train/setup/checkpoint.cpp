@@ -1,6 +1,7 @@
 #include "train/setup/checkpoint.h"
 
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -133,8 +134,12 @@ Checkpoint read_checkpoint(const std::string& path) {
   c.iteration = number<int64_t>(said.at("iteration"), "step", path);
   c.progress = {number<double>(said_in(said, "best_dice"), "best score", path),
       number<int64_t>(said_in(said, "best_iteration"), "best step", path)};
-  if (c.iteration < 0)
-    fail(ExitCode::checkpoint, "checkpoint", path, " is damaged: it is of step ", c.iteration);
+  const int64_t steps = steps_of(options_of(c.config, path), path), best = c.progress.best_iteration;
+  if (c.iteration < 0 || c.iteration > steps || best < 0 || best > c.iteration)
+    fail(ExitCode::checkpoint, "checkpoint", path, " is damaged: it is of step ", c.iteration, " of ", steps,
+        ", its best weights of step ", best);
+  if (!std::isfinite(c.progress.best_dice))
+    fail(ExitCode::checkpoint, "checkpoint", path, " is damaged: its best score is ", c.progress.best_dice);
   return c;
 }
 
@@ -149,6 +154,13 @@ void Checkpoint::restore(ParamStore& student, ParamStore* teacher, Method& metho
   get_weights(file, student, path);
   if (teacher) get_weights(file, *teacher, path, "teacher.");
   method.load(file);
+}
+
+void demand_finite(const TensorFile& file, int64_t iteration) {
+  for (const auto& [name, t] : file.tensors)
+    if (!all_finite(t))
+      fail(ExitCode::non_finite, "train", "after step ", iteration, " '", name,
+          "' is not finite; the last checkpoint and the best weights are untouched. Try a lower --lr");
 }
 
 void put_optimizer(TensorFile& file, Learner& learner) {
@@ -168,12 +180,13 @@ void get_optimizer(const TensorFile& file, Learner& learner, const std::string& 
 }
 
 void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& learner,
-    const Progress& progress, const std::string& config, const std::string& data) {
+    const Progress& progress, const std::string& config, const std::string& data, bool keep_last) {
   const int64_t iteration = learner.iteration();
   TensorFile file;
   put_model_info(file, info);
   put_weights(file, learner.student(), iteration);
   if (learner.teacher()) put_weights(file, *learner.teacher(), iteration, "teacher.");
+  demand_finite(file, iteration);
   put_optimizer(file, learner);
   learner.method().save(file);
   TextOut best;
@@ -186,14 +199,7 @@ void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& lea
   file.metadata["data"] = data;
   file.metadata["instructions"] = instructions_of(learner);
 
-  const fs::path last = fs::path(dir) / run_file::last, previous = fs::path(dir) / run_file::before;
-  // A second name for the old checkpoint: there is a whole one under `last` at every moment.
-  std::error_code ignored;
-  if (fs::exists(last)) {
-    fs::remove(previous, ignored);
-    fs::create_hard_link(last, previous, ignored);
-  }
-  save_tensors(last, file);
+  save_tensors(in_run(dir, run_file::last), file, keep_last ? in_run(dir, run_file::before) : "");
 }
 
 void start_from_weights(Learner& learner, const std::string& from) {

@@ -17,6 +17,10 @@ struct Progress {
   int64_t best_iteration = 0;
 };
 
+// Error(non_finite) naming the first of these weights that is not finite: they would take the place of good
+// ones.
+void demand_finite(const TensorFile& file, int64_t iteration);
+
 // The optimiser's state under "optimizer.".
 void put_optimizer(TensorFile& file, Learner& learner);
 void get_optimizer(const TensorFile& file, Learner& learner, const std::string& path);
@@ -25,10 +29,11 @@ void get_optimizer(const TensorFile& file, Learner& learner, const std::string& 
 // was not.
 void start_from_weights(Learner& learner, const std::string& from);
 
-// Writes DIR/last.safetensors; the one before stays as DIR/last.1.safetensors. `config` is the resolved
-// configuration, `data` the fingerprint of the data lists.
+// Writes DIR/last.safetensors; the one before becomes DIR/last.1.safetensors with `keep_last`, for one that is
+// known to be whole, else it goes and last.1 stays. `config` is the resolved configuration, `data` the
+// fingerprint of the data lists. Error(non_finite), before a file is touched, for weights that are not finite.
 void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& learner,
-    const Progress& progress, const std::string& config, const std::string& data);
+    const Progress& progress, const std::string& config, const std::string& data, bool keep_last);
 
 // A checkpoint as its file has it.
 struct Checkpoint {

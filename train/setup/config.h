@@ -87,6 +87,7 @@ struct TrainConfig {
   bool allow_other_bits = false;  // of a resume on another CPU
   int64_t extend = 0;             // steps beyond those of the resumed run
   int64_t val_every = 200;
+  int64_t checkpoint_every = 200;  // beside those of validations
   int64_t log_every = 10;
   int64_t picture_every = 0;  // 0: at the end only
   int64_t audit_every = 0;    // 0: never

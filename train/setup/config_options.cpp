@@ -136,6 +136,9 @@ void TrainConfig::declare(OptionList& o) {
   o.group("Running");
   o.add("out", out, "Run folder: config, metrics, checkpoints, pictures");
   o.add("val-every", val_every, "Steps between validations; 0: at the end only", kNotNegative);
+  o.add("checkpoint-every", checkpoint_every,
+      "Steps between checkpoints, beside those at validations; 0: none, but at a signal and at the end",
+      kNotNegative);
   o.add("log-every", log_every, "Steps between lines of metrics.jsonl", at_least(1));
   o.add("picture-every", picture_every, "Steps between pictures of what the method sees; 0: at the end only",
       kNotNegative);
@@ -176,6 +179,11 @@ void TrainConfig::resolve(const Dataset& data) {
   if (dtype == DType::f64 && math != MathMode::f32)
     fail(ExitCode::usage, "options", "--math ", name_of(math, kTrainingMath),
         " has no effect with --dtype f64, which computes in f64 throughout; leave one of them out");
+  if (graph && anomaly)
+    fail(ExitCode::usage, "options",
+        "--anomaly has no effect with --graph, which replays a step without a look at its values; leave one "
+        "of "
+        "them out");
   const Device there = device_of(device);
   device = there == Device::cuda ? DeviceChoice::cuda : DeviceChoice::cpu;
   if (math == MathMode::tf32 && there == Device::cpu)

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
 
 #include "tensor/device.h"
+#include "tensor/json.h"
 #include "train/options/option_list.h"
 #include "train/setup/run_folder.h"
 
@@ -172,6 +172,13 @@ template <class E> void read_choice(const json& network, const char* key, const 
   value = it->second;
 }
 
+json json_of(const std::string& text) {
+  std::string why;
+  json value = parse_json(text, &why);
+  if (value.is_discarded()) throw std::invalid_argument(why);
+  return value;
+}
+
 json describe(const UNetConfig& c) {
   json all{{"in_channels", c.in_channels}, {"classes", c.classes}, {"widths", c.widths},
       {"dropout", c.dropout}, {"norm", name_of(c.norm, kNormKinds)}, {"decoder_norm", c.decoder_norm},
@@ -224,9 +231,9 @@ ModelInfo get_model_info(const TensorFile& file, const std::string& path) {
     fail(ExitCode::checkpoint, "weights", path, " has format '", m.at("format"), "', this program reads '",
         kFormat, "'");
   try {
-    info.unet = described(json::parse(m.at("network")));
+    info.unet = described(json_of(m.at("network")));
     info.size = bounded(json(std::stoll(m.at("size"))), kLargestSide);
-    info.class_names = json::parse(m.at("class_names")).get<std::vector<std::string>>();
+    info.class_names = json_of(m.at("class_names")).get<std::vector<std::string>>();
     info.normalisation = m.at("normalisation");
     info.fit = by_name("fit", m.at("fit"), in_order<Fit>(fit_names()));
     if (m.count("border")) info.border = bounded(json(std::stoll(m.at("border"))), kLargestSide);

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <vector>
 
 #include "tensor/file.h"
 
@@ -29,6 +30,15 @@ std::string folder_of(const std::string& resume) {
 
 bool goes_on_in(const std::string& resume, const std::string& folder) {
   return !resume.empty() && fs::equivalent(folder_of(resume), folder);
+}
+
+void forget_best(const std::string& folder) {
+  std::vector<fs::path> old;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (const std::string name = entry.path().filename();
+        name == run_file::best || name == run_file::best_scores || is_best_of_a_phase(name))
+      old.push_back(entry.path());
+  for (const fs::path& path : old) fs::remove(path);
 }
 
 namespace {

@@ -39,6 +39,8 @@ std::string checkpoint_path(const std::string& resume);
 std::string weights_path(const std::string& from);
 // Whether the run that `resume` stands for, if it does for one, lies there.
 bool goes_on_in(const std::string& resume, const std::string& folder);
+// Takes the best weights and scores out of a folder in which another run begins.
+void forget_best(const std::string& folder);
 // Begins `to` as a copy of that run, for one that goes on there with this configuration: best weights, scores
 // and logs, and last the checkpoint. Error(io).
 void copy_run(const std::string& resume, const std::string& to, const std::string& config);

@@ -2,11 +2,11 @@
 
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "data/stream/dataset.h"
 #include "tensor/device.h"
 #include "tensor/file.h"
+#include "tensor/json.h"
 #include "train/setup/run_folder.h"
 
 namespace patchcl {
@@ -35,7 +35,7 @@ std::string path_of(const std::string& folder) { return in_run(folder, run_file:
 ordered_json read_record(const std::string& folder) {
   if (!std::filesystem::exists(path_of(folder))) return ordered_json::array();
   const std::string text = read_text(path_of(folder), ExitCode::io);
-  const ordered_json record = ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const ordered_json record = parse_json<ordered_json>(text);
   return record.is_array() ? record : ordered_json::array();
 }
 

@@ -1,0 +1,54 @@
+// In which type an op computes and how often it rounds: on the CPU as in the kernel for the GPU, whatever
+// headers a file includes.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "autograd/ops/pointwise.h"
+#include "tensor/device.h"
+#include "tensor/random.h"
+#include "train/optim/optimizer.h"
+
+using namespace patchcl;
+
+namespace {
+
+Tensor random_tensor(const Arena& arena, int64_t n, uint64_t seed, float scale) {
+  const Tensor t = arena.empty({n}, DType::f32);
+  Rng rng(seed);
+  for (int64_t i = 0; i < n; ++i) t.data<float>()[i] = scale * float(rng.uniform(-1, 1));
+  return t;
+}
+
+TEST(Rounding, AdamOfFloatsComputesInFloat) {
+  const Arena arena("test");
+  const int64_t n = 1000;
+  const Tensor p = random_tensor(arena, n, 1, 1), g = random_tensor(arena, n, 2, 0.1f),
+               before = arena.empty({n}, DType::f32);
+  copy(p, before);
+  const AdamRule rule;
+  Adam adam(rule, n, DType::f32, arena);
+  adam.set(0.01, 1);
+  adam.step(p, g);
+  const float rate = float(0.01 / (1 - std::pow(rule.beta1, 1.))),
+              root = float(std::sqrt(1 - std::pow(rule.beta2, 1.)));
+  for (int64_t i = 0; i < n; ++i) {
+    const float d = g.data<float>()[i], m = float(1 - rule.beta1) * d, v = float(1 - rule.beta2) * d * d;
+    const float bottom = std::sqrt(v) / root + float(rule.eps);
+    const float want = before.data<float>()[i] - rate * m / bottom;
+    ASSERT_EQ(p.data<float>()[i], want) << i;
+  }
+}
+
+TEST(Rounding, ASigmoidOfFloatsComputesInFloat) {
+  const Arena arena("test");
+  const Tensor x = random_tensor(arena, 1000, 3, 6);
+  Tape tape(arena, {.grad = false});
+  const Tensor y = sigmoid(tape.constant(x)).value();
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    const float power = std::exp(-x.data<float>()[i]), sum = 1 + power;
+    ASSERT_EQ(y.data<float>()[i], 1 / sum) << i;
+  }
+}
+
+}  // namespace
