@@ -1,15 +1,14 @@
 #include "data/stream/dataset.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <mutex>
-#include <set>
 #include <utility>
 
 #include "data/formats/readers.h"
 #include "data/layouts/mask_values.h"
 #include "data/objects.h"
+#include "data/stream/case_lists.h"
 #include "tensor/error.h"
 #include "tensor/text.h"
 
@@ -49,22 +48,17 @@ Dataset Dataset::open(const std::string& where, const DatasetOptions& options) {
   return Dataset(open_layout(where, options.read), options);
 }
 
-Dataset::Dataset(Layout layout, const DatasetOptions& options)
-    : layout_(std::move(layout)), cache_(std::make_unique<Cache>()) {
-  divide(layout_, options);
-  cases_ = int64_t(groups_of(layout_.train).size());
-  if (cases_ == 0) fail(ExitCode::data, "data", layout_.name, " data without a training case");
-  const std::set<std::string> with_label = labeled_ids(layout_.train, options.labeled);
-  const auto labeled_here = [&](const Source& s) { return s.labeled() && with_label.contains(s.id); };
-  std::stable_partition(layout_.train.begin(), layout_.train.end(), labeled_here);
-  std::vector<Source> labeled;
-  for (int64_t i = 0; i < int64_t(layout_.train.size()); ++i) {
-    const Source& s = layout_.train[size_t(i)];
-    for (int64_t slice = 0; slice < s.depth; ++slice) items_.push_back({i, slice});
-    if (!labeled_here(s)) continue;
-    labeled.push_back(s);
-    labeled_items_ = int64_t(items_.size());
+Dataset::Dataset(Layout layout, const DatasetOptions& options) : cache_(std::make_unique<Cache>()) {
+  CaseLists lists = case_lists(std::move(layout), options);
+  fingerprint_ = lists.fingerprint();
+  layout_ = std::move(lists.layout);
+  const std::vector<Source>& train = layout_.train;
+  const std::vector<Source> labeled(train.begin(), train.begin() + lists.labeled);
+  for (int64_t i = 0; i < int64_t(train.size()); ++i) {
+    for (int64_t slice = 0; slice < train[size_t(i)].depth; ++slice) items_.push_back({i, slice});
+    if (i < lists.labeled) labeled_items_ = int64_t(items_.size());
   }
+  cases_ = int64_t(groups_of(train).size());
   labeled_cases_ = int64_t(groups_of(labeled).size());
   if (options.split == Split::test) layout_.validation = layout_.test;
   if (options.split == Split::train) layout_.validation = labeled;
@@ -179,19 +173,6 @@ Slice Dataset::item(int64_t i) const {
 }
 
 Volume Dataset::validation(int64_t i) const { return read(layout_.validation.at(size_t(i)), true); }
-
-std::string Dataset::fingerprint() const {
-  uint64_t hash = 0xCBF29CE484222325ull;  // FNV-1a, 64 bits
-  const auto add = [&](const std::string& text) {
-    for (const char c : text + "\n") hash = (hash ^ uint8_t(c)) * 0x100000001B3ull;
-  };
-  for (const Source& s : layout_.train) add(s.id);
-  add(std::to_string(labeled_items_));
-  for (const Source& s : layout_.validation) add(s.id);
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
-  return text;
-}
 
 const std::vector<std::string>& fit_names() {
   static const std::vector<std::string> names{"resize", "bilinear", "crop"};

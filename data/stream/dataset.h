@@ -53,8 +53,8 @@ class Dataset {
   // Thread-safe. Cases stay in memory up to a budget of 1.5 GiB, so a second epoch reads no file.
   Slice item(int64_t i) const;
 
-  // Tells lists apart: a hash of which cases are labelled, unlabelled and held out, in order.
-  std::string fingerprint() const;
+  // That of CaseLists.
+  const std::string& fingerprint() const { return fingerprint_; }
 
   // What was found and how it was read and divided, for people: one fact a line.
   std::string describe() const;
@@ -73,6 +73,7 @@ class Dataset {
   void find_classes(const std::vector<Source>& labeled, int64_t classes);
 
   Layout layout_;
+  std::string fingerprint_;
   std::vector<std::string> class_names_;
   std::vector<Item> items_;
   int64_t labeled_items_ = 0, labeled_cases_ = 0, cases_ = 0, channels_ = 1, border_ = 0;
