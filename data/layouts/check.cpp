@@ -7,6 +7,7 @@
 
 #include "data/formats/readers.h"
 #include "data/layouts/mask_values.h"
+#include "data/layouts/palettes.h"
 #include "data/stream/splits.h"
 #include "tensor/error.h"
 #include "tensor/text.h"
@@ -68,6 +69,7 @@ class Checker {
         return;
       }
       const Grid stored = s.label();
+      if (layout_.numbers_are_classes()) palettes_.add(stored, s.label_path);
       if (values_tell_) values_.add(stored, s.label_path);
       const Grid label = class_numbers(layout_, stored, s.label_path);
       const Volume v = to_volume(s.id, s.path, image, &label, s.label_path);
@@ -112,6 +114,7 @@ class Checker {
   const Layout& layout_;
   const bool values_tell_;  // of classes: neither the folder nor an option does
   MaskValues values_;
+  Palettes palettes_;
   std::map<int64_t, std::vector<std::string>> paths_;  // of images, by their channels
 };
 

@@ -57,6 +57,8 @@ struct Layout {
   std::vector<std::string> notes;     // what was found and how it was read, for people
   std::vector<std::string> problems;  // what was found and left aside, though it may spoil a training
 
+  // Whether the numbers of a mask stand for classes, and not its colours nor objects.
+  bool numbers_are_classes() const { return !instance_masks && !labels.of_colors(); }
   const std::vector<Source>& of(Split split) const {
     if (split == Split::train) return train;
     return split == Split::test ? test : validation;

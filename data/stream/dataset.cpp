@@ -7,6 +7,7 @@
 
 #include "data/formats/readers.h"
 #include "data/layouts/mask_values.h"
+#include "data/layouts/palettes.h"
 #include "data/objects.h"
 #include "data/stream/case_lists.h"
 #include "tensor/error.h"
@@ -17,8 +18,12 @@ namespace patchcl {
 namespace {
 constexpr size_t kCacheBytes = size_t(3) << 29;
 
-void add_values(const std::vector<Source>& sources, MaskValues& values) {
-  for (const Source& s : sources) values.add(s.label(), s.label_path);
+void add_values(const std::vector<Source>& sources, MaskValues& values, Palettes& palettes) {
+  for (const Source& s : sources) {
+    const Grid stored = s.label();
+    palettes.add(stored, s.label_path);
+    values.add(stored, s.label_path);
+  }
 }
 
 // A network that sees background alone learns to say it everywhere, with a falling loss.
@@ -39,6 +44,7 @@ struct Dataset::Cache {
   std::mutex mutex;
   std::map<int64_t, std::shared_ptr<const Volume>> cases;
   size_t bytes = 0;
+  Palettes palettes;
 };
 
 Dataset::Dataset(Dataset&&) noexcept = default;
@@ -78,9 +84,9 @@ void Dataset::find_classes(const std::vector<Source>& labeled, int64_t classes) 
   if (classes == 0) classes = layout_.labels.classes();
   if (class_names_.empty() && classes == 0) {
     MaskValues values;
-    add_values(labeled, values);
+    add_values(labeled, values, cache_->palettes);
     demand_foreground(values, labeled.size());
-    add_values(layout_.validation, values);
+    add_values(layout_.validation, values, cache_->palettes);
     const bool binary = layout_.pictures && values.black_and_white();
     if (!binary) values.demand_class_numbers();
     classes = binary ? 2 : std::max<int64_t>(int64_t(values.seen().size()), 2);
@@ -113,7 +119,12 @@ std::string Dataset::describe() const {
 Volume Dataset::read(const Source& source, bool with_label) const {
   const Grid image = source.image();
   if (!with_label) return to_volume(source.id, source.path, image, nullptr, "");
-  const Grid stored = source.label(), label = class_numbers(layout_, stored, source.label_path);
+  const Grid stored = source.label();
+  if (layout_.numbers_are_classes()) {
+    const std::lock_guard lock(cache_->mutex);
+    cache_->palettes.add(stored, source.label_path);
+  }
+  const Grid label = class_numbers(layout_, stored, source.label_path);
   Volume v = to_volume(source.id, source.path, image, &label, source.label_path);
   if (layout_.instance_masks) v.objects = object_numbers(stored, source.label_path);
   if (class_names_.empty()) return v;  // while the classes are still being counted
