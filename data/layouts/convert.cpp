@@ -15,6 +15,7 @@
 #include "data/formats/readers.h"
 #include "data/stream/splits.h"
 #include "tensor/error.h"
+#include "tensor/text.h"
 
 namespace fs = std::filesystem;
 
@@ -137,6 +138,8 @@ class NnunetWriter : public Writer {
     const std::string to = c.split == Split::test || c.label.empty() ? "Ts" : "Tr";
     make_folders(to_ + "/images" + to);
     const std::string like = is_one_nifti(c) ? c.path : "";
+    if (c.split == Split::test) ++tests_;
+    else if (c.label.empty()) ++unlabeled_;
     write_nifti(to_ + "/images" + to + "/" + c.id + "_0000.nii.gz", c.image, exact_type(c.image), like);
     if (c.label.empty()) return;
     make_folders(to_ + "/labels" + to);
@@ -147,6 +150,7 @@ class NnunetWriter : public Writer {
     classes_ = std::max(classes_, int64_t(*std::max_element(c.label.begin(), c.label.end())) + 1);
   }
   void finish(const Layout& layout) override {
+    note_images_ts();
     json labels = json::object();
     const int64_t named = int64_t(layout.class_names.size());
     for (int64_t k = 0; k < std::max(classes_, named); ++k)
@@ -168,7 +172,18 @@ class NnunetWriter : public Writer {
            read_nifti_header(c.path).depth == c.image.depth;
   }
   static std::string class_name(int64_t k) { return k == 0 ? "background" : "class " + std::to_string(k); }
-  int64_t classes_ = 2;
+  // imagesTs is the test split where labelsTs lies beside it, else further images to train on.
+  void note_images_ts() {
+    const bool test = fs::exists(to_ + "/labelsTs");
+    const std::string becomes = test ? "test images" : "unlabelled images to train on";
+    if (tests_ > 0 && unlabeled_ > 0)
+      report_.notes.push_back("imagesTs holds " + counted(unlabeled_, "training image") +
+                              " without labels beside " + counted(tests_, "test image") +
+                              ", and nothing there tells them apart: all are read back as " + becomes);
+    else if (tests_ > 0 && !test)
+      report_.notes.push_back("no test image has labels, so imagesTs is read back as " + becomes);
+  }
+  int64_t classes_ = 2, tests_ = 0, unlabeled_ = 0;
 };
 
 class PngWriter : public Writer {

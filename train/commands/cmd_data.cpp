@@ -133,6 +133,7 @@ std::function<int()> add_convert(CLI::App& app) {
     else
       std::printf("not whole numbers of 16 bits, scaled and rounded: %s, by at most %.2g of their range\n",
           counted(r.rounded_cases, "case").c_str(), r.largest_error);
+    for (const std::string& note : r.notes) std::printf("note: %s\n", note.c_str());
     return int(ExitCode::ok);
   };
 }
