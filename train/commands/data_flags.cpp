@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <optional>
 
@@ -103,6 +104,10 @@ void fail_empty_split(
     if (split == options.split) asked = name;
     else if (count > 0) others += "; --split " + name + " has " + std::to_string(count);
   }
+  const std::string images_ts = (fs::path(where) / "imagesTs").string();
+  if (options.split == Split::test && fs::is_directory(images_ts))
+    others +=
+        "; " + images_ts + " is a test split only beside labelsTs, predict takes it as a folder of images";
   const bool none_held_out = options.split == Split::validation && options.validation <= 0;
   fail(ExitCode::data, command, where, " has no ", labeled_only ? "labelled " : "", "case in its ", asked,
       " split", others, none_held_out ? "; --val N holds N of the training cases out" : "");
