@@ -45,6 +45,24 @@ TEST(Resume, InAnotherFolderTheRunIsWholeThereAndStaysWhereItWas) {
   EXPECT_EQ(read_text(folder / "c/results.md"), read_text(a + "/results.md"));
 }
 
+// In one go the learning rate would have been another.
+TEST(Resume, ARunThatWasMadeLongerSaysSoInItsConfig) {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run", config = run + "/config.toml";
+  ASSERT_EQ(run_patchcl(small(run, kPhantom + "--iters 2 --val-every 0")).code, 0);
+  EXPECT_FALSE(contains(read_text(config), "#")) << "a run in one go has no remark";
+  for (const char* more : {"--extend 3", "--extend 1", ""}) {
+    const Outcome o = run_patchcl("train --resume " + run + " " + more);
+    ASSERT_EQ(o.code, 0) << o.output;
+  }
+  EXPECT_TRUE(read_text(config).starts_with("# 2 steps, then 3 more with --extend; in one go"))
+      << read_text(config);
+  EXPECT_TRUE(contains(read_text(config), "\n# 5 steps, then 1 more with --extend; in one go"));
+  const Outcome o = run_patchcl("train --config " + config + " --out " + folder / "again");
+  EXPECT_EQ(o.code, 0) << o.output;
+  EXPECT_FALSE(contains(read_text(folder / "again/config.toml"), "#"));
+}
+
 TEST(Resume, TheFolderOfABareNameIsThisOne) {
   EXPECT_EQ(folder_of("last.safetensors"), ".");
   EXPECT_EQ(folder_of("runs/last.safetensors"), "runs");

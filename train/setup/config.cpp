@@ -158,7 +158,7 @@ void check_train_options(const std::vector<std::string>& arguments) {
 std::string to_toml(TrainConfig config, const Method& method) {
   OptionList general;
   config.declare(general);
-  return general.toml() + method.options().toml();
+  return config.remarks + general.toml() + method.options().toml();
 }
 
 TrainConfig from_toml(const std::string& text, const std::string& where) {
@@ -170,6 +170,9 @@ TrainConfig from_toml(const std::string& text, const std::string& where) {
     for (const auto& [name, value] : toml_values(text))
       (general.contains(name) ? general : method->options()).set(name, value);
     config.method_options = method->options().values();
+    TextIn lines(text);
+    for (std::string line; std::getline(lines, line);)
+      if (line.starts_with('#')) config.remarks += line + "\n";
   } catch (const std::exception& e) {
     fail(ExitCode::checkpoint, "train", where, " cannot be read: ", e.what());
   }

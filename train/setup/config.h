@@ -82,6 +82,7 @@ struct TrainConfig {
   std::string weights;            // file to start from
   bool allow_other_bits = false;  // of a resume on another CPU
   int64_t extend = 0;             // steps beyond those of the resumed run
+  std::string remarks;            // lines of config.toml with a # before: what no option says
   int64_t val_every = 200;
   int64_t log_every = 10;
   int64_t picture_every = 0;  // 0: at the end only
@@ -94,7 +95,7 @@ struct TrainConfig {
   bool anomaly = false;
   bool tensorboard = false, png = false;
 
-  // All of them but the method's, `resume` and `weights`, which a resumed run has no use for.
+  // All of them but the method's, `remarks`, `resume` and `weights`, which a resumed run has no use for.
   void declare(OptionList& options);
   // Threads and device as this machine has them, --fit as the data suggest; sets the process's threads,
   // kernels and math mode. Error(usage) for what does not fit together.
@@ -126,9 +127,9 @@ std::string method_of(const std::vector<std::string>& arguments, const std::stri
 // Error(usage) when `patchcl train` would refuse these options before it looks at data.
 void check_train_options(const std::vector<std::string>& arguments);
 
-// A configuration as config.toml has it, resolved, with the options of `method`.
+// A configuration as config.toml has it, resolved, with the options of `method`; remarks first.
 std::string to_toml(TrainConfig config, const Method& method);
-// And back. Error(checkpoint) naming `where` when it cannot be read.
+// And back, remarks included. Error(checkpoint) naming `where` when it cannot be read.
 TrainConfig from_toml(const std::string& text, const std::string& where);
 // Name and value of each of its options, known or not. Error(checkpoint) naming `where` likewise.
 std::map<std::string, std::string> values_in(const std::string& toml, const std::string& where);
