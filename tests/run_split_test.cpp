@@ -94,6 +94,15 @@ TEST_F(RunSplit, OfAPlainRunNeedsNoWord) {
   EXPECT_FALSE(contains(o.output, "split as in")) << o.output;
 }
 
+TEST_F(RunSplit, IsFoundInAFolderWithACommaInItsName) {
+  const std::string run = folder_ / "lr=0,01";
+  train(run, "--fold 3/5");
+  const Outcome o = eval("--data " + kData + " --weights " + run);
+  ASSERT_EQ(o.code, 0) << o.output;
+  EXPECT_TRUE(contains(o.output, "split as in " + run)) << o.output;
+  EXPECT_EQ(eval("--data " + kData + " --fold 1/5 --weights " + run_ + "," + run_).code, 0);
+}
+
 // Its training holds out the second of five pictures.
 class RunOnPictures : public RunSplit {
  protected:
