@@ -143,7 +143,7 @@ void check_names(const Layout& layout, DataReport& report) {
 
 void demand_a_label(const Layout& layout, std::vector<std::string>& problems) {
   try {
-    labeled_ids(layout.train, {});
+    labeled_ids(layout, {});
   } catch (const Error& e) {
     problems.push_back(e.what());
   }

@@ -70,8 +70,10 @@ void regroup(Layout& layout, const std::string& expression) {
 
 }  // namespace
 
+bool is_generated(const std::string& where) { return where == "phantom" || where.starts_with("phantom:"); }
+
 Layout open_layout(const std::string& where, const ReadOptions& options) {
-  const bool generated = where == "phantom" || where.starts_with("phantom:");
+  const bool generated = is_generated(where);
   Layout layout = generated ? phantom_layout(parse_phantom(where)) : read_folder(where);
   if (const std::string splits = where + "/splits_final.json"; !generated && fs::exists(splits))
     layout.folds = read_folds(splits);
@@ -124,6 +126,7 @@ std::vector<std::string> read_list(const std::string& path) {
   if (!file) fail(ExitCode::data, "data", path, ": no such list");
   std::vector<std::string> lines;
   for (std::string line; std::getline(file, line);) {
+    if (lines.empty() && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);  // the mark of a file in UTF-8
     const size_t begin = line.find_first_not_of(" \t\r"), end = line.find_last_not_of(" \t\r");
     if (begin != std::string::npos) lines.push_back(line.substr(begin, end - begin + 1));
   }

@@ -69,6 +69,9 @@ struct Layout {
 // misses a file that a list names; Error(usage) for options that cannot be read.
 Layout open_layout(const std::string& where, const ReadOptions& options = {});
 
+// Whether it is a phantom and no folder.
+bool is_generated(const std::string& where);
+
 // The class numbers of a labelled source, and those that the stored numbers of its mask mean.
 Grid read_label(const Layout& layout, const Source& source);
 Grid class_numbers(const Layout& layout, Grid stored, const std::string& path);
@@ -83,7 +86,7 @@ Layout folder_layout(const std::string& dir);
 // Whether it is of that convention.
 bool is_acdc(const std::string& dir);
 
-// The lines of a list file without blanks, carriage returns and empty lines. Error(data) when it cannot be
+// The lines of a list file without blanks, carriage returns, empty lines and a mark of UTF-8. Error(data) when it cannot be
 // read.
 std::vector<std::string> read_list(const std::string& path);
 

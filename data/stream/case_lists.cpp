@@ -14,7 +14,7 @@ CaseLists case_lists(Layout layout, const DatasetOptions& options) {
   divide(lists.layout, options);
   std::vector<Source>& train = lists.layout.train;
   if (train.empty()) fail(ExitCode::data, "data", lists.layout.name, " data without a training case");
-  const std::set<std::string> with_label = labeled_ids(train, options.labeled);
+  const std::set<std::string> with_label = labeled_ids(lists.layout, options.labeled);
   const auto labeled_here = [&](const Source& s) { return s.labeled() && with_label.contains(s.id); };
   lists.labeled = std::stable_partition(train.begin(), train.end(), labeled_here) - train.begin();
   std::erase_if(lists.layout.validation, [](const Source& s) { return !s.labeled(); });

@@ -133,7 +133,38 @@ std::set<std::string> ids_of(const std::vector<Source>& train, const std::set<st
   return ids;
 }
 
+// Why no label of that name may be read.
+[[noreturn]] void refuse_name(const std::string& file, const std::string& name, const Layout& divided) {
+  const auto is_it = [&](const Source& s) { return s.id == name || s.group == name; };
+  const auto holds = [&](const std::vector<Source>& all) {
+    return std::any_of(all.begin(), all.end(), is_it);
+  };
+  std::string why =
+      "which is no case; a line is the name of a case, without folder and ending, or of a patient: '" +
+      divided.train.front().id + "'";
+  if (holds(divided.train)) why = "which has no label; take the line out";
+  if (holds(divided.validation) || holds(divided.test))
+    why = "which is held out and not trained on; take the line out, or hold others out (--val, --fold)";
+  fail(ExitCode::usage, "data", file, " names '", name, "', ", why);
+}
+
+// What is read as a number: a count or, with % behind it, a share.
+struct Amount {
+  bool count = false, share = false;
+  double number = 0;
+};
+Amount amount_of(const std::string& text) {
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  return {*end == 0 && number == std::floor(number) && !text.empty(), std::string(end) == "%", number};
+}
+
 }  // namespace
+
+bool Budget::is_file() const {
+  const Amount amount = amount_of(text);
+  return !amount.count && !amount.share;
+}
 
 std::vector<std::string> groups_of(const std::vector<Source>& sources, bool labeled_only) {
   std::vector<std::string> order;
@@ -159,7 +190,8 @@ void divide(Layout& layout, const DatasetOptions& options) {
   }
 }
 
-std::set<std::string> labeled_ids(const std::vector<Source>& train, const Budget& budget) {
+std::set<std::string> labeled_ids(const Layout& divided, const Budget& budget) {
+  const std::vector<Source>& train = divided.train;
   const std::vector<std::string> groups = groups_of(train, /*labeled_only=*/true);
   const int64_t n = int64_t(groups.size());
   if (n == 0)
@@ -168,10 +200,7 @@ std::set<std::string> labeled_ids(const std::vector<Source>& train, const Budget
         "image's name or NAME_mask, in the image's folder as NAME_mask, NAME_label, NAME_seg or NAME_gt, in "
         "labelsTr/ (MSD, nnU-Net) and as \"label\" in .h5 files (SSL4MIS)");
   const std::string& text = budget.text;
-  char* end = nullptr;
-  const double number = std::strtod(text.c_str(), &end);
-  const bool share = std::string(end) == "%",
-             count = *end == 0 && number == std::floor(number) && !text.empty();
+  const auto [count, share, number] = amount_of(text);
   const auto first = [&](int64_t patients) {
     return ids_of(train, {groups.begin(), groups.begin() + patients});
   };
@@ -188,8 +217,7 @@ std::set<std::string> labeled_ids(const std::vector<Source>& train, const Budget
   std::set<std::string> named;
   for (const std::string& name : read_list(text)) {
     const std::set<std::string> ids = ids_of(train, {name});
-    if (ids.empty())
-      fail(ExitCode::usage, "data", text, " names '", name, "', which is no training case with a label");
+    if (ids.empty()) refuse_name(text, name, divided);
     named.insert(ids.begin(), ids.end());
   }
   if (named.empty()) fail(ExitCode::data, "data", text, " names no labelled case");

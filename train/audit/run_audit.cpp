@@ -33,6 +33,7 @@ AuditedStep prepare_run(const std::string& run, const std::string& moved) {
   const int64_t iteration = iteration_of(file, path);
   TrainConfig c = from_toml(file.metadata.at("config"), path);
   if (!moved.empty()) c.data = moved;
+  c.resume = run;
   c.device = DeviceChoice::cpu;  // where the audit computes, wherever the run did
   set_threads(c.threads);
   const Dataset data = Dataset::open(c.data, c.dataset_options());

@@ -24,7 +24,7 @@ bool is_one_place(const std::string& a, const std::string& b) {
 }
 
 // As the run read and divided its data.
-DatasetOptions options_of(const std::map<std::string, std::string>& values) {
+DatasetOptions options_of(const std::string& folder, const std::map<std::string, std::string>& values) {
   DatasetOptions options;
   OptionList list;
   list.add("labeled", options.labeled.text, "");
@@ -32,6 +32,7 @@ DatasetOptions options_of(const std::map<std::string, std::string>& values) {
   declare_read_options(list, options.read);
   for (const std::string& name : list.names())
     if (const auto found = values.find(name); found != values.end()) list.set(name, found->second);
+  options.labeled = labeled_of_run(folder, options.labeled.text);
   return options;
 }
 
@@ -58,7 +59,7 @@ std::optional<RunData> run_data(const std::string& weights, const std::string& d
   }
   if (here) run.match = RunData::Match::changed;
   try {
-    const DatasetOptions options = options_of(run.values);
+    const DatasetOptions options = options_of(folder, run.values);
     const CaseLists lists = case_lists(open_layout(data, options.read), options);
     const std::string now = lists.fingerprint();
     run.why = "its lists have fingerprint " + then + ", today's " + now;

@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <optional>
 
@@ -12,6 +11,7 @@
 #include "tensor/text.h"
 #include "train/options/toml.h"
 #include "train/setup/checkpoint.h"
+#include "train/setup/run_record.h"
 
 namespace patchcl {
 
@@ -32,14 +32,21 @@ std::string method_in_file(const std::string& file, const std::string& otherwise
   }
 }
 
-// A word that begins with no number can only be a file of names.
-void demand_labeled(const std::string& labeled) {
-  char* end = nullptr;
-  std::strtod(labeled.c_str(), &end);
-  if (end == labeled.c_str() && !std::filesystem::is_regular_file(labeled))
-    fail(ExitCode::usage, "options", "--labeled '", labeled,
-        "': there is no such file; name one that lists cases, or say a count (7), a share (10%) or -1 for "
-        "all");
+// `labeled` can be a file only. Of a run that goes on: with the place where it would be found.
+void demand_list(const std::string& labeled, const std::string& run) {
+  if (std::filesystem::is_regular_file(labeled)) return;
+  if (!run.empty())
+    fail(ExitCode::usage, "options", "--labeled '", labeled, "' of ", run,
+        ": there is no such file any more; put the list into the run as ", folder_of(run), "/labeled.txt");
+  fail(ExitCode::usage, "options", "--labeled '", labeled,
+      "': there is no such file; name one that lists cases, or say a count (7), a share (10%) or -1 for all");
+}
+
+// Those of a run that goes on.
+void demand_data(const std::string& data, const std::string& run) {
+  if (is_generated(data) || std::filesystem::exists(data)) return;
+  fail(ExitCode::data, "data", data, ": there is no such folder; it is where ", run,
+      " had its data, say with --data where they lie now");
 }
 
 std::string description_of(Fit fit, const std::string& side) {
@@ -69,8 +76,10 @@ std::string TrainConfig::describe() const {
 }
 
 DatasetOptions TrainConfig::dataset_options() const {
-  demand_labeled(labeled);
-  return {.labeled = labeled, .validation = val, .tune = tune, .border = border, .fold = fold, .read = read};
+  const Budget budget = resume.empty() ? labeled : labeled_of_run(folder_of(resume), labeled);
+  if (budget.is_file()) demand_list(budget.text, resume);
+  if (!resume.empty()) demand_data(data, resume);
+  return {.labeled = budget, .validation = val, .tune = tune, .border = border, .fold = fold, .read = read};
 }
 
 RunShape TrainConfig::run_shape() const {
