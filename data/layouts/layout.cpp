@@ -74,7 +74,12 @@ bool is_generated(const std::string& where) { return where == "phantom" || where
 
 Layout open_layout(const std::string& where, const ReadOptions& options) {
   const bool generated = is_generated(where);
-  Layout layout = generated ? phantom_layout(parse_phantom(where)) : read_folder(where);
+  Layout layout;
+  try {
+    layout = generated ? phantom_layout(parse_phantom(where)) : read_folder(where);
+  } catch (const fs::filesystem_error& e) {
+    fail(ExitCode::data, "data", e.path1().string(), " cannot be read: ", e.code().message());
+  }
   if (const std::string splits = where + "/splits_final.json"; !generated && fs::exists(splits))
     layout.folds = read_folds(splits);
   layout.labels = parse_label_map(options.label_values, options.label_colors);

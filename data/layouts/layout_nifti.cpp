@@ -196,8 +196,6 @@ Layout nifti_layout(const std::string& dir) {
     fail(ExitCode::data, "data", path, " is broken: ", e.what());
   } catch (const std::logic_error&) {
     fail(ExitCode::data, "data", path, " has labels that are not numbered 0, 1, 2, ...");
-  } catch (const fs::filesystem_error& e) {
-    fail(ExitCode::data, "data", e.what());
   }
   return layout;
 }
