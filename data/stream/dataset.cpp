@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <set>
 #include <utility>
 
 #include "data/formats/readers.h"
@@ -100,6 +101,19 @@ void Dataset::find_classes(const std::vector<Source>& labeled, int64_t classes) 
   }
 }
 
+// Those that no label to train on shows, with their numbers.
+std::vector<std::string> Dataset::unseen_classes() const {
+  std::set<uint8_t> seen;
+  for (int64_t i = 0; i < labeled_items_ && int64_t(seen.size()) < classes(); ++i) {
+    const Slice s = item(i);
+    seen.insert(s.label, s.label + s.height * s.width);
+  }
+  std::vector<std::string> unseen;
+  for (int64_t k = 0; k < classes(); ++k)
+    if (!seen.contains(uint8_t(k))) unseen.push_back(std::to_string(k) + " " + class_names_[size_t(k)]);
+  return unseen;
+}
+
 std::string Dataset::describe() const {
   TextOut s;
   s << "data: " << layout_.name << ", " << counted(cases_, "training patient") << " ("
@@ -111,6 +125,9 @@ std::string Dataset::describe() const {
   s << "\n";
   if (labeled_items_ == items())
     s << "  all have labels: where a method wants images without, it gets these, their labels unread\n";
+  if (const std::vector<std::string> unseen = unseen_classes(); !unseen.empty())
+    s << "  no labelled image shows " << listed(unseen, ", ")
+      << ", which cannot be learnt; label other cases (--labeled)\n";
   if (validation_cases() == 0) s << "  nothing to validate on; --val N holds cases out\n";
   for (const std::string& note : layout_.notes) s << "  " << note << "\n";
   return s.str();

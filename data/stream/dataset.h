@@ -56,7 +56,8 @@ class Dataset {
   // That of CaseLists.
   const std::string& fingerprint() const { return fingerprint_; }
 
-  // What was found and how it was read and divided, for people: one fact a line.
+  // What was found and how it was read and divided, for people: one fact a line. Reads labelled images until
+  // each class was seen.
   std::string describe() const;
 
   // Whole cases with labels of the validation split (or the one that the options name), in list order.
@@ -71,6 +72,7 @@ class Dataset {
   Volume read(const Source& source, bool with_label) const;
   void mark_borders(Volume& v) const;
   void find_classes(const std::vector<Source>& labeled, int64_t classes);
+  std::vector<std::string> unseen_classes() const;
 
   Layout layout_;
   std::string fingerprint_;

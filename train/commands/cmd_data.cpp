@@ -1,7 +1,5 @@
 // patchcl data: what a data set holds, and the same data set in a form that other programs read.
 #include <CLI/CLI.hpp>
-#include <unistd.h>
-
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -12,6 +10,7 @@
 #include "tensor/text.h"
 #include "train/commands/command.h"
 #include "train/commands/data_flags.h"
+#include "train/evaluate/terminal.h"
 #include "train/options/option_list.h"
 
 namespace patchcl {
@@ -21,7 +20,7 @@ using nlohmann::ordered_json;
 
 // "23/150" on a terminal, nothing elsewhere.
 void show_progress(int64_t done, int64_t all) {
-  if (!isatty(STDERR_FILENO)) return;
+  if (!rewrites_lines(stderr)) return;
   std::fprintf(stderr, "\r%lld/%lld%s", static_cast<long long>(done), static_cast<long long>(all),
       done == all ? "\n" : "");
 }
