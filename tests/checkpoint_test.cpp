@@ -13,6 +13,7 @@
 
 using namespace patchcl;
 using namespace patchcl::test;
+using patchcl::test::Outcome;
 namespace fs = std::filesystem;
 
 namespace {

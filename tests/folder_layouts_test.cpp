@@ -283,4 +283,21 @@ TEST(NoPicture, TheFolderOfImagesSaysWhatItHoldsAndWhatIsKnown) {
   EXPECT_TRUE(contains(refused(flat.path()), "pictures end in .png"));
 }
 
+// As a Mac writes names: the letter and then its dots.
+TEST(MaskNames, InAnotherUnicodeFormAreSaidToLookAlike) {
+  const TemporaryFolder folder;
+  const std::string composed = "J\xC3\xBCrgen", apart = "Ju\xCC\x88rgen",
+                    said = "differ in their Unicode form";
+  put_picture(folder / "images/" + composed + ".png");
+  put_mask(folder / "masks/" + apart + "_mask.png");
+  EXPECT_TRUE(contains(refused(folder.path()), said)) << refused(folder.path());
+  put_picture(folder / "images/b.png");
+  put_mask(folder / "masks/b.png");
+  put_mask(folder / "masks/z.png");
+  const std::vector<std::string> problems = open_layout(folder.path()).problems;
+  ASSERT_EQ(problems.size(), 2u);
+  EXPECT_TRUE(contains(problems[0], said)) << problems[0];
+  EXPECT_FALSE(contains(problems[1], said)) << problems[1];
+}
+
 }  // namespace

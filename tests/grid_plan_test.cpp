@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "tensor/file.h"
+#include "tensor/text.h"
 #include "tests/command_line.h"
 #include "train/commands/grid.h"
 #include "train/commands/grid_record.h"
@@ -59,6 +60,43 @@ TEST(GridPlan, NumbersOfSeveralLinesAddUpAndNoneIsThereTwice) {
     EXPECT_TRUE(contains(said, "bad.plan:3: ")) << said;
     EXPECT_TRUE(contains(said, "is there already; a run counts once")) << said;
   }
+}
+
+TEST(GridPlan, WordsAreThoseOfAShell) {
+  const auto are = [](const std::string& text, const std::vector<std::string>& wanted) {
+    EXPECT_EQ(words(text, "here"), wanted) << text;
+  };
+  are("  a \t b#c d", {"a", "b"});
+  are("--data '/my data/#1' x\"y z\"''", {"--data", "/my data/#1", "xy z"});
+  are("--group ^(case\\d+) '' a\\ b\\'", {"--group", "^(case\\d+)", "", "a b'"});
+  EXPECT_THROW(words("a 'b", "here"), Error);
+  for (const std::string& word : {"it's", "a b", "#", "\\d\"", "", "$x"}) are(in_shell(word), {word});
+}
+
+TEST(GridPlan, PathsWithBlanksStandInQuotes) {
+  const TemporaryFolder folder;
+  const std::string plan = folder / "p.plan", runs = folder / "grid runs", data = folder / "my data";
+  ASSERT_EQ(
+      run_patchcl("data convert phantom:cases=5,val=0,size=16,slices=1 '" + data + "' --as png").code, 0);
+  write_text(plan, "labeled -1\nseeds 1\ntrain --data '" + data +
+                       "' --size 16 --widths 2,4 --dropout 0,0 --batch 2 " +
+                       "--iters 1 --device cpu\neval --data \"" + data + "\"\nvariant a\n");
+  const std::string command = "grid " + plan + " --more \"--group '^(.+)'\" --out '" + runs + "'";
+  const Outcome o = run_patchcl(command);
+  ASSERT_EQ(o.code, 0) << o.output;
+  EXPECT_TRUE(contains(o.output, "Dice %, all labelled")) << o.output;
+  EXPECT_FALSE(contains(o.output, "-1 labelled")) << o.output;
+  const Outcome again = run_patchcl(command);
+  EXPECT_EQ(again.code, 0) << "the options of then are read as those of now: " << again.output;
+}
+
+TEST(GridPlan, AMistakeOfALineTrainIsNamedByItsLine) {
+  const TemporaryFolder folder;
+  const std::string plan = folder / "p.plan", head = "labeled 2\nseeds 1\ntrain --iters 1\n";
+  write_text(plan, head + "train --data my data\nvariant a --method patchcl\n");
+  const Outcome o = run_patchcl("grid " + plan + " --out " + folder / "runs");
+  EXPECT_EQ(o.code, 2) << o.output;
+  EXPECT_TRUE(contains(o.output, plan + ":4, line 'train': ")) << o.output;
 }
 
 TEST(GridPlan, ObjectsHaveNoTable) {

@@ -88,6 +88,39 @@ TEST(Messages, AListOfLabelledCasesThatIsMissingIsSaid) {
       "--labeled '7x': there is no such file; say a count (7), a share (10%)");
 }
 
+TEST(Messages, WhatOtherProgramsCallAnOptionIsUnderstood) {
+  for (const auto& [theirs, ours] :
+      {std::pair("--batch-size 4", "--batch"), {"--batch_size=4", "--batch"}, {"--epochs 3", "--iters"},
+          {"--learning-rate 1", "--lr"}, {"--base_lr 1", "--lr"}, {"--max_iterations 9", "--iters"},
+          {"--gpu 0", "--device"}, {"--exp x", "--out"}, {"--Val_Every 2", "--val-every"}})
+    expect_refused(std::string("train --data phantom ") + theirs, ExitCode::usage,
+        std::string("did you mean '") + ours + "'?");
+  const TemporaryFolder folder;
+  write_text(folder / "c.toml", "base_lr = 0.1\n");
+  expect_refused("train --data phantom --config " + folder / "c.toml", ExitCode::usage, "did you mean 'lr'?");
+  expect_refused("trian --data phantom", ExitCode::usage, "no command 'trian'; did you mean 'train'?");
+  expect_refused("methods PatchCL", ExitCode::usage, "did you mean 'patchcl'?");
+}
+
+TEST(Messages, AWordTooManyIsNoOption) {
+  expect_refused(
+      "train --data my data", ExitCode::usage, "'data' is one word too many here; a name with blanks");
+  expect_refused(
+      "predict " + kWeights + "a.png b.png out", ExitCode::usage, "of several images their folder is named");
+}
+
+TEST(Messages, WhatTheParserSaysIsAnErrorToo) {
+  for (const char* command : {"eval --math fp16 --weights x --data phantom", "eval --data phantom", "data"}) {
+    const Outcome o = run_patchcl(command);
+    EXPECT_EQ(o.code, 2) << o.output;
+    EXPECT_TRUE(o.output.starts_with("error: [options] ")) << o.output;
+  }
+}
+
+TEST(Messages, AFolderThatCannotBeReadIsAnErrorOfData) {
+  expect_refused("data check " + std::string(300, 'x'), ExitCode::data, "cannot be read: ");
+}
+
 // The same words and exit code for every ending that no mask can have, before anything is computed.
 TEST(Messages, AMaskHasOneOfFourEndings) {
   const TemporaryFolder folder;

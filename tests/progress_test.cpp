@@ -65,6 +65,18 @@ TEST(Progress, FitsItsTerminalAndSaysFirstWhenItWillBeDone) {
   EXPECT_GT(lines, 0) << printed;
 }
 
+TEST(Progress, TheLastLineOfARunIsWhole) {
+  const TemporaryFolder folder;
+  const std::string train =
+      "build/patchcl train --data phantom:cases=4,val=1,size=32,slices=2 --size 16 --batch 2 "
+      "--widths 2,4 --dropout 0,0 --threads 1 --iters 2 --val-every 0 --method mean-teacher --out ";
+  const std::string printed = on_terminal(44, "exec " + train + folder / "run");
+  const std::string last = printed.substr(std::min(printed.rfind("done in "), printed.size()));
+  for (const char* part : {"step 2/2", "loss ", "\r\nce ", "consistency "})
+    EXPECT_TRUE(contains(last, part)) << part << "\n" << printed;
+  EXPECT_FALSE(contains(on_terminal(80, "TERM=dumb " + train + folder / "dumb"), "\x1b["));
+}
+
 // A short command shows its last line, which is wiped away before results follow.
 TEST(Progress, IsOfEveryPartOfACommand) {
   const TemporaryFolder folder;

@@ -6,6 +6,7 @@
 #include "tensor/file.h"
 #include "tensor/io.h"
 #include "tests/command_line.h"
+#include "tests/small_data.h"
 #include "train/options/toml.h"
 #include "train/setup/run_folder.h"
 
@@ -44,6 +45,75 @@ TEST(Resume, InAnotherFolderTheRunIsWholeThereAndStaysWhereItWas) {
   EXPECT_EQ(finished.code, 0) << finished.output;
   EXPECT_EQ(read_text(folder / "c/last.safetensors"), last);
   EXPECT_EQ(read_text(folder / "c/results.md"), read_text(a + "/results.md"));
+}
+
+// In one go the learning rate would have been another.
+TEST(Resume, ARunThatWasMadeLongerSaysSoInItsConfig) {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run", config = run + "/config.toml";
+  ASSERT_EQ(run_patchcl(small(run, kPhantom + "--iters 2 --val-every 0")).code, 0);
+  EXPECT_FALSE(contains(read_text(config), "#")) << "a run in one go has no remark";
+  for (const char* more : {"--extend 3", "--extend 1", ""}) {
+    const Outcome o = run_patchcl("train --resume " + run + " " + more);
+    ASSERT_EQ(o.code, 0) << o.output;
+  }
+  EXPECT_TRUE(read_text(config).starts_with("# 2 steps, then 3 more with --extend; in one go"))
+      << read_text(config);
+  EXPECT_TRUE(contains(read_text(config), "\n# 5 steps, then 1 more with --extend; in one go"));
+  const Outcome o = run_patchcl("train --config " + config + " --out " + folder / "again");
+  EXPECT_EQ(o.code, 0) << o.output;
+  EXPECT_FALSE(contains(read_text(folder / "again/config.toml"), "#"));
+}
+
+class LabeledList : public testing::Test {
+ protected:
+  // The second of five pictures has its label read; the last is held out.
+  void SetUp() override {
+    write_tiles(data_);
+    write_file(list_, "\xEF\xBB\xBFtile_1\r\n");
+    const Outcome o = run_patchcl(small(run_, "--data " + data_ + " --labeled " + list_ + " --iters 1"));
+    ASSERT_EQ(o.code, 0) << o.output;
+    EXPECT_TRUE(contains(o.output, "1 of them labelled")) << o.output;
+  }
+  const TemporaryFolder folder_;
+  const std::string data_ = folder_ / "data", list_ = folder_ / "names.txt", run_ = folder_ / "run";
+};
+
+TEST_F(LabeledList, LiesInTheRunWhichGoesOnWithoutTheFile) {
+  fs::remove(list_);
+  fs::rename(data_, folder_ / "moved");
+  const std::string moved = " --data " + folder_ / "moved";
+  for (const std::string& command :
+      {"train --resume " + run_ + " --extend 1", "explain " + run_ + " --html " + folder_ / "x.html"}) {
+    const Outcome gone = run_patchcl(command);
+    EXPECT_EQ(gone.code, 3) << gone.output;
+    EXPECT_TRUE(contains(gone.output, "say with --data where they lie now")) << gone.output;
+    const Outcome o = run_patchcl(command + moved);
+    EXPECT_EQ(o.code, 0) << o.output;
+  }
+  const Outcome copy =
+      run_patchcl("train --resume " + run_ + " --extend 1 --out " + folder_ / "copy" + moved);
+  EXPECT_EQ(copy.code, 0) << copy.output;
+  EXPECT_TRUE(fs::exists(folder_ / "copy/labeled.txt"));
+  fs::remove(run_ + "/labeled.txt");  // as of an older program
+  const Outcome older = run_patchcl("train --resume " + run_ + " --extend 1" + moved);
+  EXPECT_EQ(older.code, 2) << older.output;
+  EXPECT_TRUE(contains(older.output, "put the list into the run as " + run_ + "/labeled.txt"))
+      << older.output;
+}
+
+TEST_F(LabeledList, ThatNamesWhatHasNoLabelToReadSaysWhy) {
+  write_tiles(folder_ / "more");
+  fs::remove(folder_ / "more/masks/tile_0.png");
+  for (const auto& [name, why] :
+      {std::pair("tile_1.png", "no case; a line is the name of a case, without folder and ending"),
+          {"tile_4", "held out and not trained on"}, {"tile_0", "which has no label"}}) {
+    write_file(list_, name);
+    const Outcome o =
+        run_patchcl(small(folder_ / "new", "--val 1 --data " + folder_ / "more" + " --labeled " + list_));
+    EXPECT_EQ(o.code, 2) << o.output;
+    EXPECT_TRUE(contains(o.output, why)) << o.output;
+  }
 }
 
 TEST(Resume, TheFolderOfABareNameIsThisOne) {

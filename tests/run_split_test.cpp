@@ -6,6 +6,7 @@
 
 #include "tensor/file.h"
 #include "tests/command_line.h"
+#include "tests/small_data.h"
 
 using namespace patchcl;
 using namespace patchcl::test;
@@ -18,8 +19,8 @@ const std::string kData = "phantom:cases=5,val=1,size=32,slices=2";
 class RunSplit : public testing::Test {
  protected:
   // A run that holds out the second of five cases.
-  void train(const std::string& run, const std::string& more) const {
-    const Outcome o = run_patchcl("train --data " + kData +
+  void train(const std::string& run, const std::string& more, const std::string& data = kData) const {
+    const Outcome o = run_patchcl("train --data " + data +
                                   " --labeled 2 --size 16 --batch 2 --widths 2,4 --dropout 0,0.1 --threads 1 "
                                   "--device cpu --iters 1 --out " +
                                   run + " " + more);
@@ -91,6 +92,58 @@ TEST_F(RunSplit, OfAPlainRunNeedsNoWord) {
   const Outcome o = eval("--data " + kData + " --weights " + (folder_ / "plain"));
   ASSERT_EQ(o.code, 0) << o.output;
   EXPECT_FALSE(contains(o.output, "split as in")) << o.output;
+}
+
+TEST_F(RunSplit, IsFoundInAFolderWithACommaInItsName) {
+  const std::string run = folder_ / "lr=0,01";
+  train(run, "--fold 3/5");
+  const Outcome o = eval("--data " + kData + " --weights " + run);
+  ASSERT_EQ(o.code, 0) << o.output;
+  EXPECT_TRUE(contains(o.output, "split as in " + run)) << o.output;
+  EXPECT_EQ(eval("--data " + kData + " --fold 1/5 --weights " + run_ + "," + run_).code, 0);
+}
+
+// Its training holds out the second of five pictures.
+class RunOnPictures : public RunSplit {
+ protected:
+  void SetUp() override {
+    write_tiles(data_);
+    train(run_, "--fold 2/5", data_);
+  }
+  const std::string data_ = folder_ / "data";
+};
+
+TEST_F(RunOnPictures, KnowsItsDataWhereverTheyLie) {
+  fs::rename(data_, folder_ / "moved");
+  const Outcome o = eval("--data " + (folder_ / "moved") + " --weights " + run_);
+  ASSERT_EQ(o.code, 0) << o.output;
+  EXPECT_TRUE(contains(o.output, "split as in " + run_ + "/config.toml: --fold 2/5")) << o.output;
+  EXPECT_EQ(scored(), "tile_1 ");
+}
+
+TEST_F(RunOnPictures, DoesNotScoreWhatItTrainedOnWhereCasesWent) {
+  for (const char* folder : {"/images", "/masks"}) fs::remove(data_ + folder + "/tile_1.png");
+  const std::string weights = " --weights " + run_, changed = "does not hold the cases of " + run_;
+  for (const std::string& command :
+      {"eval --data " + data_, "predict --split val " + data_ + " " + folder_ / "masks",
+          "calibrate --data " + data_ + " --out " + folder_ / "int8.safetensors"}) {
+    const Outcome o = run_patchcl(command + weights);
+    EXPECT_EQ(o.code, 3) << o.output;
+    EXPECT_TRUE(contains(o.output, changed) && contains(o.output, "bring them back, or say --split test"))
+        << o.output;
+  }
+  const Outcome told = eval("--val 1 --data " + data_ + weights);
+  EXPECT_EQ(told.code, 0) << told.output;
+  EXPECT_TRUE(contains(told.output, changed)) << told.output;
+}
+
+TEST_F(RunOnPictures, SaysWhichCasesOfAnotherFoldItTrainedOn) {
+  const Outcome o = eval("--data " + data_ + " --fold 1/2 --weights " + run_);
+  ASSERT_EQ(o.code, 0) << o.output;
+  EXPECT_TRUE(contains(o.output, "held out others: it trained on 3 of these 3 cases (tile_0 ...)"))
+      << o.output;
+  const Outcome same = eval("--data " + data_ + " --fold 2/5 --weights " + run_);
+  EXPECT_FALSE(contains(same.output, "held out others")) << same.output;
 }
 
 }  // namespace

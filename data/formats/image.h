@@ -16,8 +16,8 @@ struct ImageInfo {
   int64_t depth = 1;                            // pages of a TIFF: slices of a volume
 };
 
-// What the numbers stand for. A mask holds class numbers: those of a PNG with a palette are the indices,
-// those of a grey PNG of 1, 2 or 4 bits are the stored ones; an image has the palette's colours and goes up
+// What the numbers stand for. A mask holds class numbers: those of a PNG with a palette are the indices (with
+// the colours beside them), those of a grey PNG of 1, 2 or 4 bits are the stored ones; an image has the palette's colours and goes up
 // to 255. JPEG changes numbers and is refused as a mask.
 enum class Use { image, mask };
 

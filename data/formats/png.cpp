@@ -93,6 +93,9 @@ Grid read_png(std::span<const uint8_t> b, const std::string& name, Use use) {
   grid.values.reserve(n);
   for (size_t i = 0; i < n; ++i)
     grid.values.push_back(scale * sample(decoded, bits, i / channels * samples + i % channels));
+  if (stored.colortype == LCT_PALETTE && as_stored)
+    for (size_t i = 0; i < stored.palettesize; ++i)
+      grid.palette.push_back({stored.palette[4 * i], stored.palette[4 * i + 1], stored.palette[4 * i + 2]});
   grid.high = 255;
   if (info.bits == 16) set_range_to_extremes(grid);
   return grid;

@@ -8,6 +8,7 @@
 #include "data/class_names.h"
 #include "data/formats/readers.h"
 #include "data/layouts/mask_values.h"
+#include "data/layouts/palettes.h"
 #include "data/layouts/splits.h"
 #include "tensor/error.h"
 #include "tensor/text.h"
@@ -69,6 +70,7 @@ class Checker {
         return;
       }
       const Grid stored = s.label();
+      if (layout_.numbers_are_classes()) palettes_.add(stored, s.label_path);
       if (values_tell_) values_.add(stored, s.label_path);
       const Grid label = class_numbers(layout_, stored, s.label_path);
       const Volume v = to_volume(s.id, s.path, image, &label, s.label_path);
@@ -113,6 +115,7 @@ class Checker {
   const Layout& layout_;
   const bool values_tell_;  // of classes: neither the folder nor an option does
   MaskValues values_;
+  Palettes palettes_;
   std::map<int64_t, std::vector<std::string>> paths_;  // of images, by their channels
 };
 
@@ -141,7 +144,7 @@ void check_names(const Layout& layout, DataReport& report) {
 
 void demand_a_label(const Layout& layout, std::vector<std::string>& problems) {
   try {
-    labeled_ids(layout.train, {});
+    labeled_ids(layout, {});
   } catch (const Error& e) {
     problems.push_back(e.what());
   }

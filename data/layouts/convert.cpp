@@ -16,6 +16,7 @@
 #include "data/formats/readers.h"
 #include "data/layouts/splits.h"
 #include "tensor/error.h"
+#include "tensor/text.h"
 
 namespace fs = std::filesystem;
 
@@ -138,6 +139,8 @@ class NnunetWriter : public Writer {
     const std::string to = c.split == Split::test || c.label.empty() ? "Ts" : "Tr";
     make_folders(to_ + "/images" + to);
     const std::string like = is_one_nifti(c) ? c.path : "";
+    if (c.split == Split::test) ++tests_;
+    else if (c.label.empty()) ++unlabeled_;
     write_nifti(to_ + "/images" + to + "/" + c.id + "_0000.nii.gz", c.image, exact_type(c.image), like);
     if (c.label.empty()) return;
     make_folders(to_ + "/labels" + to);
@@ -148,6 +151,7 @@ class NnunetWriter : public Writer {
     classes_ = std::max(classes_, int64_t(*std::max_element(c.label.begin(), c.label.end())) + 1);
   }
   void finish(const Layout& layout) override {
+    note_images_ts();
     json labels = json::object();
     for (int64_t k = 0; k < std::max(classes_, int64_t(layout.class_names.size())); ++k)
       labels[class_name(layout.class_names, k)] = k;
@@ -167,7 +171,18 @@ class NnunetWriter : public Writer {
     return is_readable(c.path) && format_of(c.path) == Format::nifti &&
            read_nifti_header(c.path).depth == c.image.depth;
   }
-  int64_t classes_ = 2;
+  // imagesTs is the test split where labelsTs lies beside it, else further images to train on.
+  void note_images_ts() {
+    const bool test = fs::exists(to_ + "/labelsTs");
+    const std::string becomes = test ? "test images" : "unlabelled images to train on";
+    if (tests_ > 0 && unlabeled_ > 0)
+      report_.notes.push_back("imagesTs holds " + counted(unlabeled_, "training image") +
+                              " without labels beside " + counted(tests_, "test image") +
+                              ", and nothing there tells them apart: all are read back as " + becomes);
+    else if (tests_ > 0 && !test)
+      report_.notes.push_back("no test image has labels, so imagesTs is read back as " + becomes);
+  }
+  int64_t classes_ = 2, tests_ = 0, unlabeled_ = 0;
 };
 
 class PngWriter : public Writer {

@@ -39,6 +39,20 @@ int64_t class_of(const LabelMap& map, const double* pixel, size_t channels) {
   };
   return std::find_if(map.entries.begin(), map.entries.end(), is) - map.entries.begin();
 }
+
+// A mask with a palette as its colours, where the map is of colours.
+Grid as_mapped(const Grid& stored, const LabelMap& map) {
+  if (stored.palette.empty() || !map.of_colors()) return stored;
+  Grid colors = stored;
+  colors.channels = 3;
+  colors.palette.clear();
+  colors.values.clear();
+  for (const double number : stored.values)
+    for (size_t c = 0; c < 3; ++c)  // a number beyond the palette has no colour
+      colors.values.push_back(
+          size_t(number) < stored.palette.size() ? stored.palette[size_t(number)][c] : -1);
+  return colors;
+}
 }  // namespace
 
 LabelMap parse_label_map(const std::string& values, const std::string& colors) {
@@ -63,14 +77,16 @@ LabelMap parse_label_map(const std::string& values, const std::string& colors) {
   return map;
 }
 
-bool covers(const LabelMap& map, const Grid& stored) {
+bool covers(const LabelMap& map, const Grid& mask) {
+  const Grid stored = as_mapped(mask, map);
   const size_t channels = size_t(stored.channels);
   for (size_t at = 0; at < stored.values.size(); at += channels)
     if (class_of(map, &stored.values[at], channels) == map.classes()) return false;
   return true;
 }
 
-Grid mapped(const Grid& stored, const LabelMap& map, const std::string& path) {
+Grid mapped(const Grid& mask, const LabelMap& map, const std::string& path) {
+  const Grid stored = as_mapped(mask, map);
   const size_t n = map.entries.at(0).size(), channels = size_t(stored.channels);
   Grid out = stored;
   out.channels = 1;

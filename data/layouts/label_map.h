@@ -1,7 +1,8 @@
 // LabelMap: what the stored values or colours of a mask mean. The first is class 0, the second class 1 ...
 //
 //   --label-values 0,128,255             grey masks: 0 background, 128 class 1, 255 class 2
-//   --label-colors "0,0,0;255,0,0"       coloured masks: black background, red class 1
+//   --label-colors "0,0,0;255,0,0"       coloured masks, those with a palette too: black background, red
+//                                        class 1
 #pragma once
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@ namespace patchcl {
 struct LabelMap {
   std::vector<std::vector<double>> entries;  // one value or three of each class
   bool empty() const { return entries.empty(); }
+  bool of_colors() const { return !empty() && entries.front().size() == 3; }
   int64_t classes() const { return int64_t(entries.size()); }
 };
 

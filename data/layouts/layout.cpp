@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <regex>
+#include <set>
 
 #include "data/formats/readers.h"
 #include "data/layouts/phantom.h"
@@ -70,11 +72,37 @@ void regroup(Layout& layout, const std::string& expression) {
   layout.notes.push_back("patients by --group " + expression);
 }
 
+// Numbers behind the names of a few, as "P00_000" to "P04_003": the few may be patients. A number has to stand in
+// each of these names; "lung_001" and "heart_001" are cases of two kinds.
+void note_shared_beginnings(Layout& layout) {
+  std::set<std::string> beginnings;
+  for (const Source& s : layout.train) {
+    const size_t end = s.id.find_last_not_of("0123456789");
+    const bool numbered =
+        end != std::string::npos && end > 0 && end + 1 < s.id.size() && std::strchr("_-", s.id[end]);
+    const std::string beginning = numbered ? s.id.substr(0, end) : "";
+    if (s.group != s.id || beginning.find_first_of("0123456789") == std::string::npos) return;
+    beginnings.insert(beginning);
+  }
+  if (beginnings.size() < 2 || 2 * beginnings.size() > layout.train.size()) return;
+  layout.notes.push_back(std::to_string(layout.train.size()) + " names, each taken for a patient, have " +
+                         std::to_string(beginnings.size()) + " beginnings (" + *beginnings.begin() + " ... " +
+                         *beginnings.rbegin() +
+                         "): where these are the patients, say --group '^(.*)[_-][0-9]+$'");
+}
+
 }  // namespace
 
+bool is_generated(const std::string& where) { return where == "phantom" || where.starts_with("phantom:"); }
+
 Layout open_layout(const std::string& where, const ReadOptions& options) {
-  const bool generated = where == "phantom" || where.starts_with("phantom:");
-  Layout layout = generated ? phantom_layout(parse_phantom(where)) : read_folder(where);
+  const bool generated = is_generated(where);
+  Layout layout;
+  try {
+    layout = generated ? phantom_layout(parse_phantom(where)) : read_folder(where);
+  } catch (const fs::filesystem_error& e) {
+    fail(ExitCode::data, "data", e.path1().string(), " cannot be read: ", e.code().message());
+  }
   if (const std::string splits = where + "/splits_final.json"; !generated && fs::exists(splits))
     layout.folds = read_folds(splits);
   layout.labels = parse_label_map(options.label_values, options.label_colors);
@@ -87,7 +115,8 @@ Layout open_layout(const std::string& where, const ReadOptions& options) {
     layout.class_names = {"background", "object"};
     layout.notes.push_back("masks number objects (--instance-masks): 0 background, any other number class 1");
   }
-  if (!options.group.empty()) regroup(layout, options.group);
+  if (options.group.empty()) note_shared_beginnings(layout);
+  else regroup(layout, options.group);
   return layout;
 }
 
@@ -126,6 +155,7 @@ std::vector<std::string> read_list(const std::string& path) {
   if (!file) fail(ExitCode::data, "data", path, ": no such list");
   std::vector<std::string> lines;
   for (std::string line; std::getline(file, line);) {
+    if (lines.empty() && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);  // the mark of a file in UTF-8
     const size_t begin = line.find_first_not_of(" \t\r"), end = line.find_last_not_of(" \t\r");
     if (begin != std::string::npos) lines.push_back(line.substr(begin, end - begin + 1));
   }

@@ -57,6 +57,8 @@ struct Layout {
   std::vector<std::string> notes;     // what was found and how it was read, for people
   std::vector<std::string> problems;  // what was found and left aside, though it may spoil a training
 
+  // Whether the numbers of a mask stand for classes, and not its colours nor objects.
+  bool numbers_are_classes() const { return !instance_masks && !labels.of_colors(); }
   const std::vector<Source>& of(Split split) const {
     if (split == Split::train) return train;
     return split == Split::test ? test : validation;
@@ -66,6 +68,9 @@ struct Layout {
 // Throws Error(data) when `where` is missing, is no layout of the list above (naming what was seen), or
 // misses a file that a list names; Error(usage) for options that cannot be read.
 Layout open_layout(const std::string& where, const ReadOptions& options = {});
+
+// Whether it is a phantom and no folder.
+bool is_generated(const std::string& where);
 
 // The class numbers of a labelled source, and those that the stored numbers of its mask mean.
 Grid read_label(const Layout& layout, const Source& source);
@@ -81,7 +86,7 @@ Layout folder_layout(const std::string& dir);
 // Whether it is of that convention.
 bool is_acdc(const std::string& dir);
 
-// The lines of a list file without blanks, carriage returns and empty lines. Error(data) when it cannot be
+// The lines of a list file without blanks, carriage returns, empty lines and a mark of UTF-8. Error(data) when it cannot be
 // read.
 std::vector<std::string> read_list(const std::string& path);
 

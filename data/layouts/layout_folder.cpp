@@ -7,9 +7,7 @@
 //   x.png x_mask.png                side by side: _mask _label _seg _anno ...; x_image.png x_mask.png too
 //   unlabeled/                      beside any of them: further images to train on
 //
-// A mask has the stem of its image, with or without one of the suffixes. Where only an image's suffix, _image
-// or _img, keeps the two apart, the case is called without it. Masks hold class numbers (of a palette: the
-// indices).
+// Which mask is whose their names say (mask_names.h). Masks hold class numbers (of a palette: the indices).
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -17,6 +15,7 @@
 
 #include "data/formats/readers.h"
 #include "data/layouts/layout.h"
+#include "data/layouts/mask_names.h"
 #include "data/layouts/source_files.h"
 #include "tensor/error.h"
 
@@ -30,9 +29,7 @@ using Words = std::vector<std::string>;
 const Words kImages{"images", "image", "imgs", "img"},
     kMasks{"masks", "mask", "labels", "label", "annotations", "annotation", "segmentations", "gt"},
     kTrain{"train", "training"}, kValidation{"val", "valid", "validation"}, kTest{"test", "testing"},
-    kUnlabeled{"unlabeled", "unlabelled"},
-    kSuffixes{"_mask", "_masks", "_label", "_labels", "_seg", "_segmentation", "_anno", "_annotation", "_gt"},
-    kImageSuffixes{"_image", "_img"};
+    kUnlabeled{"unlabeled", "unlabelled"};
 
 // The folder of one of these names; empty when there is none.
 std::string folder_in(const std::string& dir, const Words& names) {
@@ -50,8 +47,6 @@ bool is_image(const std::string& path) {
   }
 }
 
-using Files = std::map<std::string, std::string>;  // stem to path
-
 Files files_in(const std::string& dir) {
   Files files;
   for (const auto& entry : fs::directory_iterator(dir)) {
@@ -64,72 +59,8 @@ Files files_in(const std::string& dir) {
   return files;
 }
 
-// "x" of "x_mask"; of "x_mask_1" the image "x_1" where there is one, else "x"; empty without such a suffix.
-std::string image_of_mask(const Files& images, const std::string& stem) {
-  const size_t end = stem.find_last_not_of("0123456789");
-  const bool numbered = end != std::string::npos && stem[end] == '_' && end + 1 < stem.size();
-  const std::string name = numbered ? stem.substr(0, end) : stem, number = numbered ? stem.substr(end) : "";
-  for (const std::string& suffix : kSuffixes) {
-    if (!name.ends_with(suffix) || name.size() == suffix.size()) continue;
-    const std::string image = name.substr(0, name.size() - suffix.size());
-    return images.contains(image + number) ? image + number : image;
-  }
-  return "";
-}
-
-bool has_mask_beside(const Files& files, const std::string& stem) {
-  return std::any_of(kSuffixes.begin(), kSuffixes.end(),
-      [&](const std::string& suffix) { return files.contains(stem + suffix); });
-}
-
-// Whether there is an image of that stem; one of "stem_image" is called by it from then on.
-bool finds(Files& images, const std::string& stem) {
-  if (images.contains(stem)) return true;
-  if (stem.empty()) return false;
-  for (const std::string& suffix : kImageSuffixes) {
-    auto image = images.extract(stem + suffix);
-    if (image.empty()) continue;
-    image.key() = stem;
-    images.insert(std::move(image));
-    return true;
-  }
-  return false;
-}
-
-void add_mask(Files& masks, const std::string& image, const std::string& path) {
-  const auto [other, added] = masks.emplace(image, path);
-  if (!added)
-    fail(ExitCode::data, "data", other->second, " and ", path, " are both masks of the image '", image,
-        "'; join them in one file, or take one of them away");
-}
-
-// By the images that they belong to; `lonely` are those without one. From `images` they are taken out.
-Files masks_beside(Files& images, Files& lonely) {
-  Files masks;
-  const Files all = images;
-  for (const auto& [stem, path] : all) {
-    const std::string image = image_of_mask(all, stem);
-    if (image.empty() || has_mask_beside(all, stem)) continue;  // "x_seg" beside "x_seg_mask" is an image
-    if (!finds(images, image)) {
-      lonely[stem] = path;
-      continue;
-    }
-    add_mask(masks, image, path);
-    images.erase(stem);
-  }
-  return masks;
-}
-
-Files masks_apart(Files& images, const std::string& dir, Files& lonely) {
-  Files masks;
-  if (dir.empty()) return masks;
-  for (const auto& [stem, path] : files_in(dir)) {
-    const std::string image = finds(images, stem) ? stem : image_of_mask(images, stem);
-    if (finds(images, image)) add_mask(masks, image, path);
-    else lonely[stem] = path;
-  }
-  return masks;
-}
+// None where there is no folder.
+Files masks_in(const std::string& dir) { return dir.empty() ? Files{} : files_in(dir); }
 
 // The first three.
 std::string some_of(const Files& files) {
@@ -159,8 +90,8 @@ class Reader {
   // Images with the masks of another folder; of the same where `masks` is it; without, where it is empty.
   std::vector<Source> pairs(const std::string& images, const std::string& masks) {
     Files image_files = files_in(images), lonely;
-    const Files mask_files =
-        masks == images ? masks_beside(image_files, lonely) : masks_apart(image_files, masks, lonely);
+    const Files mask_files = masks == images ? masks_beside(image_files, lonely)
+                                             : masks_apart(image_files, masks_in(masks), lonely);
     std::vector<Source> sources;
     for (const auto& [stem, path] : image_files) {
       const auto mask = mask_files.find(stem);
@@ -169,7 +100,7 @@ class Reader {
     if (mask_files.empty() && masks != images && !lonely.empty())
       fail(ExitCode::data, "data", "no mask in ", masks, " (", names_in(masks),
           ") has the name of an image in ", images, " (", names_in(images),
-          "); wants x.png and x.png, or x_mask.png");
+          "); wants x.png and x.png, or x_mask.png", look_alike(image_files, lonely));
     std::string note = images + ": " + std::to_string(sources.size()) + " images";
     if (!masks.empty())
       note += ", " + std::to_string(mask_files.size()) + " masks " + place_of(images, masks);
@@ -180,7 +111,8 @@ class Reader {
     for (const auto& [stem, path] : lonely)
       layout_.problems.push_back(
           path + ": a mask, but no image in " + images +
-          " has its name, and an image without a mask is unlabelled; rename one of them");
+          " has its name, and an image without a mask is unlabelled; rename one of them" +
+          look_alike(image_files, {{stem, path}}));
     return sources;
   }
 

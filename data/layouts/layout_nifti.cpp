@@ -14,6 +14,7 @@
 #include "tensor/error.h"
 #include "tensor/file.h"
 #include "tensor/json.h"
+#include "tensor/text.h"
 
 namespace fs = std::filesystem;
 
@@ -153,9 +154,15 @@ void demand_known(const std::string& ending, const std::string& path) {
 
 // imagesTs: the test split where it has labels, else further images to train on.
 void add_ts(const CaseFolder& folder, const std::string& dir, Layout& layout) {
-  if (fs::is_directory(dir + "/labelsTs")) layout.test = folder.sources("Ts");
-  else
-    for (const Source& s : folder.unlabeled("Ts")) layout.train.push_back(s);
+  if (fs::is_directory(dir + "/labelsTs")) {
+    layout.test = folder.sources("Ts");
+    return;
+  }
+  const std::vector<Source> more = folder.unlabeled("Ts");
+  layout.train.insert(layout.train.end(), more.begin(), more.end());
+  if (!more.empty())
+    layout.notes.push_back(dir + "/imagesTs: " + counted(int64_t(more.size()), "image") +
+                           " to train on without labels; a test split only beside labelsTs");
 }
 
 }  // namespace
@@ -190,8 +197,6 @@ Layout nifti_layout(const std::string& dir) {
     fail(ExitCode::data, "data", path, " is broken: ", e.what());
   } catch (const std::logic_error&) {
     fail(ExitCode::data, "data", path, " has labels that are not numbered 0, 1, 2, ...");
-  } catch (const fs::filesystem_error& e) {
-    fail(ExitCode::data, "data", e.what());
   }
   return layout;
 }

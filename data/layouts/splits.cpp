@@ -139,6 +139,7 @@ struct AskedBudget {
   BudgetKind kind;
   double number;  // of a count, or a share in percent
 };
+// What is no number can only be a file.
 AskedBudget asked(const Budget& budget) {
   const std::string& text = budget.text;
   char* end = nullptr;
@@ -146,14 +147,33 @@ AskedBudget asked(const Budget& budget) {
   if (std::string(end) == "%" && number > 0 && number <= 100) return {BudgetKind::share, number};
   if (!text.empty() && *end == 0 && number == std::floor(number) && number >= -1)
     return {BudgetKind::count, number};
-  if (std::filesystem::is_regular_file(text)) return {BudgetKind::file, 0};
-  fail(ExitCode::usage, "data", "--labeled '", text,
-      "': there is no such file; say a count (7), a share (10%), -1 for all, or a file that names cases");
+  return {BudgetKind::file, 0};
+}
+
+// Why no label of that name may be read.
+[[noreturn]] void refuse_name(const std::string& file, const std::string& name, const Layout& divided) {
+  const auto is_it = [&](const Source& s) { return s.id == name || s.group == name; };
+  const auto holds = [&](const std::vector<Source>& all) {
+    return std::any_of(all.begin(), all.end(), is_it);
+  };
+  std::string why =
+      "which is no case; a line is the name of a case, without folder and ending, or of a patient: '" +
+      divided.train.front().id + "'";
+  if (holds(divided.train)) why = "which has no label; take the line out";
+  if (holds(divided.validation) || holds(divided.test))
+    why = "which is held out and not trained on; take the line out, or hold others out (--val, --fold)";
+  fail(ExitCode::usage, "data", file, " names '", name, "', ", why);
 }
 
 }  // namespace
 
-void Budget::check() const { asked(*this); }
+bool Budget::is_file() const { return asked(*this).kind == BudgetKind::file; }
+
+void Budget::check() const {
+  if (is_file() && !std::filesystem::is_regular_file(text))
+    fail(ExitCode::usage, "data", "--labeled '", text,
+        "': there is no such file; say a count (7), a share (10%), -1 for all, or a file that names cases");
+}
 
 std::vector<std::string> groups_of(const std::vector<Source>& sources, bool labeled_only) {
   std::vector<std::string> order;
@@ -179,7 +199,8 @@ void divide(Layout& layout, const DatasetOptions& options) {
   }
 }
 
-std::set<std::string> labeled_ids(const std::vector<Source>& train, const Budget& budget) {
+std::set<std::string> labeled_ids(const Layout& divided, const Budget& budget) {
+  const std::vector<Source>& train = divided.train;
   const std::vector<std::string> groups = groups_of(train, /*labeled_only=*/true);
   const int64_t n = int64_t(groups.size());
   if (n == 0)
@@ -187,6 +208,7 @@ std::set<std::string> labeled_ids(const std::vector<Source>& train, const Budget
         "no training image has a label; masks are looked for in masks/ or labels/ beside images/, by the "
         "image's name or NAME_mask, in the image's folder as NAME_mask, NAME_label, NAME_seg or NAME_gt, in "
         "labelsTr/ (MSD, nnU-Net) and as \"label\" in .h5 files (SSL4MIS)");
+  budget.check();
   const auto [kind, number] = asked(budget);
   const auto first = [&](int64_t patients) {
     return ids_of(train, {groups.begin(), groups.begin() + patients});
@@ -200,9 +222,7 @@ std::set<std::string> labeled_ids(const std::vector<Source>& train, const Budget
   std::set<std::string> named;
   for (const std::string& name : read_list(budget.text)) {
     const std::set<std::string> ids = ids_of(train, {name});
-    if (ids.empty())
-      fail(ExitCode::usage, "data", budget.text, " names '", name,
-          "', which is no training case with a label");
+    if (ids.empty()) refuse_name(budget.text, name, divided);
     named.insert(ids.begin(), ids.end());
   }
   if (named.empty()) fail(ExitCode::data, "data", budget.text, " names no labelled case");

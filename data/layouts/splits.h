@@ -15,7 +15,8 @@ struct Budget {
   std::string text = "-1";
   Budget(int64_t count = -1) : text(std::to_string(count)) {}
   Budget(std::string any) : text(std::move(any)) {}
-  void check() const;  // Error(usage) for what is none of these
+  bool is_file() const;
+  void check() const;  // Error(usage) for a file that is not there
 };
 
 struct DatasetOptions {
@@ -38,8 +39,8 @@ std::vector<std::string> groups_of(const std::vector<Source>& sources, bool labe
 // and for folds that the folder has not, Error(usage) for counts beyond the cases.
 void divide(Layout& layout, const DatasetOptions& options);
 
-// The ids of the sources whose labels may be read: all of the first patients, or what a file names.
+// The ids of the training sources whose labels may be read: all of the first patients, or what a file names.
 // Error(data) for none, Error(usage) for more than there are.
-std::set<std::string> labeled_ids(const std::vector<Source>& train, const Budget& budget);
+std::set<std::string> labeled_ids(const Layout& divided, const Budget& budget);
 
 }  // namespace patchcl

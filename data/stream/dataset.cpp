@@ -1,7 +1,6 @@
 #include "data/stream/dataset.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <mutex>
 #include <set>
@@ -10,7 +9,9 @@
 #include "data/class_names.h"
 #include "data/formats/readers.h"
 #include "data/layouts/mask_values.h"
+#include "data/layouts/palettes.h"
 #include "data/objects.h"
+#include "data/layouts/case_lists.h"
 #include "tensor/error.h"
 #include "tensor/text.h"
 
@@ -19,8 +20,12 @@ namespace patchcl {
 namespace {
 constexpr size_t kCacheBytes = size_t(3) << 29;
 
-void add_values(const std::vector<Source>& sources, MaskValues& values) {
-  for (const Source& s : sources) values.add(s.label(), s.label_path);
+void add_values(const std::vector<Source>& sources, MaskValues& values, Palettes& palettes) {
+  for (const Source& s : sources) {
+    const Grid stored = s.label();
+    palettes.add(stored, s.label_path);
+    values.add(stored, s.label_path);
+  }
 }
 
 // A network that sees background alone learns to say it everywhere, with a falling loss.
@@ -41,6 +46,7 @@ struct Dataset::Cache {
   std::mutex mutex;
   std::map<int64_t, std::shared_ptr<const Volume>> cases;
   size_t bytes = 0;
+  Palettes palettes;
 };
 
 Dataset::Dataset(Dataset&&) noexcept = default;
@@ -50,22 +56,17 @@ Dataset Dataset::open(const std::string& where, const DatasetOptions& options) {
   return Dataset(open_layout(where, options.read), options);
 }
 
-Dataset::Dataset(Layout layout, const DatasetOptions& options)
-    : layout_(std::move(layout)), cache_(std::make_unique<Cache>()) {
-  divide(layout_, options);
-  cases_ = int64_t(groups_of(layout_.train).size());
-  if (cases_ == 0) fail(ExitCode::data, "data", layout_.name, " data without a training case");
-  const std::set<std::string> with_label = labeled_ids(layout_.train, options.labeled);
-  const auto labeled_here = [&](const Source& s) { return s.labeled() && with_label.contains(s.id); };
-  std::stable_partition(layout_.train.begin(), layout_.train.end(), labeled_here);
-  std::vector<Source> labeled;
-  for (int64_t i = 0; i < int64_t(layout_.train.size()); ++i) {
-    const Source& s = layout_.train[size_t(i)];
-    for (int64_t slice = 0; slice < s.depth; ++slice) items_.push_back({i, slice});
-    if (!labeled_here(s)) continue;
-    labeled.push_back(s);
-    labeled_items_ = int64_t(items_.size());
+Dataset::Dataset(Layout layout, const DatasetOptions& options) : cache_(std::make_unique<Cache>()) {
+  CaseLists lists = case_lists(std::move(layout), options);
+  fingerprint_ = lists.fingerprint();
+  layout_ = std::move(lists.layout);
+  const std::vector<Source>& train = layout_.train;
+  const std::vector<Source> labeled(train.begin(), train.begin() + lists.labeled);
+  for (int64_t i = 0; i < int64_t(train.size()); ++i) {
+    for (int64_t slice = 0; slice < train[size_t(i)].depth; ++slice) items_.push_back({i, slice});
+    if (i < lists.labeled) labeled_items_ = int64_t(items_.size());
   }
+  cases_ = int64_t(groups_of(train).size());
   labeled_cases_ = int64_t(groups_of(labeled).size());
   evaluated_ = options.split == Split::train ? labeled : layout_.of(options.split);
   std::erase_if(evaluated_, [](const Source& s) { return !s.labeled(); });
@@ -84,9 +85,9 @@ void Dataset::find_classes(const std::vector<Source>& labeled, int64_t classes) 
   if (classes == 0) classes = layout_.labels.classes();
   if (class_names_.empty() && classes == 0) {
     MaskValues values;
-    add_values(labeled, values);
+    add_values(labeled, values, cache_->palettes);
     demand_foreground(values, labeled.size());
-    add_values(evaluated_, values);
+    add_values(evaluated_, values, cache_->palettes);
     const bool binary = layout_.pictures && values.black_and_white();
     if (!binary) values.demand_class_numbers();
     classes = binary ? 2 : std::max<int64_t>(int64_t(values.seen().size()), 2);
@@ -97,6 +98,19 @@ void Dataset::find_classes(const std::vector<Source>& labeled, int64_t classes) 
     while (int64_t(class_names_.size()) < classes)
       class_names_.push_back(class_name({}, int64_t(class_names_.size())));
   }
+}
+
+// Those that no label to train on shows, with their numbers.
+std::vector<std::string> Dataset::unseen_classes() const {
+  std::set<uint8_t> seen;
+  for (int64_t i = 0; i < labeled_items_ && int64_t(seen.size()) < classes(); ++i) {
+    const Slice s = item(i);
+    seen.insert(s.label, s.label + s.height * s.width);
+  }
+  std::vector<std::string> unseen;
+  for (int64_t k = 0; k < classes(); ++k)
+    if (!seen.contains(uint8_t(k))) unseen.push_back(std::to_string(k) + " " + class_names_[size_t(k)]);
+  return unseen;
 }
 
 std::string Dataset::describe() const {
@@ -110,6 +124,9 @@ std::string Dataset::describe() const {
   s << "\n";
   if (labeled_items_ == items())
     s << "  all have labels: where a method wants images without, it gets these, their labels unread\n";
+  if (const std::vector<std::string> unseen = unseen_classes(); !unseen.empty())
+    s << "  no labelled image shows " << listed(unseen, ", ")
+      << ", which cannot be learnt; label other cases (--labeled)\n";
   if (validation_cases() == 0) s << "  nothing to validate on; --val N holds cases out\n";
   for (const std::string& note : layout_.notes) s << "  " << note << "\n";
   return s.str();
@@ -118,7 +135,12 @@ std::string Dataset::describe() const {
 Volume Dataset::read(const Source& source, bool with_label) const {
   const Grid image = source.image();
   if (!with_label) return to_volume(source.id, source.path, image, nullptr, "");
-  const Grid stored = source.label(), label = class_numbers(layout_, stored, source.label_path);
+  const Grid stored = source.label();
+  if (layout_.numbers_are_classes()) {
+    const std::lock_guard lock(cache_->mutex);
+    cache_->palettes.add(stored, source.label_path);
+  }
+  const Grid label = class_numbers(layout_, stored, source.label_path);
   Volume v = to_volume(source.id, source.path, image, &label, source.label_path);
   if (layout_.instance_masks) v.objects = object_numbers(stored, source.label_path);
   if (class_names_.empty()) return v;  // while the classes are still being counted
@@ -178,19 +200,6 @@ Slice Dataset::item(int64_t i) const {
 }
 
 Volume Dataset::validation(int64_t i) const { return read(evaluated_.at(size_t(i)), true); }
-
-std::string Dataset::fingerprint() const {
-  uint64_t hash = 0xCBF29CE484222325ull;  // FNV-1a, 64 bits
-  const auto add = [&](const std::string& text) {
-    for (const char c : text + "\n") hash = (hash ^ uint8_t(c)) * 0x100000001B3ull;
-  };
-  for (const Source& s : layout_.train) add(s.id);
-  add(std::to_string(labeled_items_));
-  for (const Source& s : evaluated_) add(s.id);
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
-  return text;
-}
 
 const std::vector<std::string>& fit_names() {
   static const std::vector<std::string> names{"resize", "bilinear", "crop"};

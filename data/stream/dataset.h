@@ -54,10 +54,11 @@ class Dataset {
   // Thread-safe. Cases stay in memory up to a budget of 1.5 GiB, so a second epoch reads no file.
   Slice item(int64_t i) const;
 
-  // Tells lists apart: a hash of which cases are labelled, unlabelled and held out, in order.
-  std::string fingerprint() const;
+  // That of CaseLists.
+  const std::string& fingerprint() const { return fingerprint_; }
 
-  // What was found and how it was read and divided, for people: one fact a line.
+  // What was found and how it was read and divided, for people: one fact a line. Reads labelled images until
+  // each class was seen.
   std::string describe() const;
 
   // What is scored: the volumes and images with labels of the validation split, or of the one that the
@@ -73,9 +74,11 @@ class Dataset {
   Volume read(const Source& source, bool with_label) const;
   void mark_borders(Volume& v) const;
   void find_classes(const std::vector<Source>& labeled, int64_t classes);
+  std::vector<std::string> unseen_classes() const;
 
   Layout layout_;
   std::vector<Source> evaluated_;
+  std::string fingerprint_;
   std::vector<std::string> class_names_;
   std::vector<Item> items_;
   int64_t labeled_items_ = 0, labeled_cases_ = 0, cases_ = 0, channels_ = 1, border_ = 0;

@@ -23,6 +23,7 @@ AuditedStep prepare_run(const std::string& run, const std::string& moved) {
   const Checkpoint saved = read_checkpoint(checkpoint_path(run));
   TrainConfig c = from_toml(saved.config, saved.path);
   if (!moved.empty()) c.data = moved;
+  c.resume = run;
   c.device = DeviceChoice::cpu;  // where the audit computes, wherever the run did
   use_threads(c.threads);
   const Dataset data = Dataset::open(c.data, c.dataset_options());

@@ -1,7 +1,5 @@
 // patchcl data: what a data set holds, and the same data set in a form that other programs read.
 #include <CLI/CLI.hpp>
-#include <unistd.h>
-
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -11,6 +9,7 @@
 #include "tensor/text.h"
 #include "train/commands/command.h"
 #include "train/commands/data_flags.h"
+#include "train/evaluate/terminal.h"
 #include "train/options/option_list.h"
 
 namespace patchcl {
@@ -20,7 +19,7 @@ using nlohmann::ordered_json;
 
 // "23/150" on a terminal, nothing elsewhere.
 void show_progress(int64_t done, int64_t all) {
-  if (!isatty(STDERR_FILENO)) return;
+  if (!rewrites_lines(stderr)) return;
   std::fprintf(stderr, "\r%lld/%lld%s", static_cast<long long>(done), static_cast<long long>(all),
       done == all ? "\n" : "");
 }
@@ -132,6 +131,7 @@ std::function<int()> add_convert(CLI::App& app) {
     else
       std::printf("not whole numbers of 16 bits, scaled and rounded: %s, by at most %.2g of their range\n",
           counted(r.rounded_cases, "case").c_str(), r.largest_error);
+    for (const std::string& note : r.notes) std::printf("note: %s\n", note.c_str());
     return int(ExitCode::ok);
   };
 }

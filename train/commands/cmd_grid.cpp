@@ -52,7 +52,7 @@ fs::path scores_file(const GridCell& c) { return c.folder / "scores.json"; }
 std::vector<std::string> train_options(const GridVariant& v, const GridPlan& plan, const GridFlags& flags) {
   std::vector<std::string> options = plan.train;
   append(options, v.options);
-  append(options, words(flags.more));
+  append(options, words(flags.more, "--more"));
   return options;
 }
 
@@ -260,17 +260,34 @@ int run_all(const std::vector<GridCell>& cells, const GridPlan& plan, const Grid
   return GridWork(cells, plan, flags).run_all();
 }
 
+// What `patchcl train` says against these options; empty where nothing.
+std::string train_refusal(const std::vector<std::string>& options) {
+  try {
+    check_train_options(options);
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return {};
+}
+
+// Now, not after hours. Where a line 'train' is refused alike with the variant's method alone, it is to blame.
+void check_train_options_of(const GridVariant& v, const GridPlan& plan, const GridFlags& flags) {
+  const std::vector<std::string> options = train_options(v, plan, flags);
+  const std::string refusal = train_refusal(options);
+  if (refusal.empty()) return;
+  for (const GridLine& line : plan.train_lines) {
+    std::vector<std::string> alone = line.options;
+    append(alone, {"--method", method_of(options, TrainConfig().method)});
+    if (train_refusal(alone) == refusal)
+      fail(ExitCode::usage, "grid", line.where, ", line 'train': ", refusal);
+  }
+  fail(ExitCode::usage, "grid", v.where, ", variant '", v.name, "' with the plan's train options: ", refusal);
+}
+
 int grid(const GridFlags& flags) {
   const GridPlan plan = parse_plan(read_text(flags.plan), flags.plan);
-  refuse_options_of_grid(words(flags.more), "--more");
-  for (const GridVariant& v : plan.variants) {  // now, not after hours
-    const std::vector<std::string> options = train_options(v, plan, flags);
-    try {
-      check_train_options(options);
-    } catch (const Error& e) {
-      fail(e.code(), "grid", v.where, ", variant '", v.name, "' with the plan's train options: ", e.what());
-    }
-  }
+  refuse_options_of_grid(words(flags.more, "--more"), "--more");
+  for (const GridVariant& v : plan.variants) check_train_options_of(v, plan, flags);
   std::vector<GridCell> cells;
   for (int64_t seed : plan.seeds)  // seeds outermost: a first complete table comes early
     for (int64_t labeled : plan.labeled)
@@ -294,9 +311,9 @@ AddCommand grid_command{{55, "grid", "Run a plan of methods x labelled cases x s
     "  patchcl grid train/experiments/acdc-cpu.plan --out runs/acdc-cpu --jobs 2\n"
     "  patchcl grid train/experiments/ablation.plan --out runs/ablation --more \"--iters 500\"\n"
     "\n"
-    "A plan is a text file, lines of a word and what it says:\n"
+    "A plan is a text file, lines of a word and what it says; names with blanks stand in quotes:\n"
     "  # behind this sign is a comment\n"
-    "  labeled 3 7                                   numbers of labelled cases\n"
+    "  labeled 3 7                                   numbers of labelled cases; -1: all\n"
     "  seeds   1337 1338                             of each number of cases a run with each seed\n"
     "  train   --data acdc --size 96 --iters 1000    options of every run of `patchcl train`\n"
     "  eval    --data acdc --preset ssl4mis          options of `patchcl eval`, which scores it\n"

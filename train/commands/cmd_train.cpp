@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "tensor/file.h"
+#include "tensor/text.h"
 #include "train/commands/command.h"
 #include "train/commands/help_format.h"
 #include "train/evaluate/terminal.h"
@@ -35,6 +36,11 @@ TrainConfig resumed(const CLI::App& app, const TrainConfig& asked) {
   config.resume = asked.resume;
   config.allow_other_bits = asked.allow_other_bits;
   config.extend = asked.extend;
+  if (asked.extend > 0)
+    config.remarks +=
+        "# " + counted(config.iters, "step") + ", then " + std::to_string(asked.extend) +
+        " more with --extend; in one go the learning rate, and what else follows the length of a "
+        "run, would have been others\n";
   config.iters += asked.extend;
   config.out = folder_of(asked.resume);
   if (app.count("--out")) config.out = asked.out;

@@ -5,9 +5,10 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <optional>
 
 #include "tensor/file.h"
-#include "train/setup/run_folder.h"
+#include "train/commands/run_data.h"
 #include "train/setup/config.h"
 
 namespace patchcl {
@@ -16,24 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 
 const Names<Split> kSplits{{"train", Split::train}, {"val", Split::validation}, {"test", Split::test}};
-
-void declare_held_out(OptionList& list, DatasetOptions& options) {
-  list.add("val", options.validation,
-      "Held-out patients: the last, or the first of a validation list; -1: one in five, or all of the list",
-      at_least(-1));
-  list.add("tune", options.tune, "The training cases that `train --tune` held out", kNotNegative);
-  list.add("fold", options.fold, "The cases that `train --fold` validated on, as 2/5");
-}
-
-bool contains_line(const std::string& text, const std::string& beginning) {
-  return text.starts_with(beginning) || text.find("\n" + beginning) != std::string::npos;
-}
-
-// By name, or one folder under two names.
-bool same_data(const std::string& a, const std::string& b) {
-  std::error_code none;
-  return a == b || fs::equivalent(a, b, none);
-}
 
 // Those of `list` that a run had otherwise than they are by default, and that the command line leaves out.
 OptionValues asked_of_run(
@@ -50,6 +33,36 @@ std::string in_words(const OptionValues& options) {
   std::string all;
   for (const auto& [name, value] : options) all += (all.empty() ? "--" : " --") + name + " " + value;
   return all.empty() ? "the usual split" : all;
+}
+
+// Whether the command line says which cases are held out, and does not leave it to the run.
+bool says_held_out(const CLI::App& app) {
+  return app.count("--val") + app.count("--tune") + app.count("--fold") > 0;
+}
+
+// What the run held out, cases that it trained on may be now.
+void tell_changed(const RunData& run, const std::string& data, bool said) {
+  if (!said)
+    fail(ExitCode::data, "data", data, " does not hold the cases of ", run.config, " any more (", run.why,
+        "), so what it held out cannot be told; bring them back, or say --split test, or with --val, --tune "
+        "or "
+        "--fold which cases are meant");
+  std::fprintf(stderr,
+      "%s does not hold the cases of %s any more (%s); whether it trained on these cannot be told\n",
+      printable(data).c_str(), run.config.c_str(), printable(run.why).c_str());
+}
+
+// Where the command line holds out other cases than the run did.
+void tell_trained_cases(const RunData& run, const std::string& data, const DatasetOptions& options) {
+  Layout layout = open_layout(data, options.read);
+  divide(layout, options);
+  std::vector<std::string> trained;
+  for (const Source& s : layout.validation)
+    if (run.trained.contains(s.id)) trained.push_back(s.id);
+  if (trained.empty()) return;
+  std::fprintf(stderr, "%s held out others: it trained on %zu of these %zu cases (%s%s)\n",
+      run.config.c_str(), trained.size(), layout.validation.size(), printable(trained.front()).c_str(),
+      trained.size() > 1 ? " ..." : "");
 }
 
 }  // namespace
@@ -76,7 +89,7 @@ void add_split_options(CLI::App& app, DatasetOptions& options) {
 
 void add_held_out_options(CLI::App& app, DatasetOptions& options) {
   OptionList list;
-  declare_held_out(list, options);
+  declare_held_out_options(list, options);
   list.declare_to(app);
   add_read_options(app, options.read);
 }
@@ -93,6 +106,10 @@ void fail_empty_split(
     if (split == options.split) asked = name;
     else if (count > 0) others += "; --split " + name + " has " + std::to_string(count);
   }
+  const std::string images_ts = (fs::path(where) / "imagesTs").string();
+  if (options.split == Split::test && fs::is_directory(images_ts))
+    others +=
+        "; " + images_ts + " is a test split only beside labelsTs, predict takes it as a folder of images";
   const bool none_held_out = options.split == Split::validation && options.validation <= 0;
   fail(ExitCode::data, command, where, " has no ", labeled_only ? "labelled " : "", "case in its ", asked,
       " split", others, none_held_out ? "; --val N holds N of the training cases out" : "");
@@ -101,31 +118,36 @@ void fail_empty_split(
 void take_split_of_run(const CLI::App& app, const std::vector<std::string>& weights, const std::string& data,
     DatasetOptions& options) {
   OptionList list;
-  if (options.split != Split::test) declare_held_out(list, options);  // every fold has the same test cases
+  const bool test = options.split == Split::test;  // every fold has the same test cases
+  if (!test) declare_held_out_options(list, options);
   declare_read_options(list, options.read);
-  std::string from;
+  std::vector<RunData> own;
   OptionValues taken;
   for (const std::string& of : weights) {
-    const std::string config = in_run(folder_of(of), run_file::config);
-    if (!fs::exists(config)) continue;
-    const std::string toml = read_text(config, ExitCode::checkpoint);
-    if (!contains_line(toml, "method=")) continue;  // another program's
-    std::map<std::string, std::string> run = values_in(toml, config);
-    const OptionValues asked = asked_of_run(app, list, run);
-    const bool own = same_data(run["data"], data);
-    if (!own && !asked.empty())
-      std::fprintf(stderr, "%s is of other data, %s, and had %s; not taken over\n", config.c_str(),
-          printable(run["data"]).c_str(), printable(in_words(asked)).c_str());
-    if (!own) continue;
-    if (!from.empty() && asked != taken)
-      fail(ExitCode::usage, "data", from, " has ", in_words(taken), ", ", config, " has ", in_words(asked),
+    const std::optional<RunData> run = run_data(of, data);
+    if (!run) continue;
+    const OptionValues asked = asked_of_run(app, list, run->values);
+    if (run->match == RunData::Match::other) {
+      if (!test || !asked.empty())
+        std::fprintf(stderr, "%s is of other data, %s, and had %s; not taken over\n", run->config.c_str(),
+            printable(run->values.at("data")).c_str(), printable(in_words(asked)).c_str());
+      continue;
+    }
+    if (run->match == RunData::Match::changed) tell_changed(*run, data, test || says_held_out(app));
+    if (!own.empty() && asked != taken)
+      fail(ExitCode::usage, "data", own.back().config, " has ", in_words(taken), ", ", run->config, " has ",
+          in_words(asked),
           ": what one held out the other trained on; say which is meant, or score --split test");
-    from = config;
+    own.push_back(*run);
     taken = asked;
   }
-  if (taken.empty()) return;
-  list.set(taken);
-  std::fprintf(stderr, "split as in %s: %s\n", from.c_str(), printable(in_words(taken)).c_str());
+  if (!taken.empty()) {
+    list.set(taken);
+    std::fprintf(
+        stderr, "split as in %s: %s\n", own.back().config.c_str(), printable(in_words(taken)).c_str());
+  }
+  if (options.split == Split::validation && says_held_out(app))
+    for (const RunData& run : own) tell_trained_cases(run, data, options);
 }
 
 }  // namespace patchcl

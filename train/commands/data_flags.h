@@ -27,9 +27,11 @@ void add_split_options(CLI::App& app, DatasetOptions& options);
 [[noreturn]] void fail_empty_split(
     const std::string& command, const std::string& where, const DatasetOptions& options, bool labeled_only);
 
-// How training read and divided its data, where these weights lie in a run folder and `data` is that run's:
-// each of the options above that the command line leaves out is as in config.toml, and a note says so; of a
-// run on other data a note says what it had. Error(usage) where two runs differ.
+// How training read and divided its data, where these weights lie in a run folder and `data` is that run's
+// (run_data.h): each of the options above that the command line leaves out is as in config.toml, and a note
+// says so; of a run on other data a note says what it had, and of cases that the run trained on, which they
+// are. Error(usage) where two runs differ, Error(data) where the data have changed since and only the run
+// could say what it held out.
 void take_split_of_run(const CLI::App& app, const std::vector<std::string>& weights, const std::string& data,
     DatasetOptions& options);
 

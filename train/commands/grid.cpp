@@ -1,7 +1,9 @@
 #include "train/commands/grid.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
+#include <cstring>
 #include <iterator>
 #include <map>
 #include <utility>
@@ -51,6 +53,11 @@ void add_variant(GridPlan& plan, GridVariant variant) {
   plan.variants.push_back(std::move(variant));
 }
 
+void add_train_line(GridPlan& plan, GridLine line) {
+  plan.train.insert(plan.train.end(), line.options.begin(), line.options.end());
+  plan.train_lines.push_back(std::move(line));
+}
+
 const std::vector<GridScore>& scores_of(
     const GridScores& scores, const std::string& variant, int64_t labeled) {
   static const std::vector<GridScore> none;
@@ -75,9 +82,31 @@ std::string student_t(const std::vector<double>& values) {
 
 }  // namespace
 
-std::vector<std::string> words(const std::string& text) {
-  TextIn in(text);
-  return {std::istream_iterator<std::string>(in), {}};
+std::vector<std::string> words(const std::string& text, const std::string& where) {
+  std::vector<std::string> all;
+  char quote = 0;
+  bool within = false;  // a word
+  for (size_t i = 0; i < text.size() && (quote || text[i] != '#'); ++i) {
+    const bool blank = std::isspace(static_cast<unsigned char>(text[i]));
+    if (!quote && blank) {
+      within = false;
+      continue;
+    }
+    if (!within) all.emplace_back();
+    within = true;
+    const bool escapes =
+        !quote && text[i] == '\\' && i + 1 < text.size() && std::strchr("'\" #", text[i + 1]);
+    if (escapes) all.back() += text[++i];
+    else if (text[i] == quote) quote = 0;
+    else if (!quote && (text[i] == '\'' || text[i] == '"')) quote = text[i];
+    else all.back() += text[i];
+  }
+  if (quote) fail(ExitCode::usage, "grid", where, ": a quote ", quote, " has no end");
+  return all;
+}
+
+std::string labeled_text(int64_t labeled) {
+  return (labeled == -1 ? "all" : std::to_string(labeled)) + " labelled";
 }
 
 void refuse_options_of_grid(const std::vector<std::string>& options, const std::string& where) {
@@ -96,14 +125,14 @@ GridPlan parse_plan(const std::string& text, const std::string& path) {
   int number = 0;
   for (std::string raw; std::getline(lines, raw);) {
     const std::string where = path + ":" + std::to_string(++number);
-    std::vector<std::string> rest = words(raw.substr(0, raw.find('#')));
+    std::vector<std::string> rest = words(raw, where);
     if (rest.empty()) continue;
     const std::string key = rest.front();
     rest.erase(rest.begin());
     refuse_options_of_grid(rest, where);
     if (key == "labeled") add_integers(plan.labeled, rest, where);
     else if (key == "seeds") add_integers(plan.seeds, rest, where);
-    else if (key == "train") plan.train.insert(plan.train.end(), rest.begin(), rest.end());
+    else if (key == "train") add_train_line(plan, {rest, where});
     else if (key == "eval") plan.eval.insert(plan.eval.end(), rest.begin(), rest.end());
     else if (key == "weights" && rest.size() == 1 && (rest[0] == "best" || rest[0] == "last"))
       plan.weights = rest[0];
@@ -136,7 +165,7 @@ GridTable grid_table(const GridPlan& plan, const GridScores& scores) {
   for (int64_t l : plan.labeled)
     for (const GridColumn& c : plan.columns) {
       const bool first = &c == &plan.columns.front();
-      head.push_back(c.heading + (first ? ", " + std::to_string(l) + " labelled" : std::string()));
+      head.push_back(c.heading + (first ? ", " + labeled_text(l) : std::string()));
     }
   std::vector<TableRow> rows;
   for (const GridVariant& v : plan.variants) {
@@ -150,7 +179,7 @@ GridTable grid_table(const GridPlan& plan, const GridScores& scores) {
 }
 
 GridTable grid_class_table(const GridPlan& plan, const GridScores& scores, int64_t labeled) {
-  TableRow head{"Dice %, " + std::to_string(labeled) + " labelled"};
+  TableRow head{"Dice %, " + labeled_text(labeled)};
   for (const GridVariant& v : plan.variants)
     for (const GridScore& x : scores_of(scores, v.name, labeled))
       if (head.size() == 1)
@@ -167,7 +196,7 @@ GridTable grid_class_table(const GridPlan& plan, const GridScores& scores, int64
 
 GridTable grid_cost_table(const GridPlan& plan, const GridScores& scores) {
   TableRow head{"CPU ms a step"};
-  for (int64_t l : plan.labeled) head.push_back(std::to_string(l) + " labelled");
+  for (int64_t l : plan.labeled) head.push_back(labeled_text(l));
   std::vector<TableRow> rows;
   for (const GridVariant& v : plan.variants) {
     rows.push_back({v.name});
@@ -183,7 +212,7 @@ GridTable grid_differences(const GridPlan& plan, const GridScores& scores) {
   const GridColumn column = plan.columns.front();
   GridTable table{{std::string(column.heading) + " minus " + first}, {}};
   for (int64_t l : plan.labeled)
-    for (const std::string& what : {std::to_string(l) + " labelled", std::string("t"), std::string("seeds")})
+    for (const std::string& what : {labeled_text(l), std::string("t"), std::string("seeds")})
       table.head.push_back(what);
   for (size_t v = 1; v < plan.variants.size(); ++v) {
     table.rows.push_back({plan.variants[v].name});

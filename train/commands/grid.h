@@ -8,6 +8,8 @@
 //   weights last                           what is scored: the last ones, or (default) the best validated
 //   columns dice pooled hd95               what the table shows (kGridColumns); default: dice hd95
 //   variant mean-teacher   --method mean-teacher         a row of the table: a name and further options
+//
+// What holds blanks or # stands in quotes, as in a shell.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -56,16 +58,27 @@ inline constexpr GridColumn kGridColumns[]{{"dice", "Dice %", 100, &GridScore::d
     {"asd", "ASD", 1, &GridScore::asd}, {"accuracy", "accuracy %", 100, &GridScore::accuracy},
     {"pooled", "pooled Dice %", 100, &GridScore::pooled}};
 
+// The options of one line 'train'.
+struct GridLine {
+  std::vector<std::string> options;
+  std::string where;
+};
+
 struct GridPlan {
-  std::vector<int64_t> labeled, seeds;
+  std::vector<int64_t> labeled, seeds;  // labelled cases, -1: all
   std::vector<std::string> train, eval;
-  std::string weights = "best";  // which of a run's are scored
+  std::vector<GridLine> train_lines;  // what `train` is made of
+  std::string weights = "best";       // which of a run's are scored
   std::vector<GridColumn> columns{kGridColumns[0], kGridColumns[1]};
   std::vector<GridVariant> variants;
 };
 
-// "a b  c" as three words.
-std::vector<std::string> words(const std::string& text);
+// "a 'b c'  # d" as two words: as a shell takes a line apart. Error(usage) naming `where` for a quote without its
+// end.
+std::vector<std::string> words(const std::string& text, const std::string& where);
+
+// "7 labelled", "all labelled".
+std::string labeled_text(int64_t labeled);
 
 // Error(usage) naming `where` for an option that the grid says of each run itself: it would be lost.
 void refuse_options_of_grid(const std::vector<std::string>& options, const std::string& where);

@@ -70,7 +70,7 @@ void add_curves(html::Page& page, const GridPlan& plan, const std::vector<GridCe
     const LearningCurves curves = learning_curves(plan, cells, labeled);
     const auto is_curve = [](const html::Curve& c) { return c.x.size() > 1; };
     if (std::none_of(curves.by_step.begin(), curves.by_step.end(), is_curve)) continue;
-    page.heading("Validation Dice, " + std::to_string(labeled) + " labelled");
+    page.heading("Validation Dice, " + labeled_text(labeled));
     page.figure(html::plot(curves.by_step, "step"), "");
     if (!curves.by_hours.empty()) page.figure(html::plot(curves.by_hours, "hours of CPU time"), "");
   }
@@ -87,7 +87,7 @@ const GridScore* score_of(const GridScores& scores, const GridCell& c) {
 
 void add_runs(html::Page& page, const GridPlan& plan, const GridScores& scores,
     const std::vector<GridCell>& cells, const std::filesystem::path& folder) {
-  TableRow head{"method", "labelled", "seed"};
+  TableRow head{"method", "cases", "seed"};
   for (const GridColumn& column : plan.columns) head.push_back(column.heading);
   head.push_back("");
   const std::string missing = "<span class=\"bad\">missing</span>";
@@ -96,7 +96,7 @@ void add_runs(html::Page& page, const GridPlan& plan, const GridScores& scores,
   for (const GridCell& c : cells) {
     const GridScore* score = score_of(scores, c);
     there += score != nullptr;
-    rows.push_back({in_markup(c.variant->name), std::to_string(c.labeled), std::to_string(c.seed)});
+    rows.push_back({in_markup(c.variant->name), labeled_text(c.labeled), std::to_string(c.seed)});
     for (const GridColumn& column : plan.columns)
       rows.back().push_back(score ? mean_and_deviation({score->*column.score}, column.factor) : missing);
     const std::string report = (c.folder.lexically_relative(folder) / run_file::report).generic_string();
@@ -117,7 +117,7 @@ void write_grid_page(const GridPlan& plan, const GridScores& scores, const std::
       grid_table(plan, scores));
   add_table(page, "What a step cost", grid_cost_table(plan, scores));
   for (const int64_t l : plan.labeled)
-    add_table(page, "By class, " + std::to_string(l) + " labelled", grid_class_table(plan, scores, l));
+    add_table(page, "By class, " + labeled_text(l), grid_class_table(plan, scores, l));
   if (plan.variants.size() > 1)
     add_table(page, "Differences, paired by seed", grid_differences(plan, scores));
   add_curves(page, plan, cells);

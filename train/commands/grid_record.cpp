@@ -20,7 +20,7 @@ Options options_in(const std::string& record) {
   TextIn lines(record);
   for (std::string line; std::getline(lines, line);) {
     std::string key, first;
-    for (const std::string& word : words(line)) {
+    for (const std::string& word : words(line, "a run's cell.plan")) {
       const bool option = word.starts_with("--");
       const size_t sign = option ? word.find('=') : std::string::npos;
       if (first.empty()) first = key = word;
@@ -43,10 +43,16 @@ fs::path record_of(const GridCell& cell) { return cell.folder / "cell.plan"; }
 
 bool has_begun(const GridCell& cell) { return fs::exists(cell.folder / run_file::last); }
 
+// As words() takes it apart again.
+std::string in_one_line(std::vector<std::string> options) {
+  for (std::string& word : options) word = in_shell(word);
+  return listed(options, " ");
+}
+
 }  // namespace
 
 std::string cell_record(const GridPlan& plan, const std::vector<std::string>& train) {
-  return "train " + listed(train, " ") + "\neval " + listed(plan.eval, " ") + "\nweights " + plan.weights +
+  return "train " + in_one_line(train) + "\neval " + in_one_line(plan.eval) + "\nweights " + plan.weights +
          "\n";
 }
 

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 
 #include "tensor/device.h"
 #include "tensor/file.h"
@@ -12,12 +13,29 @@
 
 namespace patchcl {
 
+namespace {
+// "A,B" as two, unless that is the name of one.
+std::vector<std::string> paths_in(const std::vector<std::string>& given) {
+  std::vector<std::string> paths;
+  for (const std::string& word : given) {
+    std::error_code none;
+    if (word.empty() || std::filesystem::exists(word, none)) {
+      paths.push_back(word);
+      continue;
+    }
+    TextIn in(word);
+    for (std::string path; std::getline(in, path, ',');) paths.push_back(path);
+  }
+  return paths;
+}
+}  // namespace
+
 void InferenceFlags::add(CLI::App& app) {
-  app.add_option("--weights", weights,
+  app.add_option_function<std::vector<std::string>>(
+         "--weights", [this](const std::vector<std::string>& given) { weights = paths_in(given); },
          "Weights: a safetensors file of `train` or a converted PyTorch checkpoint, or a run folder (its "
          "best, else its last); several (A,B,C, or the option again) predict together, with the mean of "
          "their probabilities")
-      ->delimiter(',')
       ->allow_extra_args(false)
       ->required();
   app.add_flag("--teacher", teacher, "Of a run's last checkpoint the teacher, not the student");

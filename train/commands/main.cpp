@@ -69,7 +69,8 @@ int run(const Command& command, int argc, char** argv) {
     g_is_help = true;
     return app.exit(e);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? int(ExitCode::ok) : int(ExitCode::usage);
+    if (e.get_exit_code() == 0) return app.exit(e);
+    fail(ExitCode::usage, "options", e.what(), " (", app.get_name(), " --help lists them)");
   }
   return body();
 }
@@ -89,7 +90,11 @@ int main(int argc, char** argv) {
   for (const Command& c : commands())
     if (c.name == name) return run(c, argc - 1, argv + 1);
   print_help(stderr);
-  if (!name.empty()) std::fprintf(stderr, "\nerror: there is no command '%s'\n", name.c_str());
+  std::vector<std::string> known;
+  for (const Command& c : commands()) known.push_back(c.name);
+  if (!name.empty())
+    std::fprintf(stderr, "\nerror: there is no command '%s'%s\n", printable(name).c_str(),
+        did_you_mean(name, known).c_str());
   return int(ExitCode::usage);
 }
 

@@ -1,7 +1,5 @@
 #include "train/evaluate/progress.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "train/evaluate/table.h"
@@ -12,6 +10,19 @@ namespace patchcl {
 namespace {
 
 constexpr double kTerminalSeconds = 0.5, kPlainSeconds = 10;
+constexpr size_t kLeastWidth = 20;
+
+// All parts of a line, in as many lines as they take.
+std::string in_lines(std::string line, size_t width) {
+  std::string all;
+  while (!line.empty()) {
+    const std::string part = fitted(line, std::max(width, kLeastWidth));
+    all += (all.empty() ? "" : "\n") + part;
+    line.erase(0, part.size());
+    line.erase(0, line.find_first_not_of(' '));
+  }
+  return all;
+}
 
 double seconds_between(std::chrono::steady_clock::time_point a, std::chrono::steady_clock::time_point b) {
   return std::chrono::duration<double>(b - a).count();
@@ -39,7 +50,7 @@ std::string fitted(const std::string& line, size_t width) {
 }
 
 ProgressLine::ProgressLine(int64_t total, const Options& options)
-    : options_(options), total_(total), terminal_(isatty(fileno(options.out))), start_(Clock::now()),
+    : options_(options), total_(total), terminal_(rewrites_lines(options.out)), start_(Clock::now()),
       printed_(start_) {}
 
 std::string ProgressLine::text(int64_t done, double seconds, const std::string& detail) const {
@@ -63,11 +74,12 @@ void ProgressLine::update(int64_t done, const std::string& detail) {
     return;
   printed_ = now;
   const std::string line = text(done, seconds_between(start_, now), detail);
-  if (terminal_)
-    std::fprintf(options_.out, "\r\x1b[K%s", fitted(line, terminal_width(options_.out, 80) - 1).c_str());
+  const size_t width = terminal_width(options_.out, 80) - 1;
+  open_ = terminal_ && (done < total_ || options_.out == stderr);
+  if (open_) std::fprintf(options_.out, "\r\x1b[K%s", fitted(line, width).c_str());
+  else if (terminal_) std::fprintf(options_.out, "\r\x1b[K%s\n", in_lines(line, width).c_str());
   else std::fprintf(options_.out, "%s\n", line.c_str());
   std::fflush(options_.out);
-  open_ = terminal_;
 }
 
 void ProgressLine::clear() {

@@ -1,5 +1,5 @@
 // Progress: one line that says when something will be done and where it is. On a terminal the line rewrites
-// itself and fits the width; elsewhere a plain line appears every ten seconds.
+// itself and fits the width, the last one as a whole; elsewhere a plain line appears every ten seconds.
 //
 //   ETA 3 min 20 s  step 1200/10000  63.2 images/s  loss 0.412  ce 0.301
 #pragma once

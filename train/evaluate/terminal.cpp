@@ -1,9 +1,12 @@
 #include "train/evaluate/terminal.h"
 
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 
 #include "tensor/text.h"
 
@@ -65,6 +68,11 @@ LineEnd line_end(const std::string& text, size_t width) {
 size_t terminal_width(std::FILE* out, size_t otherwise) {
   winsize size{};
   return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : otherwise;
+}
+
+bool rewrites_lines(std::FILE* out) {
+  const char* const kind = std::getenv("TERM");
+  return isatty(fileno(out)) && (!kind || std::strcmp(kind, "dumb") != 0);
 }
 
 size_t columns(const std::string& text) {

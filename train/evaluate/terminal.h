@@ -9,6 +9,9 @@ namespace patchcl {
 // tables in a file.
 size_t terminal_width(std::FILE* out, size_t otherwise = 110);
 
+// Whether `out` is a terminal whose lines can be written anew; one of TERM=dumb prints what it is told to do.
+bool rewrites_lines(std::FILE* out);
+
 // Columns that UTF-8 text takes: none for marks that sit on the letter before, two for the letters of East
 // Asia.
 size_t columns(const std::string& text);

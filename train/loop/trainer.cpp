@@ -77,6 +77,7 @@ Trainer::Trainer(TrainConfig config)
     std::printf("%s: %lld steps in all; learning rate %.3g, that of a run of this length\n",
         config_.out.c_str(), static_cast<long long>(config_.iters), learner_->learning_rate());
   save_folds(config_);
+  keep_labeled(config_.out, config_.dataset_options().labeled.text);
   plan_memory(*learner_);
 }
 

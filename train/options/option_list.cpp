@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <map>
@@ -84,6 +85,39 @@ template <class T> struct Kind<std::vector<T>> {
   static std::string text(const Range& range) { return Kind<T>::text(range) + ", ..."; }
 };
 
+// What options of other programs are called here: PyTorch's, nnU-Net's, SSL4MIS's.
+const std::map<std::string, std::string> kElsewhere{{"batch-size", "batch"}, {"labeled-bs", "labeled-batch"},
+    {"epochs", "iters"}, {"num-epochs", "iters"}, {"max-epochs", "iters"}, {"max-iterations", "iters"},
+    {"iterations", "iters"}, {"steps", "iters"}, {"learning-rate", "lr"}, {"base-lr", "lr"},
+    {"initial-lr", "lr"}, {"gpu", "device"}, {"gpus", "device"}, {"cuda", "device"}, {"exp", "out"},
+    {"output", "out"}, {"output-dir", "out"}, {"save-dir", "out"}, {"root-path", "data"},
+    {"data-path", "data"}, {"dataset", "data"}, {"labeled-num", "labeled"}, {"label-num", "labeled"},
+    {"patch-size", "size"}, {"image-size", "size"}, {"img-size", "size"}, {"num-workers", "threads"},
+    {"workers", "threads"}, {"model", "method"}, {"ema-decay", "ema"}, {"checkpoint", "weights"},
+    {"pretrained", "weights"}, {"amp", "math"}, {"fp16", "math"}};
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
+// "--Batch_Size=8" as "batch-size".
+std::string bare(const std::string& option) {
+  std::string name = lower(option.substr(0, option.find('=')));
+  name.erase(0, name.find_first_not_of('-'));
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
+// An option, with or without dashes before it, by what it is called elsewhere or else by its letters.
+std::string meant_option(const std::string& word, const std::vector<std::string>& known) {
+  const auto elsewhere = kElsewhere.find(bare(word));
+  for (const std::string& k : known)
+    if (bare(k) == bare(word) || (elsewhere != kElsewhere.end() && bare(k) == elsewhere->second))
+      return "; did you mean '" + k + "'?";
+  return did_you_mean(word, known);
+}
+
 // Edits (insert, drop, replace a letter) that turn a into b.
 size_t distance(const std::string& a, const std::string& b) {
   std::vector<size_t> row(b.size() + 1);
@@ -135,7 +169,7 @@ std::string nearest(const std::string& word, const std::vector<std::string>& kno
   std::string best;
   size_t least = std::max<size_t>(2, word.size() / 3) + 1;
   for (const std::string& k : known) {
-    const size_t d = distance(word, k);
+    const size_t d = distance(lower(word), lower(k));
     if (d >= least) continue;
     least = d;
     best = k;
@@ -153,7 +187,9 @@ std::string unknown_option(const CLI::App& app) {
   for (const CLI::Option* o : all_options(app))
     for (const std::string& name : o->get_lnames()) known.push_back("--" + name);
   const std::string word = app.remaining(/*recurse=*/true).at(0);
-  return "'" + word + "' is not an option here" + did_you_mean(word, known);
+  if (word.starts_with('-')) return "'" + word + "' is not an option here" + meant_option(word, known);
+  return "'" + word + "' is one word too many here; a name with blanks stands in quotes" +
+         (app.get_option_no_throw("input") ? ", and of several images their folder is named" : "");
 }
 
 std::string unknown_key(const CLI::App& app, const std::string& file) {
@@ -164,7 +200,7 @@ std::string unknown_key(const CLI::App& app, const std::string& file) {
   try {
     for (const auto& [name, value] : toml_values(read_text(file, ExitCode::usage)))
       if (std::find(known.begin(), known.end(), name) == known.end())
-        return "'" + name + "' is no option of a file" + did_you_mean(name, known);
+        return "'" + name + "' is no option of a file" + meant_option(name, known);
   } catch (const Error& e) {
     const std::string what = e.what();
     return what.substr(what.find("] ") + 2);  // behind "[where]"

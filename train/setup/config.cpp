@@ -12,6 +12,7 @@
 #include "train/options/toml.h"
 #include "train/setup/checkpoint.h"
 #include "train/setup/run_folder.h"
+#include "train/setup/run_record.h"
 
 namespace patchcl {
 
@@ -30,6 +31,18 @@ std::string method_in_file(const std::string& file, const std::string& otherwise
   } catch (const Error&) {
     return otherwise;
   }
+}
+
+// Its list of labelled cases and its data: where a run that goes on had them, or where they lie now.
+void demand_list(const Budget& labeled, const std::string& run) {
+  if (labeled.is_file() && !std::filesystem::is_regular_file(labeled.text))
+    fail(ExitCode::usage, "options", "--labeled '", labeled.text, "' of ", run,
+        ": there is no such file any more; put the list into the run as ", folder_of(run), "/labeled.txt");
+}
+void demand_data(const std::string& data, const std::string& run) {
+  if (is_generated(data) || std::filesystem::exists(data)) return;
+  fail(ExitCode::data, "data", data, ": there is no such folder; it is where ", run,
+      " had its data, say with --data where they lie now");
 }
 
 std::string description_of(Fit fit, const std::string& side) {
@@ -59,8 +72,13 @@ std::string TrainConfig::describe() const {
 }
 
 DatasetOptions TrainConfig::dataset_options() const {
-  Budget(labeled).check();
-  return {.labeled = labeled, .validation = val, .tune = tune, .border = border, .fold = fold, .read = read};
+  const Budget budget = resume.empty() ? labeled : labeled_of_run(folder_of(resume), labeled);
+  if (!resume.empty()) {
+    demand_list(budget, resume);
+    demand_data(data, resume);
+  }
+  budget.check();
+  return {.labeled = budget, .validation = val, .tune = tune, .border = border, .fold = fold, .read = read};
 }
 
 RunShape TrainConfig::run_shape() const {
@@ -149,7 +167,7 @@ void check_train_options(const std::vector<std::string>& arguments) {
 std::string to_toml(TrainConfig config, const Method& method) {
   OptionList general;
   config.declare(general);
-  return general.toml() + method.options().toml();
+  return config.remarks + general.toml() + method.options().toml();
 }
 
 TrainConfig from_toml(const std::string& text, const std::string& where) {
@@ -161,6 +179,9 @@ TrainConfig from_toml(const std::string& text, const std::string& where) {
     for (const auto& [name, value] : toml_values(text))
       (general.contains(name) ? general : method->options()).set(name, value);
     config.method_options = method->options().values();
+    TextIn lines(text);
+    for (std::string line; std::getline(lines, line);)
+      if (line.starts_with('#')) config.remarks += line + "\n";
   } catch (const std::exception& e) {
     fail(ExitCode::checkpoint, "train", where, " cannot be read: ", e.what());
   }

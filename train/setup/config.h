@@ -86,6 +86,7 @@ struct TrainConfig {
   std::string weights;            // file to start from
   bool allow_other_bits = false;  // of a resume on another CPU
   int64_t extend = 0;             // steps beyond those of the resumed run
+  std::string remarks;            // lines of config.toml with a # before: what no option says
   int64_t val_every = 200;
   int64_t checkpoint_every = 200;  // beside those of validations
   int64_t log_every = 10;
@@ -99,7 +100,7 @@ struct TrainConfig {
   bool anomaly = false;
   bool tensorboard = false, png = false;
 
-  // All of them but the method's, `resume` and `weights`, which a resumed run has no use for.
+  // All of them but the method's, `remarks`, `resume` and `weights`, which a resumed run has no use for.
   void declare(OptionList& options);
   // Threads and device as this machine has them, --fit as the data suggest; sets the process's threads,
   // kernels and math mode. Error(usage) for what does not fit together.
@@ -111,7 +112,8 @@ struct TrainConfig {
   // else 0.
   int64_t pictured(int64_t step) const;
   std::string picture_type() const { return png ? ".png" : ".svg"; }
-  // Error(usage) where `labeled` is no budget.
+  // Error(usage) where `labeled` can only be a file and is none, Error(data) where the data of a run that goes
+  // on are gone.
   DatasetOptions dataset_options() const;
   Fit fit_of(const Dataset& data) const { return fit.value_or(data.fit(size)); }
   LearnerOptions learner_options(const Dataset& data) const;
@@ -131,9 +133,9 @@ std::string method_of(const std::vector<std::string>& arguments, const std::stri
 // Error(usage) when `patchcl train` would refuse these options before it looks at data.
 void check_train_options(const std::vector<std::string>& arguments);
 
-// A configuration as config.toml has it, resolved, with the options of `method`.
+// A configuration as config.toml has it, resolved, with the options of `method`; remarks first.
 std::string to_toml(TrainConfig config, const Method& method);
-// And back. Error(checkpoint) naming `where` when it cannot be read.
+// And back, remarks included. Error(checkpoint) naming `where` when it cannot be read.
 TrainConfig from_toml(const std::string& text, const std::string& where);
 // Name and value of each of its options, known or not. Error(checkpoint) naming `where` likewise.
 std::map<std::string, std::string> values_in(const std::string& toml, const std::string& where);

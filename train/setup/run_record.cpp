@@ -58,6 +58,22 @@ void record_run(const std::string& folder, const std::string& data, const Datase
   write_record(folder, record);
 }
 
+std::string recorded_fingerprint(const std::string& folder) {
+  const ordered_json record = read_record(folder);
+  if (record.empty() || !record.back().is_object()) return {};
+  const ordered_json found = record.back().value("data_fingerprint", ordered_json());
+  return found.is_string() ? found.get<std::string>() : "";
+}
+
+std::string labeled_of_run(const std::string& folder, const std::string& labeled) {
+  const std::string kept = folder + "/labeled.txt";
+  return Budget(labeled).is_file() && std::filesystem::exists(kept) ? kept : labeled;
+}
+
+void keep_labeled(const std::string& folder, const std::string& labeled) {
+  if (Budget(labeled).is_file()) update_text(folder + "/labeled.txt", read_text(labeled));
+}
+
 void record_cost(const std::string& folder, const StepCost& cost) {
   ordered_json record = read_record(folder);
   if (record.empty() || !record.back().is_object()) return;

@@ -18,6 +18,14 @@ void set_command_line(int argc, char** argv);
 // Adds this process to FOLDER/run.json: a run that was resumed has an entry for each.
 void record_run(const std::string& folder, const std::string& data, const Dataset& dataset);
 
+// The fingerprint of the data of that run's last process; empty where none tells.
+std::string recorded_fingerprint(const std::string& folder);
+
+// What `labeled` of that run means: the file that it names as the run keeps it, FOLDER/labeled.txt, where there
+// is one; else itself. And keeps it.
+std::string labeled_of_run(const std::string& folder, const std::string& labeled);
+void keep_labeled(const std::string& folder, const std::string& labeled);
+
 // What steps cost: CPU time of all threads of this process, the loading of data included, validation and
 // checkpoints not. On a GPU that of its host.
 struct StepCost {
