@@ -14,6 +14,8 @@
 namespace patchcl {
 
 namespace {
+namespace fs = std::filesystem;
+
 const Names<Split> kSplits{{"train", Split::train}, {"val", Split::validation}, {"test", Split::test}};
 
 // Those of `list` that a run had otherwise than they are by default, and that the command line leaves out.
