@@ -57,6 +57,7 @@ Source case_of(const std::string& id, const Paths& images, const std::string& la
   s.id = id;
   s.group = patient_of(s.id);
   s.path = images.at(0);
+  s.more_paths.assign(images.begin() + 1, images.end());
   s.label_path = label;
   set_sizes(s);
   s.image = [images] { return read_channels(images); };

@@ -63,6 +63,7 @@ class Dataset {
   // Whole cases with labels of the validation split (or the one that the options name), in list order.
   int64_t validation_cases() const { return int64_t(layout_.validation.size()); }
   Volume validation(int64_t i) const;
+  const std::string& validation_id(int64_t i) const { return layout_.validation.at(size_t(i)).id; }
 
  private:
   struct Item {
