@@ -8,8 +8,10 @@
 
 #include "data/formats/image.h"
 #include "data/formats/readers.h"
+#include "data/layouts/input_images.h"
 #include "data/layouts/source_files.h"
 #include "tensor/file.h"
+#include "tensor/text.h"
 #include "train/commands/command.h"
 #include "train/commands/data_flags.h"
 #include "train/commands/inference_flags.h"
@@ -33,31 +35,6 @@ struct PredictFlags {
   DatasetOptions dataset;
 };
 
-// What to say instead where the folder is a data set, whose images lie deeper; empty where it is none.
-std::string hint_of_data_set(const std::string& where) {
-  try {
-    const fs::path images = fs::path(open_layout(where).train.front().path).parent_path();
-    return "; it is a data set: say " + images.string() +
-           " for its images, or --split train, val or test for the cases of a split";
-  } catch (const Error&) {
-    return "";
-  }
-}
-
-// The input file itself, or the images and volumes of the input folder in the order of their names.
-std::vector<fs::path> inputs(const std::string& where) {
-  if (!fs::exists(where)) fail(ExitCode::data, "predict", "there is no ", where);
-  if (!fs::is_directory(where)) return {where};
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(where))
-    if (is_wanted_file(entry, is_readable)) files.push_back(entry.path());
-  if (files.empty())
-    fail(ExitCode::data, "predict", where, " holds no .png, .jpg, .bmp, .tif, .h5, .nii or .nii.gz file",
-        hint_of_data_set(where));
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
 // An image on its way: how it is read, and the files that will be written of it.
 struct PredictCase {
   std::string id, image;  // the name of its overlay; the file, for messages
@@ -71,14 +48,16 @@ std::string mask_ending(int64_t depth) { return depth == 1 ? ".png" : ".nii.gz";
 
 // The mask's name in an output folder: that of the image, as nnU-Net has it without the number of the only
 // channel.
-std::string mask_name(const fs::path& image, int64_t depth) {
-  const std::string file = image.filename(), stem = stem_of(file), extension = file.substr(stem.size());
-  std::string name = stem;
-  if (stem.ends_with("_0000")) {
-    name.resize(stem.size() - 5);
-    if (fs::exists(image.parent_path() / (name + "_0001" + extension))) name = stem;  // a series of numbers
+std::string mask_name(const InputImage& image, int64_t depth) {
+  const fs::path path = image.files.front();
+  const std::string file = path.filename(), extension = file.substr(stem_of(file).size());
+  std::string name = image.name;
+  if (name.ends_with("_0000")) {
+    name.resize(name.size() - 5);
+    if (fs::exists(path.parent_path() / (name + "_0001" + extension)))
+      name = image.name;  // a series of numbers
   }
-  return name + (format_of(image.string()) == Format::image ? mask_ending(depth) : extension);
+  return name + (format_of(path.string()) == Format::image ? mask_ending(depth) : extension);
 }
 
 // "ID.nii.gz": what fits the image.
@@ -90,17 +69,17 @@ std::string mask_name(const Source& s) {
 }
 
 // The images of a folder, or a single one.
-std::vector<PredictCase> cases_of_files(const PredictFlags& flags, const std::vector<fs::path>& files) {
+std::vector<PredictCase> cases_of_files(const PredictFlags& flags, const std::vector<InputImage>& images) {
   const bool into_folder =
       fs::is_directory(flags.input) || fs::is_directory(flags.output) || flags.output.ends_with('/');
   std::vector<PredictCase> cases;
-  for (const fs::path& file : files) {
+  for (const InputImage& image : images) {
     Source header;
-    header.path = file;
-    if (format_of(file) != Format::h5) set_sizes(header);
-    PredictCase c{.id = stem_of(file), .image = file, .depth = header.depth};
-    c.read = [path = file.string()] { return read_volume(path); };
-    c.mask = into_folder ? fs::path(flags.output) / mask_name(file, c.depth) : fs::path(flags.output);
+    header.path = image.files.front();
+    if (format_of(header.path) != Format::h5) set_sizes(header);
+    PredictCase c{.id = image.name, .image = header.path, .depth = header.depth};
+    c.read = [image] { return image.read(); };
+    c.mask = into_folder ? fs::path(flags.output) / mask_name(image, c.depth) : fs::path(flags.output);
     cases.push_back(std::move(c));
   }
   return cases;
@@ -193,6 +172,7 @@ class MaskWriter {
       : flags_(flags), arena_("prediction"), models_(flags.inference.load(arena_)),
         networks_(ensemble_of(models_)), options_(flags.inference.resolve(info())) {}
 
+  int64_t channels() const { return info().unet.in_channels; }
   void write(const PredictCase& c) const {
     const Volume v = c.read();
     const Arena memory("probabilities");
@@ -222,9 +202,9 @@ class MaskWriter {
   InferenceOptions options_;
 };
 
-int predict(const PredictFlags& flags, OutputFiles files, std::vector<PredictCase> cases) {
+int predict(
+    const PredictFlags& flags, const MaskWriter& writer, OutputFiles files, std::vector<PredictCase> cases) {
   name_outputs(flags, std::move(files), cases);
-  const MaskWriter writer(flags);
   WrittenMasks written(cases.size());
   for (const PredictCase& c : cases) {
     writer.write(c);
@@ -234,10 +214,15 @@ int predict(const PredictFlags& flags, OutputFiles files, std::vector<PredictCas
 }
 
 int predict_files(const PredictFlags& flags) {
-  const std::vector<fs::path> images = inputs(flags.input);
+  const MaskWriter writer(flags);
+  const auto [images, masks] = find_input_images(flags.input, writer.channels());
+  if (!masks.empty())
+    std::fprintf(stderr, "%s left out: by their names they are masks of images beside them (%s)\n",
+        counted(int64_t(masks.size()), "file").c_str(), printable(masks.front()).c_str());
   OutputFiles files("predict");
-  for (const fs::path& image : images) files.keep(image, "the image");
-  return predict(flags, std::move(files), cases_of_files(flags, images));
+  for (const InputImage& image : images)
+    for (const std::string& path : image.files) files.keep(path, "the image");
+  return predict(flags, writer, std::move(files), cases_of_files(flags, images));
 }
 
 int predict_split(const PredictFlags& flags) {
@@ -247,7 +232,7 @@ int predict_split(const PredictFlags& flags) {
   divide(layout, flags.dataset);
   if (layout.of(flags.dataset.split).empty())
     fail_empty_split("predict", flags.input, flags.dataset, /*labeled_only=*/false);
-  return predict(flags, std::move(files), cases_of_split(flags, layout));
+  return predict(flags, MaskWriter(flags), std::move(files), cases_of_split(flags, layout));
 }
 
 const AddCommand add{{21, "predict", "Segment images or volumes",

@@ -36,11 +36,11 @@ void OutputFiles::keep_files_of(const Layout& layout) {
   });
 }
 
-// Those of the data set whose folder of masks this is: it begins one or two folders above.
+// Those of the data set whose folder of masks this is: it begins here, or one or two folders above.
 void OutputFiles::keep_references_near(const std::string& place) {
   const fs::path folder = fs::path(place).parent_path(), above = folder.parent_path();
   if (!known_folders_.insert(folder).second) return;
-  for (const fs::path& root : {above, above.parent_path()}) {
+  for (const fs::path& root : {folder, above, above.parent_path()}) {
     try {
       for_each_case(open_layout(root), [&](const Source& s) { keep(s.label_path, "the reference mask"); });
     } catch (const std::exception&) {}  // no data set
