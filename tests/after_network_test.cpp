@@ -6,46 +6,15 @@
 
 #include "data/components.h"
 #include "data/formats/readers.h"
-#include "tensor/random.h"
 #include "tests/command_line.h"
+#include "tests/small_model.h"
 #include "train/evaluate/inference.h"
-#include "train/setup/model_file.h"
 
 using namespace patchcl;
 using namespace patchcl::test;
 using patchcl::test::Outcome;
 
 namespace {
-
-constexpr int64_t kSide = 16;
-
-std::unique_ptr<Model> random_model(uint64_t seed, const Arena& arena, int classes = 3) {
-  ModelInfo info;
-  info.unet = {.classes = classes, .widths = {4, 6, 8}, .dropout = {0.1, 0.1, 0.1}};
-  info.size = kSide;
-  auto model = std::make_unique<Model>(info, arena);
-  model->weights.init(seed);
-  // Larger than a fresh network's, so that masks are not constant.
-  for (int64_t i = 0; i < model->layout.flat_size(); ++i) model->weights.values().data<float>()[i] *= 4;
-  return model;
-}
-
-void save_model(const std::string& path, const Model& model) {
-  TensorFile file;
-  put_model_info(file, model.info);
-  put_weights(file, model.weights, 0);
-  save_tensors(path, file);
-}
-
-Volume noise(int64_t depth) {
-  Volume v;
-  v.id = "case";
-  v.depth = depth;
-  v.height = v.width = kSide;
-  Rng rng(3);
-  for (int64_t i = 0; i < depth * kSide * kSide; ++i) v.image.push_back(float(rng.uniform(0, 1)));
-  return v;
-}
 
 // A quarter turn of each slice.
 template <class T> std::vector<T> turned(const std::vector<T>& in) {
@@ -63,13 +32,6 @@ std::vector<double> probabilities(const Ensemble& networks, const Volume& v, con
   segment(networks, v, o, arena,
       [&](int64_t, const std::vector<double>& p) { all.insert(all.end(), p.begin(), p.end()); });
   return all;
-}
-
-void save_picture(const std::string& path) {
-  Volume v = noise(1);
-  std::vector<uint8_t> grey;
-  for (const float x : v.image) grey.push_back(uint8_t(250 * x));
-  write_label(path, grey, v);
 }
 
 }  // namespace

@@ -226,11 +226,15 @@ Volume read_volume(const std::string& path) {
   return to_volume(stem_of(path), path, image, label ? &*label : nullptr, path);
 }
 
-void demand_mask_name(const std::string& path) {
-  for (const char* ending : {".png", ".h5", ".hdf5", ".nii", ".nii.gz"})
-    if (lower(path).ends_with(ending)) return;
-  fail(ExitCode::usage, "data", "the mask ", path,
-      " has none of the endings .png, .h5, .nii and .nii.gz; choose one (a folder for masks ends in '/')");
+void demand_mask_name(const std::string& path, int64_t depth) {
+  const auto ends_in = [name = lower(path)](const char* ending) { return name.ends_with(ending); };
+  const char* const known[] = {".png", ".h5", ".hdf5", ".nii", ".nii.gz"};
+  if (std::none_of(std::begin(known), std::end(known), ends_in))
+    fail(ExitCode::usage, "data", "the mask ", path,
+        " has none of the endings .png, .h5, .nii and .nii.gz; choose one (a folder for masks ends in '/')");
+  if (depth > 1 && ends_in(".png"))
+    fail(ExitCode::usage, "data", path, ": a volume of ", depth,
+        " slices does not fit into one PNG; write .h5 or .nii.gz");
 }
 
 void write_label(const std::string& path, const std::vector<uint8_t>& label, const Volume& source) {
@@ -252,10 +256,7 @@ void write_label(const std::string& path, const std::vector<uint8_t>& label, con
       return;
     }
     case Format::image:
-      demand_mask_name(path);
-      if (source.depth > 1)
-        fail(ExitCode::usage, "data", path, ": a volume of ", source.depth,
-            " slices does not fit into one PNG; write .h5 or .nii.gz");
+      demand_mask_name(path, source.depth);
       write_png(path, label.data(), source.height, source.width, 1);
   }
 }

@@ -21,10 +21,11 @@ namespace patchcl {
 
 // One file (or one file per channel) with its label: a slice, an image or a volume.
 struct Source {
-  std::string id;                // "patient099_frame01_slice_15"
-  std::string group;             // what a labelled budget counts: the patient, the volume, the image
-  std::string path, label_path;  // for messages, and for geometry when predicting
-  int64_t depth = 1;             // slices; height and width 0 when only reading would tell
+  std::string id;                       // "patient099_frame01_slice_15"
+  std::string group;                    // what a labelled budget counts: the patient, the volume, the image
+  std::string path, label_path;         // for messages, and for geometry when predicting
+  std::vector<std::string> more_paths;  // of further channels
+  int64_t depth = 1;                    // slices; height and width 0 when only reading would tell
   int64_t height = 0, width = 0;
   std::function<Grid()> image;  // read now; Error(data) naming the file
   std::function<Grid()> label;  // the same, as stored; empty: an unlabelled image

@@ -28,25 +28,6 @@ using Paths = std::vector<std::string>;
 
 bool is_nifti(const std::string& path) { return format_of(path) == Format::nifti; }
 
-// One image as all its channels, each to [0,1] where there are several. Those of one picture have one scale.
-Grid read_channels(const Paths& paths) {
-  Grid all = read_grid(paths.at(0));
-  const size_t pixels = all.values.size(), n = paths.size();
-  if (n > 1) {
-    all.channels = int64_t(n);
-    all.values.resize(pixels * n);
-  }
-  for (size_t c = 0; n > 1 && c < n; ++c) {
-    const Grid channel = read_grid(paths[c]);
-    if (channel.values.size() != pixels || channel.channels != 1)
-      fail(ExitCode::data, "data", paths[c], " is ", channel.size_text(), "; wants one channel, as large as ",
-          paths[0]);
-    for (size_t i = 0; i < pixels; ++i) all.values[i * n + c] = channel.values[i];
-  }
-  if (n > 1 || is_nifti(paths[0])) normalize_channels(all);
-  return all;
-}
-
 // `label` may be empty.
 Source case_of(const std::string& id, const Paths& images, const std::string& label) {
   for (const Paths& needed : {images, Paths{label}})
@@ -57,6 +38,7 @@ Source case_of(const std::string& id, const Paths& images, const std::string& la
   s.id = id;
   s.group = patient_of(s.id);
   s.path = images.at(0);
+  s.more_paths.assign(images.begin() + 1, images.end());
   s.label_path = label;
   set_sizes(s);
   s.image = [images] { return read_channels(images); };
@@ -126,11 +108,8 @@ class CaseFolder {
  private:
   Paths images(const std::string& folder, const std::string& id) const {
     Paths paths;
-    for (size_t c = 0; c < channels_; ++c) {
-      const std::string number = std::to_string(c);
-      paths.push_back(
-          dir_ + "/" + folder + "/" + id + "_" + std::string(4 - number.size(), '0') + number + ending_);
-    }
+    for (size_t c = 0; c < channels_; ++c)
+      paths.push_back(channel_file(dir_ + "/" + folder + "/" + id, int64_t(c), ending_));
     if (holds_all_channels(paths)) paths.resize(1);
     return channels_ ? paths : Paths{dir_ + "/" + folder + "/" + id + ending_};
   }
@@ -150,6 +129,20 @@ void demand_known(const std::string& ending, const std::string& path) {
   fail(ExitCode::data, "data", path, ": files that end in '", ending,
       "' are not read; known are .nii.gz .nii .png .bmp .tif .tiff; convert images and labels and mend "
       "file_ending");
+}
+
+// What would be trained without a word: a channel that nobody named is no channel.
+void tell_unnamed_channel(
+    const std::string& dir, size_t channels, const std::string& ending, Layout& layout) {
+  for (const Source& s : layout.train) {
+    const std::string file = channel_file(dir + "/imagesTr/" + s.id, int64_t(channels), ending);
+    if (!fs::exists(file)) continue;
+    const std::string what = file + " is left aside: channel_names of dataset.json has " +
+                             counted(int64_t(channels), "channel") + ", name this one too";
+    layout.notes.push_back(what);
+    layout.problems.push_back(what);
+    return;
+  }
 }
 
 // imagesTs: the test split where it has labels, else further images to train on.
@@ -181,14 +174,17 @@ Layout nifti_layout(const std::string& dir) {
     const std::string ending = nnunet ? j.value("file_ending", ".nii.gz") : ".nii.gz";
     demand_known(ending, path);
     const CaseFolder folder(dir, ending, nnunet ? channels.size() : 0);
-    if (nnunet) layout.train = folder.sources("Tr");
-    else
+    if (nnunet) {
+      layout.train = folder.sources("Tr");
+      tell_unnamed_channel(dir, channels.size(), ending, layout);
+    } else {
       for (const json& pair : j.at("training")) {
         const auto path = [&](const char* key) {
           return (fs::path(dir) / pair.at(key).get<std::string>()).lexically_normal().string();
         };
         layout.train.push_back(case_of(stem_of(path("label")), {path("image")}, path("label")));
       }
+    }
     add_ts(folder, dir, layout);
     layout.volumes = hold_volumes(layout.train);
     layout.notes.push_back(path + ": " + std::to_string(channels.size()) + " channel(s), " +

@@ -32,18 +32,21 @@ bool has_mask_beside(const Files& files, const std::string& stem) {
       [&](const std::string& suffix) { return files.contains(stem + suffix); });
 }
 
+// The stem under which `images` have it: `stem`, or that with a suffix; empty where they have none.
+std::string stem_in(const Files& images, const std::string& stem) {
+  if (stem.empty() || images.contains(stem)) return stem;
+  for (const std::string& suffix : kImageSuffixes)
+    if (images.contains(stem + suffix)) return stem + suffix;
+  return "";
+}
+
 // Whether there is an image of that stem; one of "stem_image" is called by it from then on.
 bool finds(Files& images, const std::string& stem) {
-  if (images.contains(stem)) return true;
-  if (stem.empty()) return false;
-  for (const std::string& suffix : kImageSuffixes) {
-    auto image = images.extract(stem + suffix);
-    if (image.empty()) continue;
-    image.key() = stem;
-    images.insert(std::move(image));
-    return true;
-  }
-  return false;
+  auto image = images.extract(stem_in(images, stem));
+  if (image.empty()) return false;
+  image.key() = stem;
+  images.insert(std::move(image));
+  return true;
 }
 
 void add_mask(Files& masks, const std::string& image, const std::string& path) {
@@ -87,6 +90,14 @@ Files masks_beside(Files& images, Files& lonely) {
     images.erase(stem);
   }
   return masks;
+}
+
+std::set<std::string> masks_among(const Files& files) {
+  std::set<std::string> stems;
+  for (const auto& [stem, path] : files)
+    if (!has_mask_beside(files, stem) && !stem_in(files, image_of_mask(files, stem)).empty())
+      stems.insert(stem);
+  return stems;
 }
 
 Files masks_apart(Files& images, const Files& candidates, Files& lonely) {

@@ -4,6 +4,7 @@
 // suffix, _image or _img, keeps the two apart, the case is called without it.
 #pragma once
 #include <map>
+#include <set>
 #include <string>
 
 namespace patchcl {
@@ -16,6 +17,9 @@ Files masks_beside(Files& images, Files& lonely);
 
 // Likewise those of `candidates`, of a folder of their own.
 Files masks_apart(Files& images, const Files& candidates, Files& lonely);
+
+// The stems of files that are masks of others beside them.
+std::set<std::string> masks_among(const Files& files);
 
 // "; ä and ä look alike ..." where a mask without an image has the name of one in another Unicode form, as file
 // systems of Apple write it; else nothing.

@@ -5,6 +5,7 @@
 #include "train/commands/command.h"
 #include "train/commands/data_flags.h"
 #include "train/commands/inference_flags.h"
+#include "train/commands/output_files.h"
 #include "train/commands/score_output.h"
 #include "train/evaluate/progress.h"
 #include "train/evaluate/report.h"
@@ -37,6 +38,15 @@ ObjectSummary::Image count_objects(
                 extent)};
 }
 
+// Error(usage) for an overlay in the place of a file that the data set reads, or of another overlay.
+void demand_free_overlays(const EvalFlags& flags, OutputFiles files, const Dataset& data) {
+  if (flags.inference.overlays.empty()) return;
+  for (int64_t i = 0; i < data.validation_cases(); ++i) {
+    const std::string& id = data.validation_id(i);
+    files.add(flags.inference.overlay_of(id), "the overlay of " + id);
+  }
+}
+
 int eval(const EvalFlags& flags) {
   flags.output.prepare();
   const Arena arena("evaluation");
@@ -46,9 +56,13 @@ int eval(const EvalFlags& flags) {
   options.classes = info.classes_without_border();
   const ObjectOptions object_options =
       flags.objects ? flags.inference.objects(info, flags.object_options) : ObjectOptions{};
-  const Dataset data = Dataset::open(flags.data, options);
+  Layout layout = open_layout(flags.data, options.read);
+  OutputFiles files("eval");
+  files.keep_files_of(layout);
+  const Dataset data(std::move(layout), options);
   const int64_t count = data.validation_cases();
   if (count == 0) fail_empty_split("eval", flags.data, options, /*labeled_only=*/true);
+  demand_free_overlays(flags, std::move(files), data);
   std::vector<ObjectSummary::Image> images;
   const std::vector<std::string> names = foreground_names(info, data.class_names());
   const Ensemble networks = ensemble_of(models);

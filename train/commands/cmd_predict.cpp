@@ -4,14 +4,18 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
-#include <map>
+#include <functional>
 
 #include "data/formats/image.h"
 #include "data/formats/readers.h"
+#include "data/layouts/input_images.h"
+#include "data/layouts/source_files.h"
 #include "tensor/file.h"
+#include "tensor/text.h"
 #include "train/commands/command.h"
 #include "train/commands/data_flags.h"
 #include "train/commands/inference_flags.h"
+#include "train/commands/output_files.h"
 #include "train/commands/score_output.h"
 #include "train/evaluate/report.h"
 #include "train/evaluate/progress.h"
@@ -31,77 +35,105 @@ struct PredictFlags {
   DatasetOptions dataset;
 };
 
-// What to say instead where the folder is a data set, whose images lie deeper; empty where it is none.
-std::string hint_of_data_set(const std::string& where) {
-  try {
-    const fs::path images = fs::path(open_layout(where).train.front().path).parent_path();
-    return "; it is a data set: say " + images.string() +
-           " for its images, or --split train, val or test for the cases of a split";
-  } catch (const Error&) {
-    return "";
-  }
-}
+// An image on its way: how it is read, and the files that will be written of it.
+struct PredictCase {
+  std::string id, image;  // the name of its overlay; the file, for messages
+  int64_t depth = 1;      // as far as a header tells: of an .h5 always 1
+  std::function<Volume()> read = {};
+  std::string mask = {}, probabilities = {}, overlay = {};  // the last two where somebody asked for them
+};
 
-// The input file itself, or the images and volumes of the input folder in the order of their names.
-std::vector<fs::path> inputs(const std::string& where) {
-  if (!fs::exists(where)) fail(ExitCode::data, "predict", "there is no ", where);
-  if (!fs::is_directory(where)) return {where};
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(where))
-    if (is_wanted_file(entry, is_readable)) files.push_back(entry.path());
-  if (files.empty())
-    fail(ExitCode::data, "predict", where, " holds no .png, .jpg, .bmp, .tif, .h5, .nii or .nii.gz file",
-        hint_of_data_set(where));
-  std::sort(files.begin(), files.end());
-  return files;
-}
+// Of pictures: PNG holds no stack of them.
+std::string mask_ending(int64_t depth) { return depth == 1 ? ".png" : ".nii.gz"; }
 
 // The mask's name in an output folder: that of the image, as nnU-Net has it without the number of the only
-// channel; photographs become PNG.
-fs::path mask_name(const fs::path& image) {
-  const std::string file = image.filename(), stem = stem_of(file), extension = file.substr(stem.size());
-  std::string name = stem;
-  if (stem.ends_with("_0000")) {
-    name.resize(stem.size() - 5);
-    if (fs::exists(image.parent_path() / (name + "_0001" + extension))) name = stem;  // a series of numbers
+// channel.
+std::string mask_name(const InputImage& image, int64_t depth) {
+  const fs::path path = image.files.front();
+  const std::string file = path.filename(), extension = file.substr(stem_of(file).size());
+  std::string name = image.name;
+  if (name.ends_with("_0000")) {
+    name.resize(name.size() - 5);
+    if (fs::exists(path.parent_path() / (name + "_0001" + extension)))
+      name = image.name;  // a series of numbers
   }
-  return name + (format_of(image.string()) == Format::image ? ".png" : extension);
+  return name + (format_of(path.string()) == Format::image ? mask_ending(depth) : extension);
 }
 
-// Where the mask of each file goes. Error(usage) for a mask that would replace an image or another mask.
-std::vector<fs::path> targets(const PredictFlags& flags, const std::vector<fs::path>& files) {
+// "ID.nii.gz": what fits the image.
+std::string mask_name(const Source& s) {
+  const Format format = is_readable(s.path) ? format_of(s.path) : Format::nifti;
+  const std::string name = file_name_of(s.id);
+  if (format == Format::h5) return name + ".h5";
+  return name + (format == Format::image ? mask_ending(s.depth) : ".nii.gz");
+}
+
+// The images of a folder, or a single one.
+std::vector<PredictCase> cases_of_files(const PredictFlags& flags, const std::vector<InputImage>& images) {
   const bool into_folder =
       fs::is_directory(flags.input) || fs::is_directory(flags.output) || flags.output.ends_with('/');
-  if (into_folder) make_folders(flags.output);
-  else make_folder_of(flags.output);
-  std::vector<fs::path> masks;
-  for (const fs::path& file : files) {
-    const fs::path target = into_folder ? fs::path(flags.output) / mask_name(file) : fs::path(flags.output);
-    demand_mask_name(target.string());
-    if (fs::exists(target) && fs::equivalent(file, target))
-      fail(ExitCode::usage, "predict", "the mask ", target.string(),
-          " would replace the image; choose another output");
-    const auto same = std::find(masks.begin(), masks.end(), target);
-    if (same != masks.end())
-      fail(ExitCode::usage, "predict", files[size_t(same - masks.begin())].string(), " and ", file.string(),
-          " would both become ", target.string(), "; rename one or put them into two folders");
-    masks.push_back(target);
+  std::vector<PredictCase> cases;
+  for (const InputImage& image : images) {
+    Source header;
+    header.path = image.files.front();
+    if (format_of(header.path) != Format::h5) set_sizes(header);
+    PredictCase c{.id = image.name, .image = header.path, .depth = header.depth};
+    c.read = [image] { return image.read(); };
+    c.mask = into_folder ? fs::path(flags.output) / mask_name(image, c.depth) : fs::path(flags.output);
+    cases.push_back(std::move(c));
   }
-  return masks;
+  return cases;
 }
 
-// NAME.probabilities.safetensors beside the mask: f32 (D,H,W,K).
-void save_probabilities(const fs::path& mask, const Tensor& probabilities) {
+// Those of one split of a data set, with or without labels.
+std::vector<PredictCase> cases_of_split(const PredictFlags& flags, const Layout& layout) {
+  std::vector<PredictCase> cases;
+  for (const Source& s : layout.of(flags.dataset.split)) {
+    PredictCase c{.id = s.id, .image = s.path, .depth = s.depth};
+    c.read = [s] { return to_volume(s.id, s.path, s.image(), nullptr, ""); };
+    c.mask = fs::path(flags.output) / mask_name(s);
+    cases.push_back(std::move(c));
+  }
+  return cases;
+}
+
+void demand_single_image(const std::string& path, int64_t depth) {
+  if (depth != 1 || format_of(path) != Format::image)
+    fail(ExitCode::usage, "predict", path, ": numbered objects are written for single images, as .png");
+}
+
+// Names what else is written of each case. Error(usage) for a mask whose format cannot hold it, and for what
+// `files` refuses.
+void name_outputs(const PredictFlags& flags, OutputFiles files, std::vector<PredictCase>& cases) {
+  for (PredictCase& c : cases) {
+    demand_mask_name(c.mask, c.depth);
+    if (flags.instances) demand_single_image(c.mask, c.depth);
+    files.add(c.mask, "the mask of " + c.image);
+    if (flags.probabilities) {
+      c.probabilities = fs::path(c.mask).parent_path() / (stem_of(c.mask) + ".probabilities.safetensors");
+      files.add(c.probabilities, "the probabilities of " + c.image);
+    }
+    if (!flags.inference.overlays.empty()) {
+      c.overlay = flags.inference.overlay_of(c.id);
+      files.add(c.overlay, "the overlay of " + c.image);
+    }
+  }
+  for (const PredictCase& c : cases)
+    for (const std::string& path : {c.mask, c.probabilities, c.overlay})
+      if (!path.empty()) make_folder_of(path);
+}
+
+// f32 (D,H,W,K).
+void save_probabilities(const std::string& path, const Tensor& probabilities) {
   TensorFile file;
   file.tensors["probabilities"] = probabilities;
-  save_tensors(mask.parent_path() / (stem_of(mask.string()) + ".probabilities.safetensors"), file);
+  save_tensors(path, file);
 }
 
 // The number of each pixel's object as a PNG of 8 bits, of 16 where there are more than 255.
 void write_objects(
     const std::string& path, const Segmentation& s, const Volume& v, const ObjectOptions& options) {
-  if (v.depth != 1 || format_of(path) != Format::image)
-    fail(ExitCode::usage, "predict", path, ": numbered objects are written for single images, as .png");
+  demand_single_image(path, v.depth);
   const std::vector<int32_t> numbers = number_objects(s.of_network.data(), v.height, v.width, options);
   const int32_t most = *std::max_element(numbers.begin(), numbers.end());
   if (most > 65535) fail(ExitCode::data, "predict", path, ": ", most, " objects do not fit into 16 bits");
@@ -140,23 +172,24 @@ class MaskWriter {
       : flags_(flags), arena_("prediction"), models_(flags.inference.load(arena_)),
         networks_(ensemble_of(models_)), options_(flags.inference.resolve(info())) {}
 
-  void write(const Volume& v, const std::string& mask) const {
+  int64_t channels() const { return info().unet.in_channels; }
+  void write(const PredictCase& c) const {
+    const Volume v = c.read();
     const Arena memory("probabilities");
     Tensor all;
     SeeSlice see;
-    if (flags_.probabilities) {
+    if (!c.probabilities.empty()) {
       all = memory.empty({v.depth, v.height, v.width, info().unet.classes}, DType::f32);
       see = [&](int64_t z, const std::vector<double>& p) {
         std::copy(p.begin(), p.end(), all.data<float>() + z * int64_t(p.size()));
       };
     }
     const Segmentation s = segment(networks_, v, options_, arena_, see);
-    write_mask(flags_, mask, s, v, info());
-    if (flags_.probabilities) save_probabilities(mask, all);
-    if (flags_.inference.overlays.empty()) return;
+    write_mask(flags_, c.mask, s, v, info());
+    if (!c.probabilities.empty()) save_probabilities(c.probabilities, all);
+    if (c.overlay.empty()) return;
     const Canvas picture = overlay(v, s.classes, foreground_names(info()));
-    save_overlay(
-        flags_.inference.overlay_of(v.id), with_uncertainty(picture, networks_.front(), v, options_, arena_));
+    save_overlay(c.overlay, with_uncertainty(picture, networks_.front(), v, options_, arena_));
   }
 
  private:
@@ -169,39 +202,37 @@ class MaskWriter {
   InferenceOptions options_;
 };
 
-int predict(const PredictFlags& flags) {
-  const MaskWriter writer(flags);
-  const std::vector<fs::path> files = inputs(flags.input), masks = targets(flags, files);
-  WrittenMasks written(files.size());
-  for (size_t i = 0; i < files.size(); ++i) {
-    writer.write(read_volume(files[i].string()), masks[i].string());
-    written.say(files[i].string(), masks[i].string());
+int predict(
+    const PredictFlags& flags, const MaskWriter& writer, OutputFiles files, std::vector<PredictCase> cases) {
+  name_outputs(flags, std::move(files), cases);
+  WrittenMasks written(cases.size());
+  for (const PredictCase& c : cases) {
+    writer.write(c);
+    written.say(c.image, c.mask);
   }
   return int(ExitCode::ok);
 }
 
-// "ID.nii.gz": what fits the image; pictures become PNG, their stacks NIfTI.
-std::string mask_name(const Source& s) {
-  const Format format = is_readable(s.path) ? format_of(s.path) : Format::nifti;
-  if (format == Format::h5) return s.id + ".h5";
-  return s.id + (format == Format::image && s.depth == 1 ? ".png" : ".nii.gz");
+int predict_files(const PredictFlags& flags) {
+  const MaskWriter writer(flags);
+  const auto [images, masks] = find_input_images(flags.input, writer.channels());
+  if (!masks.empty())
+    std::fprintf(stderr, "%s left out: by their names they are masks of images beside them (%s)\n",
+        counted(int64_t(masks.size()), "file").c_str(), printable(masks.front()).c_str());
+  OutputFiles files("predict");
+  for (const InputImage& image : images)
+    for (const std::string& path : image.files) files.keep(path, "the image");
+  return predict(flags, writer, std::move(files), cases_of_files(flags, images));
 }
 
-// The cases of one split of a data set, with or without labels.
 int predict_split(const PredictFlags& flags) {
   Layout layout = open_layout(flags.input, flags.dataset.read);
+  OutputFiles files("predict");
+  files.keep_files_of(layout);
   divide(layout, flags.dataset);
-  const std::vector<Source>& cases = layout.of(flags.dataset.split);
-  if (cases.empty()) fail_empty_split("predict", flags.input, flags.dataset, /*labeled_only=*/false);
-  const MaskWriter writer(flags);
-  make_folders(flags.output);
-  WrittenMasks written(cases.size());
-  for (const Source& s : cases) {
-    const fs::path target = fs::path(flags.output) / mask_name(s);
-    writer.write(to_volume(s.id, s.path, s.image(), nullptr, ""), target.string());
-    written.say(s.path, target.string());
-  }
-  return int(ExitCode::ok);
+  if (layout.of(flags.dataset.split).empty())
+    fail_empty_split("predict", flags.input, flags.dataset, /*labeled_only=*/false);
+  return predict(flags, MaskWriter(flags), std::move(files), cases_of_split(flags, layout));
 }
 
 const AddCommand add{{21, "predict", "Segment images or volumes",
@@ -231,7 +262,7 @@ const AddCommand add{{21, "predict", "Segment images or volumes",
       for (CLI::Option* o : app.get_options(any))  // how cases are found says nothing of files that are named
         if (o != split && std::find(others.begin(), others.end(), o) == others.end()) o->needs(split);
       return [flags, split, &app] {
-        if (split->count() == 0) return predict(*flags);
+        if (split->count() == 0) return predict_files(*flags);
         take_split_of_run(app, flags->inference.weights, flags->input, flags->dataset);
         return predict_split(*flags);
       };
