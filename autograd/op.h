@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "tensor/bf16.h"
 #include "tensor/hd.h"
 #include "tensor/tensor.h"
 
@@ -24,9 +25,9 @@ struct GradOut {
   bool accumulate = false;
   explicit operator bool() const { return bool(t); }
 };
-// What a kernel does with each element of a gradient.
-template <class T> HD inline void store(T& to, T value, bool accumulate) {
-  to = accumulate ? T(to + value) : value;
+// What a kernel does with each element of a gradient: added in the type of arithmetic and rounded once.
+template <class T> HD inline void store(T& to, Precise<T> value, bool accumulate) {
+  to = T(accumulate ? Precise<T>(to) + value : value);
 }
 
 // What backward reads besides dy and aux. Everything else may be gone by then.

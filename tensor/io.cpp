@@ -171,10 +171,11 @@ void save_tensors(const std::string& path, const TensorFile& file, const std::st
     require(t.device() == Device::cpu, "safetensors", "'", name, "' is not on the host");
     std::vector<int64_t> dims;
     for (int i = 0; i < t.shape().rank(); ++i) dims.push_back(t.shape()[i]);
-    const char* dtype = "";
-    for (const TypeName& k : kTypes)
-      if (k.dtype == t.dtype()) dtype = k.name;
-    header[name] = {{"dtype", dtype}, {"shape", dims}, {"data_offsets", {offset, offset + t.bytes()}}};
+    const TypeName* const type = std::find_if(
+        std::begin(kTypes), std::end(kTypes), [&](const TypeName& k) { return k.dtype == t.dtype(); });
+    require(type != std::end(kTypes), "safetensors", "'", name, "' is ", dtype_name(t.dtype()),
+        ", which no file holds; save it as f32");
+    header[name] = {{"dtype", type->name}, {"shape", dims}, {"data_offsets", {offset, offset + t.bytes()}}};
     offset += t.bytes();
   }
   header["__metadata__"] = file.metadata;

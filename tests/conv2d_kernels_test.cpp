@@ -249,6 +249,16 @@ TEST(Conv2dKernels, NaiveOfBf16RoundsWhatNaiveOfF32Computes) {
   }
 }
 
+TEST(Conv2dKernels, AKernelLargerThanThePaddedImageIsRefused) {
+  const auto shape = [](int64_t height, Conv2dOptions options) {
+    return Conv2d(1, false, options).shape({{1, height, 8, 2}, {4, 4, 2, 3}});
+  };
+  EXPECT_EQ(shape(4, {.stride = 2}), (Shape{1, 1, 3, 3}));
+  for (const Conv2dOptions options : {Conv2dOptions{.stride = 2}, {.stride = 4}, {.stride = 1}})
+    EXPECT_THROW(shape(3, options), Error) << options.stride;
+  EXPECT_EQ(shape(3, {.stride = 2, .padding = 1}), (Shape{1, 1, 4, 3}));
+}
+
 INSTANTIATE_TEST_SUITE_P(Conv2d, KernelTest, testing::ValuesIn(kIsas),
     [](const auto& info) { return std::string(isa_name(info.param)); });
 

@@ -78,6 +78,13 @@ TEST_F(SafeTensors, ComesBackAsItWas) {
   EXPECT_EQ(back.metadata.at("note"), "x");
 }
 
+TEST_F(SafeTensors, ATypeThatNoFileHoldsIsNotWritten) {
+  TensorFile file = file_;
+  file.tensors["c"] = arena_.zeros({2}, DType::bf16);
+  EXPECT_THROW(save_tensors(path_, file), Error);
+  EXPECT_NO_THROW(load_tensors(path_, arena_));
+}
+
 TEST_F(SafeTensors, DamageIsRefusedByName) {
   EXPECT_NE(refusal([](std::string& s) { s.resize(s.size() - 5); }), "");
   EXPECT_NE(refusal([](std::string& s) { s.resize(4); }), "");

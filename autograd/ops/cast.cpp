@@ -12,7 +12,7 @@ void convert(const Tensor& from, const Tensor& to, bool accumulate) {
       auto* y = to.data<decltype(b)>();
       using Y = decltype(b);
       parallel_chunks(to.numel(), [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) store(y[i], Y(Precise<Y>(x[i])), accumulate);
+        for (int64_t i = begin; i < end; ++i) store(y[i], Precise<Y>(x[i]), accumulate);
       });
     });
   });

@@ -7,7 +7,7 @@ namespace {
 template <class X, class Y> void launch_convert(const Tensor& from, const Tensor& to, bool accumulate) {
   const X* x = from.data<X>();
   Y* y = to.data<Y>();
-  cuda::for_each(to.numel(), [=] __device__(int64_t i) { store(y[i], Y(Precise<Y>(x[i])), accumulate); });
+  cuda::for_each(to.numel(), [=] __device__(int64_t i) { store(y[i], Precise<Y>(x[i]), accumulate); });
 }
 void convert_cuda(const Tensor& from, const Tensor& to, bool accumulate) {
   dispatch_data(from.dtype(), [&](auto a) {

@@ -181,7 +181,8 @@ Conv2dSizes Conv2d::sizes(const Shapes& x) const {
   const Shape& data = x[0];
   const Shape& w = x[size_t(data_inputs_)];
   const auto out = [&](int64_t in, int64_t kernel) {
-    return (in + 2 * options_.padding - options_.dilation * (kernel - 1) - 1) / options_.stride + 1;
+    const int64_t room = in + 2 * options_.padding - options_.dilation * (kernel - 1) - 1;
+    return room < 0 ? 0 : room / options_.stride + 1;
   };
   return {.n = data[0],
       .h = data[1],

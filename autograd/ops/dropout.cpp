@@ -47,7 +47,7 @@ void apply_mask(const X* from, const int64_t* mask, DropoutSite where, X* to, in
       [&](int64_t begin, int64_t end) {
         for (int64_t w = begin; w < end; ++w)
           for (int64_t i = w * 64; i < std::min(n, w * 64 + 64); ++i)
-            store(to[i], X(DropoutMask::kept(mask, i) ? T(from[i]) * scale : T(0)), accumulate);
+            store(to[i], DropoutMask::kept(mask, i) ? T(from[i]) * scale : T(0), accumulate);
       },
       kChunk / 64);
 }

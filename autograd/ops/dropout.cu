@@ -24,7 +24,7 @@ void launch_mask(const Tensor& from, const Tensor& mask, DropoutSite where, cons
   const T scale = T(where.scale());
   const bool accumulate = to.accumulate;
   cuda::for_each(from.numel(), [=] __device__(int64_t i) {
-    store(out[i], X(DropoutMask::kept(words, i) ? T(in[i]) * scale : T(0)), accumulate);
+    store(out[i], DropoutMask::kept(words, i) ? T(in[i]) * scale : T(0), accumulate);
   });
 }
 }  // namespace

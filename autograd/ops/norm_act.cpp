@@ -49,7 +49,7 @@ template <class X> struct NaiveNorm {
     parallel_chunks(m.rows * m.channels, [&](int64_t begin, int64_t end) {
       for (int64_t e = begin; e < end; ++e) {
         const int64_t c = e % m.channels;
-        store(dx[e], X(m.dx(e, c, dy[e], mean_dz[c], mean_dz[m.channels + c])), accumulate);
+        store(dx[e], m.dx(e, c, dy[e], mean_dz[c], mean_dz[m.channels + c]), accumulate);
       }
     });
   }

@@ -124,7 +124,7 @@ template <class X> void launch_backward(const Backward& p, const NormAct::Config
   X* dx = p.dx[kX].t.data<X>();
   const bool accumulate = p.dx[kX].accumulate;
   for_each_element(layout, [=] __device__(int64_t e, int64_t c) {
-    store(dx[e], X(m.dx(e, c, T(dy[e]), channel.mean_dz[c], channel.mean_dz_xhat[c])), accumulate);
+    store(dx[e], m.dx(e, c, T(dy[e]), channel.mean_dz[c], channel.mean_dz_xhat[c]), accumulate);
   });
 }
 

@@ -22,7 +22,7 @@ namespace patchcl {
 
 struct BatchNormOptions {
   bool training = true;
-  Tensor running_mean, running_var;  // (C), of the type and device of x
+  Tensor running_mean, running_var;  // (C), on the device of x and of its type; f32 where x is bf16
   double eps = 1e-5, momentum = 0.1;
 };
 

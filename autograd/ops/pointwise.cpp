@@ -31,11 +31,7 @@ template <class F> void Pointwise<F>::backward_cpu(const Backward& p) const {
     X* dx = p.dx[0].t.template data<X>();
     const bool accumulate = p.dx[0].accumulate;
     parallel_chunks(p.dy.numel(), [&](int64_t begin, int64_t end) {
-      const auto d = [&](int64_t i) { return T(dy[i]) * f_.df(T(x[i]), T(y[i])); };
-      if (accumulate)
-        for (int64_t i = begin; i < end; ++i) dx[i] = X(T(dx[i]) + d(i));
-      else
-        for (int64_t i = begin; i < end; ++i) dx[i] = X(d(i));
+      for (int64_t i = begin; i < end; ++i) store(dx[i], T(dy[i]) * f_.df(T(x[i]), T(y[i])), accumulate);
     });
   });
 }

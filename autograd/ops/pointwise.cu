@@ -22,7 +22,7 @@ template <class X, class F> void launch_backward(F f, const Backward& p) {
   X* dx = p.dx[0].t.data<X>();
   const bool accumulate = p.dx[0].accumulate;
   cuda::for_each(p.dy.numel(),
-      [=] __device__(int64_t i) { store(dx[i], X(T(dy[i]) * f.df(T(x[i]), T(y[i]))), accumulate); });
+      [=] __device__(int64_t i) { store(dx[i], T(dy[i]) * f.df(T(x[i]), T(y[i])), accumulate); });
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ struct NaiveUpsample {
         for (int64_t r = 0; r < rows; ++r)
           for (int64_t q = axis.first(j); q <= axis.last(j); ++q)
             sum += v[r] * T(axis.weight(q, j)) * dy[(r * 2 * w + q) * channels + c];
-        store(dx[j * channels + c], X(sum), accumulate);
+        store(dx[j * channels + c], sum, accumulate);
       }
   }
 };

@@ -38,7 +38,7 @@ template <class T> void launch_backward(const Backward& p) {
       for (int64_t q = columns.first(j); q <= columns.last(j); ++q)
         sum +=
             P(rows.weight(o, i) * columns.weight(q, j)) * P(dy[((n * 2 * h + o) * 2 * w + q) * channels + c]);
-    store(dx[((n * h + i) * w + j) * channels + c], T(sum), accumulate);
+    store(dx[((n * h + i) * w + j) * channels + c], sum, accumulate);
   });
 }
 

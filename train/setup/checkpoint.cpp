@@ -135,7 +135,7 @@ Checkpoint read_checkpoint(const std::string& path) {
   c.progress = {number<double>(said_in(said, "best_dice"), "best score", path),
       number<int64_t>(said_in(said, "best_iteration"), "best step", path)};
   const int64_t steps = steps_of(options_of(c.config, path), path), best = c.progress.best_iteration;
-  if (c.iteration < 0 || c.iteration > steps || best < 0 || best > c.iteration)
+  if (best < 0 || best > c.iteration || c.iteration > steps)
     fail(ExitCode::checkpoint, "checkpoint", path, " is damaged: it is of step ", c.iteration, " of ", steps,
         ", its best weights of step ", best);
   if (!std::isfinite(c.progress.best_dice))
