@@ -99,13 +99,6 @@ void Canvas::rectangle(int64_t x, int64_t y, int64_t w, int64_t h, Color c, int6
   fill(x + w - thickness, y, thickness, h, c);
 }
 
-void Canvas::line(int64_t x0, int64_t y0, int64_t x1, int64_t y1, Color c) {
-  const int64_t n = std::max<int64_t>({std::abs(x1 - x0), std::abs(y1 - y0), 1});
-  for (int64_t i = 0; i <= n; ++i)
-    set(x0 + std::lround(double(i * (x1 - x0)) / double(n)),
-        y0 + std::lround(double(i * (y1 - y0)) / double(n)), c);
-}
-
 void Canvas::text(int64_t x, int64_t y, const std::string& s, Color c, int64_t scale) {
   if (!s.empty()) captions_.push_back({x, y, s, c, scale});
 }

@@ -28,7 +28,6 @@ class Canvas {
   void set(int64_t x, int64_t y, Color c, double alpha = 1);
   void rectangle(int64_t x, int64_t y, int64_t w, int64_t h, Color c, int64_t thickness = 1);
   void fill(int64_t x, int64_t y, int64_t w, int64_t h, Color c, double alpha = 1);
-  void line(int64_t x0, int64_t y0, int64_t x1, int64_t y1, Color c);
   // Characters of 5x7 pixels times `scale`, 6 apart, on top of all else. In pixels only ASCII can be
   // printed; others are a box.
   void text(int64_t x, int64_t y, const std::string& s, Color c = kWhite, int64_t scale = 1);

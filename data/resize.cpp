@@ -6,8 +6,8 @@
 namespace patchcl {
 
 namespace {
-// i reflected into [0, n), as often as it takes.
-int64_t mirrored(int64_t i, int64_t n) {
+// i reflected into [0, n), as often as it takes: the outermost stand there once.
+int64_t reflected(int64_t i, int64_t n) {
   if (n == 1) return 0;
   i %= 2 * (n - 1);
   return i < n ? i : 2 * (n - 1) - i;
@@ -22,7 +22,7 @@ std::vector<int64_t> range(int64_t begin, int64_t end) {
 
 std::vector<int64_t> continued(std::vector<int64_t> index, int64_t length) {
   const int64_t n = int64_t(index.size());
-  for (int64_t i = n; i < length; ++i) index.push_back(index[size_t(mirrored(i, n))]);
+  for (int64_t i = n; i < length; ++i) index.push_back(index[size_t(reflected(i, n))]);
   return index;
 }
 

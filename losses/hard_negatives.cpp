@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <numeric>
 
 namespace patchcl {
@@ -19,7 +20,7 @@ Moments to_moments(const VectorXd& mean, const MatrixXd& covariance) {
       std::vector<double>(covariance.data(), covariance.data() + covariance.size())};
 }
 
-double density(double z) { return std::exp(-z * z / 2) / std::sqrt(2 * M_PI); }
+double density(double z) { return std::exp(-z * z / 2) / std::sqrt(2 * std::numbers::pi); }
 
 // Phi(b) - Phi(a) without cancellation in the upper tail.
 double mass(double a, double b) {

@@ -7,6 +7,9 @@
 #pragma once
 #include <cmath>
 #include <cstdint>
+#include <numeric>
+#include <utility>
+#include <vector>
 
 #include "tensor/hd.h"
 
@@ -78,5 +81,13 @@ class Rng {
   uint64_t seed_, step_, n_ = 0;
   uint32_t site_;
 };
+
+// 0 .. n - 1 in a random order: Fisher-Yates.
+inline std::vector<int64_t> shuffled(int64_t n, Rng& rng) {
+  std::vector<int64_t> order(static_cast<size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  for (int64_t i = n - 1; i > 0; --i) std::swap(order[size_t(i)], order[size_t(rng.below(i + 1))]);
+  return order;
+}
 
 }  // namespace patchcl

@@ -124,7 +124,7 @@ TEST(Mixing, PermutationsHoldEachImageOnceAndDiffer) {
   std::set<std::vector<int64_t>> seen;
   for (uint64_t seed = 0; seed < 200; ++seed) {
     Rng rng(seed);
-    std::vector<int64_t> order = random_permutation(4, rng);
+    std::vector<int64_t> order = shuffled(4, rng);
     seen.insert(order);
     std::sort(order.begin(), order.end());
     EXPECT_EQ(order, (std::vector<int64_t>{0, 1, 2, 3}));

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <numbers>
 
 #include "autograd/ops/noise.h"
 #include "autograd/spec.h"
@@ -17,7 +18,8 @@ OpCase make(const Shape& shape, double sigma, double limit, uint32_t site, doubl
           const Philox4 p = philox(uint64_t(seed), uint32_t(i / 2), site << 8, uint32_t(step), 0);
           const double u = (p.v[i % 2 * 2] + 0.5) / 4294967296.0,
                        v = (p.v[i % 2 * 2 + 1] + 0.5) / 4294967296.0;
-          const double n = sigma * std::sqrt(2 * std::log(1 / u)) * std::sin(M_PI / 2 - 2 * M_PI * v);
+          const double n = sigma * std::sqrt(2 * std::log(1 / u)) *
+                           std::sin(std::numbers::pi / 2 - 2 * std::numbers::pi * v);
           y[i] += std::fmax(-limit, std::fmin(limit, n));
         }
         return y;

@@ -136,6 +136,8 @@ Grid read_image_grid(const std::string& path) {
   return grid;
 }
 
+double range_of(const Grid& image) { return image.high > image.low ? image.high - image.low : 1; }
+
 void normalize_channels(Grid& grid) {
   if (grid.channels == 1) return;
   Grid channel = grid;
@@ -144,7 +146,7 @@ void normalize_channels(Grid& grid) {
     channel.values.clear();
     for (size_t i = c; i < grid.values.size(); i += n) channel.values.push_back(grid.values[i]);
     set_range_to_extremes(channel);
-    const double range = channel.high > channel.low ? channel.high - channel.low : 1;
+    const double range = range_of(channel);
     for (size_t i = c; i < grid.values.size(); i += n)
       grid.values[i] = (grid.values[i] - channel.low) / range;
   }

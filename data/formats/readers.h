@@ -36,6 +36,8 @@ Grid read_grid(const std::string& path, const std::string& array = "image");
 Grid read_image_grid(const std::string& path);
 // Each channel to [0,1] by its own extremes: modalities of one case have scales of their own.
 void normalize_channels(Grid& grid);
+// high - low; 1 where an image is flat.
+double range_of(const Grid& image);
 // (v - low) / (high - low) as float. Throws Error(data) naming `path` and the position of a NaN or infinity.
 std::vector<float> normalized(const Grid& image, const std::string& path);
 // What a folder's images and masks end in; a .h5 holds both.

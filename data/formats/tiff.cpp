@@ -2,7 +2,6 @@
 // are the slices of a volume.
 #include <tiffio.h>
 
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <memory>

@@ -61,7 +61,7 @@ class Writer {
 
  protected:
   void write_text(const std::string& name, const std::string& text) const {
-    write_bytes(to_ + "/" + name, Bytes(text.begin(), text.end()));
+    patchcl::write_text(to_ + "/" + name, text);
   }
   void write_list(const std::string& name, const std::vector<std::string>& lines) const {
     std::string text;
@@ -98,7 +98,7 @@ class Writer {
 // (v - low) / (high - low), in the arithmetic of the type that the file stores, as numpy does it.
 std::vector<double> in_unit_range(const Grid& g) {
   std::vector<double> unit;
-  const double range = g.high > g.low ? g.high - g.low : 1;  // as normalized() does
+  const double range = range_of(g);
   for (const double v : g.values)
     unit.push_back(g.stored_as_f32 ? double((float(v) - float(g.low)) / float(range)) : (v - g.low) / range);
   return unit;
@@ -203,7 +203,7 @@ class PngWriter : public Writer {
     }
   }
   std::vector<double> rounded(const Grid& g) {
-    const double range = g.high > g.low ? g.high - g.low : 1;
+    const double range = range_of(g);
     std::vector<double> levels;
     double worst = 0;
     for (const double v : g.values) {

@@ -3,7 +3,6 @@
 //   --label-values 0,128,255             grey masks: 0 background, 128 class 1, 255 class 2
 //   --label-colors "0,0,0;255,0,0"       coloured masks: black background, red class 1
 #pragma once
-#include <array>
 #include <string>
 #include <vector>
 

@@ -1,17 +1,18 @@
 #include "data/layouts/phantom_anatomy.h"
 
 #include <algorithm>
+#include <numbers>
 
 namespace patchcl::phantom {
 
 namespace {
 
-constexpr double kPi = 3.14159265358979323846;
+using std::numbers::pi;
 
 Waves draw_waves(Rng& rng, double frequency, double amplitude) {
   Waves all;
   for (auto& w : all.waves)
-    w = {rng.uniform(-1, 1) * frequency, rng.uniform(-1, 1) * frequency, rng.uniform(0, 2 * kPi),
+    w = {rng.uniform(-1, 1) * frequency, rng.uniform(-1, 1) * frequency, rng.uniform(0, 2 * pi),
         amplitude * rng.uniform(0.3, 1)};
   return all;
 }
@@ -26,10 +27,10 @@ Anatomy draw_anatomy(Rng rng) {
   a.radius = u(0.19, 0.33);
   a.wall = a.radius * u(0.24, 0.42);
   a.oval = u(0.88, 1.14);
-  a.oval_angle = u(0, kPi);
+  a.oval_angle = u(0, pi);
   a.bump = u(0, 0.06);
-  a.bump_phase = u(0, 2 * kPi);
-  a.septum = kPi + u(-0.8, 0.8);
+  a.bump_phase = u(0, 2 * pi);
+  a.septum = pi + u(-0.8, 0.8);
   a.rv_distance = u(0.80, 1.10);
   a.rv_depth = u(0.75, 1.05);
   a.rv_width = u(1.0, 1.4);
@@ -43,23 +44,23 @@ Anatomy draw_anatomy(Rng rng) {
   a.lung = u(0.03, 0.18);
   a.liver = a.muscle * u(0.75, 1.4);
   a.body = a.muscle * u(0.70, 1.3);
-  a.papillary = u(0, 2 * kPi);
-  a.thorax = {{u(-0.1, 0.1), u(-0.05, 0.15)}, u(1.05, 1.35), u(0.85, 1.1), u(-0.1, 0.1), 0.04, u(0, 2 * kPi)};
-  a.lungs[0] = {{a.heart.x - u(0.55, 0.75), u(-0.2, 0.3)}, u(0.3, 0.45), u(0.45, 0.7), u(-0.3, 0.3), 0.1,
-      u(0, 2 * kPi)};
-  a.lungs[1] = {{a.heart.x + u(0.50, 0.70), u(-0.2, 0.3)}, u(0.25, 0.4), u(0.45, 0.7), u(-0.3, 0.3), 0.1,
-      u(0, 2 * kPi)};
+  a.papillary = u(0, 2 * pi);
+  a.thorax = {{u(-0.1, 0.1), u(-0.05, 0.15)}, u(1.05, 1.35), u(0.85, 1.1), u(-0.1, 0.1), 0.04, u(0, 2 * pi)};
+  a.lungs[0] = {
+      {a.heart.x - u(0.55, 0.75), u(-0.2, 0.3)}, u(0.3, 0.45), u(0.45, 0.7), u(-0.3, 0.3), 0.1, u(0, 2 * pi)};
+  a.lungs[1] = {
+      {a.heart.x + u(0.50, 0.70), u(-0.2, 0.3)}, u(0.25, 0.4), u(0.45, 0.7), u(-0.3, 0.3), 0.1, u(0, 2 * pi)};
   a.liver_blob = {{a.heart.x - u(0.3, 0.6), a.heart.y + u(0.5, 0.8)}, u(0.4, 0.7), u(0.25, 0.4), u(-0.4, 0.4),
-      0.08, u(0, 2 * kPi)};
-  a.stomach = {{a.heart.x + u(0.3, 0.6), a.heart.y + u(0.5, 0.7)}, u(0.15, 0.3), u(0.12, 0.25), u(0, kPi),
-      0.1, u(0, 2 * kPi)};
-  a.spine = {{u(-0.1, 0.1), u(0.75, 0.9)}, u(0.12, 0.18), u(0.12, 0.16), 0, 0.1, u(0, 2 * kPi)};
+      0.08, u(0, 2 * pi)};
+  a.stomach = {{a.heart.x + u(0.3, 0.6), a.heart.y + u(0.5, 0.7)}, u(0.15, 0.3), u(0.12, 0.25), u(0, pi), 0.1,
+      u(0, 2 * pi)};
+  a.spine = {{u(-0.1, 0.1), u(0.75, 0.9)}, u(0.12, 0.18), u(0.12, 0.16), 0, 0.1, u(0, 2 * pi)};
   a.aorta = {{a.spine.center.x + u(0.15, 0.35), u(0.5, 0.7)}, u(0.08, 0.12), u(0.08, 0.12), 0};
-  a.atrium = {{a.heart.x + u(-0.1, 0.3), a.heart.y + u(0.15, 0.35)}, u(0.15, 0.28), u(0.12, 0.22), u(0, kPi),
-      0.08, u(0, 2 * kPi)};
+  a.atrium = {{a.heart.x + u(-0.1, 0.3), a.heart.y + u(0.15, 0.35)}, u(0.15, 0.28), u(0.12, 0.22), u(0, pi),
+      0.08, u(0, 2 * pi)};
   for (Blob& v : a.vessels) {
     const double r = u(0.015, 0.05);
-    v = {{a.lungs[rng.below(2)].center.x + u(-0.2, 0.2), u(-0.4, 0.5)}, r, r * u(0.8, 2), u(0, kPi)};
+    v = {{a.lungs[rng.below(2)].center.x + u(-0.2, 0.2), u(-0.4, 0.5)}, r, r * u(0.8, 2), u(0, pi)};
   }
   a.texture = draw_waves(rng, 25, 0.025);
   a.bias = draw_waves(rng, 2.2, 0.16);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <utility>
 
 #include "data/resize.h"
@@ -142,7 +143,7 @@ template <class T> Picture<T> rot90_flip(const Picture<T>& in, int64_t quarter_t
 }
 
 template <class T> Picture<T> rotate_nearest(const Picture<T>& in, double degrees) {
-  const double angle = degrees * 0.017453292519943295, cosine = std::cos(angle), sine = std::sin(angle);
+  const double angle = degrees * (std::numbers::pi / 180), cosine = std::cos(angle), sine = std::sin(angle);
   const double cy = double(in.height - 1) / 2, cx = double(in.width - 1) / 2;
   const double shift_y = cy - (cosine * cy + sine * cx), shift_x = cx - (-sine * cy + cosine * cx);
   Picture<T> out{in.height, in.width, in.channels, std::vector<T>(in.values.size())};
@@ -194,8 +195,8 @@ void jitter(float* x, int64_t pixels, int64_t channels, double brightness, doubl
   for (int64_t i = 0; i < n; ++i) x[i] = float(clamp_unit(mean + contrast * (x[i] - mean)));
 }
 
-// Index `i` of an axis of n, mirrored at both ends.
-int64_t mirrored(int64_t i, int64_t n) {
+// Index `i` of an axis of n, mirrored behind both ends: the outermost stand there twice.
+int64_t mirrored_behind(int64_t i, int64_t n) {
   const int64_t period = 2 * n, at = (i % period + period) % period;
   return at < n ? at : period - 1 - at;
 }
@@ -208,7 +209,7 @@ void blur_line(float* x, int64_t n, int64_t stride, const std::vector<double>& k
   for (int64_t i = 0; i < n; ++i) {
     double sum = 0;
     for (int64_t k = -radius; k <= radius; ++k)
-      sum += kernel[size_t(k + radius)] * double(line[size_t(mirrored(i + k, n))]);
+      sum += kernel[size_t(k + radius)] * double(line[size_t(mirrored_behind(i + k, n))]);
     x[i * stride] = float(sum);
   }
 }

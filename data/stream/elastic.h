@@ -6,6 +6,7 @@
 // Images are read bilinearly, labels at the nearest pixel: bilinear labels, as released, would be mixed ones.
 #pragma once
 #include <cstdint>
+#include <numbers>
 #include <vector>
 
 #include "tensor/random.h"
@@ -18,7 +19,7 @@ struct WarpOptions {
   double least_scale = 1, most_scale = 1;  // in one image of two; half of those below 1, which enlarge
   bool mirror = false;                     // left and right, in one image of two
 };
-constexpr double kFullTurn = 6.283185307179586;
+constexpr double kFullTurn = 2 * std::numbers::pi;
 // Of contrastive pre-training (2.2) and of fine-tuning (2.5).
 constexpr WarpOptions kPretrainingWarp{.most_angle = kFullTurn, .least_scale = 0.7, .most_scale = 1.25};
 constexpr WarpOptions kFineTuningWarp{

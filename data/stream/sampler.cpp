@@ -1,7 +1,5 @@
 #include "data/stream/sampler.h"
 
-#include <numeric>
-
 #include "tensor/error.h"
 #include "tensor/random.h"
 
@@ -10,13 +8,10 @@ namespace patchcl {
 namespace {
 constexpr uint32_t kLabeledSite = 0xB00001, kUnlabeledSite = 0xB00002;
 
-// Fisher-Yates; the order of pass number `pass` over n items.
-std::vector<int64_t> shuffled(uint64_t seed, int64_t pass, uint32_t site, int64_t n) {
-  std::vector<int64_t> order(static_cast<size_t>(n));
-  std::iota(order.begin(), order.end(), 0);
+// The order of pass number `pass` over n items.
+std::vector<int64_t> order_of(uint64_t seed, int64_t pass, uint32_t site, int64_t n) {
   Rng rng(seed, uint64_t(pass), site);
-  for (int64_t i = n - 1; i > 0; --i) std::swap(order[i], order[rng.below(i + 1)]);
-  return order;
+  return shuffled(n, rng);
 }
 
 // Items [begin, begin + count) of the endless sequence of shuffled passes.
@@ -24,7 +19,7 @@ void endless(uint64_t seed, uint32_t site, int64_t n, int64_t begin, int64_t cou
     std::vector<int64_t>& out) {
   std::vector<int64_t> order;
   for (int64_t i = begin; i < begin + count; ++i) {
-    if (order.empty() || i % n == 0) order = shuffled(seed, i / n, site, n);
+    if (order.empty() || i % n == 0) order = order_of(seed, i / n, site, n);
     out.push_back(first + order[i % n]);
   }
 }
@@ -46,7 +41,7 @@ std::vector<int64_t> Sampler::batch(int64_t iteration) const {
     endless(seed_, kLabeledSite, labeled_, iteration * labeled_batch_, labeled_batch_, 0, out);
   } else {
     const int64_t per_epoch = labeled_ / labeled_batch_;  // the incomplete last batch is dropped
-    const std::vector<int64_t> order = shuffled(seed_, iteration / per_epoch, kLabeledSite, labeled_);
+    const std::vector<int64_t> order = order_of(seed_, iteration / per_epoch, kLabeledSite, labeled_);
     const auto begin = order.begin() + iteration % per_epoch * labeled_batch_;
     out.assign(begin, begin + labeled_batch_);
   }

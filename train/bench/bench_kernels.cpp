@@ -1,4 +1,4 @@
-
+// Each convolution of the UNet, forward and backward, with each choice of kernels.
 #include "autograd/ops/conv2d.h"
 #include "tensor/arena.h"
 #include "tensor/device.h"

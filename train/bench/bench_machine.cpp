@@ -1,3 +1,4 @@
+// What this machine can do at most: multiply-adds in registers, bytes from memory.
 #include <fstream>
 
 #include "tensor/arena.h"

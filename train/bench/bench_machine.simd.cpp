@@ -1,3 +1,4 @@
+// The two loops of bench_machine.cpp, for each instruction set.
 #include "tensor/simd.h"
 
 namespace patchcl::PATCHCL_ISA {

@@ -1,3 +1,4 @@
+// Whole steps of the UNet on random images, and where the time of a step goes.
 #include <map>
 #include <tuple>
 

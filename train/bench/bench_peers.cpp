@@ -1,3 +1,4 @@
+// Other programs as processes that answer with seconds, in turns with this one.
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>

@@ -1,5 +1,5 @@
+// What was measured as Markdown, JSON and a roofline.
 #include <cstdlib>
-#include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 

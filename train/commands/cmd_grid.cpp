@@ -11,7 +11,6 @@
 #include <mutex>
 #include <optional>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <thread>
 
 #include "tensor/file.h"

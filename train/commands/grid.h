@@ -11,6 +11,7 @@
 #pragma once
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
@@ -23,6 +24,13 @@ struct GridVariant {
   std::string name;
   std::vector<std::string> options;
   std::string where = {};  // "acdc.plan:9"
+};
+
+// One run of a grid.
+struct GridCell {
+  const GridVariant* variant;
+  int64_t labeled, seed;
+  std::filesystem::path folder;
 };
 
 // One finished run: its scores as scores.json of `patchcl eval` has them, and CPU seconds a step. NaN where a

@@ -6,13 +6,6 @@
 
 namespace patchcl {
 
-// One run of a grid.
-struct GridCell {
-  const GridVariant* variant;
-  int64_t labeled, seed;
-  std::filesystem::path folder;
-};
-
 // Writes FOLDER/report.html. Error(io) when that fails.
 void write_grid_page(const GridPlan& plan, const GridScores& scores, const std::vector<GridCell>& cells,
     const std::filesystem::path& folder);

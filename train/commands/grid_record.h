@@ -3,7 +3,7 @@
 #pragma once
 #include <string>
 
-#include "train/commands/grid_page.h"
+#include "train/commands/grid.h"
 
 namespace patchcl {
 

@@ -1,6 +1,7 @@
 #include "train/commands/walkthrough_papers.h"
 
 #include <cmath>
+#include <numbers>
 #include <cstdio>
 #include <vector>
 
@@ -33,8 +34,8 @@ struct Leaf {
 Numbers on_circle(const Numbers& degrees) {
   Numbers f;
   for (const double d : degrees) {
-    f.push_back(std::cos(d * M_PI / 180));
-    f.push_back(std::sin(d * M_PI / 180));
+    f.push_back(std::cos(d * std::numbers::pi / 180));
+    f.push_back(std::sin(d * std::numbers::pi / 180));
   }
   return f;
 }

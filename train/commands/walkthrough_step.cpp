@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tensor/device.h"
+#include "tensor/text.h"
 
 namespace patchcl {
 
@@ -12,10 +13,12 @@ using namespace walkthrough;
 namespace {
 
 OptionValues small_options() {
-  return {{"warm-up", "0"}, {"ramp-up", "0.5"}, {"ema", "0.9"}, {"teacher-norm", "running"},
+  const auto text = [](double v) { return listed(std::vector<double>{v}); };
+  return {{"warm-up", "0"}, {"ramp-up", "0.5"}, {"ema", text(kEma)}, {"teacher-norm", "running"},
       {"patch-side", std::to_string(kPatch)}, {"patch-stride", std::to_string(kStride)}, {"patches", "2"},
       {"queue-ready", "2"}, {"attended-patches", "false"}, {"hard-negatives", "off"},
-      {"contrast-weight", "0.5"}, {"tau", "1"}, {"lambda", "10"}, {"psi", "1"}};
+      {"contrast-weight", text(kBeta)}, {"tau", text(kLoss.tau)}, {"lambda", text(kLoss.lambda)},
+      {"psi", text(kLoss.psi)}};
 }
 
 LearnerOptions small_run() {

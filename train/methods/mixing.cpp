@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 
 #include "tensor/parallel.h"
 
@@ -49,13 +48,6 @@ std::vector<Box> cut_mix_boxes(int64_t n, int64_t height, int64_t width, Rng& rn
   return boxes;
 }
 
-std::vector<int64_t> random_permutation(int64_t n, Rng& rng) {
-  std::vector<int64_t> order(static_cast<size_t>(n));
-  std::iota(order.begin(), order.end(), 0);
-  for (int64_t i = n - 1; i > 0; --i) std::swap(order[size_t(i)], order[size_t(rng.below(i + 1))]);
-  return order;
-}
-
 Box random_cut(int64_t height, int64_t width, Rng& rng) {
   const bool cuts = rng.below(2) == 0;
   const double area = rng.uniform(0.02, 0.4) * double(height * width);
@@ -81,7 +73,7 @@ void paste(const Tensor& base, const Tensor& patch, const Box& box, const Tensor
 }
 
 CutMix::CutMix(int64_t n, int64_t height, int64_t width, Rng& rng)
-    : boxes(cut_mix_boxes(n, height, width, rng)), partner(random_permutation(n, rng)) {}
+    : boxes(cut_mix_boxes(n, height, width, rng)), partner(shuffled(n, rng)) {}
 
 Tensor CutMix::operator()(const Tensor& x) const {
   const Tensor to = Arena("cut-mix").empty(x.shape(), x.dtype());

@@ -48,7 +48,6 @@ struct CutMix {
   Tensor operator()(const Tensor& x) const;
 };
 std::vector<Box> cut_mix_boxes(int64_t n, int64_t height, int64_t width, Rng& rng);
-std::vector<int64_t> random_permutation(int64_t n, Rng& rng);
 // UniMatch's (METHODS 7.5): with p 1/2 a box of 2 to 40 % of the area and an aspect of 0.3 to 3.33, wholly
 // inside, else an empty one.
 Box random_cut(int64_t height, int64_t width, Rng& rng);

@@ -1,7 +1,5 @@
 #include "train/methods/step.h"
 
-#include <algorithm>
-
 #include "autograd/ops/arith.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/softmax.h"

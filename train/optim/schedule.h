@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <cstdint>
 
 namespace patchcl {
@@ -28,7 +29,8 @@ struct LearningRate {
     const double start = t < warm_up ? double(t + 1) / double(warm_up) : 1;
     if (schedule == Schedule::poly) return start * poly_lr(peak, t, length);
     if (schedule == Schedule::constant) return start * peak;
-    return start * peak * (1 + std::cos(M_PI * double(t) / double(std::max<int64_t>(length, 1)))) / 2;
+    return start * peak *
+           (1 + std::cos(std::numbers::pi * double(t) / double(std::max<int64_t>(length, 1)))) / 2;
   }
 };
 
