@@ -65,7 +65,7 @@ class Dataset {
   // options name, in list order.
   int64_t validation_cases() const { return int64_t(evaluated_.size()); }
   Volume validation(int64_t i) const;
-  const std::string& validation_id(int64_t i) const { return layout_.validation.at(size_t(i)).id; }
+  const std::string& validation_id(int64_t i) const { return evaluated_.at(size_t(i)).id; }
 
  private:
   struct Item {
