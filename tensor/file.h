@@ -29,8 +29,8 @@ class AtomicFile {
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   void write(const void* data, size_t bytes);
-  // Unless `kept_as` is empty, what had the name until now goes on under that one. There is a whole file under
-  // `path` at every moment.
+  // Unless `kept_as` is empty, what had the name until now goes on under that one. There is a whole file
+  // under `path` at every moment.
   void commit(const std::string& kept_as = "");
 
  private:

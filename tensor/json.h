@@ -6,8 +6,8 @@
 
 namespace patchcl {
 
-// How deep arrays and objects may lie in each other. Files of this program, and those that it knows, have a few
-// levels; copies and texts of a value call themselves for each.
+// How deep arrays and objects may lie in each other. Files of this program, and those that it knows, have a
+// few levels; copies and texts of a value call themselves for each.
 constexpr int kDeepestJson = 32;
 
 // The value of a text. Where it is no JSON, or nests deeper than that, a value that is_discarded(), and `why`

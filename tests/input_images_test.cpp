@@ -1,4 +1,5 @@
-// What predict takes for an image of a folder: channels in files of their own, masks that lie beside, and no image.
+// What predict takes for an image of a folder: channels in files of their own, masks that lie beside, and no
+// image.
 #include <gtest/gtest.h>
 
 #include <filesystem>

@@ -1,8 +1,8 @@
 // Rows by index   y_i = x_index(i)      dx_m = sum over all i with index(i) = m of dy_i, in the order of i
 //
 // Inputs: x (M,D); index i32 (n), each in {0..M-1}. Output: (n,D). Backward reads instead of scattering: each
-// row of dx looks for its dy rows, on the GPU in the sorted list of them, so it needs no atomics and adds in a
-// fixed order. An index outside is an
+// row of dx looks for its dy rows, on the GPU in the sorted list of them, so it needs no atomics and adds in
+// a fixed order. An index outside is an
 // error on the CPU; on the GPU its row of y is NaN and it is left out of dx.
 #pragma once
 #include "autograd/tape.h"

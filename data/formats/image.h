@@ -17,8 +17,8 @@ struct ImageInfo {
 };
 
 // What the numbers stand for. A mask holds class numbers: those of a PNG with a palette are the indices (with
-// the colours beside them), those of a grey PNG of 1, 2 or 4 bits are the stored ones; an image has the palette's colours and goes up
-// to 255. JPEG changes numbers and is refused as a mask.
+// the colours beside them), those of a grey PNG of 1, 2 or 4 bits are the stored ones; an image has the
+// palette's colours and goes up to 255. JPEG changes numbers and is refused as a mask.
 enum class Use { image, mask };
 
 // Reads the header only. Error(data) naming the file when it is none of the formats or implausibly

@@ -72,8 +72,8 @@ void regroup(Layout& layout, const std::string& expression) {
   layout.notes.push_back("patients by --group " + expression);
 }
 
-// Numbers behind the names of a few, as "P00_000" to "P04_003": the few may be patients. A number has to stand in
-// each of these names; "lung_001" and "heart_001" are cases of two kinds.
+// Numbers behind the names of a few, as "P00_000" to "P04_003": the few may be patients. A number has to
+// stand in each of these names; "lung_001" and "heart_001" are cases of two kinds.
 void note_shared_beginnings(Layout& layout) {
   std::set<std::string> beginnings;
   for (const Source& s : layout.train) {

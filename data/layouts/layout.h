@@ -87,8 +87,8 @@ Layout folder_layout(const std::string& dir);
 // Whether it is of that convention.
 bool is_acdc(const std::string& dir);
 
-// The lines of a list file without blanks, carriage returns, empty lines and a mark of UTF-8. Error(data) when it cannot be
-// read.
+// The lines of a list file without blanks, carriage returns, empty lines and a mark of UTF-8. Error(data)
+// when it cannot be read.
 std::vector<std::string> read_list(const std::string& path);
 
 // "a, b, c and 7 more" of what lies in a folder, sorted.

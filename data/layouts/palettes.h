@@ -1,6 +1,6 @@
-// Palettes: what the colours of masks with a palette mean must be one thing for all of a data set. A mask holds
-// the numbers of its palette's entries, and programs that save one often make a palette of their own for each
-// file: 1 is red in one and green in the next.
+// Palettes: what the colours of masks with a palette mean must be one thing for all of a data set. A mask
+// holds the numbers of its palette's entries, and programs that save one often make a palette of their own
+// for each file: 1 is red in one and green in the next.
 #pragma once
 #include <array>
 #include <cstdint>

@@ -270,7 +270,8 @@ std::string train_refusal(const std::vector<std::string>& options) {
   return {};
 }
 
-// Now, not after hours. Where a line 'train' is refused alike with the variant's method alone, it is to blame.
+// Now, not after hours. Where a line 'train' is refused alike with the variant's method alone, it is to
+// blame.
 void check_train_options_of(const GridVariant& v, const GridPlan& plan, const GridFlags& flags) {
   const std::vector<std::string> options = train_options(v, plan, flags);
   const std::string refusal = train_refusal(options);

@@ -73,8 +73,8 @@ struct GridPlan {
   std::vector<GridVariant> variants;
 };
 
-// "a 'b c'  # d" as two words: as a shell takes a line apart. Error(usage) naming `where` for a quote without its
-// end.
+// "a 'b c'  # d" as two words: as a shell takes a line apart. Error(usage) naming `where` for a quote without
+// its end.
 std::vector<std::string> words(const std::string& text, const std::string& where);
 
 // "7 labelled", "all labelled".

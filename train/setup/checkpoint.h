@@ -29,9 +29,10 @@ void get_optimizer(const TensorFile& file, Learner& learner, const std::string& 
 // was not.
 void start_from_weights(Learner& learner, const std::string& from);
 
-// Writes DIR/last.safetensors; the one before becomes DIR/last.1.safetensors with `keep_last`, for one that is
-// known to be whole, else it goes and last.1 stays. `config` is the resolved configuration, `data` the
-// fingerprint of the data lists. Error(non_finite), before a file is touched, for weights that are not finite.
+// Writes DIR/last.safetensors; the one before becomes DIR/last.1.safetensors with `keep_last`, for one that
+// is known to be whole, else it goes and last.1 stays. `config` is the resolved configuration, `data` the
+// fingerprint of the data lists. Error(non_finite), before a file is touched, for weights that are not
+// finite.
 void save_checkpoint(const std::string& dir, const ModelInfo& info, Learner& learner,
     const Progress& progress, const std::string& config, const std::string& data, bool keep_last);
 

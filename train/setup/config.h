@@ -112,8 +112,8 @@ struct TrainConfig {
   // else 0.
   int64_t pictured(int64_t step) const;
   std::string picture_type() const { return png ? ".png" : ".svg"; }
-  // Error(usage) where `labeled` can only be a file and is none, Error(data) where the data of a run that goes
-  // on are gone.
+  // Error(usage) where `labeled` can only be a file and is none, Error(data) where the data of a run that
+  // goes on are gone.
   DatasetOptions dataset_options() const;
   Fit fit_of(const Dataset& data) const { return fit.value_or(data.fit(size)); }
   LearnerOptions learner_options(const Dataset& data) const;

@@ -21,8 +21,8 @@ void record_run(const std::string& folder, const std::string& data, const Datase
 // The fingerprint of the data of that run's last process; empty where none tells.
 std::string recorded_fingerprint(const std::string& folder);
 
-// What `labeled` of that run means: the file that it names as the run keeps it, FOLDER/labeled.txt, where there
-// is one; else itself. And keeps it.
+// What `labeled` of that run means: the file that it names as the run keeps it, FOLDER/labeled.txt, where
+// there is one; else itself. And keeps it.
 std::string labeled_of_run(const std::string& folder, const std::string& labeled);
 void keep_labeled(const std::string& folder, const std::string& labeled);
 
