@@ -13,7 +13,6 @@
 
 using namespace patchcl;
 using namespace patchcl::test;
-using patchcl::test::Outcome;
 namespace fs = std::filesystem;
 
 namespace {
@@ -42,7 +41,7 @@ TEST(Checkpoints, AKillWithoutValidationsLosesNoMoreThanTheirInterval) {
     ASSERT_TRUE(fs::exists(two + "/last.safetensors")) << without;
     EXPECT_EQ(iteration_of(two + "/last.safetensors") % 5, 0);
     EXPECT_TRUE(fs::exists(two + "/last.1.safetensors"));
-    const Outcome resumed = run_patchcl("train --resume " + two);
+    const patchcl::test::Outcome resumed = run_patchcl("train --resume " + two);
     ASSERT_EQ(resumed.code, 0) << resumed.output;
     expect_equal_checkpoints(one + "/last.safetensors", two + "/last.safetensors");
     for (const char* file : {"/metrics.csv", "/metrics.jsonl"})
@@ -59,7 +58,7 @@ TEST(Checkpoints, ADamagedOneDoesNotTakeThePlaceOfTheOneBeforeIt) {
   ASSERT_EQ(run_patchcl(small(run, 4, kConstant)).code, 0);
   EXPECT_EQ(iteration_of(before), 2);
   write_text(last, "damaged");
-  const Outcome o = run_patchcl("train --resume " + before);
+  const patchcl::test::Outcome o = run_patchcl("train --resume " + before);
   ASSERT_EQ(o.code, 0) << o.output;
   EXPECT_EQ(iteration_of(last), 4);
   EXPECT_EQ(iteration_of(before), 2);
@@ -72,7 +71,7 @@ TEST(Checkpoints, OneThatCannotBeWrittenChangesNone) {
   const std::string run = folder / "run";
   ASSERT_EQ(run_patchcl(small(run, 4, kConstant)).code, 0);
   // No file may grow beyond a few KiB: what a full disk does to the next checkpoint.
-  const Outcome full = run_patchcl(
+  const patchcl::test::Outcome full = run_patchcl(
       "--help > /dev/null; (trap '' XFSZ; ulimit -f 8; build/patchcl train --extend 4 --resume " + run + ")");
   EXPECT_EQ(full.code, 4) << full.output;
   EXPECT_EQ(iteration_of(run + "/last.safetensors"), 4);
@@ -91,7 +90,7 @@ TEST(Checkpoints, ALinkToAnotherDiskStaysAndTheOneBeforeIsKept) {
   fs::copy(last, target);
   fs::remove(last);
   fs::create_symlink(target, last);
-  const Outcome o = run_patchcl("train --extend 4 --resume " + run);
+  const patchcl::test::Outcome o = run_patchcl("train --extend 4 --resume " + run);
   EXPECT_EQ(o.code, 0) << o.output;
   EXPECT_TRUE(fs::is_symlink(last));
   EXPECT_EQ(iteration_of(target), 8);
@@ -105,10 +104,10 @@ TEST(Checkpoints, TheOneBeforeTheLastIsARunToo) {
   const std::string run = folder / "run";
   ASSERT_EQ(run_patchcl(small(run, 4, kConstant)).code, 0);
   fs::remove(run + "/last.safetensors");
-  const Outcome o = run_patchcl(small(run, 4));
+  const patchcl::test::Outcome o = run_patchcl(small(run, 4));
   EXPECT_EQ(o.code, 2) << o.output;
   EXPECT_TRUE(contains(o.output, "holds a run already")) << o.output;
-  const Outcome resumed = run_patchcl("train --resume " + run);
+  const patchcl::test::Outcome resumed = run_patchcl("train --resume " + run);
   EXPECT_TRUE(contains(resumed.output, "the one before it: --resume " + run + "/last.1")) << resumed.output;
 }
 
@@ -117,7 +116,7 @@ TEST(Checkpoints, WeightsThatAreNotFiniteAreNeverWritten) {
   for (const std::string when : {"--val-every 1", "--val 0 --checkpoint-every 1"}) {
     const TemporaryFolder folder;
     const std::string run = folder / "run";
-    const Outcome o = run_patchcl(small(run, 3, "--lr 1e40 " + when));
+    const patchcl::test::Outcome o = run_patchcl(small(run, 3, "--lr 1e40 " + when));
     EXPECT_EQ(o.code, 5) << o.output;
     EXPECT_TRUE(contains(o.output, "after step 1 '")) << o.output;
     for (const char* file : {"/best.safetensors", "/best.json", "/last.safetensors"})
@@ -158,7 +157,7 @@ TEST(Checkpoints, ANewRunStartsFromNoBestWeightsOfAnOlderOne) {
     EXPECT_TRUE(fs::exists(used + "/best-pre-training.safetensors"));
     for (const char* file : {"/last.safetensors", "/last.1.safetensors"}) fs::remove(used + file);
     for (const std::string& run : {used, fresh}) {
-      const Outcome o = run_patchcl(small(run, 4, bcp + validation));
+      const patchcl::test::Outcome o = run_patchcl(small(run, 4, bcp + validation));
       ASSERT_EQ(o.code, 0) << o.output;
       EXPECT_EQ(contains(o.output, "from the last weights"), validation == "--val 0") << o.output;
     }
@@ -181,7 +180,7 @@ TEST(Checkpoints, NumbersThatNoRunHasAreRefused) {
     edited.metadata[key] = value;
     save_tensors(last, edited);
     for (const char* command : {"train --extend 2 --resume ", "audit run ", "explain "}) {
-      const Outcome o = run_patchcl(command + run);
+      const patchcl::test::Outcome o = run_patchcl(command + run);
       EXPECT_EQ(o.code, 6) << command << key << '=' << value << ": " << o.output;
       EXPECT_TRUE(contains(o.output, "is damaged")) << o.output;
     }

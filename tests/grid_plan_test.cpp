@@ -70,7 +70,7 @@ TEST(GridPlan, WordsAreThoseOfAShell) {
   are("--data '/my data/#1' x\"y z\"''", {"--data", "/my data/#1", "xy z"});
   are("--group ^(case\\d+) '' a\\ b\\'", {"--group", "^(case\\d+)", "", "a b'"});
   EXPECT_THROW(words("a 'b", "here"), Error);
-  for (const std::string& word : {"it's", "a b", "#", "\\d\"", "", "$x"}) are(in_shell(word), {word});
+  for (const char* word : {"it's", "a b", "#", "\\d\"", "", "$x"}) are(in_shell(word), {std::string(word)});
 }
 
 TEST(GridPlan, PathsWithBlanksStandInQuotes) {

@@ -34,7 +34,7 @@ struct Source {
 
 // What a folder does not say of itself.
 struct ReadOptions {
-  std::string label_values, label_colors;  // of LabelMap
+  std::string label_values = {}, label_colors = {};  // of LabelMap
   std::string group;            // regular expression: its first group (or all it matches) names the patient
   bool instance_masks = false;  // masks number objects (glands): 0 background, all others of one class
 };
