@@ -12,6 +12,24 @@
 
 namespace patchcl {
 
+namespace {
+
+// In int8 a NaN would become some number, and nobody would see it.
+void demand_finite(const Model& model, const std::string& path) {
+  const auto look = [&](const ParamInfo& info, const Tensor& values) {
+    if (!all_finite(values))
+      fail(ExitCode::non_finite, "weights", path, ": ", info.name,
+          " holds NaN or infinity, so no mask means anything; take weights of an earlier step or of a lower "
+          "--lr");
+  };
+  const ParamStore& w = model.weights;
+  for (size_t i = 0; i < w.layout().parameters().size(); ++i)
+    look(w.layout().parameters()[i], w.value(int(i)));
+  for (size_t i = 0; i < w.layout().buffers().size(); ++i) look(w.layout().buffers()[i], w.buffer(int(i)));
+}
+
+}  // namespace
+
 void InferenceFlags::add(CLI::App& app) {
   app.add_option("--weights", weights,
          "Weights: a safetensors file of `train` or a converted PyTorch checkpoint, or a run folder (its "
@@ -56,6 +74,7 @@ std::vector<std::unique_ptr<Model>> InferenceFlags::load(const Arena& arena) con
   std::vector<std::unique_ptr<Model>> models;
   for (const std::string& path : weights) {
     models.push_back(load_model(path, arena, teacher));
+    demand_finite(*models.back(), path);
     const ModelInfo &first = models.front()->info, &info = models.back()->info;
     if (math == "int8" && !info.unet.ranges)
       fail(ExitCode::usage, "weights", path,

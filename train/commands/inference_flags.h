@@ -27,7 +27,8 @@ struct InferenceFlags {
   bool teacher = false, turns = false, bilinear_back = false, largest_component = false;
 
   void add(CLI::App& app);
-  // The networks; sets the threads. Error(usage) when their classes, size or way to meet it differ.
+  // The networks; sets the threads. Error(usage) when their classes, size or way to meet it differ,
+  // Error(non_finite) when a weight is NaN or infinite.
   std::vector<std::unique_ptr<Model>> load(const Arena& arena) const;
   // What the weights file says, where the user said nothing.
   InferenceOptions resolve(const ModelInfo& info) const;
