@@ -76,6 +76,7 @@ Grid empty_grid(const PhantomOptions& o) {
       .width = o.size,
       .values = {},
       .spacing = {10, mm, mm},
+      .spacing_known = true,
       .frames = {}};
   g.values.resize(size_t(g.numel()));
   return g;

@@ -320,6 +320,7 @@ Summary validate(const Ensemble& networks, int64_t count, const VolumeAt& volume
   for (int64_t i = 0; i < count; ++i) {
     const Volume v = volume(i);
     check_label(v, classes);
+    demand_spacing(metrics, v.spacing_known, v.source);
     const Segmentation prediction = segment(networks, v, inference, arena);
     const MaskExtent extent{v.depth, v.height, v.width, v.spacing};
     cases.push_back(score_case(v.id, prediction.classes.data(), v.label.data(), classes, extent, metrics));
