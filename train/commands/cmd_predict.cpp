@@ -10,6 +10,7 @@
 #include "data/formats/readers.h"
 #include "data/layouts/source_files.h"
 #include "tensor/file.h"
+#include "train/commands/class_names.h"
 #include "train/commands/command.h"
 #include "train/commands/data_flags.h"
 #include "train/commands/inference_flags.h"

@@ -7,7 +7,7 @@
 #include "tensor/file.h"
 #include "tensor/parallel.h"
 #include "tensor/text.h"
-#include "train/evaluate/table.h"
+#include "train/commands/class_names.h"
 #include "train/setup/config.h"
 
 namespace patchcl {
@@ -86,6 +86,8 @@ std::vector<std::unique_ptr<Model>> InferenceFlags::load(const Arena& arena) con
       fail(ExitCode::usage, "weights", path, " has ", info.unet.classes, " classes at size ", info.size, ", ",
           weights.front(), " has ", first.unet.classes, " at ", first.size,
           "; networks that predict together must agree, in --fit and --border too");
+    demand_same_classes({weights.front(), class_names_of(first)}, {path, class_names_of(info)},
+        "; networks that predict together must agree, train one of them again");
   }
   return models;
 }
@@ -94,13 +96,6 @@ Ensemble ensemble_of(const std::vector<std::unique_ptr<Model>>& models) {
   Ensemble ensemble;
   for (const auto& model : models) ensemble.push_back({&model->unet, &model->weights});
   return ensemble;
-}
-
-std::vector<std::string> foreground_names(const ModelInfo& info, const std::vector<std::string>& otherwise) {
-  std::vector<std::string> names = distinct(info.class_names.empty() ? otherwise : info.class_names);
-  for (int64_t c = int64_t(names.size()); c < info.classes_without_border(); ++c)
-    names.push_back("class " + std::to_string(c));
-  return {names.begin() + 1, names.begin() + info.classes_without_border()};
 }
 
 ObjectOptions InferenceFlags::objects(const ModelInfo& info, ObjectOptions o) const {

@@ -37,8 +37,5 @@ struct InferenceFlags {
   ObjectOptions objects(const ModelInfo& info, ObjectOptions options) const;
 };
 Ensemble ensemble_of(const std::vector<std::unique_ptr<Model>>& models);
-// Names of the foreground classes: those of the weights, else `otherwise` (background first), else numbers.
-std::vector<std::string> foreground_names(
-    const ModelInfo& info, const std::vector<std::string>& otherwise = {});
 
 }  // namespace patchcl
