@@ -20,7 +20,8 @@ struct Grid {
   std::vector<double> values;              // D*H*W*C; a double holds every stored type of the formats exactly
   double low = 0, high = 1;                // the values that become 0 and 1 in training
   bool stored_as_f32 = false;              // SSL4MIS's preparation then reckoned in f32 too
-  std::array<double, 3> spacing{1, 1, 1};  // mm along (slice, row, column); 1 when the file does not say
+  std::array<double, 3> spacing{1, 1, 1};  // mm along (slice, row, column)
+  bool spacing_known = false;              // else the file does not say, and 1 stands for it
   std::vector<std::array<uint8_t, 3>> palette;  // of a mask with one: the colours that its numbers stand for
   std::vector<Frame> frames;                    // NIfTI's sform and qform, those of them that the file gives
 

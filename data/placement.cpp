@@ -22,10 +22,6 @@ bool is_default(const Frame& f) {
   return std::abs(side) == 1 && f.axes == axes && f.origin == std::array<double, 3>{};
 }
 
-bool is_left_as_made(const Grid& mask) {
-  return mask.spacing == kUnit && std::all_of(mask.frames.begin(), mask.frames.end(), is_default);
-}
-
 double degrees_between(const std::array<double, 3>& a, const std::array<double, 3>& b) {
   const double cosine = a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
   return std::acos(std::clamp(cosine, -1.0, 1.0)) * 180 / std::numbers::pi;
@@ -74,23 +70,46 @@ std::string letters_of(const Frame& f) {
   }
   return letters;
 }
+
+// Two files that should lie on one grid, and what they are to each other.
+struct Pair {
+  const char *where, *first, *second;
+  const Grid &a, &b;
+  const std::string &a_path, &b_path;
+};
+
+void demand_same_placement(const Pair& p) {
+  const std::string both = std::string(p.first) + " and " + p.second;
+  if (!same_spacing(p.a, p.b))
+    fail(ExitCode::data, p.where, both, " of different spacing: ", p.a_path, " has voxels of ",
+        spacing_text(p.a), ", ", p.b_path, " of ", spacing_text(p.b), "; resample the ", p.second,
+        " onto the ", p.first, "'s grid with the nearest voxel, or mend the header that is wrong");
+  if (p.a.frames.empty() || p.b.frames.empty()) return;
+  const double degrees = degrees_apart(p.a, p.b);
+  if (degrees <= kMostDegrees) return;
+  fail(ExitCode::data, p.where, both, " of different orientation: ", p.a_path, " has its axes towards ",
+      letters_of(p.a.frames[0]), ", ", p.b_path, " towards ", letters_of(p.b.frames[0]), ", up to ",
+      std::round(degrees), " degrees apart; reorient the ", p.second, " onto the ", p.first,
+      "'s grid with the nearest voxel, or copy the ", p.first, "'s header where only the ", p.second,
+      "'s is wrong");
+}
 }  // namespace
+
+bool is_left_as_made(const Grid& grid) {
+  return grid.spacing == kUnit && std::all_of(grid.frames.begin(), grid.frames.end(), is_default);
+}
 
 void demand_same_placement(
     const Grid& image, const std::string& path, const Grid& mask, const std::string& mask_path) {
   if (says_nothing(image) || is_left_as_made(mask)) return;
-  if (!same_spacing(image, mask))
-    fail(ExitCode::data, "data", "image and mask of different spacing: ", path, " has voxels of ",
-        spacing_text(image), ", ", mask_path, " of ", spacing_text(mask),
-        "; resample the mask onto the image's grid with the nearest voxel, or mend the header that is wrong");
-  if (image.frames.empty() || mask.frames.empty()) return;
-  const double degrees = degrees_apart(image, mask);
-  if (degrees <= kMostDegrees) return;
-  fail(ExitCode::data, "data", "image and mask of different orientation: ", path, " has its axes towards ",
-      letters_of(image.frames[0]), ", ", mask_path, " towards ", letters_of(mask.frames[0]), ", up to ",
-      std::round(degrees),
-      " degrees apart; reorient the mask onto the image's grid with the nearest voxel, or copy the image's "
-      "header where only the mask's is wrong");
+  demand_same_placement({"data", "image", "mask", image, mask, path, mask_path});
+}
+
+void demand_same_placement_of_masks(const Grid& reference, const std::string& reference_path,
+    const Grid& prediction, const std::string& prediction_path) {
+  if (is_left_as_made(reference) || is_left_as_made(prediction)) return;
+  demand_same_placement(
+      {"score", "reference", "prediction", reference, prediction, reference_path, prediction_path});
 }
 
 }  // namespace patchcl

@@ -14,10 +14,16 @@
 
 namespace patchcl {
 
+// Of 1x1x1 mm, along the axes of the scanner with the origin at 0, or without frames.
+bool is_left_as_made(const Grid& grid);
+
 // Throws Error(data) naming both files, what they say and what to do where spacing differs by more than 2 %
 // or no frame of the mask has the axes of one of the image's within 2 degrees; the slice axis of a single
 // slice is not compared. Sizes are equal already.
 void demand_same_placement(
     const Grid& image, const std::string& path, const Grid& mask, const std::string& mask_path);
+// The same for two masks, either of which may be as it was made.
+void demand_same_placement_of_masks(const Grid& reference, const std::string& reference_path,
+    const Grid& prediction, const std::string& prediction_path);
 
 }  // namespace patchcl

@@ -16,7 +16,8 @@ struct Volume {
   std::vector<float> image;                  // D*H*W*C, normalised to [0,1] per volume
   std::vector<uint8_t> label;                // D*H*W, classes 0..K-1; empty when there is none
   std::vector<int32_t> objects;              // D*H*W, the object of each pixel; empty when masks number none
-  std::array<double, 3> spacing{1, 1, 1};    // mm along (slice, row, column); 1 when the file does not say
+  std::array<double, 3> spacing{1, 1, 1};    // mm along (slice, row, column)
+  bool spacing_known = false;                // else the file does not say, and 1 stands for it
   std::string source;  // path it came from: geometry is copied from there when predicting
   int64_t slice_pixels() const { return height * width; }
 };

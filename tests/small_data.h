@@ -62,6 +62,7 @@ inline Grid grid_of(int64_t d, int64_t h, int64_t w, std::vector<double> values)
   g.height = h;
   g.width = w;
   g.spacing = {3, 1.5, 1.25};
+  g.spacing_known = true;
   g.values = std::move(values);
   return g;
 }

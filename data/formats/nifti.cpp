@@ -9,6 +9,7 @@
 
 #include "data/formats/gzip.h"
 #include "data/formats/limits.h"
+#include "data/placement.h"
 #include "tensor/error.h"
 
 namespace patchcl {
@@ -70,8 +71,17 @@ Header parse_header(std::span<const uint8_t> bytes, const std::string& name) {
   return h;
 }
 
+// Of the file's unit of length. Who names none means millimetres.
+double millimetres(const nifti_1_header& raw) {
+  switch (XYZT_TO_SPACE(raw.xyzt_units)) {
+    case NIFTI_UNITS_METER: return 1000;
+    case NIFTI_UNITS_MICRON: return 0.001;
+    default: return 1;
+  }
+}
+
 // Columns of NIfTI's matrix are the axes of column, row and slice. One that has no direction makes no frame.
-void add_frame(const mat44& m, Grid& g) {
+void add_frame(const mat44& m, double unit, Grid& g) {
   Frame frame;
   for (size_t axis = 0; axis < 3; ++axis) {
     const size_t column = 2 - axis;
@@ -79,7 +89,7 @@ void add_frame(const mat44& m, Grid& g) {
     if (!(length > 0 && std::isfinite(length))) return;
     for (size_t i = 0; i < 3; ++i) frame.axes[axis][i] = double(m.m[i][column]) / length;
   }
-  for (size_t i = 0; i < 3; ++i) frame.origin[i] = double(m.m[i][3]);
+  for (size_t i = 0; i < 3; ++i) frame.origin[i] = double(m.m[i][3]) * unit;
   g.frames.push_back(frame);
 }
 
@@ -88,12 +98,12 @@ void add_frames(const nifti_1_header& raw, Grid& g) {
     mat44 m{};
     const float* const rows[] = {raw.srow_x, raw.srow_y, raw.srow_z};
     for (size_t i = 0; i < 3; ++i) std::copy_n(rows[i], 4, m.m[i]);
-    add_frame(m, g);
+    add_frame(m, millimetres(raw), g);
   }
   if (raw.qform_code > 0)
     add_frame(nifti_quatern_to_mat44(raw.quatern_b, raw.quatern_c, raw.quatern_d, raw.qoffset_x,
                   raw.qoffset_y, raw.qoffset_z, 1, 1, 1, raw.pixdim[0]),
-        g);
+        millimetres(raw), g);
 }
 
 Grid grid_of(const Header& h) {
@@ -103,11 +113,16 @@ Grid grid_of(const Header& h) {
   g.height = axis(2);
   g.depth = axis(3);
   g.channels = axis(4);
+  g.spacing_known = true;
   for (int i = 0; i < 3; ++i) {
-    const double mm = std::abs(double(h.raw.pixdim[3 - i]));
-    g.spacing[size_t(i)] = mm > 0 && std::isfinite(mm) ? mm : 1;
+    const double mm = std::abs(double(h.raw.pixdim[3 - i])) * millimetres(h.raw);
+    const bool known = mm > 0 && std::isfinite(mm);
+    g.spacing[size_t(i)] = known ? mm : 1;
+    if (axis(3 - i) > 1) g.spacing_known = g.spacing_known && known;
   }
   add_frames(h.raw, g);
+  const bool names_a_unit = XYZT_TO_SPACE(h.raw.xyzt_units) != NIFTI_UNITS_UNKNOWN;
+  if (!names_a_unit && is_left_as_made(g)) g.spacing_known = false;
   return g;
 }
 
@@ -190,7 +205,7 @@ nifti_1_header header_new(const Grid& g) {
   raw.sizeof_hdr = int(kHeaderBytes);
   for (int i = 0; i < 3; ++i) raw.pixdim[3 - i] = float(g.spacing[size_t(i)]);
   raw.pixdim[0] = 1;  // qfac: a right-handed frame
-  raw.xyzt_units = NIFTI_UNITS_MM;
+  raw.xyzt_units = g.spacing_known ? NIFTI_UNITS_MM : NIFTI_UNITS_UNKNOWN;
   raw.qform_code = NIFTI_XFORM_SCANNER_ANAT;
   return raw;
 }
@@ -243,7 +258,8 @@ void write_nifti(const std::string& path, const Grid& g, NiftiType type, const s
     if (n > std::numeric_limits<short>::max())
       fail(ExitCode::io, "nifti", path, ": NIfTI-1 has at most 32767 voxels along an axis, not ", n);
   nifti_1_header raw = like.empty() ? header_new(g) : header_like(like, g);
-  const short dims[8] = {3, short(g.width), short(g.height), short(g.depth), 1, 1, 1, 1};
+  const short axes = raw.dim[0] == 2 && g.depth == 1 ? 2 : 3;
+  const short dims[8] = {axes, short(g.width), short(g.height), short(g.depth), 1, 1, 1, 1};
   std::copy(std::begin(dims), std::end(dims), raw.dim);
   raw.datatype = short(code_of(type));
   raw.bitpix = short(8 * bytes_of(raw.datatype));

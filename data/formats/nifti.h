@@ -10,7 +10,8 @@
 
 namespace patchcl {
 
-// Sizes, spacing and frames only, values left empty.
+// Sizes, spacing (in mm, whatever the file's unit) and frames only, values left empty. A header of 1x1x1 that
+// names no unit and that nobody gave a geometry (placement.h) says nothing of the spacing.
 Grid read_nifti_header(const std::string& path);
 // Values with slope and intercept applied, low and high at the extremes.
 Grid read_nifti(const std::string& path);
@@ -20,8 +21,8 @@ Grid read_nifti(std::span<const uint8_t> bytes, const std::string& name);
 enum class NiftiType { u8, i16, u16, i32, f32, f64 };
 // The type that holds all of `grid` exactly, the smallest that does.
 NiftiType exact_type(const Grid& grid);
-// Geometry (orientation, units, spacing) is copied from the header of `like`, which must have the same size;
-// when `like` is empty, grid.spacing is written.
+// Geometry (orientation, units, spacing, two axes or three) is copied from the header of `like`, which must
+// have the same size; when `like` is empty, grid.spacing is written.
 void write_nifti(const std::string& path, const Grid& grid, NiftiType type, const std::string& like = "");
 
 }  // namespace patchcl

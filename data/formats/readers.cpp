@@ -208,6 +208,7 @@ Volume to_volume(const std::string& id, const std::string& path, const Grid& ima
   v.width = image.width;
   v.channels = image.channels;
   v.spacing = image.spacing;
+  v.spacing_known = image.spacing_known;
   v.image = normalized(image, path);
   if (label) {
     if (label->depth != image.depth || label->height != image.height || label->width != image.width)
@@ -249,6 +250,7 @@ void write_label(const std::string& path, const std::vector<uint8_t>& label, con
       g.height = source.height;
       g.width = source.width;
       g.spacing = source.spacing;
+      g.spacing_known = source.spacing_known;
       g.values.assign(label.begin(), label.end());
       const bool from_nifti = !source.source.empty() && std::filesystem::exists(source.source) &&
                               format_of(source.source) == Format::nifti;

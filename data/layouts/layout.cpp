@@ -54,6 +54,19 @@ bool black_and_white(const Grid& mask) {
   return true;
 }
 
+// The folder names the stored numbers: where --label-values lists these, each class is called as its number.
+void name_listed_classes(Layout& layout) {
+  const std::vector<std::string> stored = layout.class_names;
+  std::vector<std::string> names;
+  for (const std::vector<double>& entry : layout.labels.entries) {
+    const bool named = entry.size() == 1 && entry[0] >= 0 && entry[0] < double(stored.size()) &&
+                       entry[0] == std::floor(entry[0]);
+    if (!named) return;
+    names.push_back(stored[size_t(entry[0])]);
+  }
+  if (!names.empty()) layout.class_names = names;
+}
+
 void regroup(Layout& layout, const std::string& expression) {
   std::regex regex;
   try {
@@ -106,6 +119,7 @@ Layout open_layout(const std::string& where, const ReadOptions& options) {
   if (const std::string splits = where + "/splits_final.json"; !generated && fs::exists(splits))
     layout.folds = read_folds(splits);
   layout.labels = parse_label_map(options.label_values, options.label_colors);
+  name_listed_classes(layout);
   layout.instance_masks = options.instance_masks;
   if (options.instance_masks && !layout.labels.empty())
     fail(ExitCode::usage, "data",

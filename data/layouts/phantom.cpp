@@ -77,6 +77,7 @@ Grid empty_grid(const PhantomOptions& o) {
       .width = o.size,
       .values = {},
       .spacing = {10, mm, mm},
+      .spacing_known = true,
       .palette = {},
       .frames = {}};
   g.values.resize(size_t(g.numel()));

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <optional>
 
+#include "train/commands/class_names.h"
 #include "train/commands/command.h"
 #include "train/commands/data_flags.h"
 #include "train/commands/inference_flags.h"
@@ -63,6 +64,8 @@ int eval(const EvalFlags& flags) {
   const int64_t count = data.validation_cases();
   if (count == 0) fail_empty_split("eval", flags.data, options, /*labeled_only=*/true);
   demand_free_overlays(flags, std::move(files), data);
+  demand_same_classes({flags.inference.weights.front(), class_names_of(info)},
+      {flags.data, data.class_names()}, renumbered(options.read, data.class_names(), class_names_of(info)));
   std::vector<ObjectSummary::Image> images;
   const std::vector<std::string> names = foreground_names(info, data.class_names());
   const Ensemble networks = ensemble_of(models);

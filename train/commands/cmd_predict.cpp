@@ -12,6 +12,7 @@
 #include "data/layouts/source_files.h"
 #include "tensor/file.h"
 #include "tensor/text.h"
+#include "train/commands/class_names.h"
 #include "train/commands/command.h"
 #include "train/commands/data_flags.h"
 #include "train/commands/inference_flags.h"

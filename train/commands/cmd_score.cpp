@@ -8,6 +8,7 @@
 #include "train/commands/score_masks.h"
 #include "train/commands/score_output.h"
 #include "train/evaluate/progress.h"
+#include "train/options/option_list.h"
 
 namespace patchcl {
 
@@ -18,8 +19,12 @@ struct ScoreFlags {
   std::string reference, prediction;
   ReadOptions read;
   bool binary = false, instances = false, components = false;
+  PredictionHolds holds = PredictionHolds::fit;
   ObjectOptions objects;
 };
+
+const Names<PredictionHolds> kHolds{{"auto", PredictionHolds::fit}, {"classes", PredictionHolds::classes},
+    {"values", PredictionHolds::values}};
 
 std::vector<CaseScores> score_cases(
     const ScoreFlags& flags, const std::vector<MaskPair>& pairs, const ClassMasks& masks) {
@@ -27,6 +32,7 @@ std::vector<CaseScores> score_cases(
   ProgressLine line(int64_t(pairs.size()), {.item = "case", .out = stderr});
   for (const MaskPair& pair : pairs) {
     const auto [reference, prediction] = masks.read(pair);
+    demand_spacing(flags.output.metrics(), reference.spacing_known, pair.reference);
     const std::vector<uint8_t> r(reference.values.begin(), reference.values.end()),
         p(prediction.values.begin(), prediction.values.end());
     cases.push_back(score_case(pair.id, p.data(), r.data(), int(masks.names().size()) + 1, reference.extent,
@@ -39,7 +45,7 @@ std::vector<CaseScores> score_cases(
 void score_classes(
     const ScoreFlags& flags, const std::vector<MaskPair>& pairs, const nlohmann::ordered_json& about) {
   const ClassMasks masks(
-      pairs, parse_label_map(flags.read.label_values, flags.read.label_colors), flags.binary);
+      pairs, parse_label_map(flags.read.label_values, flags.read.label_colors), flags.binary, flags.holds);
   flags.output.write(summarise(score_cases(flags, pairs, masks)), masks.names(), about);
 }
 
@@ -60,6 +66,7 @@ std::vector<ObjectSummary::Image> count_objects(const ScoreFlags& flags, const s
   ProgressLine line(int64_t(pairs.size()), {.item = "image", .out = stderr});
   for (const MaskPair& pair : pairs) {
     const auto [reference, prediction] = read_numbers(pair);
+    demand_spacing(flags.output.metrics(), reference.spacing_known, pair.reference);
     MaskExtent extent = reference.extent;
     if (flags.output.metrics().spacing == Spacing::voxel) extent.spacing = {1, 1, 1};
     images.push_back(
@@ -70,6 +77,10 @@ std::vector<ObjectSummary::Image> count_objects(const ScoreFlags& flags, const s
 }
 
 int run(const ScoreFlags& flags) {
+  const bool lists = !flags.read.label_values.empty() || !flags.read.label_colors.empty();
+  if (flags.holds != PredictionHolds::fit && !lists)
+    fail(ExitCode::usage, "score",
+        "--prediction-holds has an effect with --label-values or --label-colors only; leave it out");
   flags.output.prepare();
   const std::vector<MaskPair> pairs = mask_pairs(flags.reference, flags.prediction);
   const nlohmann::ordered_json about{{"reference", flags.reference}, {"prediction", flags.prediction}};
@@ -86,7 +97,8 @@ const AddCommand add{{22, "score", "Score masks against reference masks, any pro
     "components\n"
     "Masks hold 0, 1, 2 ..., or 0 and 255 alone. What --label-values and --label-colors list are those of "
     "the "
-    "reference; a prediction holds the same, or class numbers as `predict` writes them.\n",
+    "reference; a prediction holds the same, or class numbers as `predict` writes them: --prediction-holds "
+    "says which where its numbers fit both.\n",
     [](CLI::App& app) -> std::function<int()> {
       auto flags = std::make_shared<ScoreFlags>();
       app.add_option("reference", flags->reference, "Mask (.png, .nii, .nii.gz, .h5), or a folder of them")
@@ -94,6 +106,11 @@ const AddCommand add{{22, "score", "Score masks against reference masks, any pro
       app.add_option("prediction", flags->prediction, "What is scored, likewise")->required();
       flags->output.add(app);
       add_label_options(app, flags->read);
+      OptionList list;
+      list.choose("prediction-holds", flags->holds, kHolds,
+          "What predictions hold beside --label-values or --label-colors: class numbers, as `predict` "
+          "writes them, or the listed values; auto: what they fit");
+      list.declare_to(app);
       CLI::Option* binary = app.add_flag("--binary", flags->binary, "Every class but the first is one class");
       app.add_flag("--instances", flags->instances,
              "Masks number objects: object F1, Dice and Hausdorff, as the GlaS challenge scores glands")

@@ -8,7 +8,7 @@
 #include "tensor/file.h"
 #include "tensor/parallel.h"
 #include "tensor/text.h"
-#include "train/evaluate/table.h"
+#include "train/commands/class_names.h"
 #include "train/setup/config.h"
 
 namespace patchcl {
@@ -28,6 +28,21 @@ std::vector<std::string> paths_in(const std::vector<std::string>& given) {
   }
   return paths;
 }
+
+// In int8 a NaN would become some number, and nobody would see it.
+void demand_finite(const Model& model, const std::string& path) {
+  const auto look = [&](const ParamInfo& info, const Tensor& values) {
+    if (!all_finite(values))
+      fail(ExitCode::non_finite, "weights", path, ": ", info.name,
+          " holds NaN or infinity, so no mask means anything; take weights of an earlier step or of a lower "
+          "--lr");
+  };
+  const ParamStore& w = model.weights;
+  for (size_t i = 0; i < w.layout().parameters().size(); ++i)
+    look(w.layout().parameters()[i], w.value(int(i)));
+  for (size_t i = 0; i < w.layout().buffers().size(); ++i) look(w.layout().buffers()[i], w.buffer(int(i)));
+}
+
 }  // namespace
 
 void InferenceFlags::add(CLI::App& app) {
@@ -74,6 +89,7 @@ std::vector<std::unique_ptr<Model>> InferenceFlags::load(const Arena& arena) con
   std::vector<std::unique_ptr<Model>> models;
   for (const std::string& path : weights) {
     models.push_back(load_model(path, arena, teacher));
+    demand_finite(*models.back(), path);
     const ModelInfo &first = models.front()->info, &info = models.back()->info;
     if (math == "int8" && !info.unet.ranges)
       fail(ExitCode::usage, "weights", path,
@@ -85,6 +101,8 @@ std::vector<std::unique_ptr<Model>> InferenceFlags::load(const Arena& arena) con
       fail(ExitCode::usage, "weights", path, " has ", info.unet.classes, " classes at size ", info.size, ", ",
           weights.front(), " has ", first.unet.classes, " at ", first.size,
           "; networks that predict together must agree, in --fit and --border too");
+    demand_same_classes({weights.front(), class_names_of(first)}, {path, class_names_of(info)},
+        "; networks that predict together must agree, train one of them again");
   }
   return models;
 }
@@ -93,13 +111,6 @@ Ensemble ensemble_of(const std::vector<std::unique_ptr<Model>>& models) {
   Ensemble ensemble;
   for (const auto& model : models) ensemble.push_back({&model->unet, &model->weights});
   return ensemble;
-}
-
-std::vector<std::string> foreground_names(const ModelInfo& info, const std::vector<std::string>& otherwise) {
-  std::vector<std::string> names = distinct(info.class_names.empty() ? otherwise : info.class_names);
-  for (int64_t c = int64_t(names.size()); c < info.classes_without_border(); ++c)
-    names.push_back("class " + std::to_string(c));
-  return {names.begin() + 1, names.begin() + info.classes_without_border()};
 }
 
 ObjectOptions InferenceFlags::objects(const ModelInfo& info, ObjectOptions o) const {

@@ -27,7 +27,8 @@ struct InferenceFlags {
   bool teacher = false, turns = false, bilinear_back = false, largest_component = false;
 
   void add(CLI::App& app);
-  // The networks; sets the threads. Error(usage) when their classes, size or way to meet it differ.
+  // The networks; sets the threads. Error(usage) when their classes, size or way to meet it differ,
+  // Error(non_finite) when a weight is NaN or infinite.
   std::vector<std::unique_ptr<Model>> load(const Arena& arena) const;
   // What the weights file says, where the user said nothing.
   InferenceOptions resolve(const ModelInfo& info) const;
@@ -36,8 +37,5 @@ struct InferenceFlags {
   ObjectOptions objects(const ModelInfo& info, ObjectOptions options) const;
 };
 Ensemble ensemble_of(const std::vector<std::unique_ptr<Model>>& models);
-// Names of the foreground classes: those of the weights, else `otherwise` (background first), else numbers.
-std::vector<std::string> foreground_names(
-    const ModelInfo& info, const std::vector<std::string>& otherwise = {});
 
 }  // namespace patchcl

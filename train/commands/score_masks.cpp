@@ -1,6 +1,7 @@
 #include "train/commands/score_masks.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <limits>
@@ -9,6 +10,7 @@
 
 #include "data/formats/image.h"
 #include "data/formats/readers.h"
+#include "data/placement.h"
 #include "tensor/error.h"
 #include "tensor/text.h"
 #include "train/evaluate/progress.h"
@@ -23,8 +25,8 @@ namespace fs = std::filesystem;
 std::map<std::string, std::string> masks_of(const std::string& folder) {
   std::map<std::string, std::string> masks;
   for (const auto& entry : fs::directory_iterator(folder)) {
+    if (!is_wanted_file(entry, is_readable)) continue;
     const std::string path = entry.path();
-    if (!entry.is_regular_file() || !is_readable(path)) continue;
     const auto [other, first] = masks.emplace(stem_of(path), path);
     if (!first)
       fail(ExitCode::data, "score", other->second, " and ", path, " are both '", stem_of(path),
@@ -39,7 +41,7 @@ Grid read_stored(const std::string& path) {
 
 NumberedMask numbers_of(const Grid& stored, const std::string& path) {
   demand_grey(stored, path);
-  NumberedMask mask{{}, {stored.depth, stored.height, stored.width, stored.spacing}};
+  NumberedMask mask{{}, {stored.depth, stored.height, stored.width, stored.spacing}, stored.spacing_known};
   for (size_t i = 0; i < stored.values.size(); i += size_t(stored.channels)) {
     const double v = stored.values[i];
     if (!(v >= 0 && v <= std::numeric_limits<int32_t>::max() && v == double(int32_t(v))))
@@ -49,12 +51,15 @@ NumberedMask numbers_of(const Grid& stored, const std::string& path) {
   return mask;
 }
 
-void demand_one_size(const MaskPair& pair, const NumberedMasks& masks) {
-  const MaskExtent &r = masks.first.extent, &p = masks.second.extent;
+std::pair<Grid, Grid> read_stored(const MaskPair& pair) {
+  std::pair<Grid, Grid> masks{read_stored(pair.reference), read_stored(pair.prediction)};
+  const Grid &r = masks.first, &p = masks.second;
   if (r.depth != p.depth || r.height != p.height || r.width != p.width)
     fail(ExitCode::data, "score", pair.reference, " is ", r.depth, "x", r.height, "x", r.width, ", ",
         pair.prediction, " is ", p.depth, "x", p.height, "x", p.width,
         " (slices, rows, columns); score masks of one size");
+  demand_same_placement_of_masks(r, pair.reference, p, pair.prediction);
+  return masks;
 }
 
 // The numbers in all masks of one side, and the mask with the most different ones.
@@ -75,6 +80,16 @@ struct SideNumbers {
   }
   bool is_binary() const { return within({0, 1}) || within({0, 255}); }
 };
+
+// Grey, and each number that of one of so many classes.
+bool holds_class_numbers(const Grid& stored, int64_t classes) {
+  const size_t n = size_t(stored.channels);
+  for (size_t i = 0; i < stored.values.size(); ++i) {
+    const double v = stored.values[i];
+    if (!(v >= 0 && v < double(classes) && v == std::floor(v)) || v != stored.values[i - i % n]) return false;
+  }
+  return true;
+}
 
 // Both with classes, and none of them the same.
 bool strangers(const std::set<int32_t>& a, const std::set<int32_t>& b) {
@@ -107,17 +122,15 @@ std::vector<MaskPair> mask_pairs(const std::string& reference, const std::string
 }
 
 NumberedMasks read_numbers(const MaskPair& pair) {
-  NumberedMasks masks{numbers_of(read_stored(pair.reference), pair.reference),
-      numbers_of(read_stored(pair.prediction), pair.prediction)};
-  demand_one_size(pair, masks);
-  return masks;
+  const auto [reference, prediction] = read_stored(pair);
+  return {numbers_of(reference, pair.reference), numbers_of(prediction, pair.prediction)};
 }
 
-ClassMasks::ClassMasks(const std::vector<MaskPair>& pairs, LabelMap labels, bool binary)
+ClassMasks::ClassMasks(
+    const std::vector<MaskPair>& pairs, LabelMap labels, bool binary, PredictionHolds holds)
     : labels_(std::move(labels)), binary_(binary) {
   if (!labels_.empty()) {
-    const auto listed = [&](const MaskPair& p) { return covers(labels_, read_stored(p.prediction)); };
-    prediction_listed_ = std::all_of(pairs.begin(), pairs.end(), listed);
+    prediction_listed_ = holds == PredictionHolds::fit ? are_listed(pairs) : holds == PredictionHolds::values;
     classes_.resize(binary ? 2 : size_t(labels_.classes()));
     std::iota(classes_.begin(), classes_.end(), 0);
     return;
@@ -153,6 +166,33 @@ ClassMasks::ClassMasks(const std::vector<MaskPair>& pairs, LabelMap labels, bool
   classes_.assign(values.begin(), values.end());
 }
 
+// Whether the predictions hold the listed values, and not class numbers: where they fit both, and that makes
+// a difference, nobody but the user knows.
+bool ClassMasks::are_listed(const std::vector<MaskPair>& pairs) const {
+  bool listed = true, numbered = true;
+  std::string differs;
+  for (const MaskPair& pair : pairs) {
+    const Grid stored = read_stored(pair.prediction);
+    const bool in_list = covers(labels_, stored),
+               are_numbers = holds_class_numbers(stored, labels_.classes());
+    listed = listed && in_list;
+    numbered = numbered && are_numbers;
+    if (!in_list || !are_numbers || !differs.empty()) continue;
+    const std::vector<double> as_listed = mapped(stored, labels_, pair.prediction).values;
+    for (size_t i = 0; i < as_listed.size(); ++i) {
+      const double as_number = stored.values[i * size_t(stored.channels)];
+      if (binary_ ? (as_listed[i] != 0) != (as_number != 0) : as_listed[i] != as_number)
+        differs = pair.prediction;
+    }
+  }
+  if (listed && numbered && !differs.empty())
+    fail(ExitCode::usage, "score", differs,
+        " may hold the listed values as the references do, or class numbers as `predict` writes them, and "
+        "the "
+        "scores differ; say --prediction-holds values or --prediction-holds classes");
+  return listed;
+}
+
 std::vector<std::string> ClassMasks::names() const {
   std::vector<std::string> names;
   for (size_t c = 1; c < classes_.size(); ++c) names.push_back("class " + std::to_string(classes_[c]));
@@ -174,10 +214,9 @@ NumberedMask ClassMasks::as_classes(const Grid& stored, const std::string& path,
 }
 
 NumberedMasks ClassMasks::read(const MaskPair& pair) const {
-  NumberedMasks masks{as_classes(read_stored(pair.reference), pair.reference, true),
-      as_classes(read_stored(pair.prediction), pair.prediction, prediction_listed_)};
-  demand_one_size(pair, masks);
-  return masks;
+  const auto [reference, prediction] = read_stored(pair);
+  return {as_classes(reference, pair.reference, true),
+      as_classes(prediction, pair.prediction, prediction_listed_)};
 }
 
 }  // namespace patchcl

@@ -144,6 +144,13 @@ template <class F> void for_each_window(const InferenceNetwork& network, const V
   }
 }
 
+[[noreturn]] void fail_without_numbers(const Volume& v, int64_t slice) {
+  fail(ExitCode::non_finite, "segment", "'", v.id, "', slice ", slice,
+      ": the network's probabilities are not finite; look at this image, try --math f32, or take weights of "
+      "an "
+      "earlier step or of a lower --lr");
+}
+
 void check_label(const Volume& v, int classes) {
   if (v.label.empty()) fail(ExitCode::data, "validate", "'", v.id, "' has no label to compare with");
   const int largest = *std::max_element(v.label.begin(), v.label.end());
@@ -273,6 +280,7 @@ Segmentation segment(const Ensemble& networks, const Volume& volume, const Infer
       double* const at = &p[size_t(i * k)];
       labels[size_t(z * pixels + i)] = uint8_t(std::max_element(at, at + k) - at);  // the first of equals
       const double sum = std::accumulate(at, at + k, 0.);
+      if (!std::isfinite(sum)) fail_without_numbers(volume, z);
       for (int64_t c = 0; see && c < k; ++c) at[c] /= sum;
     }
     if (see) see(z, p);
@@ -312,6 +320,7 @@ Summary validate(const Ensemble& networks, int64_t count, const VolumeAt& volume
   for (int64_t i = 0; i < count; ++i) {
     const Volume v = volume(i);
     check_label(v, classes);
+    demand_spacing(metrics, v.spacing_known, v.source);
     const Segmentation prediction = segment(networks, v, inference, arena);
     const MaskExtent extent{v.depth, v.height, v.width, v.spacing};
     cases.push_back(score_case(v.id, prediction.classes.data(), v.label.data(), classes, extent, metrics));

@@ -51,7 +51,8 @@ struct Segmentation {
   std::vector<uint8_t> of_network, classes;
 };
 // `arena` on the weights' device holds the activations. Throws Error(data) when
-// the volume's channels are not the networks', Error(usage) for options that make no sense.
+// the volume's channels are not the networks', Error(usage) for options that make no sense, Error(non_finite)
+// that names the slice where a probability is NaN.
 Segmentation segment(const Ensemble& networks, const Volume& volume, const InferenceOptions& options,
     const Arena& arena, const SeeSlice& see = {});
 inline std::vector<uint8_t> segment(const UNet& unet, const ParamStore& weights, const Volume& volume,

@@ -194,6 +194,12 @@ double Counts::dice() const { return ratio(2 * tp, 2 * tp + fp + fn); }  // EQ: 
 double Counts::sensitivity() const { return ratio(tp, tp + fn); }        // EQ: 4.5 sensitivity
 double Counts::specificity() const { return ratio(tn, tn + fp); }        // EQ: 4.5 specificity
 
+void demand_spacing(const MetricOptions& options, bool known, const std::string& path) {
+  if (options.spacing == Spacing::voxel || known) return;
+  fail(ExitCode::data, "metrics", path,
+      " does not say how far apart its voxels are, so no distance is in mm; say --spacing voxel");
+}
+
 std::string describe(const MetricOptions& options) {
   const std::string unit = options.spacing == Spacing::voxel
                                ? "HD95 and ASD in voxels (distance 1 between neighbours, spacing ignored)"

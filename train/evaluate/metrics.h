@@ -43,6 +43,8 @@ struct MetricOptions {
   // SSL4MIS's validation and the tables that follow it: voxels, empty predictions score 0.
   static MetricOptions ssl4mis() { return {Spacing::voxel, EmptyRule::zero}; }
 };
+// Error(data) where distances are in mm and `path` does not say how far apart its voxels are (Grid).
+void demand_spacing(const MetricOptions& options, bool known, const std::string& path);
 // The conventions in words, to print beside the numbers.
 std::string describe(const MetricOptions& options);
 
