@@ -53,8 +53,8 @@ Volume to_volume(const std::string& id, const std::string& path, const Grid& ima
 // images the label is empty.
 Volume read_volume(const std::string& path);
 
-// Error(usage) for a name whose ending write_label knows no format for, or one that holds no volume of so many
-// slices.
+// Error(usage) for a name whose ending write_label knows no format for, or one that holds no volume of so
+// many slices.
 void demand_mask_name(const std::string& path, int64_t depth = 1);
 // Writes class numbers (D*H*W) to `path`, format by extension. NIfTI copies geometry and orientation from the
 // header of source.source when that is NIfTI, and takes source.spacing otherwise. An .h5 gets one data set

@@ -94,6 +94,8 @@ std::string mask_name(const Source& s) {
 std::vector<PredictCase> cases_of_files(const PredictFlags& flags, const std::vector<fs::path>& files) {
   const bool into_folder =
       fs::is_directory(flags.input) || fs::is_directory(flags.output) || flags.output.ends_with('/');
+  if (into_folder) make_folders(flags.output);
+  else make_folder_of(flags.output);
   std::vector<PredictCase> cases;
   for (const fs::path& file : files) {
     Source header;
@@ -109,6 +111,7 @@ std::vector<PredictCase> cases_of_files(const PredictFlags& flags, const std::ve
 
 // Those of one split of a data set, with or without labels.
 std::vector<PredictCase> cases_of_split(const PredictFlags& flags, const Layout& layout) {
+  make_folders(flags.output);
   std::vector<PredictCase> cases;
   for (const Source& s : layout.of(flags.dataset.split)) {
     PredictCase c{.id = s.id, .image = s.path, .depth = s.depth};
@@ -224,8 +227,8 @@ class MaskWriter {
 };
 
 int predict(const PredictFlags& flags, OutputFiles files, std::vector<PredictCase> cases) {
-  name_outputs(flags, std::move(files), cases);
   const MaskWriter writer(flags);
+  name_outputs(flags, std::move(files), cases);
   WrittenMasks written(cases.size());
   for (const PredictCase& c : cases) {
     writer.write(c);
