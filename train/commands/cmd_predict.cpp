@@ -195,7 +195,7 @@ class MaskWriter {
  public:
   explicit MaskWriter(const PredictFlags& flags)
       : flags_(flags), arena_("prediction"), models_(flags.inference.load(arena_)),
-        networks_(ensemble_of(models_)), options_(flags.inference.resolve(info())) {}
+        networks_(ensemble_of(models_)), options_(flags.inference.resolve(models_)) {}
 
   void write(const PredictCase& c) const {
     const Volume v = c.read();
