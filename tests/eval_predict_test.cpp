@@ -238,7 +238,7 @@ TEST(Eval, PrintsTheSameNumbersAsTableJsonAndCsv) {
   EXPECT_NEAR(sum / 3, j["mean_of_classes"]["dice"].get<double>(), 1e-12);
   int lines = 0;
   for (std::string line; std::getline(csv_file, line);) ++lines;
-  EXPECT_EQ(lines, 1 + 2 * 3 + 3 + 1);
+  EXPECT_EQ(lines, 1 + 2 * 3 + 3 + 1 + 3) << "names, classes of cases, their means, the mean, pooled";
   const Outcome bare = run_patchcl(command + " --preset ssl4mis --json -");
   ASSERT_EQ(bare.code, 0) << bare.output;
   EXPECT_EQ(json_in(bare)["conventions"], describe(MetricOptions::ssl4mis()));

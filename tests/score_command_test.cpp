@@ -76,7 +76,7 @@ TEST(Score, FoldersPairByNameAndOneClassMayHaveAnyNumber) {
   std::ifstream csv(folder / "s.csv");
   int lines = 0;
   for (std::string line; std::getline(csv, line);) ++lines;
-  EXPECT_EQ(lines, 1 + 2 + 1 + 1);
+  EXPECT_EQ(lines, 1 + 2 + 1 + 1 + 1) << "names, cases, their mean, the mean, pooled";
 }
 
 TEST(Score, CountsObjectsByNumberAndByComponents) {

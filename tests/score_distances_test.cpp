@@ -1,5 +1,5 @@
-// Distances of `score` and `eval`: in voxels or in mm, of files that say how far apart their voxels are, on one
-// grid; and what an empty mask scores.
+// Distances of `score` and `eval`: in voxels or in mm, of files that say how far apart their voxels are, on
+// one grid; and what an empty mask scores.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -74,7 +74,8 @@ TEST(ScoreDistances, OfAnEmptyMaskAreWhatTheRuleSays) {
   const double diagonal = std::hypot(3, 7), in_mm = std::hypot(3 * 1.5, 7 * 1.25);
   const json null;
   for (const std::string rule : {"", " --empty nan"}) {
-    EXPECT_EQ(scores("r", rule), json({{"dice", 0}, {"jaccard", 0}, {"hd95", null}, {"asd", null}}));
+    EXPECT_EQ(scores("r", rule), json({{"dice", 0}, {"jaccard", 0}, {"hd95", null}, {"asd", null},
+                                     {"sensitivity", 0}, {"specificity", 1}}));
     EXPECT_EQ(scores("empty", rule)["dice"], null);
   }
   for (const std::string rule : {" --empty zero", " --preset ssl4mis"})
@@ -106,6 +107,37 @@ TEST(ScoreDistances, OfEvalAreThoseOfItsMasks) {
   const double in_mm = want({Spacing::mm, EmptyRule::penalty});
   EXPECT_DOUBLE_EQ(case_of(eval + " --spacing mm --empty penalty")["head"]["hd95"].get<double>(), in_mm);
   EXPECT_NE(in_mm, want({Spacing::voxel, EmptyRule::penalty}));
+}
+
+// Numbered objects two columns apart, and those of a network.
+TEST(ScoreDistances, OfObjectsAreInTheUnitAskedForToo) {
+  const TemporaryFolder folder;
+  save_voxels(folder / "r.nii", {{1, 2}});
+  save_voxels(folder / "p.nii", {{1, 4}});
+  const std::string score = "score --instances " + folder / "r.nii " + folder / "p.nii --json - ";
+  EXPECT_DOUBLE_EQ(json_in(run_patchcl(score))["pooled"]["hausdorff"].get<double>(), 2);
+  const json mm = json_in(run_patchcl(score + "--spacing mm"));
+  EXPECT_DOUBLE_EQ(mm["pooled"]["hausdorff"].get<double>(), 2.5);
+  EXPECT_TRUE(contains(mm["object_conventions"].get<std::string>(), "Hausdorff in mm"));
+  expect_refused(score + "--empty zero", ExitCode::usage, "--empty");
+
+  for (const char* sub : {"set/images", "set/masks"}) fs::create_directories(folder / sub);
+  for (const std::string name : {"a.nii", "b.nii"}) {
+    const Volume v = noise(1);
+    Grid image = grid_of(1, kSide, kSide, {v.image.begin(), v.image.end()}), mask = image;
+    for (size_t i = 0; i < mask.values.size(); ++i) mask.values[i] = i / kSide > 4 && i % kSide < 9;
+    image.spacing = mask.spacing = {3, 0.5, 0.5};
+    write_nifti(folder / "set/images/" + name, image, NiftiType::f32);
+    write_nifti(folder / "set/masks/" + name, mask, NiftiType::u8);
+  }
+  save_random_model(folder / "w.safetensors", small_network(2));
+  const std::string eval = "eval --threads 1 --val 1 --objects --min-size 1 --json - --data " +
+                           folder / "set --weights " + folder / "w.safetensors ";
+  const double pixels = json_in(run_patchcl(eval))["pooled"]["hausdorff"];
+  EXPECT_GT(pixels, 0);
+  EXPECT_DOUBLE_EQ(
+      json_in(run_patchcl(eval + "--spacing mm"))["pooled"]["hausdorff"].get<double>(), pixels / 2);
+  expect_refused(eval + "--empty zero", ExitCode::usage, "--empty");
 }
 
 TEST(ScoreDistances, InMillimetresWantAFileThatKnowsThem) {

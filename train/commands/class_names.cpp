@@ -57,14 +57,14 @@ std::string renumbered(
   const std::vector<std::string> here = distinct(names), there = distinct(wanted);
   if (!map.empty() && map.entries.size() < here.size()) return "";
   const bool colors = !read.label_colors.empty();
-  std::string option = colors ? "--label-colors \"" : "--label-values ";
+  std::vector<std::string> stored;
   for (size_t k = 0; k < there.size(); ++k) {
     const size_t at = size_t(std::find(here.begin() + 1, here.end(), there[k]) - here.begin());
     const size_t from = k == 0 || at == here.size() ? k : at;  // as stored, where there is no map
-    const std::string stored = map.empty() ? std::to_string(from) : listed(map.entries.at(from), ",");
-    option += std::string(k == 0 ? "" : colors ? ";" : ",") + stored;
+    stored.push_back(map.empty() ? std::to_string(from) : listed(map.entries.at(from)));
   }
-  return "; say " + option + (colors ? "\"" : "");
+  if (colors) return "; say --label-colors \"" + listed(stored, ";") + "\"";
+  return "; say --label-values " + listed(stored);
 }
 
 }  // namespace patchcl

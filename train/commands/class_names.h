@@ -1,5 +1,5 @@
-// Names of classes. A mask holds numbers alone: two sides that number the same names in another order would be
-// scored crosswise, and nobody would see it.
+// Names of classes. A mask holds numbers alone: two sides that number the same names in another order would
+// be scored crosswise, and nobody would see it.
 #pragma once
 #include <string>
 #include <vector>

@@ -28,10 +28,11 @@ struct EvalFlags {
 
 // The reference's numbered objects, or the components of its classes, against the objects of the prediction.
 ObjectSummary::Image count_objects(
-    const Volume& v, const std::vector<uint8_t>& prediction, const ObjectOptions& options) {
+    const Volume& v, const std::vector<uint8_t>& prediction, const ObjectOptions& options, Spacing spacing) {
   if (v.depth != 1)
     fail(ExitCode::usage, "eval", "'", v.id, "' has ", v.depth, " slices; --objects counts in single images");
-  const MaskExtent extent{1, v.height, v.width};
+  MaskExtent extent{1, v.height, v.width};
+  if (spacing == Spacing::mm) extent.spacing = v.spacing;
   const ObjectOptions as_it_is{.least = 1, .fill_holes = false};
   return {
       v.id, sum_objects(number_objects(prediction.data(), v.height, v.width, options),
@@ -48,6 +49,18 @@ void demand_free_overlays(const EvalFlags& flags, OutputFiles files, const Datas
   }
 }
 
+// What was scored, and how its masks were made.
+About about_masks(const EvalFlags& flags, const ModelInfo& info, const InferenceOptions& inference) {
+  About about;
+  about.json = {{"weights", flags.inference.weights}, {"data", flags.data}};
+  describe_split(flags.dataset, about);
+  flags.inference.describe(info, inference, about);
+  if (flags.objects)
+    describe_objects(flags.inference.objects(info, flags.object_options),
+        flags.inference.objects(info, ObjectOptions{}), about);
+  return about;
+}
+
 int eval(const EvalFlags& flags) {
   flags.output.prepare();
   const Arena arena("evaluation");
@@ -59,7 +72,7 @@ int eval(const EvalFlags& flags) {
       flags.objects ? flags.inference.objects(info, flags.object_options) : ObjectOptions{};
   Layout layout = open_layout(flags.data, options.read);
   OutputFiles files("eval");
-  files.keep_files_of(layout);
+  if (!flags.inference.overlays.empty()) files.keep_files_of(layout);
   const Dataset data(std::move(layout), options);
   const int64_t count = data.validation_cases();
   if (count == 0) fail_empty_split("eval", flags.data, options, /*labeled_only=*/true);
@@ -69,7 +82,8 @@ int eval(const EvalFlags& flags) {
   std::vector<ObjectSummary::Image> images;
   const std::vector<std::string> names = foreground_names(info, data.class_names());
   const Ensemble networks = ensemble_of(models);
-  const InferenceOptions inference = flags.inference.resolve(info);
+  const InferenceOptions inference = flags.inference.resolve(models);
+  const MetricOptions metrics = flags.output.metrics();
   std::optional<ProgressLine> line(
       std::in_place, count, ProgressLine::Options{.item = "case", .out = stderr});
   int64_t done = 0;
@@ -78,14 +92,14 @@ int eval(const EvalFlags& flags) {
       save_overlay(flags.inference.overlay_of(v.id),
           with_uncertainty(overlay(v, prediction.classes, dice_legend(names, scores)), networks.front(), v,
               inference, arena));
-    if (flags.objects) images.push_back(count_objects(v, prediction.of_network, object_options));
+    if (flags.objects)
+      images.push_back(count_objects(v, prediction.of_network, object_options, metrics.spacing));
     line->update(++done);
   };
   const Summary summary = validate(
-      networks, count, [&](int64_t i) { return data.validation(i); }, inference, flags.output.metrics(),
-      arena, see);
+      networks, count, [&](int64_t i) { return data.validation(i); }, inference, metrics, arena, see);
   line.reset();  // the table stands on lines of its own
-  const nlohmann::ordered_json about{{"weights", flags.inference.weights}, {"data", flags.data}};
+  const About about = about_masks(flags, info, inference);
   if (flags.objects) flags.output.write(summarise_objects(std::move(images)), about);
   else flags.output.write(summary, names, about);
   return int(ExitCode::ok);
@@ -104,7 +118,8 @@ const AddCommand add{{20, "eval", "Score a network on the held-out cases of a da
       add_split_options(app, flags->dataset);
       flags->output.add(app);
       app.add_flag("--objects", flags->objects,
-          "Score objects instead of classes: connected components, as the GlaS challenge scores glands");
+             "Score objects instead of classes: connected components, as the GlaS challenge scores glands")
+          ->excludes(app.get_option("--empty"));
       add_object_options(app, flags->object_options, "--objects");
       return [flags, &app] {
         take_split_of_run(app, flags->inference.weights, flags->data, flags->dataset);

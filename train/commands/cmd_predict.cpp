@@ -73,6 +73,8 @@ std::string mask_name(const Source& s) {
 std::vector<PredictCase> cases_of_files(const PredictFlags& flags, const std::vector<InputImage>& images) {
   const bool into_folder =
       fs::is_directory(flags.input) || fs::is_directory(flags.output) || flags.output.ends_with('/');
+  if (into_folder) make_folders(flags.output);
+  else make_folder_of(flags.output);
   std::vector<PredictCase> cases;
   for (const InputImage& image : images) {
     Source header;
@@ -88,6 +90,7 @@ std::vector<PredictCase> cases_of_files(const PredictFlags& flags, const std::ve
 
 // Those of one split of a data set, with or without labels.
 std::vector<PredictCase> cases_of_split(const PredictFlags& flags, const Layout& layout) {
+  make_folders(flags.output);
   std::vector<PredictCase> cases;
   for (const Source& s : layout.of(flags.dataset.split)) {
     PredictCase c{.id = s.id, .image = s.path, .depth = s.depth};
@@ -171,7 +174,7 @@ class MaskWriter {
  public:
   explicit MaskWriter(const PredictFlags& flags)
       : flags_(flags), arena_("prediction"), models_(flags.inference.load(arena_)),
-        networks_(ensemble_of(models_)), options_(flags.inference.resolve(info())) {}
+        networks_(ensemble_of(models_)), options_(flags.inference.resolve(models_)) {}
 
   int64_t channels() const { return info().unet.in_channels; }
   void write(const PredictCase& c) const {

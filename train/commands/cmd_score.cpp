@@ -42,8 +42,7 @@ std::vector<CaseScores> score_cases(
   return cases;
 }
 
-void score_classes(
-    const ScoreFlags& flags, const std::vector<MaskPair>& pairs, const nlohmann::ordered_json& about) {
+void score_classes(const ScoreFlags& flags, const std::vector<MaskPair>& pairs, const About& about) {
   const ClassMasks masks(
       pairs, parse_label_map(flags.read.label_values, flags.read.label_colors), flags.binary, flags.holds);
   flags.output.write(summarise(score_cases(flags, pairs, masks)), masks.names(), about);
@@ -83,7 +82,8 @@ int run(const ScoreFlags& flags) {
         "--prediction-holds has an effect with --label-values or --label-colors only; leave it out");
   flags.output.prepare();
   const std::vector<MaskPair> pairs = mask_pairs(flags.reference, flags.prediction);
-  const nlohmann::ordered_json about{{"reference", flags.reference}, {"prediction", flags.prediction}};
+  About about;
+  about.json = {{"reference", flags.reference}, {"prediction", flags.prediction}};
   if (flags.instances) flags.output.write(summarise_objects(count_objects(flags, pairs)), about);
   else score_classes(flags, pairs, about);
   return int(ExitCode::ok);
@@ -116,7 +116,8 @@ const AddCommand add{{22, "score", "Score masks against reference masks, any pro
              "Masks number objects: object F1, Dice and Hausdorff, as the GlaS challenge scores glands")
           ->excludes(binary)
           ->excludes(app.get_option("--label-values"))
-          ->excludes(app.get_option("--label-colors"));
+          ->excludes(app.get_option("--label-colors"))
+          ->excludes(app.get_option("--empty"));
       app.add_flag("--components", flags->components,
              "The prediction holds classes, whose connected components are its objects")
           ->needs("--instances");

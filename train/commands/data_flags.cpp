@@ -9,6 +9,7 @@
 
 #include "tensor/file.h"
 #include "train/commands/run_data.h"
+#include "train/commands/score_output.h"
 #include "train/setup/config.h"
 
 namespace patchcl {
@@ -92,6 +93,18 @@ void add_held_out_options(CLI::App& app, DatasetOptions& options) {
   declare_held_out_options(list, options);
   list.declare_to(app);
   add_read_options(app, options.read);
+}
+
+void describe_split(const DatasetOptions& o, About& about) {
+  const DatasetOptions usual;
+  about.add("split", name_of(o.split, kSplits), name_of(usual.split, kSplits));
+  about.add("val", o.validation, usual.validation);
+  about.add("tune", o.tune, usual.tune);
+  about.add("fold", o.fold, usual.fold);
+  about.add("group", o.read.group, usual.read.group);
+  about.add("label-values", o.read.label_values, usual.read.label_values);
+  about.add("label-colors", o.read.label_colors, usual.read.label_colors);
+  about.add("instance-masks", o.read.instance_masks, usual.read.instance_masks);
 }
 
 void fail_empty_split(

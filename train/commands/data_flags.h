@@ -11,6 +11,8 @@ class App;
 
 namespace patchcl {
 
+struct About;
+
 // --label-values, --label-colors.
 void add_label_options(CLI::App& app, ReadOptions& read);
 
@@ -22,6 +24,9 @@ void add_held_out_options(CLI::App& app, DatasetOptions& options);
 
 // Those, and which of the folder's cases are meant: --split.
 void add_split_options(CLI::App& app, DatasetOptions& options);
+
+// Which cases were meant and how their masks were read.
+void describe_split(const DatasetOptions& options, About& about);
 
 // Error(data) that says which splits of the folder do have cases, or labelled ones.
 [[noreturn]] void fail_empty_split(

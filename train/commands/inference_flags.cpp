@@ -9,6 +9,7 @@
 #include "tensor/parallel.h"
 #include "tensor/text.h"
 #include "train/commands/class_names.h"
+#include "train/commands/score_output.h"
 #include "train/setup/config.h"
 
 namespace patchcl {
@@ -131,14 +132,31 @@ std::string InferenceFlags::overlay_of(const std::string& id) const {
   return overlays + "/" + file_name_of(id) + (png ? ".png" : ".svg");
 }
 
-InferenceOptions InferenceFlags::resolve(const ModelInfo& info) const {
+void InferenceFlags::describe(const ModelInfo& info, const InferenceOptions& options, About& about) const {
+  const auto name_of_fit = [](Fit f) { return fit_names().at(size_t(f)); };
+  about.add("teacher", teacher, false);
+  about.add("fit", name_of_fit(options.fit), name_of_fit(info.fit));
+  about.add("size", options.size, info.size);
+  if (options.fit == Fit::crop) about.add("overlap", overlap, InferenceFlags{}.overlap);
+  about.add("tta", turns, false);
+  about.add("bilinear-back", bilinear_back, false);
+  about.add("largest-component", largest_component, false);
+  about.add("math", math, InferenceFlags{}.math);
+}
+
+InferenceOptions InferenceFlags::resolve(const std::vector<std::unique_ptr<Model>>& models) const {
+  const ModelInfo& info = models.front()->info;
   InferenceOptions o;
   o.fit = fit.value_or(info.fit);
   o.size = size == 0 ? info.size : size;
-  const int64_t step = info.unet.size_multiple(), taken = chunks(o.size, step) * step;
-  if (size > 0 && taken != size)
-    std::fprintf(stderr, "--size %lld is taken as %lld: this network halves its input %zu times\n",
-        static_cast<long long>(size), static_cast<long long>(taken), info.unet.widths.size() - 1);
+  if (size > 0) {
+    int64_t step = 1;  // a power of 2
+    for (const auto& model : models) step = std::max(step, model->info.unet.size_multiple());
+    o.size = chunks(size, step) * step;
+    if (o.size != size)
+      std::fprintf(stderr, "--size %lld is taken as %lld, a multiple of %lld: the network halves its input\n",
+          static_cast<long long>(size), static_cast<long long>(o.size), static_cast<long long>(step));
+  }
   o.batch = batch;
   o.overlap = overlap;
   o.turns = turns;

@@ -13,6 +13,8 @@ class App;
 
 namespace patchcl {
 
+struct About;
+
 struct InferenceFlags {
   std::vector<std::string> weights;  // of networks that predict together
   std::string overlays;
@@ -30,8 +32,10 @@ struct InferenceFlags {
   // The networks; sets the threads. Error(usage) when their classes, size or way to meet it differ,
   // Error(non_finite) when a weight is NaN or infinite.
   std::vector<std::unique_ptr<Model>> load(const Arena& arena) const;
-  // What the weights file says, where the user said nothing.
-  InferenceOptions resolve(const ModelInfo& info) const;
+  // What the weights files say, where the user said nothing.
+  InferenceOptions resolve(const std::vector<std::unique_ptr<Model>>& models) const;
+  // All that changes the masks, against how the weights were trained.
+  void describe(const ModelInfo& info, const InferenceOptions& options, About& about) const;
   // How the network's classes become objects: by the weights' border class, where they have one. Error(usage)
   // for another.
   ObjectOptions objects(const ModelInfo& info, ObjectOptions options) const;

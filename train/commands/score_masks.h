@@ -25,12 +25,12 @@ struct NumberedMask {
 };
 using NumberedMasks = std::pair<NumberedMask, NumberedMask>;  // reference and prediction, on one grid
 
-// The numbers as they are stored: of objects. Error(data) for what is no whole number or has colours, and for
-// masks of different size, spacing or orientation (placement.h).
+// The numbers as they are stored: of objects. Error(data) for what is no whole number or has colours, and
+// for masks of different size, spacing or orientation (placement.h).
 NumberedMasks read_numbers(const MaskPair& pair);
 
-// What the numbers of predictions are where a map lists those of the references: `fit` is the one reading that
-// all of them have.
+// What the numbers of predictions are where a map lists those of the references: `fit` is the one reading
+// that all of them have.
 enum class PredictionHolds { fit, classes, values };
 
 // Masks of classes. All are read once beforehand, since only all of them tell what 255 means: class 1 where a

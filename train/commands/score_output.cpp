@@ -33,8 +33,9 @@ std::string row(const std::string& name, size_t width, const std::vector<Scores>
   return line + "\n";
 }
 
-std::string conventions(const std::string& what) {
-  return wrapped("conventions: " + what, terminal_width(stdout), 2) + "\n";
+std::string conventions(const std::string& what, const About& about) {
+  const std::string with = about.unusual.empty() ? "" : "; with" + about.unusual;
+  return wrapped("conventions: " + what + printable(with), terminal_width(stdout), 2) + "\n";
 }
 
 std::string pooled(const Summary& summary, const std::vector<std::string>& names) {
@@ -48,8 +49,8 @@ std::string pooled(const Summary& summary, const std::vector<std::string>& names
   return s;
 }
 
-std::string table(
-    const Summary& summary, const std::vector<std::string>& names, const MetricOptions& options) {
+std::string table(const Summary& summary, const std::vector<std::string>& names, const MetricOptions& options,
+    const About& about) {
   size_t width = 18;
   for (const CaseScores& c : summary.cases) width = std::max(width, columns(printable(c.id)));
   std::string s = padded("", width);
@@ -60,7 +61,7 @@ std::string table(
   for (const CaseScores& c : summary.cases) s += row(c.id, width, c.classes);
   s += row("mean of " + counted(int64_t(summary.cases.size()), "case"), width, summary.classes);
   s += row("mean of classes", width, {summary.mean}) + pooled(summary, names);
-  s += conventions(describe(options));
+  s += conventions(describe(options), about);
   if (summary.undefined) s += "in no mean: " + counted(summary.undefined, "undefined value") + " (-)\n";
   return s;
 }
@@ -73,6 +74,15 @@ ordered_json to_json(const std::vector<Scores>& classes, const std::vector<std::
   return j;
 }
 
+// Of one case: its voxels counted too.
+ordered_json to_json(const CaseScores& c, const std::vector<std::string>& names) {
+  ordered_json j = to_json(c.classes, names);
+  for (size_t i = 0; i < names.size(); ++i)
+    j[names[i]].update({{"sensitivity", number(c.counts[i].sensitivity())},
+        {"specificity", number(c.counts[i].specificity())}});
+  return j;
+}
+
 ordered_json to_json(const Counts& c) {
   return {{"dice", number(c.dice())}, {"sensitivity", number(c.sensitivity())},
       {"specificity", number(c.specificity())}};
@@ -81,7 +91,7 @@ ordered_json to_json(const Counts& c) {
 std::string to_csv(const Summary& summary, const std::vector<std::string>& names) {
   TextOut s;
   s.precision(17);
-  s << "case,class,dice,jaccard,hd95,asd,sensitivity,specificity\n";
+  s << "case,class,dice,jaccard,hd95,asd,sensitivity,specificity,pixel_accuracy\n";
   const auto line = [&](const std::string& id, const std::string& name, const Scores& v) -> std::ostream& {
     s << csv_cell(id) << ',' << csv_cell(name);
     return s << ',' << v.dice << ',' << v.jaccard << ',' << v.hd95 << ',' << v.asd << ',';
@@ -89,9 +99,14 @@ std::string to_csv(const Summary& summary, const std::vector<std::string>& names
   for (const CaseScores& c : summary.cases)
     for (size_t i = 0; i < names.size(); ++i)
       line(c.id, names[i], c.classes[i])
-          << c.counts[i].sensitivity() << ',' << c.counts[i].specificity() << '\n';
-  for (size_t i = 0; i < names.size(); ++i) line("mean", names[i], summary.classes[i]) << ",\n";
-  line("mean", "mean", summary.mean) << ",\n";
+          << c.counts[i].sensitivity() << ',' << c.counts[i].specificity() << ',' << c.accuracy << '\n';
+  for (size_t i = 0; i < names.size(); ++i) line("mean", names[i], summary.classes[i]) << ",,\n";
+  line("mean", "mean", summary.mean) << ",," << summary.accuracy << '\n';
+  for (size_t i = 0; i < names.size(); ++i) {
+    const Counts& c = summary.counts[i];
+    s << "pooled," << csv_cell(names[i]) << ',' << c.dice() << ",,,," << c.sensitivity() << ','
+      << c.specificity() << ",\n";
+  }
   return s.str();
 }
 
@@ -104,10 +119,13 @@ ordered_json to_json(const ObjectScores& scores, const ObjectSums& sums) {
   return j;
 }
 
-constexpr const char* kObjectConventions =
-    "object F1, Dice and Hausdorff of the GlaS challenge; true positive: more than half of the reference's "
-    "object; one map empty: 0, 0, image diagonal; per image: mean of the images' scores; pooled: all objects "
-    "of all images together";
+std::string object_conventions(Spacing spacing) {
+  const std::string unit = spacing == Spacing::voxel ? "pixels" : "mm (the file's spacing)";
+  return "object F1, Dice and Hausdorff of the GlaS challenge, Hausdorff in " + unit +
+         "; true positive: more than half of the reference's object; one map empty: 0, 0, image diagonal; "
+         "per "
+         "image: mean of the images' scores; pooled: all objects of all images together";
+}
 
 void emit(const std::string& path, const std::string& text) {
   if (path == "-") std::cout << text;
@@ -155,21 +173,24 @@ void ScoreOutput::write(
 }
 
 void ScoreOutput::write(
-    const Summary& summary, const std::vector<std::string>& names, ordered_json about) const {
-  about["conventions"] = describe(metrics());
+    const Summary& summary, const std::vector<std::string>& names, const About& about) const {
+  ordered_json j = about.json;
+  j["conventions"] = describe(metrics());
   for (const CaseScores& c : summary.cases)
-    about["cases"].push_back(
-        {{"id", c.id}, {"classes", to_json(c.classes, names)}, {"pixel_accuracy", number(c.accuracy)}});
-  about["mean_of_cases"] = to_json(summary.classes, names);
-  about["mean_of_classes"] = scores_json(summary.mean);
-  about["undefined"] = summary.undefined;
-  about["pixel_accuracy"] = number(summary.accuracy);
-  for (size_t i = 0; i < names.size(); ++i) about["pooled"][names[i]] = to_json(summary.counts[i]);
-  write(table(summary, names, metrics()), about, to_csv(summary, names));
+    j["cases"].push_back(
+        {{"id", c.id}, {"classes", to_json(c, names)}, {"pixel_accuracy", number(c.accuracy)}});
+  j["mean_of_cases"] = to_json(summary.classes, names);
+  j["mean_of_classes"] = scores_json(summary.mean);
+  j["undefined"] = summary.undefined;
+  j["pixel_accuracy"] = number(summary.accuracy);
+  for (size_t i = 0; i < names.size(); ++i) j["pooled"][names[i]] = to_json(summary.counts[i]);
+  write(table(summary, names, metrics(), about), j, to_csv(summary, names));
 }
 
-void ScoreOutput::write(const ObjectSummary& summary, ordered_json about) const {
-  about["object_conventions"] = kObjectConventions;
+void ScoreOutput::write(const ObjectSummary& summary, const About& about) const {
+  const std::string how = object_conventions(metrics().spacing);
+  ordered_json j = about.json;
+  j["object_conventions"] = how;
   size_t width = 30;
   for (const ObjectSummary::Image& image : summary.images)
     width = std::max(width, columns(printable(image.id)));
@@ -187,14 +208,21 @@ void ScoreOutput::write(const ObjectSummary& summary, ordered_json about) const 
   };
   for (const ObjectSummary::Image& image : summary.images) {
     add(image.id, object_scores(image.sums), counts(image.sums));
-    about["images"].push_back(to_json(object_scores(image.sums), image.sums));
-    about["images"].back()["id"] = image.id;
+    j["images"].push_back(to_json(object_scores(image.sums), image.sums));
+    j["images"].back()["id"] = image.id;
   }
   add("per image", summary.mean, ",,");
   add("pooled", summary.pooled, counts(summary.total));
-  about["per_image"] = to_json(summary.mean);
-  about["pooled"] = to_json(summary.pooled, summary.total);
-  write(text + conventions(kObjectConventions), about, rows.str());
+  j["per_image"] = to_json(summary.mean);
+  j["pooled"] = to_json(summary.pooled, summary.total);
+  write(text + conventions(how, about), j, rows.str());
+}
+
+void describe_objects(const ObjectOptions& o, const ObjectOptions& usual, About& about) {
+  about.add("min-size", o.least, usual.least);
+  about.add("fill-holes", o.fill_holes, usual.fill_holes);
+  about.add("border-class", o.border_class, usual.border_class);
+  about.add("border-width", o.border_width, usual.border_width);
 }
 
 void add_object_options(CLI::App& app, ObjectOptions& options, const std::string& objects) {

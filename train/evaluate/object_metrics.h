@@ -8,7 +8,7 @@
 //              positive; false negatives are the reference's objects less the true positives.
 //   Dice       1/2 [ sum |s|/|S| Dice(s, partner) + sum |g|/|G| Dice(g, partner) ], 0 without a partner.
 //   Hausdorff  the same sum of H(a,b), the largest distance from a pixel of either to the other, over all
-//              pixels and not the borders alone, in pixels; without a partner the smallest H to any object
+//              pixels and not the borders alone; without a partner the smallest H to any object
 //              of the other map.
 // Both maps empty: 1, 1, 0. One of them: 0, 0 and the image's diagonal (ours; the challenge's is infinite).
 #pragma once
