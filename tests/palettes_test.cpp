@@ -75,13 +75,13 @@ TEST(Palettes, ThatDifferWhereNoPixelIsAreTaken) {
   const TemporaryFolder folder;
   put_set(folder.path(), {{0, 0, 0}, {255, 0, 0}, {9, 9, 9}}, /*last=*/1);
   EXPECT_EQ(refusal(folder.path(), {.validation = 0}), "");
-  EXPECT_EQ(refusal(folder.path(), {.validation = 0, .read = {.instance_masks = true}}), "");
+  EXPECT_EQ(refusal(folder.path(), {.validation = 0, .read = {.group = {}, .instance_masks = true}}), "");
 }
 
 TEST(Palettes, AreNumberedByTheirColours) {
   const TemporaryFolder folder;
   put_set(folder.path(), kGreenFirst);
-  const ReadOptions read{.label_colors = "0,0,0;0,255,0;255,0,0"};
+  const ReadOptions read{.label_colors = "0,0,0;0,255,0;255,0,0", .group = {}};
   EXPECT_EQ(check_data(folder.path(), read).problems, std::vector<std::string>{});
   const Dataset data = Dataset::open(folder.path(), {.validation = 0, .read = read});
   for (int64_t i = 0; i < data.items(); ++i) {
@@ -90,14 +90,14 @@ TEST(Palettes, AreNumberedByTheirColours) {
     EXPECT_EQ(s.label[kWide - 1], s.id == "b" ? 2 : 1) << s.id;
   }
   const std::string why =
-      refusal(folder.path(), {.validation = 0, .read = {.label_colors = "0,0,0;0,255,0"}});
+      refusal(folder.path(), {.validation = 0, .read = {.label_colors = "0,0,0;0,255,0", .group = {}}});
   EXPECT_TRUE(contains(why, "a.png: 255,0,0 in a mask is not among the 2 of --label-colors")) << why;
 }
 
 TEST(Palettes, ANumberBeyondOneIsRefused) {
   const TemporaryFolder folder;
   put_set(folder.path(), kRedFirst, /*last=*/3);
-  for (const ReadOptions& read : {ReadOptions{}, ReadOptions{.label_colors = "0,0,0;255,0,0;0,255,0"}}) {
+  for (const ReadOptions& read : {ReadOptions{}, ReadOptions{.label_colors = "0,0,0;255,0,0;0,255,0", .group = {}}}) {
     const std::string why = refusal(folder.path(), {.validation = 0, .read = read});
     EXPECT_TRUE(contains(why, "b.png: ")) << why;
   }

@@ -307,7 +307,8 @@ TEST(TrainLoop, ANonFiniteLossStopsWithOpTensorAndImages) {
              "layers/unet.cpp:", "; the last checkpoint is untouched"}) {
       const size_t at = o.output.find(part);
       EXPECT_NE(at, std::string::npos) << part << ": " << o.output;
-      if (part[0] == ';') EXPECT_EQ(o.output.find(part, at + 1), std::string::npos) << o.output;
+      const bool said_once = part[0] != ';' || o.output.find(part, at + 1) == std::string::npos;
+      EXPECT_TRUE(said_once) << o.output;
     }
   }
 }
