@@ -113,12 +113,13 @@ TEST(Checkpoints, TheOneBeforeTheLastIsARunToo) {
 
 // The loss was finite, the step that it made was not.
 TEST(Checkpoints, WeightsThatAreNotFiniteAreNeverWritten) {
-  for (const std::string when : {"--val-every 1", "--val 0 --checkpoint-every 1"}) {
+  for (const auto& [when, said] : {std::pair<std::string, const char*>("--val-every 1", "[segment]"),
+           {"--val-every 0 --checkpoint-every 1", "after step 1 '"}}) {
     const TemporaryFolder folder;
     const std::string run = folder / "run";
     const patchcl::test::Outcome o = run_patchcl(small(run, 3, "--lr 1e40 " + when));
     EXPECT_EQ(o.code, 5) << o.output;
-    EXPECT_TRUE(contains(o.output, "after step 1 '")) << o.output;
+    EXPECT_TRUE(contains(o.output, said)) << o.output;
     for (const char* file : {"/best.safetensors", "/best.json", "/last.safetensors"})
       EXPECT_FALSE(fs::exists(run + file)) << when << file;
   }

@@ -77,7 +77,7 @@ TEST(GridPlan, PathsWithBlanksStandInQuotes) {
   const TemporaryFolder folder;
   const std::string plan = folder / "p.plan", runs = folder / "grid runs", data = folder / "my data";
   ASSERT_EQ(
-      run_patchcl("data convert phantom:cases=5,val=0,size=16,slices=1 '" + data + "' --as png").code, 0);
+      run_patchcl("data convert phantom:cases=5,val=1,size=16,slices=1 '" + data + "' --as png").code, 0);
   write_text(plan, "labeled -1\nseeds 1\ntrain --data '" + data +
                        "' --size 16 --widths 2,4 --dropout 0,0 --batch 2 " +
                        "--iters 1 --device cpu\neval --data \"" + data + "\"\nvariant a\n");

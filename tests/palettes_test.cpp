@@ -97,7 +97,8 @@ TEST(Palettes, AreNumberedByTheirColours) {
 TEST(Palettes, ANumberBeyondOneIsRefused) {
   const TemporaryFolder folder;
   put_set(folder.path(), kRedFirst, /*last=*/3);
-  for (const ReadOptions& read : {ReadOptions{}, ReadOptions{.label_colors = "0,0,0;255,0,0;0,255,0", .group = {}}}) {
+  const ReadOptions colors{.label_colors = "0,0,0;255,0,0;0,255,0", .group = {}};
+  for (const ReadOptions& read : {ReadOptions{}, colors}) {
     const std::string why = refusal(folder.path(), {.validation = 0, .read = read});
     EXPECT_TRUE(contains(why, "b.png: ")) << why;
   }

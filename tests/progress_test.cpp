@@ -72,7 +72,8 @@ TEST(Progress, TheLastLineOfARunIsWhole) {
       "--widths 2,4 --dropout 0,0 --threads 1 --iters 2 --val-every 0 --method mean-teacher --out ";
   const std::string printed = on_terminal(44, "exec " + train + folder / "run");
   const std::string last = printed.substr(std::min(printed.rfind("done in "), printed.size()));
-  for (const char* part : {"step 2/2", "loss ", "\r\nce ", "consistency "})
+  for (const char* part :
+      {"step 2/2", "loss ", "  ce ", "  dice_loss ", "consistency ", "consistency_weight "})
     EXPECT_TRUE(contains(last, part)) << part << "\n" << printed;
   EXPECT_FALSE(contains(on_terminal(80, "TERM=dumb " + train + folder / "dumb"), "\x1b["));
 }

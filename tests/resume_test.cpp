@@ -84,7 +84,7 @@ TEST_F(LabeledList, LiesInTheRunWhichGoesOnWithoutTheFile) {
   fs::rename(data_, folder_ / "moved");
   const std::string moved = " --data " + folder_ / "moved";
   for (const std::string& command :
-      {"train --resume " + run_ + " --extend 1", "explain " + run_ + " --html " + folder_ / "x.html"}) {
+      {"explain " + run_ + " --html " + folder_ / "x.html", "train --resume " + run_ + " --extend 1"}) {
     const Outcome gone = run_patchcl(command);
     EXPECT_EQ(gone.code, 3) << gone.output;
     EXPECT_TRUE(contains(gone.output, "say with --data where they lie now")) << gone.output;

@@ -53,10 +53,10 @@ TEST(Rounding, ASigmoidOfFloatsComputesInFloat) {
   }
 }
 
-// 0.0039063 is a little more than half of the step behind 1; as a bf16 it is half of it, which rounds down.
+// 0.003908 is a little more than half of the step behind 1; as a bf16 it is half of it, which rounds down.
 TEST(Rounding, AnAccumulatedGradientIsRoundedOnce) {
   bf16 to = 1.f;
-  store(to, 0.0039063f, true);
+  store(to, 0.003908f, true);
   EXPECT_EQ(float(to), 1.0078125f);
   float sum = 1;
   store(sum, 0.25f, true);

@@ -132,7 +132,8 @@ void take_split_of_run(const CLI::App& app, const std::vector<std::string>& weig
     DatasetOptions& options) {
   OptionList list;
   const bool test = options.split == Split::test;  // every fold has the same test cases
-  if (!test) declare_held_out_options(list, options);
+  // A command line that holds some out does not hold out the run's besides.
+  if (!test && !says_held_out(app)) declare_held_out_options(list, options);
   declare_read_options(list, options.read);
   std::vector<RunData> own;
   OptionValues taken;
