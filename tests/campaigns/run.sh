@@ -50,7 +50,7 @@ begin() {
   (cd data && mkdir run && cp ../half/run/best.safetensors w.safetensors &&
     quietly "$patchcl" data convert $hearts h5 --as ssl4mis && quietly "$patchcl" data convert $hearts nnunet --as nnunet &&
     quietly "$patchcl" data convert phantom:cases=1,val=1,size=32,slices=1 png --as png && mv png/images images &&
-    cp h5/data/phantom_val000.h5 nnunet/imagesTr/phantom001_0000.nii.gz images)
+    cp h5/data/phantom_val000.h5 images/volume.h5 && cp nnunet/imagesTr/phantom001_0000.nii.gz images)
 }
 
 # --- Points: "WHAT NUMBER" a line. ----------------------------------------------------------------------------------
