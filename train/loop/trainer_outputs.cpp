@@ -6,8 +6,8 @@
 #include "train/audit/run_audit.h"
 #include "train/evaluate/held_out_pictures.h"
 #include "train/evaluate/report.h"
-#include "train/loop/run_report.h"
 #include "train/evaluate/table.h"
+#include "train/loop/run_report.h"
 #include "train/loop/trainer.h"
 #include "train/methods/uncertainty_sheet.h"
 
@@ -102,11 +102,11 @@ void Trainer::draw_pictures(const Batch& batch) {
 
 void Trainer::checkpoint() {
   log_->sync();
+  record_cost(config_.out, cost_);  // first: behind the last checkpoint nothing would write it again
   info_.iteration = saved_ = learner_->iteration();
   save_checkpoint(
       config_.out, info_, *learner_, progress_, resolved_, dataset_.fingerprint(), last_is_whole_);
   last_is_whole_ = true;
-  record_cost(config_.out, cost_);
 }
 
 void Trainer::write_results() const {
