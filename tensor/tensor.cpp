@@ -98,14 +98,14 @@ void copy(const Tensor& from, const Tensor& to) {
 void convert(const Tensor& from, const Tensor& to) {
   if (from.dtype() == to.dtype()) return copy(from, to);
   require(from.numel() == to.numel(), "convert", "from ", from.shape(), " to ", to.shape());
-  const Arena host("conversion");
+  const auto on_host = [](const Tensor& t) { return Arena("conversion").empty(t.shape(), t.dtype()); };
   if (from.device() == Device::cuda) {
-    const Tensor here = host.empty(from.shape(), from.dtype());
+    const Tensor here = on_host(from);
     copy(from, here);
     return convert(here, to);
   }
   if (to.device() == Device::cuda) {
-    const Tensor here = host.empty(to.shape(), to.dtype());
+    const Tensor here = on_host(to);
     convert(from, here);
     return copy(here, to);
   }

@@ -17,11 +17,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Options of a run that takes a part of a second.
 std::string small(const std::string& run, int steps, const std::string& more = "") {
-  return "train --data phantom:cases=4,val=1,size=32,slices=2 --labeled 2 --size 16 --batch 2 --widths 2,4 "
-         "--dropout 0,0.1 --threads 1 --log-every 1 --device cpu --seed 5 --out " +
-         run + " --iters " + std::to_string(steps) + " " + more;
+  return short_run(run, steps, "--seed 5 " + more);
 }
 
 int64_t iteration_of(const std::string& checkpoint) {

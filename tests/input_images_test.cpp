@@ -96,6 +96,25 @@ TEST_F(InputImagesOf, AFolderWithMasksBesideAreTheOthers) {
   EXPECT_EQ(read_bytes(folder_ / "in/a_mask.png"), before);
 }
 
+// A data set, but one whose training list is empty: its images are those of another split, or none at all.
+TEST_F(InputImagesOf, AFolderOfNoTrainingCaseIsNoImageFolder) {
+  const std::string set = folder_ / "set";
+  const std::string head = R"({"modality":{"0":"MRI"},"labels":{"0":"background","1":"road"},"training":[)";
+  write_file(set + "/dataset.json", head + "]}");
+  const std::string predict = network(1) + set + " " + folder_ / "out";
+  const Outcome none = run_patchcl(predict);
+  EXPECT_EQ(none.code, 3) << none.output;
+  EXPECT_TRUE(contains(none.output, "set holds no .png")) << none.output;
+  for (const char* part : {"/imagesTs", "/labelsTs"}) {
+    fs::create_directories(set + part);
+    write_nifti(
+        set + part + "/a.nii.gz", grid_of(2, 16, 16, std::vector<double>(2 * 16 * 16)), NiftiType::u8);
+  }
+  const Outcome test = run_patchcl(predict);
+  EXPECT_EQ(test.code, 3) << test.output;
+  EXPECT_TRUE(contains(test.output, "it is a data set: say " + set + "/imagesTs")) << test.output;
+}
+
 TEST_F(InputImagesOf, AFolderOfDicomIsToldWhatConvertsIt) {
   write_file(folder_ / "in/1.dcm", "x");
   const Outcome o = run_patchcl(network(1) + folder_ / "in " + folder_ / "out");

@@ -100,6 +100,14 @@ TEST(Messages, WhatOtherProgramsCallAnOptionIsUnderstood) {
   expect_refused("train --data phantom --config " + folder / "c.toml", ExitCode::usage, "did you mean 'lr'?");
   expect_refused("trian --data phantom", ExitCode::usage, "no command 'trian'; did you mean 'train'?");
   expect_refused("methods PatchCL", ExitCode::usage, "did you mean 'patchcl'?");
+  expect_refused("data chek x", ExitCode::usage, "'chek' is no part of patchcl data; did you mean 'check'?");
+}
+
+TEST(Messages, NumbersOfTwoFormatsDoNotGoIntoOneFile) {
+  for (const std::string file : {"-", "scores"})
+    expect_refused("score a.png b.png --json " + file + " --csv " + file, ExitCode::usage,
+        std::string("--json and --csv would both write to ") +
+            (file == "-" ? "standard output" : "'scores'"));
 }
 
 TEST(Messages, AWordTooManyIsNoOption) {

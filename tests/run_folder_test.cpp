@@ -17,6 +17,7 @@
 #include "tensor/io.h"
 #include "tests/command_line.h"
 #include "tests/small_data.h"
+#include "tests/training_runs.h"
 #include "train/loop/run_lock.h"
 #include "train/loop/run_log.h"
 
@@ -26,20 +27,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Options of a run that takes a part of a second.
-std::string small(const std::string& run, int steps, const std::string& more = "") {
-  return "train --data phantom:cases=4,val=1,size=32,slices=2 --labeled 2 --size 16 --batch 2 --widths 2,4 "
-         "--dropout 0,0.1 --threads 1 --log-every 1 --device cpu --out " +
-         run + " --iters " + std::to_string(steps) + " " + more;
-}
-
 // A run that another process trains, until it is destroyed.
 class RunningTraining {
  public:
   explicit RunningTraining(const std::string& run, const std::string& more = "") : pid_(fork()) {
     if (pid_ == 0) {
       signal(SIGHUP, SIG_DFL);
-      const std::string command = "exec build/patchcl " + small(run, 100000, more) + " > /dev/null 2>&1";
+      const std::string command = "exec build/patchcl " + short_run(run, 100000, more) + " > /dev/null 2>&1";
       execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
       _exit(127);
     }
@@ -88,7 +82,7 @@ TEST(RunFolder, IsOneProcessesAtATime) {
   const std::string run = folder / "run";
   RunningTraining first(run, "--val-every 1");
   const std::string pid = std::to_string(first.pid());
-  for (const std::string& second : {"train --resume " + run, small(run, 5)}) {
+  for (const std::string& second : {"train --resume " + run, short_run(run, 5)}) {
     const Outcome o = run_patchcl(second);
     EXPECT_EQ(o.code, 2) << o.output;
     EXPECT_TRUE(contains(o.output, "in use by process " + pid)) << o.output;
@@ -107,9 +101,9 @@ TEST(RunFolder, ATerminalThatClosesStopsWithACheckpoint) {
 TEST(RunFolder, NohupIsHeeded) {
   TemporaryFolder folder;
   const std::string run = folder / "run";
-  const std::string command = "(trap '' HUP; build/patchcl " + small(run, 40) + " > /dev/null & job=$!; " +
-                              "while [ ! -s " + run + "/metrics.csv ]; do sleep 0.01; done; " +
-                              "kill -HUP $job; wait $job)";
+  const std::string command = "(trap '' HUP; build/patchcl " + short_run(run, 40) +
+                              " > /dev/null & job=$!; " + "while [ ! -s " + run +
+                              "/metrics.csv ]; do sleep 0.01; done; " + "kill -HUP $job; wait $job)";
   EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 0);
 }
 
@@ -148,7 +142,7 @@ TEST(RunFolder, ALogIsCutToTheCheckpointAndLosesNothingElse) {
 TEST(RunFolder, AResumeLeavesNoRowOfTheAuditTwice) {
   TemporaryFolder folder;
   const std::string one = folder / "one", two = folder / "two";
-  ASSERT_EQ(run_patchcl(small(one, 4, "--audit-every 1 --val-every 2")).code, 0);
+  ASSERT_EQ(run_patchcl(short_run(one, 4, "--audit-every 1 --val-every 2")).code, 0);
   fs::copy(one, two, fs::copy_options::recursive);
   fs::rename(two + "/last.1.safetensors", two + "/last.safetensors");  // as a kill after step 3 leaves it
   const Outcome o = run_patchcl("train --resume " + two);
@@ -160,7 +154,7 @@ TEST(RunFolder, AResumeLeavesNoRowOfTheAuditTwice) {
 TEST(RunFolder, ADamagedConfigIsReplacedByTheCheckpoints) {
   TemporaryFolder folder;
   const std::string one = folder / "one", two = folder / "two";
-  ASSERT_EQ(run_patchcl(small(one, 4, "--method mean-teacher --val-every 2")).code, 0);
+  ASSERT_EQ(run_patchcl(short_run(one, 4, "--method mean-teacher --val-every 2")).code, 0);
   const std::string config = read_text(one + "/config.toml");
   for (const std::string& damaged : {std::string(), config.substr(0, config.size() / 2), config + "[[["}) {
     fs::remove_all(two);
@@ -179,7 +173,7 @@ TEST(RunFolder, ADamagedConfigIsReplacedByTheCheckpoints) {
 TEST(RunFolder, OptionsThatARunIsOlderThanAreNamedOnce) {
   TemporaryFolder folder;
   const std::string one = folder / "one", two = folder / "two";
-  ASSERT_EQ(run_patchcl(small(one, 4, "--method mean-teacher --val-every 2")).code, 0);
+  ASSERT_EQ(run_patchcl(short_run(one, 4, "--method mean-teacher --val-every 2")).code, 0);
   fs::copy(one, two, fs::copy_options::recursive);
   const auto older = [](std::string config) {
     for (const std::string line : {"whole-share=0\n", "full-warm-up=false\n"}) {
@@ -255,20 +249,20 @@ TEST(RunFolder, AnExtendedRunIsTheLongerOneFromThereOn) {
   TemporaryFolder folder;
   const std::string one = folder / "one", two = folder / "two";
   const std::string constant = "--schedule constant --val-every 2";  // no number depends on the length
-  ASSERT_EQ(run_patchcl(small(one, 6, constant)).code, 0);
-  ASSERT_EQ(run_patchcl(small(two, 4, constant)).code, 0);
+  ASSERT_EQ(run_patchcl(short_run(one, 6, constant)).code, 0);
+  ASSERT_EQ(run_patchcl(short_run(two, 4, constant)).code, 0);
   const Outcome o = run_patchcl("train --resume " + two + " --extend 2");
   ASSERT_EQ(o.code, 0) << o.output;
   EXPECT_TRUE(contains(o.output, "6 steps in all")) << o.output;
   expect_equal_runs(one, two);
   EXPECT_TRUE(contains(run_patchcl("train --resume " + two).output, "finished already"));
-  EXPECT_EQ(run_patchcl(small(folder / "new", 4, "--extend 2")).code, 2);
+  EXPECT_EQ(run_patchcl(short_run(folder / "new", 4, "--extend 2")).code, 2);
 }
 
 TEST(RunFolder, ARunWhosePhasesAreSharesOfItsLengthIsNotExtended) {
   TemporaryFolder folder;
   const std::string run = folder / "run";
-  ASSERT_EQ(run_patchcl(small(run, 4, "--method mean-teacher --warm-up 0.5")).code, 0);
+  ASSERT_EQ(run_patchcl(short_run(run, 4, "--method mean-teacher --warm-up 0.5")).code, 0);
   const auto before = files_of(run);
   const Outcome o = run_patchcl("train --resume " + run + " --extend 4");
   EXPECT_EQ(o.code, 2) << o.output;
@@ -279,7 +273,7 @@ TEST(RunFolder, ARunWhosePhasesAreSharesOfItsLengthIsNotExtended) {
 TEST(RunFolder, ACpuThatRoundsOtherwiseIsRefusedUnlessAllowed) {
   TemporaryFolder folder;
   const std::string run = folder / "run";
-  ASSERT_EQ(run_patchcl(small(run, 4), "PATCHCL_ISA=plain").code, 0);
+  ASSERT_EQ(run_patchcl(short_run(run, 4), "PATCHCL_ISA=plain").code, 0);
   const std::string longer = "train --resume " + run + " --extend 1";
   TensorFile last = load_tensors(run + "/last.safetensors", Arena("test"));
   EXPECT_EQ(last.metadata.at("instructions"), "plain");
@@ -295,7 +289,7 @@ TEST(RunFolder, ACpuThatRoundsOtherwiseIsRefusedUnlessAllowed) {
 TEST(RunFolder, AnEditedIterationIsADamagedCheckpoint) {
   TemporaryFolder folder;
   const std::string run = folder / "run", last = run + "/last.safetensors";
-  ASSERT_EQ(run_patchcl(small(run, 4)).code, 0);
+  ASSERT_EQ(run_patchcl(short_run(run, 4)).code, 0);
   const std::string whole = read_text(last);
   for (const std::string part :
       {"\"iteration\":\"4\"", "\"best_iteration\":\"", "\"layout\":\"2\"", "\"checksum\"", "momentum=0.9"}) {

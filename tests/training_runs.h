@@ -17,6 +17,13 @@
 
 namespace patchcl::test {
 
+// Options of a run that takes a part of a second.
+inline std::string short_run(const std::string& run, int steps, const std::string& more = "") {
+  return "train --data phantom:cases=4,val=1,size=32,slices=2 --labeled 2 --size 16 --batch 2 --widths 2,4 "
+         "--dropout 0,0.1 --threads 1 --log-every 1 --device cpu --out " +
+         run + " --iters " + std::to_string(steps) + " " + more;
+}
+
 // Weights, teacher, optimiser, queues: all tensors of the two checkpoints, bit by bit.
 inline void expect_equal_checkpoints(const std::string& a, const std::string& b) {
   const Arena memory("test");

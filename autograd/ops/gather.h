@@ -2,8 +2,8 @@
 //
 // Inputs: x (M,D); index i32 (n), each in {0..M-1}. Output: (n,D). Backward reads instead of scattering: each
 // row of dx looks for its dy rows, on the GPU in the sorted list of them, so it needs no atomics and adds in
-// a fixed order. An index outside is an
-// error on the CPU; on the GPU its row of y is NaN and it is left out of dx.
+// a fixed order. An index outside is an error on the CPU; on the GPU its row of y is NaN, and dx leaves it
+// out.
 #pragma once
 #include "autograd/tape.h"
 

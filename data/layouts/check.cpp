@@ -156,7 +156,7 @@ void name_classes(DataReport& report) {
       {"training", &report.train}, {"validation", &report.validation}, {"test", &report.test}};
   size_t seen = 0;
   for (const auto& [split, r] : parts) seen = std::max(seen, r->pixels.size());
-  while (names.size() < seen) names.push_back(class_name({}, int64_t(names.size())));
+  names = named_up_to(names, int64_t(seen));
   if (seen == 1 && names.size() == 1)
     report.problems.push_back(
         "no mask holds anything but 0, the background, so there is nothing to learn; look at how the masks "

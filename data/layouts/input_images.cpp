@@ -20,12 +20,13 @@ namespace fs = std::filesystem;
 // What to say instead where the folder is a data set, whose images lie deeper; empty where it is none.
 std::string hint_of_data_set(const std::string& where) {
   try {
-    const fs::path images = fs::path(open_layout(where).train.front().path).parent_path();
-    return "; it is a data set: say " + images.string() +
-           " for its images, or --split train, val or test for the cases of a split";
-  } catch (const Error&) {
-    return "";
-  }
+    const Layout layout = open_layout(where);
+    for (const auto* cases : {&layout.train, &layout.validation, &layout.test})
+      if (!cases->empty())
+        return "; it is a data set: say " + fs::path(cases->front().path).parent_path().string() +
+               " for its images, or --split train, val or test for the cases of a split";
+  } catch (const Error&) {}
+  return "";
 }
 
 [[noreturn]] void fail_without_images(const std::string& where) {

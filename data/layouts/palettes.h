@@ -23,8 +23,8 @@ class Palettes {
   std::string colors_with(const Grid& stored) const;
   static std::string text_of(const Color& color);
 
-  std::map<int, std::pair<Color, std::string>>
-      entries_;  // by their number, with the first mask that holds it
+  // By their number, with the first mask that holds it.
+  std::map<int, std::pair<Color, std::string>> entries_;
 };
 
 }  // namespace patchcl

@@ -21,9 +21,9 @@ struct Budget {
 
 struct DatasetOptions {
   Budget labeled = {};  // training patients with labels
-  int64_t validation =
-      -1;                 // held-out patients: the first of a list of its own, else the last of the training
-                          // list; -1: all of the one, one in five of the other
+  // Held-out patients: the first of a list of its own, else the last of the training list; -1: all of the
+  // one, one in five of the other.
+  int64_t validation = -1;
   int64_t classes = 0;    // 0: from dataset.json or from the labels of the labelled and validation cases
   int64_t tune = 0;       // training patients held out, to validate on instead of the validation split
   int64_t border = 0;     // pixels of the border class of training labels; 0: there is none

@@ -95,8 +95,7 @@ void Dataset::find_classes(const std::vector<Source>& labeled, int64_t classes) 
   }
   if (classes > 0) {
     class_names_.resize(size_t(std::min(classes, int64_t(class_names_.size()))));
-    while (int64_t(class_names_.size()) < classes)
-      class_names_.push_back(class_name({}, int64_t(class_names_.size())));
+    class_names_ = named_up_to(class_names_, classes);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "data/class_names.h"
 #include "tensor/file.h"
 #include "tensor/text.h"
 #include "train/evaluate/table.h"
@@ -13,7 +14,7 @@ namespace {
 
 bool are_made_up(const std::vector<std::string>& names) {
   for (size_t k = 1; k < names.size(); ++k)
-    if (names[k] != "class " + std::to_string(k)) return false;
+    if (names[k] != class_name({}, int64_t(k))) return false;
   return true;
 }
 
@@ -28,10 +29,10 @@ std::string in_words(const NamedClasses& c) { return c.who + " has " + listed(fo
 }  // namespace
 
 std::vector<std::string> foreground_names(const ModelInfo& info, const std::vector<std::string>& otherwise) {
-  std::vector<std::string> names = distinct(info.class_names.empty() ? otherwise : info.class_names);
-  for (int64_t c = int64_t(names.size()); c < info.classes_without_border(); ++c)
-    names.push_back("class " + std::to_string(c));
-  return {names.begin() + 1, names.begin() + info.classes_without_border()};
+  const int64_t classes = info.classes_without_border();
+  const std::vector<std::string> names =
+      named_up_to(distinct(info.class_names.empty() ? otherwise : info.class_names), classes);
+  return {names.begin() + 1, names.begin() + classes};
 }
 
 std::vector<std::string> class_names_of(const ModelInfo& info) {

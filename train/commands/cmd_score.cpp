@@ -95,10 +95,9 @@ const AddCommand add{{22, "score", "Score masks against reference masks, any pro
     "  patchcl score truth.nii.gz mask.nii.gz --spacing mm --json scores.json\n"
     "  patchcl score glands/ masks/ --instances --components       numbered glands against a class's "
     "components\n"
-    "Masks hold 0, 1, 2 ..., or 0 and 255 alone. What --label-values and --label-colors list are those of "
-    "the "
-    "reference; a prediction holds the same, or class numbers as `predict` writes them: --prediction-holds "
-    "says which where its numbers fit both.\n",
+    "Masks hold 0, 1, 2 ..., or 0 and 255 alone. What --label-values and --label-colors list are "
+    "those of the reference; a prediction holds the same, or class numbers as `predict` writes them: "
+    "--prediction-holds says which where its numbers fit both.\n",
     [](CLI::App& app) -> std::function<int()> {
       auto flags = std::make_shared<ScoreFlags>();
       app.add_option("reference", flags->reference, "Mask (.png, .nii, .nii.gz, .h5), or a folder of them")

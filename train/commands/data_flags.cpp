@@ -45,9 +45,8 @@ bool says_held_out(const CLI::App& app) {
 void tell_changed(const RunData& run, const std::string& data, bool said) {
   if (!said)
     fail(ExitCode::data, "data", data, " does not hold the cases of ", run.config, " any more (", run.why,
-        "), so what it held out cannot be told; bring them back, or say --split test, or with --val, --tune "
-        "or "
-        "--fold which cases are meant");
+        "), so what it held out cannot be told; bring them back, or say --split test, or with --val, "
+        "--tune or --fold which cases are meant");
   std::fprintf(stderr,
       "%s does not hold the cases of %s any more (%s); whether it trained on these cannot be told\n",
       printable(data).c_str(), run.config.c_str(), printable(run.why).c_str());

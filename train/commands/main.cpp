@@ -51,6 +51,15 @@ void print_help(std::FILE* out) {
   std::fprintf(out, "\n%s\n", wrapped(kExitCodes, width).c_str());
 }
 
+// Why a command of several parts, as `data`, was not understood: it was given none, or one that there is not.
+std::string missing_part(const CLI::App& app, const CLI::RequiredError& e) {
+  const std::vector<std::string> words = app.remaining();
+  std::vector<std::string> parts;
+  for (const CLI::App* part : app.get_subcommands({})) parts.push_back(part->get_name());
+  if (words.empty() || parts.empty()) return e.what();
+  return "'" + words.front() + "' is no part of " + app.get_name() + did_you_mean(words.front(), parts);
+}
+
 int run(const Command& command, int argc, char** argv) {
   CLI::App app{command.help, "patchcl " + command.name};
   app.formatter(std::make_shared<HelpFormat>(terminal_width(stdout)));
@@ -65,6 +74,8 @@ int run(const Command& command, int argc, char** argv) {
     const std::string file = app.get_config_ptr()->as<std::string>();
     fail(ExitCode::usage, "options", file, ": ", unknown_key(app, file), " (", app.get_name(),
         " --help lists them)");
+  } catch (const CLI::RequiredError& e) {
+    fail(ExitCode::usage, "options", missing_part(app, e), " (", app.get_name(), " --help lists them)");
   } catch (const CLI::CallForHelp& e) {
     g_is_help = true;
     return app.exit(e);

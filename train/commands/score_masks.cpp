@@ -8,6 +8,7 @@
 #include <map>
 #include <numeric>
 
+#include "data/class_names.h"
 #include "data/formats/image.h"
 #include "data/formats/readers.h"
 #include "data/placement.h"
@@ -187,15 +188,14 @@ bool ClassMasks::are_listed(const std::vector<MaskPair>& pairs) const {
   }
   if (listed && numbered && !differs.empty())
     fail(ExitCode::usage, "score", differs,
-        " may hold the listed values as the references do, or class numbers as `predict` writes them, and "
-        "the "
-        "scores differ; say --prediction-holds values or --prediction-holds classes");
+        " may hold the listed values as the references do, or class numbers as `predict` writes them, "
+        "and the scores differ; say --prediction-holds values or --prediction-holds classes");
   return listed;
 }
 
 std::vector<std::string> ClassMasks::names() const {
   std::vector<std::string> names;
-  for (size_t c = 1; c < classes_.size(); ++c) names.push_back("class " + std::to_string(classes_[c]));
+  for (size_t c = 1; c < classes_.size(); ++c) names.push_back(class_name({}, classes_[c]));
   return names;
 }
 

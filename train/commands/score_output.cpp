@@ -122,9 +122,8 @@ ordered_json to_json(const ObjectScores& scores, const ObjectSums& sums) {
 std::string object_conventions(Spacing spacing) {
   const std::string unit = spacing == Spacing::voxel ? "pixels" : "mm (the file's spacing)";
   return "object F1, Dice and Hausdorff of the GlaS challenge, Hausdorff in " + unit +
-         "; true positive: more than half of the reference's object; one map empty: 0, 0, image diagonal; "
-         "per "
-         "image: mean of the images' scores; pooled: all objects of all images together";
+         "; true positive: more than half of the reference's object; one map empty: 0, 0, image "
+         "diagonal; per image: mean of the images' scores; pooled: all objects of all images together";
 }
 
 void emit(const std::string& path, const std::string& text) {
@@ -154,6 +153,9 @@ void ScoreOutput::add(CLI::App& app) {
 }
 
 void ScoreOutput::prepare() const {
+  if (!json.empty() && json == csv)
+    fail(ExitCode::usage, "score", "--json and --csv would both write to ",
+        json == "-" ? "standard output" : "'" + json + "'", "; give one of them another name");
   for (const std::string& path : {json, csv})
     if (!path.empty() && path != "-") make_folder_of(path);
 }

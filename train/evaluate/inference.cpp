@@ -146,9 +146,8 @@ template <class F> void for_each_window(const InferenceNetwork& network, const V
 
 [[noreturn]] void fail_without_numbers(const Volume& v, int64_t slice) {
   fail(ExitCode::non_finite, "segment", "'", v.id, "', slice ", slice,
-      ": the network's probabilities are not finite; look at this image, try --math f32, or take weights of "
-      "an "
-      "earlier step or of a lower --lr");
+      ": the network's probabilities are not finite; look at this image, try --math f32, or take "
+      "weights of an earlier step or of a lower --lr");
 }
 
 void check_label(const Volume& v, int classes) {

@@ -37,7 +37,8 @@ std::string method_in_file(const std::string& file, const std::string& otherwise
 void demand_list(const Budget& labeled, const std::string& run) {
   if (labeled.is_file() && !std::filesystem::is_regular_file(labeled.text))
     fail(ExitCode::usage, "options", "--labeled '", labeled.text, "' of ", run,
-        ": there is no such file any more; put the list into the run as ", folder_of(run), "/labeled.txt");
+        ": there is no such file any more; put the list into the run as ",
+        in_run(folder_of(run), run_file::labeled));
 }
 void demand_data(const std::string& data, const std::string& run) {
   if (is_generated(data) || std::filesystem::exists(data)) return;

@@ -181,9 +181,8 @@ void TrainConfig::resolve(const Dataset& data) {
         " has no effect with --dtype f64, which computes in f64 throughout; leave one of them out");
   if (graph && anomaly)
     fail(ExitCode::usage, "options",
-        "--anomaly has no effect with --graph, which replays a step without a look at its values; leave one "
-        "of "
-        "them out");
+        "--anomaly has no effect with --graph, which replays a step without a look at its values; leave "
+        "one of them out");
   const Device there = device_of(device);
   device = there == Device::cuda ? DeviceChoice::cuda : DeviceChoice::cpu;
   if (math == MathMode::tf32 && there == Device::cpu)

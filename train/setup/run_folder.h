@@ -7,6 +7,7 @@ namespace patchcl {
 namespace run_file {
 constexpr const char* lock = "run.lock";          // one process at a time
 constexpr const char* config = "config.toml";     // what ran: every option, resolved
+constexpr const char* labeled = "labeled.txt";    // the list that --labeled named
 constexpr const char* record = "run.json";        // which program, called how, on which data
 constexpr const char* metrics = "metrics.jsonl";  // numbers only, so that equal runs have equal files
 constexpr const char* table = "metrics.csv";      // the same as a table

@@ -66,12 +66,12 @@ std::string recorded_fingerprint(const std::string& folder) {
 }
 
 std::string labeled_of_run(const std::string& folder, const std::string& labeled) {
-  const std::string kept = folder + "/labeled.txt";
+  const std::string kept = in_run(folder, run_file::labeled);
   return Budget(labeled).is_file() && std::filesystem::exists(kept) ? kept : labeled;
 }
 
 void keep_labeled(const std::string& folder, const std::string& labeled) {
-  if (Budget(labeled).is_file()) update_text(folder + "/labeled.txt", read_text(labeled));
+  if (Budget(labeled).is_file()) update_text(in_run(folder, run_file::labeled), read_text(labeled));
 }
 
 void record_cost(const std::string& folder, const StepCost& cost) {
