@@ -93,9 +93,9 @@ ifeq ($(CUDA),emulated)
   OBJ += $(CU_OBJ) $(patsubst %.cpp,$(O)/%.o,$(wildcard tests/emulated_gpu/*.cpp))
 endif
 ifeq ($(CUDA),1)
-  CPPFLAGS += -DWITH_CUDA $(if $(filter /usr,$(CUDA_HOME)),,-isystem $(CUDA_HOME)/include)
+  CPPFLAGS += -DWITH_CUDA $(if $(filter /usr,$(CUDA_HOME)),,-isystem $(CUDA_HOME)/include) $(CUDNN_INCLUDE)
   OBJ += $(CU_OBJ)
-  LDLIBS += -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -lcudnn -lcublas -lcudart
+  LDLIBS += -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -Wl,-rpath,$(CUDA_HOME)/lib64 $(CUDNN_LIB) -lcublas -lcudart
   # Machine code for A100 and H100/H200, PTX for what comes after.
   NVCCFLAGS ?= -O3 -std=c++20 --extended-lambda --expt-relaxed-constexpr -Werror cross-execution-space-call -Xcompiler -Wall -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90$(comma)compute_90]
 endif
@@ -145,7 +145,7 @@ endef
 $(foreach isa,$(ISAS),$(eval $(call simd_rule,$(isa))))
 $(B)/%.cu.o: %.cu
 	@mkdir -p $(@D)
-	$(call say,cuda,$<) $(if $(filter emulated,$(CUDA)),$(CXX) $(CPPFLAGS) $(CXXFLAGS) -x c++,$(NVCC) $(NVCCFLAGS) -DWITH_CUDA -I. -MMD -MP -MF $(@:.o=.d)) -c $< -o $@
+	$(call say,cuda,$<) $(if $(filter emulated,$(CUDA)),$(CXX) $(CPPFLAGS) $(CXXFLAGS) -x c++,$(NVCC) $(NVCCFLAGS) -DWITH_CUDA -I. $(CUDNN_INCLUDE) -MMD -MP -MF $(@:.o=.d)) -c $< -o $@
 
 # The Python module, from objects of its own that a shared library can hold. MODULE=FILE says where it goes.
 PYTHON ?= python3
@@ -164,7 +164,7 @@ test-emulated-gpu:
 	@$(MAKE) --no-print-directory CUDA=emulated emulated-programs
 	PATCHCL=build/release-emulated/patchcl build/release-emulated/tests/emulated
 	EMULATED_GPU_GUARD=1 PATCHCL_SEPARATE_TENSORS=1 build/release-emulated/patchcl audit ops --device cuda > build/emulated-memory.log || { tail -n 30 build/emulated-memory.log; exit 1; }
-	PATCHCL=build/release-emulated/patchcl OUT=build/emulated-gpu-check SCALE="--size 32 --batch 4" .ci/gpu-check.sh
+	PATCHCL=build/release-emulated/patchcl GPU_CHECK_OUT=build/emulated-gpu-check SCALE="--size 32 --batch 4" .ci/gpu-check.sh
 emulated-programs: $(B)/patchcl $(B)/tests/emulated
 $(B)/tests/emulated: $(OBJ) $(O)/tests/emulated_gpu_test.o $(O)/tests/main.o
 	@mkdir -p $(@D)
@@ -224,7 +224,7 @@ gpu-bench: build/patchcl
 	build/patchcl bench --device cuda --batches 4,24 --out runs/gpu-bench
 	build/patchcl bench profile --device cuda --math bf16 --batch 24
 
-# What a machine without a network needs beside a compiler and the CUDA Toolkit.
+# What a machine without a network needs beside a compiler, the CUDA Toolkit and cuDNN.
 gpu-bundle: $(if $(ACDC),build/patchcl)
 	BUNDLE=$(BUNDLE) ACDC=$(ACDC) .ci/gpu-bundle.sh
 

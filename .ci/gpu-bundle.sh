@@ -1,5 +1,5 @@
 #!/bin/bash
-# Gathers what the build needs beside a compiler and the CUDA Toolkit into one folder, for a machine with a GPU and without a
+# Gathers what the build needs beside a compiler, the CUDA Toolkit and cuDNN into one folder, for a machine with a GPU and without a
 # network: headers of Eigen, CLI11, nlohmann-json, toml++, stb, lodepng, libjpeg, libnifti, zlib and GoogleTest, and the libraries of the
 # last five (static, but for lodepng, which Debian has as a shared one only).
 #   make gpu-bundle [BUNDLE=bundle] [ACDC=folder of ACDC, added as NIfTI]

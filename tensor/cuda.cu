@@ -149,7 +149,11 @@ Upload::Upload(size_t bytes) : impl_(std::make_unique<Impl>()) {
   CUDA_CHECK(cudaMallocHost(&impl_->memory, bytes));
 }
 
-Upload::~Upload() { cudaFreeHost(impl_->memory); }
+// A copy may still read the memory, and cudaFreeHost promises no wait.
+Upload::~Upload() {
+  cudaEventSynchronize(impl_->sent.e);
+  cudaFreeHost(impl_->memory);
+}
 
 void* Upload::fill() {
   CUDA_CHECK(cudaEventSynchronize(impl_->sent.e));

@@ -75,7 +75,8 @@ template <class F> void for_each_pixel(const Shape& s, F f, Caller at = Caller::
   launch(at, for_each_pixel_kernel<F>, blocks, int(rows), int(s[1]), int(s[2]), int(s[3]), f);
 }
 
-// Sum over the threads of a block by a fixed tree; thread 0 gets it. V is a number or a struct with +=.
+// Sum over the threads of a block by a fixed tree; thread 0 gets it, the others nothing. V is a number or a
+// struct with +=.
 template <class V> __device__ V block_sum(V v) {
   __shared__ V s[kThreads];
   __syncthreads();  // a previous sum may still be read
@@ -84,7 +85,7 @@ template <class V> __device__ V block_sum(V v) {
     __syncthreads();
     if (int(threadIdx.x) < half) s[threadIdx.x] += s[threadIdx.x + half];
   }
-  return s[0];
+  return threadIdx.x == 0 ? s[0] : V{};
 }
 
 template <class Term> __global__ void partial_sums_kernel(int64_t n, double* partial, Term term) {

@@ -47,7 +47,12 @@ int run_gpu(const BenchOptions& o) {
   }
   bench::CompareOptions compare = o.compare;
   compare.device = Device::cuda;
-  if (!o.skip_peers) r.comparisons = bench::compare(compare);
+  for (const int64_t batch : o.skip_peers ? std::vector<int64_t>{} : o.compare.batches) {
+    compare.batches = {batch};
+    const std::vector<bench::Comparison> of_batch = bench::compare(compare);
+    r.comparisons.insert(r.comparisons.end(), of_batch.begin(), of_batch.end());
+    bench::write_report(r, o.out);  // these take many minutes: what was measured is kept
+  }
   return report(r, o.out);
 }
 

@@ -1,11 +1,12 @@
 // Mixing: training images that show a box of another one. Labels and weights of the pixels go with them.
 //
 // Bidirectional copy-paste (Bai et al., CVPR 2023; METHODS 7.2), a labelled image a and an unlabelled b with
-// box M (1 inside):
-//   in = a M + b (1 - M),   out = b M + a (1 - M)
+// a mask M, 0 inside a box and 1 outside:
+//   in = b M + a (1 - M),   out = a M + b (1 - M)
 // CutMix (Yun et al., ICCV 2019) as in AD-MT (METHODS 7.4), among unlabelled images:
-//   x_i <- x_i (1 - M_i) + x_pi(i) M_i,   pi a permutation, M_i a square anywhere, cut at the border,
-//   of side floor(H sqrt(1 - lambda)), lambda ~ Beta(4,4), the same for a batch
+//   x_i <- x_i M_i + x_pi(i) (1 - M_i),   pi a permutation, the box of M_i a square with its centre in
+//   [H/8, H - 1] on each axis, cut at the border, of side floor(H sqrt(1 - lambda)), lambda ~ Beta(4,4), the
+//   same for a batch
 #pragma once
 #include <vector>
 
