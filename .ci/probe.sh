@@ -1,7 +1,8 @@
 #!/bin/sh
 # Finds what the build can use, by compiling and linking a few lines against each library, and writes the result as
 # make variables to stdout (the Makefile keeps it in build/probe.mk). HAVE_X is 1 or 0, WHY_X the reason when 0.
-# Environment: CXX, CUDA_HOME, CUDNN_HOME (where cuDNN is not beside CUDA; by default Python's package of it), BUNDLE (a folder of third-party headers, for machines without packages).
+# Environment: CXX, CUDA_HOME, CUDNN_HOME (of a cuDNN that the compiler does not find; by default Python's package of
+# it), BUNDLE (a folder of third-party headers, for machines without packages).
 set -u
 CXX=${CXX:-g++}
 CUDA_HOME=${CUDA_HOME:-/usr/local/cuda}
@@ -83,14 +84,18 @@ else
 fi
 probe CUBLAS libcublas-dev "$cuda_lib -lcublas -lcudart" '#include <cublas_v2.h>
 int main() { cublasHandle_t h; return cublasCreate(&h) == CUBLAS_STATUS_SUCCESS; }'
-# Python's package has no libcudnn.so, only the name with a version.
-cudnn=-lcudnn cudnn_include=""
-: "${CUDNN_HOME:=$(python3 -c 'import nvidia.cudnn as cudnn; print(list(cudnn.__path__)[0])' 2> /dev/null)}"
-if [ ! -e "$CUDA_HOME/include/cudnn.h" ] && [ -e "$CUDNN_HOME/include/cudnn.h" ]; then
-  cudnn_include="-I$CUDNN_HOME/include"
-  cudnn="-L$CUDNN_HOME/lib -Wl,-rpath,$CUDNN_HOME/lib -l:libcudnn.so.9"
-fi
-printf 'CUDNN_INCLUDE := %s\nCUDNN_LIB := %s\n' "$cudnn_include" "$cudnn"
-INCLUDES="$INCLUDES $cudnn_include"
-probe CUDNN libcudnn9-dev "$cuda_lib $cudnn -lcudart" '#include <cudnn.h>
+cudnn='#include <cudnn.h>
 int main() { return cudnnGetVersion() == 0; }'
+# Where the compiler finds none there may be Python's package, without libcudnn.so, only the name with a version.
+printf '%s\n' "$cudnn" > "$work/c.cpp"
+cudnn_lib=-lcudnn cudnn_include=""
+if ! $CXX $INCLUDES "$work/c.cpp" -o "$work/c" $cuda_lib $cudnn_lib 2> "$work/err"; then
+  : "${CUDNN_HOME:=$(python3 -c 'import nvidia.cudnn as cudnn; print(list(cudnn.__path__)[0])' 2> /dev/null)}"
+  if [ -e "$CUDNN_HOME/include/cudnn.h" ]; then
+    cudnn_include="-I$CUDNN_HOME/include"
+    cudnn_lib="-L$CUDNN_HOME/lib -Wl,-rpath,$CUDNN_HOME/lib -l:libcudnn.so.9"
+  fi
+fi
+printf 'CUDNN_INCLUDE := %s\nCUDNN_LIB := %s\n' "$cudnn_include" "$cudnn_lib"
+INCLUDES="$INCLUDES $cudnn_include"
+probe CUDNN libcudnn9-dev "$cuda_lib $cudnn_lib -lcudart" "$cudnn"

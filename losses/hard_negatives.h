@@ -12,7 +12,7 @@
 // replaced: the same, but the points closest to p stay, and those that are not hard leave before the mixes of
 //   the others join (ours: what the release seems to have meant); where none is hard all stay.
 // Left out of `truncated`: the release's sort towards the negative mean, which removes the hardness again,
-// its mixes and its normalisation. Its m (here `samples`) is the size of the negative's queue.
+// its mixes and its normalisation. m is `samples` here, in the release the size of the negative's queue.
 // Host code in double: constants of the loss, no gradient.
 #pragma once
 #define EIGEN_DONT_PARALLELIZE

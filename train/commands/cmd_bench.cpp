@@ -47,7 +47,8 @@ int run_gpu(const BenchOptions& o) {
   }
   bench::CompareOptions compare = o.compare;
   compare.device = Device::cuda;
-  for (const int64_t batch : o.skip_peers ? std::vector<int64_t>{} : o.compare.batches) {
+  if (o.skip_peers) return report(r, o.out);
+  for (const int64_t batch : o.compare.batches) {
     compare.batches = {batch};
     const std::vector<bench::Comparison> of_batch = bench::compare(compare);
     r.comparisons.insert(r.comparisons.end(), of_batch.begin(), of_batch.end());
